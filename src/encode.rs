@@ -1,0 +1,84 @@
+//! Bases as codes, codes as one-hot columns, and the reverse complement.
+//!
+//! A code is one byte: A 0, C 1, G 2, T (and U) 3, and 4 for N and every other IUPAC letter. As a model input a
+//! base is a one-hot column over the channels A, C, G, T, and an N is 0.25 in each (Alipanahi et al. 2015,
+//! supplementary notes, section 1).
+
+/// The code of N: any base.
+pub const N: u8 = 4;
+
+/// Marks a byte that is no nucleotide letter in [`CODE_OF_ASCII`].
+pub const INVALID: u8 = 255;
+
+/// Code of every ASCII letter, upper or lower case: 0 to 3 for ACGT/U, 4 for the other IUPAC nucleotide letters
+/// letters (gaps are not accepted), [`INVALID`] for everything else.
+pub static CODE_OF_ASCII: [u8; 256] = code_table(false);
+
+/// As [`CODE_OF_ASCII`], but lower-case (soft-masked) letters are read as N.
+pub static CODE_OF_ASCII_MASKED: [u8; 256] = code_table(true);
+
+const fn code_table(mask_lowercase: bool) -> [u8; 256] {
+    let mut table = [INVALID; 256];
+    let iupac = b"RYSWKMBDHVNX";
+    let mut i = 0;
+    while i < iupac.len() {
+        table[iupac[i] as usize] = N;
+        table[iupac[i].to_ascii_lowercase() as usize] = N;
+        i += 1;
+    }
+    let bases = b"ACGTU";
+    let codes = [0, 1, 2, 3, 3];
+    let mut i = 0;
+    while i < bases.len() {
+        table[bases[i] as usize] = codes[i];
+        table[bases[i].to_ascii_lowercase() as usize] = if mask_lowercase { N } else { codes[i] };
+        i += 1;
+    }
+    table
+}
+
+/// Upper-case letter of a code (A, C, G, T, N).
+pub fn ascii_of_code(code: u8) -> u8 {
+    b"ACGTN"[usize::from(code.min(N))]
+}
+
+/// Complement of a code: A and T, C and G swap; N stays.
+#[inline]
+pub fn complement(code: u8) -> u8 {
+    if code < N { 3 - code } else { N }
+}
+
+/// Codes of a string of letters, or the position (0-based) and byte of the first that is no nucleotide.
+pub fn encode(letters: &[u8]) -> Result<Vec<u8>, (usize, u8)> {
+    letters
+        .iter()
+        .enumerate()
+        .map(|(i, &letter)| match CODE_OF_ASCII[usize::from(letter)] {
+            INVALID => Err((i, letter)),
+            code => Ok(code),
+        })
+        .collect()
+}
+
+/// Appends the reverse complement of `codes` to `out`.
+pub fn reverse_complement_into(codes: &[u8], out: &mut Vec<u8>) {
+    out.extend(codes.iter().rev().map(|&code| complement(code)));
+}
+
+/// Writes codes as one-hot columns into `out`, channel-major: `out[channel * codes.len() + position]`, shape
+/// `[4, L]`. An N is 0.25 in each channel.
+///
+/// # Panics
+/// If `out.len() != 4 * codes.len()`.
+pub fn one_hot(codes: &[u8], out: &mut [f32]) {
+    assert_eq!(out.len(), 4 * codes.len());
+    for (channel, row) in out.chunks_exact_mut(codes.len().max(1)).enumerate() {
+        for (x, &code) in row.iter_mut().zip(codes) {
+            *x = ONE_HOT[usize::from(code.min(N))][channel];
+        }
+    }
+}
+
+/// One-hot column of each code, channels A, C, G, T.
+pub const ONE_HOT: [[f32; 4]; 5] =
+    [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.], [0., 0., 0., 1.], [0.25, 0.25, 0.25, 0.25]];

@@ -1,0 +1,116 @@
+//! Engines score every window of a chunk.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::model::ModelSpec;
+use crate::source::{Chunk, ChunkShape};
+
+pub mod onnx;
+pub mod reference;
+
+/// Which strands are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrandChoice {
+    /// Both; a window's score is the better one.
+    Both,
+    /// Forward only.
+    Forward,
+    /// Reverse only.
+    Reverse,
+}
+
+impl StrandChoice {
+    /// Whether the forward strand is scored.
+    pub fn forward(self) -> bool {
+        self != StrandChoice::Reverse
+    }
+    /// Whether the reverse strand is scored.
+    pub fn reverse(self) -> bool {
+        self != StrandChoice::Forward
+    }
+}
+
+/// What a padded network sees past a window's ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// The network's own padding: a window is scored for itself, as the published program does.
+    Padding,
+    /// The real bases beside the window; N only past the contig's ends.
+    Flank,
+}
+
+/// Which windows of a contig are scored, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowPlan {
+    /// Window in bases.
+    pub window: usize,
+    /// Bases between window starts; starts are multiples of it, counted from the contig's first base.
+    pub stride: usize,
+    /// Strands scored.
+    pub strands: StrandChoice,
+    /// What lies past a window's ends.
+    pub context: Context,
+}
+
+/// Scores of the windows of one chunk.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// Contig position of the first window's first base.
+    pub start: u64,
+    /// Bases between window starts.
+    pub stride: usize,
+    /// Windows scored.
+    pub windows: usize,
+    /// Model outputs.
+    pub outputs: usize,
+    /// `forward[output * windows + window]`; empty if that strand is not scored.
+    pub forward: Vec<f32>,
+    /// As `forward`, for the reverse complement of each window; entry i is the window with start i here too.
+    pub reverse: Vec<f32>,
+}
+
+impl Scores {
+    /// Sets the shape for the windows of `chunk` under `plan`, all scores 0; keeps the allocations.
+    pub fn reset(&mut self, chunk: &Chunk, plan: &WindowPlan, outputs: usize) {
+        let (start, windows) = chunk.windows(plan);
+        (self.start, self.windows, self.stride, self.outputs) = (start, windows, plan.stride, outputs);
+        for (strand, wanted) in
+            [(&mut self.forward, plan.strands.forward()), (&mut self.reverse, plan.strands.reverse())]
+        {
+            strand.clear();
+            strand.resize(if wanted { outputs * windows } else { 0 }, 0.0);
+        }
+    }
+}
+
+/// Scores windows with one model. Every engine gives the same scores within 1e-4 · max(1, |score|).
+pub trait Engine: Send {
+    /// The model's specification.
+    fn spec(&self) -> &ModelSpec;
+
+    /// Real bases that the engine looks at on each side of a window under `plan`: left and right.
+    fn flanks(&self, plan: &WindowPlan) -> (usize, usize);
+
+    /// Scores every window of `chunk` under `plan` into `out`.
+    ///
+    /// # Errors
+    /// A window length that the model cannot take, or a failure of the device.
+    fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()>;
+}
+
+/// The chunk shape that serves several engines at once, with `own` window starts a chunk.
+pub fn chunk_shape<'a>(
+    own: usize,
+    engines: impl IntoIterator<Item = (&'a dyn Engine, &'a WindowPlan)>,
+) -> ChunkShape {
+    let mut shape = ChunkShape { own, left: 0, right: 0, reach: 0 };
+    for (engine, plan) in engines {
+        let (left, right) = engine.flanks(plan);
+        shape.left = shape.left.max(left);
+        shape.right = shape.right.max(plan.window - 1 + right);
+        shape.reach = shape.reach.max(plan.window - 1);
+    }
+    shape
+}

@@ -1,0 +1,76 @@
+//! The one error type of the library: every variant prints as one line that says what, where, and what to do.
+
+use std::path::{Path, PathBuf};
+
+/// Result of a library call.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. `Display` gives one line for the user.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused to open, read or write something.
+    #[error("{path}: {action}: {source}", path = .path.display())]
+    Io {
+        /// The file, or `-` for a standard stream.
+        path: PathBuf,
+        /// What was tried, as in "cannot read".
+        action: &'static str,
+        /// The system's own reason.
+        source: std::io::Error,
+    },
+    /// An input file does not say what its format says it should.
+    #[error("{path}{at}: {message}", path = .path.display(), at = line_suffix(*.line))]
+    Format {
+        /// The file, or `-` for standard input.
+        path: PathBuf,
+        /// 1-based line number, where there is one.
+        line: Option<u64>,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A model cannot be used, or not in the way that was asked for.
+    #[error("model {name}: {message}")]
+    Model {
+        /// The model's name or file.
+        name: String,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A request that does not fit the input: an unknown contig, an interval past the end, a bad option value.
+    #[error("{0}")]
+    Request(String),
+    /// ONNX Runtime is missing, too old, or failed.
+    #[error("ONNX Runtime: {0}")]
+    Runtime(String),
+    /// The run was cancelled (Ctrl-C).
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn line_suffix(line: Option<u64>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
+}
+
+impl Error {
+    /// Wraps an I/O error with the file and the action that failed; to be used in `map_err`.
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, action, source }
+    }
+
+    /// A format error at a 1-based line (or at no line in particular).
+    pub fn format(path: impl AsRef<Path>, line: impl Into<Option<u64>>, message: impl Into<String>) -> Error {
+        Error::Format { path: path.as_ref().to_path_buf(), line: line.into(), message: message.into() }
+    }
+
+    /// An error that concerns a model.
+    pub fn model(name: impl Into<String>, message: impl Into<String>) -> Error {
+        Error::Model { name: name.into(), message: message.into() }
+    }
+
+    /// Whether this is a closed pipe on the reading side (`bindscan … | head`): not a failure.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}

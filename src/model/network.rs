@@ -1,0 +1,142 @@
+//! The DeepBind family as plain numbers: one convolution on one-hot bases, an optional rectifier, a global pool,
+//! no or one hidden layer, and a dense output.
+//!
+//! Score of a window (Alipanahi et al. 2015, equations in the supplementary notes, section 1):
+//! `f(s) = net(pool(rect(conv(s))))`. With x the padded one-hot window,
+//! `a[p][k] = threshold[k] + Σ_j Σ_c detector[k][c][j] · x[c][p + j]`, `y = max(0, a)`, `z[k] = max_p y[p][k]` and,
+//! with average pooling too, `z[K + k] = mean_p y[p][k]`; then the dense layers.
+
+/// Which statistics of a detector's activations over a window are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// Their maximum: K features.
+    Max,
+    /// Their mean: K features.
+    Average,
+    /// Maxima first, then means: 2K features.
+    MaxAndAverage,
+}
+
+impl Pooling {
+    /// Features a detector gives.
+    pub fn features_per_detector(self) -> usize {
+        if self == Pooling::MaxAndAverage { 2 } else { 1 }
+    }
+    /// Whether maxima are among the features.
+    pub fn has_max(self) -> bool {
+        self != Pooling::Average
+    }
+    /// Whether means are among the features.
+    pub fn has_average(self) -> bool {
+        self != Pooling::Max
+    }
+}
+
+/// Virtual columns that the network itself puts around a window before the convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Padding {
+    /// Columns before the window's first base.
+    pub left: usize,
+    /// Columns after the window's last base.
+    pub right: usize,
+    /// Value of all four channels in them: 0.25 for N, 0 for zero padding.
+    pub value: f32,
+}
+
+impl Padding {
+    /// No padding: detectors are placed only where they fit.
+    pub const NONE: Padding = Padding { left: 0, right: 0, value: 0.0 };
+}
+
+/// A dense layer, `y = W x + b`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dense {
+    /// Inputs of the layer.
+    pub inputs: usize,
+    /// Outputs of the layer.
+    pub outputs: usize,
+    /// `weights[o * inputs + i]`, shape `[outputs, inputs]`.
+    pub weights: Vec<f32>,
+    /// One a output.
+    pub bias: Vec<f32>,
+}
+
+/// A network of the DeepBind family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Number of detectors, K.
+    pub detectors: usize,
+    /// Length of each detector in bases, m.
+    pub detector_length: usize,
+    /// `weights[(k * 4 + channel) * m + j]`, shape `[K, 4, m]` as ONNX Conv has it; channels A, C, G, T.
+    pub weights: Vec<f32>,
+    /// Convolution bias of each detector (the negative of the paper's activation threshold).
+    pub thresholds: Vec<f32>,
+    /// Whether activations are rectified (`max(0, a)`) before pooling.
+    pub rectify: bool,
+    /// What the network pads a window with.
+    pub padding: Padding,
+    /// The global pool.
+    pub pooling: Pooling,
+    /// A hidden layer, rectified, between pool and output.
+    pub hidden: Option<Dense>,
+    /// The output layer.
+    pub output: Dense,
+    /// Whether a logistic function follows the output layer.
+    pub sigmoid: bool,
+}
+
+impl Network {
+    /// Features the pool gives.
+    pub fn features(&self) -> usize {
+        self.detectors * self.pooling.features_per_detector()
+    }
+
+    /// Placements of a detector on a window of `window` bases: `window + left + right - m + 1`, or 0 if it does
+    /// not fit.
+    pub fn alignments(&self, window: usize) -> usize {
+        (window + self.padding.left + self.padding.right + 1).saturating_sub(self.detector_length)
+    }
+
+    /// Checks that all shapes fit together and all numbers are finite; the error says which does not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.detectors == 0 || self.detector_length == 0 {
+            return Err("the convolution has no detectors or no length".into());
+        }
+        let shape = |what: &str, have: usize, want: usize| {
+            if have == want {
+                Ok(())
+            } else {
+                Err(format!("{what} has {have} values where {want} are needed"))
+            }
+        };
+        shape("detectors", self.weights.len(), self.detectors * 4 * self.detector_length)?;
+        shape("thresholds", self.thresholds.len(), self.detectors)?;
+        let mut width = self.features();
+        for (what, layer) in
+            self.hidden.iter().map(|h| ("hidden layer", h)).chain([("output layer", &self.output)])
+        {
+            if layer.inputs != width {
+                return Err(format!("{what} takes {} inputs where {width} are given", layer.inputs));
+            }
+            shape(what, layer.weights.len(), layer.inputs * layer.outputs)?;
+            shape(what, layer.bias.len(), layer.outputs)?;
+            if layer.outputs == 0 {
+                return Err(format!("{what} has no outputs"));
+            }
+            width = layer.outputs;
+        }
+        let layers = self.hidden.iter().chain([&self.output]).flat_map(|l| l.weights.iter().chain(&l.bias));
+        let numbers = self.weights.iter().chain(&self.thresholds).chain(layers);
+        if numbers.chain([&self.padding.value]).any(|x| !x.is_finite()) {
+            return Err("a parameter is not finite (NaN or infinity)".into());
+        }
+        Ok(())
+    }
+
+    /// The same network without its own padding, for windows that see their real flanks: a window of `window +
+    /// left + right` bases gives the same number of placements.
+    pub fn unpadded(&self) -> Network {
+        Network { padding: Padding::NONE, ..self.clone() }
+    }
+}

@@ -1,0 +1,5 @@
+//! ONNX files.
+
+/// placeholder
+#[derive(Debug, Clone)]
+pub struct ModelProto;
