@@ -1,1 +1,193 @@
-//! Scores to sites.
+//! From window scores to binding sites: thresholding, and non-maximum suppression that gives the same sites however
+//! the genome was cut into chunks.
+
+use std::ops::Range;
+
+use crate::engine::Scores;
+use crate::genome::Strand;
+
+/// A window that reached the threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Contig position of the window's first base, 0-based.
+    pub start: u64,
+    /// Rank of the target (a model's output) that scored it.
+    pub target: usize,
+    /// Score on the better of the scanned strands, rounded by [`round_score`].
+    pub score: f32,
+    /// That strand; forward where both score the same.
+    pub strand: Strand,
+}
+
+/// Rounds to the precision that tracks are written with, 1e-4. Hits are thresholded and compared after rounding: what
+/// is decided is what can be read in the output, and engines that differ in the last bit choose the same sites.
+pub fn round_score(score: f32) -> f32 {
+    ((f64::from(score) * 1e4).round() / 1e4) as f32
+}
+
+/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start.
+pub fn collect(scores: &Scores, output: usize, target: usize, threshold: f32, hits: &mut Vec<Hit>) {
+    // A score this far below the threshold cannot be rounded up to it: most windows stop here.
+    let unrounded = threshold - 1e-4 - threshold.abs() * 1e-6;
+    let row = |strand: &[f32], i: usize| {
+        strand.get(output * scores.windows + i).copied().unwrap_or(f32::NEG_INFINITY)
+    };
+    for i in 0..scores.windows {
+        let (forward, reverse) = (row(&scores.forward, i), row(&scores.reverse, i));
+        if forward.max(reverse) < unrounded {
+            continue;
+        }
+        let (forward, reverse) = (round_score(forward), round_score(reverse));
+        let score = forward.max(reverse);
+        if score >= threshold {
+            let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
+            hits.push(Hit { start: scores.start + (i * scores.stride) as u64, target, score, strand });
+        }
+    }
+}
+
+/// What is known of a hit while windows beyond the chunk's edges have not been seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Site,
+    Overlapped,
+    /// Depends on windows to the left, the right, or both.
+    Undecided {
+        left: bool,
+        right: bool,
+    },
+}
+
+/// Hits of one target, in order of start, after suppression within what has been seen.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Sites {
+    /// Hits that are sites, and hits that may become sites once more is seen; the overlapped ones are gone.
+    pub hits: Vec<Hit>,
+    /// All hits that wait for windows to the left start before this position.
+    pub settled_from: u64,
+    /// All hits that wait for windows to the right start at or after this position.
+    pub settled_to: u64,
+}
+
+/// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the
+/// next best, and so on; of equal scores the leftmost wins. `hits` are one target's, sorted by start; all hits with a
+/// start in `seen` are among them. A hit whose fate hangs on windows outside `seen` is kept and marked by
+/// [`Sites::settled_from`] and [`Sites::settled_to`].
+pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
+    let mut order: Vec<usize> = (0..hits.len()).collect();
+    order.sort_unstable_by(|&a, &b| hits[b].score.total_cmp(&hits[a].score).then(a.cmp(&b)));
+    let mut fates = vec![Fate::Open; hits.len()];
+    for i in order {
+        let start = hits[i].start;
+        let (mut left, mut right) = match fates[i] {
+            Fate::Overlapped => continue,
+            Fate::Undecided { left, right } => (left, right),
+            Fate::Open | Fate::Site => (false, false),
+        };
+        left |= seen.start > 0 && start < seen.start + window - 1;
+        right |= start.saturating_add(window - 1) >= seen.end;
+        fates[i] = if left || right { Fate::Undecided { left, right } } else { Fate::Site };
+        let before = (0..i).rev().take_while(|&j| hits[j].start + window > start);
+        let after = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
+        for j in before.chain(after) {
+            fates[j] = match (fates[i], fates[j]) {
+                (Fate::Site, _) | (_, Fate::Overlapped) => Fate::Overlapped,
+                // A better hit that is itself undecided: nothing to add to its fate, it was settled before.
+                (_, decided @ Fate::Undecided { .. }) if better(&hits[j], &hits[i]) => decided,
+                (_, Fate::Undecided { left: l, right: r }) => {
+                    Fate::Undecided { left: l || left, right: r || right }
+                }
+                _ => Fate::Undecided { left, right },
+            };
+        }
+    }
+    let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
+    for (hit, fate) in hits.iter().zip(fates) {
+        match fate {
+            Fate::Overlapped => continue,
+            Fate::Undecided { left, right } => {
+                if left {
+                    sites.settled_from = sites.settled_from.max(hit.start + 1);
+                }
+                if right {
+                    sites.settled_to = sites.settled_to.min(hit.start);
+                }
+            }
+            Fate::Open | Fate::Site => {}
+        }
+        sites.hits.push(*hit);
+    }
+    sites
+}
+
+fn better(a: &Hit, b: &Hit) -> bool {
+    a.score > b.score || (a.score == b.score && a.start < b.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hit(start: u64, score: f32) -> Hit {
+        Hit { start, target: 0, score, strand: Strand::Forward }
+    }
+
+    /// Suppression as its definition reads, over a whole contig.
+    fn greedy(hits: &[Hit], window: u64) -> Vec<Hit> {
+        let mut left = hits.to_vec();
+        left.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
+        let mut sites: Vec<Hit> = Vec::new();
+        for hit in left {
+            if sites.iter().all(|site| site.start.abs_diff(hit.start) >= window) {
+                sites.push(hit);
+            }
+        }
+        sites.sort_by_key(|hit| hit.start);
+        sites
+    }
+
+    #[test]
+    fn the_best_of_overlapping_hits_stays_and_ties_go_left() {
+        let hits = [hit(0, 1.0), hit(3, 5.0), hit(6, 2.0), hit(20, 7.0), hit(21, 7.0)];
+        let sites = suppress(&hits, 5, &(0..u64::MAX));
+        assert_eq!(sites.hits, [hit(3, 5.0), hit(20, 7.0)]);
+    }
+
+    #[test]
+    fn hits_near_an_open_edge_wait() {
+        let hits = [hit(100, 1.0), hit(130, 2.0), hit(195, 3.0)];
+        let sites = suppress(&hits, 10, &(100..200));
+        assert_eq!(sites.hits, hits);
+        assert_eq!((sites.settled_from, sites.settled_to), (101, 195));
+    }
+
+    proptest! {
+        #[test]
+        fn whole_contigs_equal_the_definition(
+            starts in prop::collection::btree_map(0u64..400, 0u8..6, 0..120), window in 1u64..40
+        ) {
+            let hits: Vec<Hit> = starts.iter().map(|(&s, &score)| hit(s, f32::from(score))).collect();
+            let sites = suppress(&hits, window, &(0..u64::MAX));
+            prop_assert_eq!(&sites.hits, &greedy(&hits, window));
+            prop_assert_eq!((sites.settled_from, sites.settled_to), (0, u64::MAX));
+        }
+
+        #[test]
+        fn what_is_settled_in_a_part_is_so_in_the_whole(
+            starts in prop::collection::btree_map(0u64..600, 0u8..6, 0..200), window in 1u64..20, from in 1u64..200
+        ) {
+            let hits: Vec<Hit> = starts.iter().map(|(&s, &score)| hit(s, f32::from(score))).collect();
+            let seen = from..from + 350;
+            let part: Vec<Hit> = hits.iter().copied().filter(|hit| seen.contains(&hit.start)).collect();
+            let sites = suppress(&part, window, &seen);
+            let settled = sites.settled_from.max(seen.start)..sites.settled_to.min(seen.end);
+            let inside = |hits: Vec<Hit>| -> Vec<Hit> {
+                hits.into_iter().filter(|hit| settled.contains(&hit.start)).collect()
+            };
+            prop_assert_eq!(inside(sites.hits), inside(greedy(&hits, window)));
+        }
+    }
+}

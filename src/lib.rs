@@ -20,6 +20,7 @@ pub mod hits;
 pub mod track;
 
 pub mod pipeline;
+pub mod scan;
 
 pub mod simulate;
 

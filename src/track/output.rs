@@ -1,0 +1,128 @@
+//! Where a track is written: standard output, or a file that appears under its own name only when it is whole.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::{Error, Result};
+
+const BUFFER: usize = 256 * 1024;
+
+/// A track's destination. Dropping it without [`Output::finish`] leaves nothing under the final name.
+#[derive(Debug)]
+pub struct Output {
+    path: PathBuf,
+    sink: Sink,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Stdout(BufWriter<io::Stdout>),
+    /// A pipe or device that exists already: written in place.
+    Device(BufWriter<File>),
+    /// Written beside the final name, and renamed.
+    File(BufWriter<NamedTempFile>),
+}
+
+impl Output {
+    /// Opens `path` for writing; `-` is standard output.
+    ///
+    /// # Errors
+    /// The directory does not exist or cannot be written, or `path` is a directory.
+    pub fn create(path: &Path) -> Result<Output> {
+        let sink = if path == Path::new("-") {
+            Sink::Stdout(BufWriter::with_capacity(BUFFER, io::stdout()))
+        } else {
+            match fs::metadata(path) {
+                Ok(meta) if meta.is_dir() => {
+                    return Err(Error::format(path, None, "is a directory; give a file to write to"));
+                }
+                Ok(meta) if !meta.is_file() => {
+                    let file =
+                        File::options().write(true).open(path).map_err(Error::io(path, "cannot write"))?;
+                    Sink::Device(BufWriter::with_capacity(BUFFER, file))
+                }
+                _ => Sink::File(BufWriter::with_capacity(BUFFER, beside(path)?)),
+            }
+        };
+        Ok(Output { path: path.to_path_buf(), sink })
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// A full disk or a closed pipe ([`Error::is_broken_pipe`]).
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let result = match &mut self.sink {
+            Sink::Stdout(sink) => sink.write_all(bytes),
+            Sink::Device(sink) => sink.write_all(bytes),
+            Sink::File(sink) => sink.write_all(bytes),
+        };
+        result.map_err(Error::io(&self.path, "cannot write"))
+    }
+
+    /// Writes what is buffered and gives the file its name.
+    ///
+    /// # Errors
+    /// As [`Output::write`], and a name that cannot be taken.
+    pub fn finish(self) -> Result<()> {
+        let path = &self.path;
+        let failed = || Error::io(path, "cannot write");
+        match self.sink {
+            Sink::Stdout(mut sink) => sink.flush().map_err(failed()),
+            Sink::Device(mut sink) => sink.flush().map_err(failed()),
+            Sink::File(sink) => {
+                let file = sink.into_inner().map_err(|error| failed()(error.into_error()))?;
+                file.persist(path).map_err(|error| failed()(error.error))?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A temporary file in the directory of `path`, with the permissions an ordinary new file has.
+fn beside(path: &Path) -> Result<NamedTempFile> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut builder = tempfile::Builder::new();
+    let prefix = format!(".{name}.");
+    builder.prefix(&prefix).suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory).map_err(Error::io(path, "cannot create"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_its_name_only_once_finished() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sites.bed");
+        let mut output = Output::create(&path).unwrap();
+        output.write(b"chr1\t0\t10\n").unwrap();
+        assert!(!path.exists());
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\n");
+
+        let mut abandoned = Output::create(&path).unwrap();
+        abandoned.write(b"half").unwrap();
+        drop(abandoned);
+        assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\n");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_and_a_missing_directory_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(Output::create(directory.path()).unwrap_err().to_string().contains("is a directory"));
+        let missing = directory.path().join("no/such/sites.bed");
+        assert!(Output::create(&missing).unwrap_err().to_string().contains("cannot create"));
+    }
+}
