@@ -1,11 +1,19 @@
 //! Models: an ONNX graph, the specification that says how to use it, and the DeepBind network it may contain.
 
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use prost::Message;
 use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
 
 pub mod deepbind;
 pub mod motif;
 pub mod network;
 pub mod onnx;
+pub mod recognize;
 
 pub use network::{Dense, Network, Padding, Pooling};
 
@@ -126,4 +134,212 @@ pub struct Model {
     pub graph: onnx::ModelProto,
     /// The network that was recognised in the graph, or why it is none of the DeepBind family.
     pub network: std::result::Result<Network, String>,
+}
+
+/// Default window of a model that neither fixes nor states one, and is not of the DeepBind family: the length of
+/// the ENCODE sequences that DeepBind was trained on.
+const WINDOW_OF_UNKNOWN: usize = 101;
+
+impl ModelSpec {
+    /// The specification of a network: window, outputs and so on as its layers say, DNA, both strands, no provenance.
+    /// The default window is the published program's, int(1.5 × detector length), or the detector length where the
+    /// network does not pad.
+    pub fn of_network(name: &str, network: &Network) -> ModelSpec {
+        let length = network.detector_length;
+        let padding = network.padding.kind();
+        ModelSpec {
+            format: 1,
+            name: sanitize(name),
+            window: if padding == PadKind::None { length } else { length * 3 / 2 },
+            detector_length: Some(length),
+            padding,
+            alphabet: Alphabet::Dna,
+            strands: Strands::Both,
+            outputs: output_names(network.output.outputs),
+            activation: if network.sigmoid { Activation::Sigmoid } else { Activation::Identity },
+            score_range: None,
+            provenance: serde_json::Map::new(),
+        }
+    }
+
+    /// Checks the specification for itself.
+    fn check(&self) -> Result<(), String> {
+        if self.format != 1 {
+            return Err(format!("{SPEC_KEY} has format {}; this program reads format 1", self.format));
+        }
+        if self.name.is_empty() || self.name.contains(char::is_whitespace) {
+            return Err(format!("the name `{}` is empty or has white space", self.name));
+        }
+        if self.window == 0 {
+            return Err("the window is 0 bases".into());
+        }
+        if self.outputs.is_empty() {
+            return Err("it names no outputs".into());
+        }
+        if self.score_range.is_some_and(|[low, high]| !(low <= high && low.is_finite() && high.is_finite())) {
+            return Err(format!("the score range {:?} is not a range", self.score_range));
+        }
+        Ok(())
+    }
+
+    /// Checks that the specification says of `network` what its layers say.
+    fn check_network(&self, network: &Network) -> Result<(), String> {
+        let own = ModelSpec::of_network(&self.name, network);
+        let differs = |what: &str, stated: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
+            Err(format!("{SPEC_KEY} says {what} {stated:?}, but the graph has {found:?}"))
+        };
+        if self.detector_length.is_some() && self.detector_length != own.detector_length {
+            return differs("detector length", &self.detector_length, &own.detector_length);
+        }
+        if self.padding != own.padding {
+            return differs("padding", &self.padding, &own.padding);
+        }
+        if self.activation != own.activation {
+            return differs("activation", &self.activation, &own.activation);
+        }
+        if self.outputs.len() != own.outputs.len() {
+            return differs("outputs", &self.outputs, &own.outputs);
+        }
+        Ok(())
+    }
+}
+
+impl Model {
+    /// Opens an ONNX file.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or one that [`Model::from_bytes`] refuses.
+    pub fn open(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
+        Model::from_bytes(&stem(path), &bytes)
+    }
+
+    /// Reads the bytes of an ONNX file. `name` is for messages, and is the model's name if the file does not state
+    /// one.
+    ///
+    /// # Errors
+    /// Bytes that are no ONNX model, inputs and outputs that are not those of a sequence model, and a
+    /// specification that contradicts the graph.
+    pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
+        let graph = onnx::decode(name, bytes)?;
+        Model::from_graph(name, graph).map_err(|message| Error::model(name, message))
+    }
+
+    fn from_graph(name: &str, proto: onnx::ModelProto) -> Result<Model, String> {
+        let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
+        let input = onnx::interface::input(graph)?;
+        let (output, values) = onnx::interface::output(graph)?;
+        let network = recognize::network(&proto, &input, &output);
+        let spec = match onnx::metadata(&proto, SPEC_KEY) {
+            Some(json) => {
+                serde_json::from_str(json).map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?
+            }
+            None => foreign_spec(name, &input, values, network.as_ref().ok())?,
+        };
+        spec.check()?;
+        if let Ok(network) = &network {
+            spec.check_network(network)?;
+        }
+        if let Some(values) = values.filter(|&values| values != spec.outputs.len()) {
+            return Err(format!(
+                "{SPEC_KEY} names {} outputs, but the graph has {values}",
+                spec.outputs.len()
+            ));
+        }
+        Ok(Model { spec, input, output, graph: proto, network })
+    }
+
+    /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
+    /// `spec` from them.
+    ///
+    /// # Errors
+    /// Layers that do not fit together, and a specification that does not fit them.
+    pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
+        let own = ModelSpec::of_network(&spec.name, &network);
+        let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
+        let spec = ModelSpec { detector_length, padding, activation, ..spec };
+        let checked = network.check().and_then(|()| spec.check()).and_then(|()| spec.check_network(&network));
+        checked.map_err(|message| Error::model(&spec.name, message))?;
+        let graph = onnx::build::model(&network);
+        let input = Input {
+            name: onnx::build::INPUT.into(),
+            layout: Layout::ChannelsFirst,
+            length: None,
+            batch: None,
+        };
+        Ok(Model { spec, input, output: onnx::build::OUTPUT.into(), graph, network: Ok(network) })
+    }
+
+    /// The ONNX file, with the specification in its metadata. The same model gives the same bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut graph = self.graph.clone();
+        onnx::set_metadata(&mut graph, SPEC_KEY, serde_json::json!(self.spec).to_string());
+        graph.encode_to_vec()
+    }
+
+    /// Writes the ONNX file: beside `path` first, then renamed, so that there is never half a file under that name.
+    ///
+    /// # Errors
+    /// A place that cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        if path.is_dir() {
+            return Err(Error::io(path, "cannot write")(std::io::ErrorKind::IsADirectory.into()));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let write = || {
+            let mut builder = tempfile::Builder::new();
+            #[cfg(unix)]
+            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+            let mut file = builder.tempfile_in(folder)?;
+            file.write_all(&self.to_bytes())?;
+            file.persist(path).map_err(|e| e.error)
+        };
+        write().map(drop).map_err(Error::io(path, "cannot write"))
+    }
+}
+
+/// The specification of a file that carries none.
+fn foreign_spec(
+    name: &str,
+    input: &Input,
+    values: Option<usize>,
+    network: Option<&Network>,
+) -> Result<ModelSpec, String> {
+    if let Some(network) = network {
+        let spec = ModelSpec::of_network(name, network);
+        return Ok(ModelSpec { window: input.length.unwrap_or(spec.window), ..spec });
+    }
+    let values =
+        values.ok_or("its output shape leaves the number of outputs open; export it with a fixed one")?;
+    Ok(ModelSpec {
+        format: 1,
+        name: sanitize(name),
+        window: input.length.unwrap_or(WINDOW_OF_UNKNOWN),
+        detector_length: None,
+        padding: PadKind::None,
+        alphabet: Alphabet::Dna,
+        strands: Strands::Both,
+        outputs: output_names(values),
+        activation: Activation::Identity,
+        score_range: None,
+        provenance: serde_json::Map::new(),
+    })
+}
+
+/// `score`, or `score_0`, `score_1` and so on.
+fn output_names(count: usize) -> Vec<String> {
+    if count == 1 { vec!["score".into()] } else { (0..count).map(|i| format!("score_{i}")).collect() }
+}
+
+/// A file's name without its extension.
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A name that can stand in a column: white space becomes `_`.
+fn sanitize(name: &str) -> String {
+    let name: String = name.trim().chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
+    if name.is_empty() { "model".into() } else { name }
 }

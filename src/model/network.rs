@@ -6,6 +6,8 @@
 //! `a[p][k] = threshold[k] + Σ_j Σ_c detector[k][c][j] · x[c][p + j]`, `y = max(0, a)`, `z[k] = max_p y[p][k]` and,
 //! with average pooling too, `z[K + k] = mean_p y[p][k]`; then the dense layers.
 
+use super::PadKind;
+
 /// Which statistics of a detector's activations over a window are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
@@ -46,6 +48,20 @@ pub struct Padding {
 impl Padding {
     /// No padding: detectors are placed only where they fit.
     pub const NONE: Padding = Padding { left: 0, right: 0, value: 0.0 };
+
+    /// `length` columns of N on each side.
+    pub fn n(length: usize) -> Padding {
+        Padding { left: length, right: length, value: 0.25 }
+    }
+
+    /// What the columns are.
+    pub fn kind(&self) -> PadKind {
+        match (self.left + self.right, self.value) {
+            (0, _) => PadKind::None,
+            (_, 0.0) => PadKind::Zero,
+            _ => PadKind::N,
+        }
+    }
 }
 
 /// A dense layer, `y = W x + b`.
@@ -130,6 +146,9 @@ impl Network {
         let numbers = self.weights.iter().chain(&self.thresholds).chain(layers);
         if numbers.chain([&self.padding.value]).any(|x| !x.is_finite()) {
             return Err("a parameter is not finite (NaN or infinity)".into());
+        }
+        if self.padding.left + self.padding.right > 0 && ![0.0, 0.25].contains(&self.padding.value) {
+            return Err(format!("it pads with {}, which is neither N (0.25) nor zero", self.padding.value));
         }
         Ok(())
     }

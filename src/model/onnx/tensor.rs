@@ -1,0 +1,151 @@
+//! Tensors of an ONNX file as plain numbers.
+
+use super::proto::TensorProto;
+use super::proto::tensor_proto::DataType;
+
+/// A constant tensor, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Length of each dimension; none for a scalar.
+    pub dims: Vec<usize>,
+    /// The numbers.
+    pub data: Data,
+}
+
+/// The numbers of a [`Tensor`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Data {
+    /// Weights; float16 and float64 are converted.
+    Floats(Vec<f32>),
+    /// Shapes, axes, padding.
+    Ints(Vec<i64>),
+}
+
+impl Data {
+    /// How many numbers there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Floats(x) => x.len(),
+            Data::Ints(x) => x.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Tensor {
+    /// A float tensor.
+    pub fn floats(dims: impl Into<Vec<usize>>, data: Vec<f32>) -> Tensor {
+        Tensor { dims: dims.into(), data: Data::Floats(data) }
+    }
+
+    /// An integer vector.
+    pub fn ints(data: Vec<i64>) -> Tensor {
+        Tensor { dims: vec![data.len()], data: Data::Ints(data) }
+    }
+
+    /// Reads a tensor of floats or of 32- or 64-bit integers.
+    ///
+    /// # Errors
+    /// What does not fit: another element type, a negative dimension, a wrong number of values.
+    pub fn read(proto: &TensorProto) -> Result<Tensor, String> {
+        let mut count = 1usize;
+        let mut dims = Vec::with_capacity(proto.dims.len());
+        for &dim in &proto.dims {
+            let dim = usize::try_from(dim).map_err(|_| format!("dimension {dim}"))?;
+            count = count.checked_mul(dim).ok_or_else(|| format!("dimensions {:?}", proto.dims))?;
+            dims.push(dim);
+        }
+        let data = read_data(proto)?;
+        if data.len() != count {
+            return Err(format!("{} values for the dimensions {:?}", data.len(), proto.dims));
+        }
+        Ok(Tensor { dims, data })
+    }
+
+    /// The message for an initialiser of this name, values as little-endian raw bytes.
+    pub fn write(&self, name: &str) -> TensorProto {
+        let (data_type, raw) = match &self.data {
+            Data::Floats(x) => (DataType::Float, x.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Data::Ints(x) => (DataType::Int64, x.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        };
+        TensorProto {
+            name: Some(name.to_owned()),
+            dims: self.dims.iter().map(|&dim| dim as i64).collect(),
+            data_type: Some(data_type as i32),
+            raw_data: Some(raw),
+            ..TensorProto::default()
+        }
+    }
+
+    /// The numbers, if they are floats.
+    pub fn as_floats(&self) -> Option<&[f32]> {
+        match &self.data {
+            Data::Floats(x) => Some(x),
+            Data::Ints(_) => None,
+        }
+    }
+
+    /// The numbers, if they are integers.
+    pub fn as_ints(&self) -> Option<&[i64]> {
+        match &self.data {
+            Data::Floats(_) => None,
+            Data::Ints(x) => Some(x),
+        }
+    }
+}
+
+fn read_data(proto: &TensorProto) -> Result<Data, String> {
+    let element = DataType::try_from(proto.data_type()).unwrap_or(DataType::Undefined);
+    let raw = proto.raw_data.as_deref();
+    Ok(match element {
+        DataType::Float => Data::Floats(match raw {
+            Some(raw) => from_raw(raw, f32::from_le_bytes)?,
+            None => proto.float_data.clone(),
+        }),
+        DataType::Double => Data::Floats(match raw {
+            Some(raw) => from_raw(raw, |bytes| f64::from_le_bytes(bytes) as f32)?,
+            None => proto.double_data.iter().map(|&x| x as f32).collect(),
+        }),
+        DataType::Float16 => Data::Floats(match raw {
+            Some(raw) => from_raw(raw, |bytes| half_to_float(u16::from_le_bytes(bytes)))?,
+            None => proto.int32_data.iter().map(|&bits| half_to_float(bits as u16)).collect(),
+        }),
+        DataType::Int64 => Data::Ints(match raw {
+            Some(raw) => from_raw(raw, i64::from_le_bytes)?,
+            None => proto.int64_data.clone(),
+        }),
+        DataType::Int32 => Data::Ints(match raw {
+            Some(raw) => from_raw(raw, |bytes| i64::from(i32::from_le_bytes(bytes)))?,
+            None => proto.int32_data.iter().copied().map(i64::from).collect(),
+        }),
+        DataType::Bool => Data::Ints(match raw {
+            Some(raw) => raw.iter().copied().map(i64::from).collect(),
+            None => proto.int32_data.iter().copied().map(i64::from).collect(),
+        }),
+        other => return Err(format!("element type {}", other.as_str_name())),
+    })
+}
+
+fn from_raw<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T) -> Result<Vec<T>, String> {
+    let (values, rest) = raw.as_chunks::<SIZE>();
+    if !rest.is_empty() {
+        return Err(format!("{} bytes, which is no multiple of {SIZE}", raw.len()));
+    }
+    Ok(values.iter().map(|&bytes| convert(bytes)).collect())
+}
+
+/// IEEE 754 binary16 to binary32.
+fn half_to_float(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
+    sign * match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (fraction + 1024.0) * 2f32.powi(exponent - 25),
+    }
+}
