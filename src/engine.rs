@@ -5,9 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
 use crate::model::ModelSpec;
 use crate::source::{Chunk, ChunkShape};
+use crate::{Error, Result};
 
 pub mod onnx;
 pub mod reference;

@@ -72,7 +72,10 @@ fn explain(path: &Path, error: &ort::LoadDynamicError) -> String {
     let path = path.display();
     match error {
         BadVersion { version_str, .. } => {
-            format!("found version {version_str} at {path}, need 1.{} or newer; {INSTALL}", ort::MINOR_VERSION)
+            format!(
+                "found version {version_str} at {path}, need 1.{} or newer; {INSTALL}",
+                ort::MINOR_VERSION
+            )
         }
         Dlopen { error, .. } => {
             format!("cannot load {path} ({}); {INSTALL}", one_line(error))
@@ -118,7 +121,8 @@ fn loader_directories(search_path: Option<OsString>) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = configured.map(|entry| entry.path()).collect();
     files.sort();
     for text in files.iter().filter_map(|file| fs::read_to_string(file).ok()) {
-        directories.extend(text.lines().map(str::trim).filter(|line| line.starts_with('/')).map(PathBuf::from));
+        directories
+            .extend(text.lines().map(str::trim).filter(|line| line.starts_with('/')).map(PathBuf::from));
     }
     let usual = ["/usr/local/lib", "/opt/homebrew/lib", "/lib64", "/usr/lib64", "/lib", "/usr/lib"];
     directories.extend(usual.map(PathBuf::from));
@@ -141,7 +145,8 @@ fn find(places: &Places) -> std::result::Result<PathBuf, String> {
 /// The newest ONNX Runtime library in a directory.
 fn in_directory(directory: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(directory).ok()?.flatten();
-    let candidates = entries.filter_map(|entry| Some((version_in_name(entry.file_name().to_str()?)?, entry.path())));
+    let candidates =
+        entries.filter_map(|entry| Some((version_in_name(entry.file_name().to_str()?)?, entry.path())));
     candidates.filter(|(_, path)| path.is_file()).max().map(|(_, path)| path)
 }
 
