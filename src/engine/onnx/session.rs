@@ -67,28 +67,34 @@ pub(super) struct Runner {
     session: SharedSession,
     binding: IoBinding,
     input_name: String,
+    output_name: String,
     input: Option<(Vec<i64>, Tensor<f32>)>,
 }
 
 impl Runner {
     /// Buffers for the graph of `model`, which `session` has open.
     pub(super) fn new(session: SharedSession, model: &Model) -> Result<Runner> {
-        let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput);
-        let host = host.map_err(|e| failed(&e))?;
-        let mut binding = lock(&session).create_binding().map_err(|e| failed(&e))?;
-        binding.bind_output_to_device(&*model.output, &host).map_err(|e| failed(&e))?;
-        Ok(Runner { session, binding, input_name: model.input.name.clone(), input: None })
+        let binding = lock(&session).create_binding().map_err(|e| failed(&e))?;
+        let (input_name, output_name) = (model.input.name.clone(), model.output.clone());
+        Ok(Runner { session, binding, input_name, output_name, input: None })
     }
 
     /// The input buffer, laid out for `shape`. Its contents are those of the last run with the same shape, or
     /// arbitrary.
     pub(super) fn input(&mut self, shape: &[i64]) -> Result<&mut [f32]> {
         if self.input.as_ref().is_none_or(|(laid_out, _)| laid_out != shape) {
-            let tensor = Tensor::new(&Allocator::default(), shape).map_err(|e| failed(&e))?;
-            self.input = Some((shape.to_vec(), tensor));
+            self.lay_out(shape).map_err(|e| failed(&e))?;
         }
         let (_, tensor) = self.input.as_mut().expect("just laid out");
         Ok(tensor.extract_tensor_mut().1)
+    }
+
+    fn lay_out(&mut self, shape: &[i64]) -> ort::Result<()> {
+        self.input = Some((shape.to_vec(), Tensor::new(&Allocator::default(), shape)?));
+        // The output of the first run is written again by the next ones, so another input shape needs another.
+        let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+        self.binding.clear_outputs();
+        self.binding.bind_output_to_device(&*self.output_name, &host)
     }
 
     /// Runs the graph on the input buffer and hands the output, its shape first, to `take`. The error is the
