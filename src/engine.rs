@@ -8,6 +8,7 @@ use crate::source::{Chunk, ChunkShape};
 
 pub mod onnx;
 pub mod reference;
+pub mod summary;
 
 /// Which strands are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
