@@ -13,7 +13,7 @@
 
 use std::env::{self, consts};
 use std::error::Error as _;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -130,15 +130,20 @@ impl Places {
             let ours = data.join("bindscan");
             directories.extend([ours.join("onnxruntime-cuda"), ours.join("onnxruntime")]);
         }
-        directories.extend(loader_directories(set("LD_LIBRARY_PATH").or_else(|| set("DYLD_LIBRARY_PATH"))));
+        directories.extend(loader_directories(
+            set("LD_LIBRARY_PATH").or_else(|| set("DYLD_LIBRARY_PATH")).as_deref(),
+        ));
         Places { named: set("ORT_DYLIB_PATH").map(PathBuf::from), directories }
     }
 }
 
 /// The directories of the loader's path: those of the environment, those configured, and the usual ones.
-fn loader_directories(search_path: Option<OsString>) -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> =
-        search_path.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
+fn loader_directories(search_path: Option<&OsStr>) -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> = search_path
+        .into_iter()
+        .flat_map(env::split_paths)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
     let configured = fs::read_dir("/etc/ld.so.conf.d").into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = configured.map(|entry| entry.path()).collect();
     files.sort();
