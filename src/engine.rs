@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 pub mod onnx;
 pub mod reference;
+pub mod summary;
 
 /// Which strands are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
