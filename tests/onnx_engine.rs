@@ -138,12 +138,21 @@ fn assert_same(have: &Scores, want: &Scores) {
     }
 }
 
+/// Compares both ways of scoring, window by window and (where it holds) densely, with the reference.
 fn assert_as_reference(model: &Model, network: &Network, chunk: &Chunk, plan: &WindowPlan) {
     let mut reference = ReferenceEngine::new(model.spec.clone(), network.clone());
-    let mut engine = OnnxEngine::new(model, Device::Cpu).unwrap();
-    assert_eq!(engine.flanks(plan), reference.flanks(plan));
     let want = scores(&mut reference, chunk, plan).unwrap();
-    assert_same(&scores(&mut engine, chunk, plan).unwrap(), &want);
+    let by_window = OnnxEngine::new(model, Device::Cpu).unwrap();
+    let dense = OnnxEngine::new(model, Device::Cpu).unwrap().with_dense_graphs();
+    let unpadded = network.padding.left + network.padding.right == 0;
+    let holds = model.network.is_ok()
+        && (unpadded || plan.context == Context::Flank)
+        && plan.stride <= network.alignments(plan.window);
+    for (mut engine, is_dense) in [(by_window, false), (dense, holds)] {
+        assert_eq!(engine.flanks(plan), reference.flanks(plan));
+        assert_same(&scores(&mut engine, chunk, plan).unwrap(), &want);
+        assert_eq!(engine.is_dense(), is_dense);
+    }
 }
 
 proptest! {
@@ -194,6 +203,77 @@ fn batches_of_any_size_cover_every_window() {
 }
 
 #[test]
+fn a_dense_graph_that_scores_differently_is_not_used() {
+    if !library_is_there() {
+        return;
+    }
+    let random = &mut Random::seed_from_u64(20);
+    let network = small().network(random);
+    let mut model = model_of(&network);
+    // As if the wrong network had been recognised in the graph.
+    model.network.as_mut().unwrap().output.bias[0] += 0.01;
+    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut reference = ReferenceEngine::new(model.spec.clone(), network);
+    let chunk = Chunk::whole("contig", codes(random, 300));
+    for _ in 0..2 {
+        let want = scores(&mut reference, &chunk, &plan(11)).unwrap();
+        assert_same(&scores(&mut engine, &chunk, &plan(11)).unwrap(), &want);
+        assert!(!engine.is_dense());
+    }
+}
+
+/// The same windows, cut into chunks of `own` starts, which have `flank` more bases on both sides.
+fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> Vec<Chunk> {
+    let total = chunk.codes.len();
+    let cut = |start: usize| {
+        let end = (start + own + plan.window - 1).min(total);
+        let from = start.saturating_sub(flank);
+        Chunk {
+            start: from as u64,
+            codes: chunk.codes[from..(end + flank).min(total)].to_vec(),
+            own: start as u64..(start + own) as u64,
+            end: end as u64,
+            first: start == 0,
+            last: start + own >= total,
+            contig: chunk.contig.clone(),
+        }
+    };
+    (0..total).step_by(own).map(cut).collect()
+}
+
+#[test]
+fn scores_are_the_same_bits_however_the_contig_is_cut() {
+    if !library_is_there() {
+        return;
+    }
+    let random = &mut Random::seed_from_u64(19);
+    let shape = Shape { detectors: 16, length: 11, padding: Padding::n(10), outputs: 2, ..small() };
+    let network =
+        Shape { pooling: Pooling::MaxAndAverage, hidden: Some(8), sigmoid: true, ..shape }.network(random);
+    let chunk = Chunk::whole("contig", codes(random, 9_000));
+    for (context, stride) in [(Context::Padding, 7), (Context::Flank, 1), (Context::Flank, 3)] {
+        let plan = WindowPlan { context, stride, ..plan(30) };
+        let new = || OnnxEngine::new(&model_of(&network), Device::Cpu).unwrap().with_dense_graphs();
+        let whole = scores(&mut new(), &chunk, &plan).unwrap();
+        for own in [50, 1_000, 4_096] {
+            let mut engine = new();
+            let mut at = 0;
+            for part in in_chunks(&chunk, &plan, own, 10) {
+                let part = scores(&mut engine, &part, &plan).unwrap();
+                for (have, want) in [(&part.forward, &whole.forward), (&part.reverse, &whole.reverse)] {
+                    for output in 0..2 {
+                        let have = &have[output * part.windows..][..part.windows];
+                        assert_eq!(have, &want[output * whole.windows + at..][..part.windows]);
+                    }
+                }
+                at += part.windows;
+            }
+            assert_eq!(at, whole.windows);
+        }
+    }
+}
+
+#[test]
 fn an_engine_serves_changing_plans_and_workers() {
     if !library_is_there() {
         return;
@@ -201,7 +281,7 @@ fn an_engine_serves_changing_plans_and_workers() {
     let random = &mut Random::seed_from_u64(8);
     let network = Shape { padding: Padding::n(4), ..small() }.network(random);
     let model = model_of(&network);
-    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap();
+    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
     let mut other = engine.for_another_worker().unwrap();
     let mut reference = ReferenceEngine::new(model.spec.clone(), network);
     let chunk = Chunk::whole("contig", codes(random, 300));
@@ -441,7 +521,7 @@ fn a_gpu_that_cannot_be_used_is_an_error_and_never_the_processor() {
     }
     let model = model_of(&small().network(&mut Random::seed_from_u64(18)));
     let error = OnnxEngine::new(&model, Device::Cuda(4_000)).unwrap_err().to_string();
-    assert!(error.contains("cuda:4000") && error.contains("install-onnxruntime --cuda"), "{error}");
+    assert!(error.contains("cuda:4000") && error.contains("--device cpu"), "{error}");
 }
 
 #[test]

@@ -12,8 +12,10 @@
 //! The path is always known to exist before it is handed on: loading a library that is not there can hang.
 
 use std::env::{self, consts};
-use std::ffi::OsString;
+use std::error::Error as _;
+use std::ffi::OsStr;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -54,6 +56,9 @@ pub fn find_library() -> Result<PathBuf> {
 
 fn load() -> std::result::Result<Library, String> {
     let path = find(&Places::of_this_process())?;
+    if is_cut_short(&path) {
+        return Err(format!("{} is cut short; {INSTALL}", path.display()));
+    }
     let builder = ort::init_from(&path).map_err(|error| explain(&path, &error))?;
     let environment = builder
         .with_name("bindscan")
@@ -67,6 +72,22 @@ fn load() -> std::result::Result<Library, String> {
     Ok(Library { path, environment })
 }
 
+/// Whether the file is an ELF library whose end is missing, as an interrupted copy leaves it: loading one stops the
+/// process. Its last part, the table of sections, must lie within the file.
+fn is_cut_short(path: &Path) -> bool {
+    let mut header = [0; 64];
+    let read = fs::File::open(path).and_then(|mut file| {
+        file.read_exact(&mut header)?;
+        Ok(file.metadata()?.len())
+    });
+    let Ok(length) = read else { return false };
+    let [0x7f, b'E', b'L', b'F', 2, 1, ..] = header else { return false };
+    let number =
+        |at: usize, bytes: usize| header[at..at + bytes].iter().rev().fold(0, |n, &b| n << 8 | u64::from(b));
+    let (offset, entry, count) = (number(0x28, 8), number(0x3a, 2), number(0x3c, 2));
+    offset.saturating_add(entry * count) > length
+}
+
 fn explain(path: &Path, error: &ort::LoadDynamicError) -> String {
     use ort::LoadDynamicError::{BadVersion, Dlopen, InvalidVersionString, MissingApi};
     let path = path.display();
@@ -78,7 +99,8 @@ fn explain(path: &Path, error: &ort::LoadDynamicError) -> String {
             )
         }
         Dlopen { error, .. } => {
-            format!("cannot load {path} ({}); {INSTALL}", one_line(error))
+            let reason = error.source().map_or_else(|| one_line(error), |cause| one_line(&cause));
+            format!("cannot load {path} ({reason}); {INSTALL}")
         }
         MissingApi { .. } | InvalidVersionString => {
             format!("{path} is some other library; {INSTALL}")
@@ -108,15 +130,20 @@ impl Places {
             let ours = data.join("bindscan");
             directories.extend([ours.join("onnxruntime-cuda"), ours.join("onnxruntime")]);
         }
-        directories.extend(loader_directories(set("LD_LIBRARY_PATH").or_else(|| set("DYLD_LIBRARY_PATH"))));
+        directories.extend(loader_directories(
+            set("LD_LIBRARY_PATH").or_else(|| set("DYLD_LIBRARY_PATH")).as_deref(),
+        ));
         Places { named: set("ORT_DYLIB_PATH").map(PathBuf::from), directories }
     }
 }
 
 /// The directories of the loader's path: those of the environment, those configured, and the usual ones.
-fn loader_directories(search_path: Option<OsString>) -> Vec<PathBuf> {
-    let mut directories: Vec<PathBuf> =
-        search_path.iter().flat_map(env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
+fn loader_directories(search_path: Option<&OsStr>) -> Vec<PathBuf> {
+    let mut directories: Vec<PathBuf> = search_path
+        .into_iter()
+        .flat_map(env::split_paths)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
     let configured = fs::read_dir("/etc/ld.so.conf.d").into_iter().flatten().flatten();
     let mut files: Vec<PathBuf> = configured.map(|entry| entry.path()).collect();
     files.sort();
@@ -199,6 +226,20 @@ mod tests {
         assert!(error.contains("absent.so") && error.contains("install-onnxruntime"), "{error}");
         let named = Some(directory.path().to_path_buf());
         assert!(find(&Places { named, directories: vec![] }).unwrap().ends_with(name("")));
+    }
+
+    #[test]
+    fn a_library_without_its_end_is_noticed() {
+        let Ok(own) = fs::read(env::current_exe().unwrap()) else { return };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("library");
+        let cut_short_at = |length: usize| {
+            fs::write(&file, &own[..length]).unwrap();
+            is_cut_short(&file)
+        };
+        assert_eq!(cut_short_at(own.len() / 2), cfg!(all(target_os = "linux", target_endian = "little")));
+        assert!(!cut_short_at(own.len()));
+        assert!(!cut_short_at(0));
     }
 
     #[test]

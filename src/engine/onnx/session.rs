@@ -42,19 +42,24 @@ fn configure(library: &Library) -> Result<SessionBuilder> {
 /// good for three digits only.
 fn on_device(builder: SessionBuilder, library: &Library, device: Device) -> Result<SessionBuilder> {
     let Device::Cuda(number) = device else { return Ok(builder) };
-    let unusable = |reason: String| {
+    let unusable = |reason: &str| {
         let path = library.path.display();
-        Error::Runtime(format!(
-            "device {device} cannot be used by {path} ({reason}); run scripts/install-onnxruntime --cuda, or use --device cpu"
-        ))
+        let remedy = if library.path.with_file_name("libonnxruntime_providers_cuda.so").exists() {
+            "check the driver, CUDA 13 and cuDNN 9 (LD_LIBRARY_PATH)"
+        } else {
+            "run scripts/install-onnxruntime --cuda"
+        };
+        // The library gives the path of its own failing part first, the loader's reason after it.
+        let reason = reason.rsplit("with error: ").next().unwrap_or(reason);
+        Error::Runtime(format!("{path} cannot use {device} ({reason}); {remedy}, or use --device cpu"))
     };
-    let id = i32::try_from(number).map_err(|_| unusable("no such number".into()))?;
+    let id = i32::try_from(number).map_err(|_| unusable("no such number"))?;
     let cuda = ep::CUDA::default()
         .with_device_id(id)
         .with_tf32(false)
         .with_conv_algorithm_search(ep::cuda::ConvAlgorithmSearch::Heuristic);
     let provider = cuda.build().error_on_failure();
-    builder.with_execution_providers([provider]).map_err(|e| unusable(one_line(&e)))
+    builder.with_execution_providers([provider]).map_err(|e| unusable(&one_line(&e)))
 }
 
 fn failed<R>(error: &ort::Error<R>) -> Error {
