@@ -167,17 +167,16 @@ class Bench:
         self.add("matrices", "bindscan scan, thresholded, FASTA to BED", len(self.bases), self.median(work))
 
     def bindscan_bench(self, binary, engine):
-        """The rate that `bindscan bench` gives for one engine."""
-        megabases = self.options.megabases if engine == "kernel" else 0.2 if engine == "onnx" else 0.05
+        """The rate that `bindscan bench` gives for one engine: nothing read, nothing written."""
+        repeats, seconds = self.options.repeats, 0.2 if self.options.quick else 1
         listed = program.run(
             binary, "bench", "-m", self.model, "--engine", engine, "--threads", self.options.cores,
-            "--megabases", megabases, "--strand", self.options.strands, "--stride", self.options.stride,
-            "--repeats", self.options.repeats,
+            "--strand", self.options.strands, "--stride", self.options.stride,
+            "--rounds", repeats, "--seconds", seconds,
         )
-        rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in listed.splitlines() if "|" in line]
-        rate = float(rows[2][rows[0].index("Mbp/s")].replace(",", ""))
-        bases = megabases * 1e6
-        self.add("network", f"bindscan bench, {engine}", bases, (bases / rate / 1e6, self.options.repeats))
+        header, row = (line.split() for line in listed.splitlines()[1:3])
+        bases = float(row[header.index("Mbp/s")]) * seconds * 1e6
+        self.add("network", f"bindscan bench, {engine} engine", bases, (seconds, repeats))
 
 
 def genome(options):

@@ -2,7 +2,10 @@
 
 from collections import namedtuple
 
+import lightmotif
 import numpy as np
+
+from .sequence import LETTERS
 
 Motif = namedtuple("Motif", "id name probabilities sites")
 
@@ -43,3 +46,9 @@ def log_odds(motif, pseudocount, background=0.25):
     smoothed = (p * motif.sites + background * pseudocount) / (motif.sites + pseudocount)
     with np.errstate(divide="ignore"):
         return np.log2(smoothed / background).T
+
+
+def lightmotif_matrix(matrix):
+    """A scoring matrix from log-odds [4, length]; an N scores the mean of the four."""
+    rows = dict(zip(LETTERS, matrix)) | {"N": matrix.mean(axis=0)}
+    return lightmotif.ScoringMatrix({base: row.astype(np.float32).tolist() for base, row in rows.items()})

@@ -10,8 +10,7 @@ import MOODS.scan
 import numpy as np
 import onnxruntime
 
-from . import network
-from .sequence import LETTERS
+from . import motifs, network
 
 BATCH = 4096
 
@@ -138,7 +137,7 @@ class Lightmotif:
     """lightmotif's Python bindings (the Rust crate's own kernels), the sequence striped beforehand."""
 
     def __init__(self, matrices, bases, piece):
-        self.matrices = [lightmotif_matrix(matrix) for matrix in matrices]
+        self.matrices = [motifs.lightmotif_matrix(matrix) for matrix in matrices]
         longest = max(matrix.shape[1] for matrix in matrices)
         # Pieces that stay in the cache, overlapping so that no window is lost.
         self.sequences = [
@@ -157,12 +156,6 @@ class Lightmotif:
             for sequence in self.sequences
             for matrix in self.matrices
         )
-
-
-def lightmotif_matrix(matrix):
-    """A scoring matrix from log-odds [4, length]; an N scores the mean of the four."""
-    rows = dict(zip(LETTERS, matrix)) | {"N": matrix.mean(axis=0)}
-    return lightmotif.ScoringMatrix({base: row.astype(np.float32).tolist() for base, row in rows.items()})
 
 
 class Moods:
