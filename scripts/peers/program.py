@@ -29,13 +29,18 @@ def find(path=None):
     skip("bindscan is not built; run: cargo build --release")
 
 
-def run(program, *arguments, stdout=subprocess.PIPE):
+def attempt(program, *arguments):
+    """Runs the program: what it prints, and None or its error message."""
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    return done.stdout, done.stderr.strip() if done.returncode != 0 else None
+
+
+def run(program, *arguments):
     """Runs the program and returns what it prints; its failure is the script's."""
-    command = [program, *map(str, arguments)]
-    done = subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
-    if done.returncode != 0:
-        fail(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
-    return done.stdout
+    printed, error = attempt(program, *arguments)
+    if error is not None:
+        fail(f"{' '.join([program, *map(str, arguments)])}: {error}")
+    return printed
 
 
 def measure(program, *arguments, stdout):
