@@ -6,6 +6,7 @@ use crate::Result;
 use crate::model::ModelSpec;
 use crate::source::{Chunk, ChunkShape};
 
+pub mod kernel;
 pub mod onnx;
 pub mod reference;
 
