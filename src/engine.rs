@@ -9,6 +9,7 @@ use crate::model::ModelSpec;
 use crate::source::{Chunk, ChunkShape};
 use crate::{Error, Result};
 
+pub mod kernel;
 pub mod onnx;
 pub mod reference;
 pub mod summary;
