@@ -136,7 +136,7 @@ fn by_difference(a: &(f64, String), b: &(f64, String)) -> std::cmp::Ordering {
 
 fn report(what: &str, candidate: &Candidate, tried: usize, of: usize, (worst, place): &(f64, String)) {
     let engine = candidate.name;
-    println!("{what}, {engine}: worst difference {worst:.2e} in {tried} of {of} values ({place})");
+    eprintln!("{what}, {engine}: worst difference {worst:.2e} in {tried} of {of} values ({place})");
     assert!(*worst <= 1e-4, "{what}, {engine}: {worst:e} at {place}");
 }
 
