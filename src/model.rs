@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub mod deepbind;
+pub mod inspect;
 pub mod motif;
 pub mod network;
 pub mod onnx;
