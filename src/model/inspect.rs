@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::onnx::interface::{Dim, float_shape, show_shape};
+use super::onnx::proto::tensor_proto::DataType;
 use super::onnx::proto::{GraphProto, NodeProto, TensorProto};
 use super::{
     Activation, Alphabet, Layout, Model, ModelSpec, Network, PadKind, Padding, Pooling, SPEC_KEY, Strands,
@@ -108,7 +109,12 @@ fn nodes(graph: &GraphProto) -> Vec<Layer> {
     graph.node.iter().map(layer).collect()
 }
 
+/// Numbers of a tensor of weights; shapes and axes are integers and count for none.
 fn size(tensor: &TensorProto) -> usize {
+    let types = [DataType::Float, DataType::Float16, DataType::Double];
+    if !types.iter().any(|&float| tensor.data_type() == float as i32) {
+        return 0;
+    }
     let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0));
     dims.fold(1, usize::saturating_mul)
 }
