@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
+use bindscan::engine::Workload;
 use bindscan::engine::summary::{Summary, score_sequence};
 use bindscan::pipeline;
 use bindscan::scan::Scanner;
@@ -55,7 +56,7 @@ impl ScoreArgs {
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let scanners = per_worker(&models, threads, |planned, engine| Scorer {
+        let scanners = per_worker(&models, threads, Workload::Sequences, |planned, engine| Scorer {
             scanner: Scanner { engine, plan: planned.plan },
             shortest: planned.shortest(),
             summary,
