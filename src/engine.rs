@@ -131,6 +131,9 @@ pub trait Engine: Send {
     /// The model's specification.
     fn spec(&self) -> &ModelSpec;
 
+    /// What computes, in a word or two for people: the engine, and its instruction set or device.
+    fn description(&self) -> String;
+
     /// Real bases that the engine looks at on each side of a window under `plan`: left and right.
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize);
 

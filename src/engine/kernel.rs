@@ -103,6 +103,10 @@ impl Engine for KernelEngine {
         &self.spec
     }
 
+    fn description(&self) -> String {
+        format!("kernel/{}", self.simd())
+    }
+
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
         flanks(&self.compiled.network, plan)
     }
