@@ -19,7 +19,8 @@ use crate::source::Chunk;
 /// Positions that go through the stages together.
 const TILE: usize = 192;
 
-/// Windows whose features are gathered before the dense layers run: no fewer than a tile can end.
+/// Windows whose features are gathered before the dense layers run: no fewer than a tile can end, and a multiple of
+/// [`dense::WINDOWS`](super::dense::WINDOWS).
 const BATCH: usize = 192;
 
 /// Working memory of a sweep.
@@ -30,7 +31,7 @@ pub(super) struct Buffers {
     groups: Vec<GroupState>,
     /// `features[vector * BATCH + window]`.
     features: Vec<Lanes>,
-    dense: Vec<Lanes>,
+    dense: Vec<[Lanes; 2]>,
     letters: Vec<u8>,
     chain: Vec<Lanes>,
     low: Pooled,
@@ -92,7 +93,7 @@ impl Job<'_> {
         let detectors = &side.detectors;
         let vectors = detectors.groups.len() * network.pooling.features_per_detector();
         buffers.features.resize(vectors * BATCH, Lanes::ZERO);
-        buffers.dense.resize(self.head.scratch(), Lanes::ZERO);
+        buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
         buffers.groups.resize_with(detectors.groups.len(), GroupState::default);
 
         let padded = plan.context == Context::Padding;
