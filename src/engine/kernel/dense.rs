@@ -204,6 +204,14 @@ impl Head {
         Head { layers, sigmoid: network.sigmoid }
     }
 
+    /// Weights of one output for the features of 16 detectors a vector, if the score is linear in the features.
+    pub(super) fn weights(&self, output: usize) -> Option<&[Lanes]> {
+        match &self.layers {
+            Layers::One(layer) => Some(&layer.weights[output * layer.vectors..][..layer.vectors]),
+            Layers::Two { .. } => None,
+        }
+    }
+
     /// Working memory that [`Apply`] needs.
     pub(super) fn scratch(&self) -> usize {
         match &self.layers {
