@@ -29,6 +29,7 @@ mod dense;
 mod detector;
 mod overhang;
 mod pool;
+mod prune;
 mod simd;
 mod sweep;
 
@@ -112,6 +113,28 @@ impl Engine for KernelEngine {
     }
 
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
+        self.sweep(chunk, plan, None, out)
+    }
+
+    fn score_above(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        threshold: f32,
+        out: &mut Scores,
+    ) -> Result<()> {
+        self.sweep(chunk, plan, Some(threshold), out)
+    }
+}
+
+impl KernelEngine {
+    fn sweep(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        threshold: Option<f32>,
+        out: &mut Scores,
+    ) -> Result<()> {
         let compiled = Arc::clone(&self.compiled);
         let network = &compiled.network;
         check_window(&self.spec, network, plan.window)?;
@@ -136,7 +159,8 @@ impl Engine for KernelEngine {
         );
         for (side, scores) in [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)] {
             if !scores.is_empty() {
-                let job = Job { network, side, head, simd: self.simd, plan, margin, start: out.start };
+                let (simd, start) = (self.simd, out.start);
+                let job = Job { network, side, head, simd, plan, margin, start, threshold };
                 job.run(out.windows, &mut self.buffers, scores);
             }
         }
