@@ -25,22 +25,30 @@ pub fn round_score(score: f32) -> f32 {
     ((f64::from(score) * 1e4).round() / 1e4) as f32
 }
 
+/// A score below this cannot be rounded up to `threshold`.
+pub fn unrounded_bound(threshold: f32) -> f32 {
+    threshold - 1e-4 - threshold.abs() * 1e-6
+}
+
+/// The better of two strands' scores, compared as rounded; forward where they are the same.
+pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
+    if round_score(forward) >= round_score(reverse) {
+        (forward, Strand::Forward)
+    } else {
+        (reverse, Strand::Reverse)
+    }
+}
+
 /// Windows looked at together: most blocks have no hit and cost one comparison.
 const BLOCK: usize = 64;
 
-/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start.
+/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start;
+/// [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
-pub fn collect(
-    scores: &Scores,
-    output: usize,
-    target: usize,
-    threshold: f32,
-    hits: &mut Vec<Hit>,
-) -> Result<(), u64> {
-    // A score this far below the threshold cannot be rounded up to it.
-    let unrounded = threshold - 1e-4 - threshold.abs() * 1e-6;
+pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hit>) -> Result<(), u64> {
+    let unrounded = unrounded_bound(threshold);
     let row = |strand: &'_ [f32]| -> Range<usize> {
         if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
     };
@@ -67,15 +75,10 @@ pub fn collect(
         }
         for i in 0..block.len() {
             let at = |strand: &[f32]| strand.get(i).copied().unwrap_or(f32::NEG_INFINITY);
-            let (forward, reverse) = (at(forward), at(reverse));
-            let (score, strand) = if round_score(forward) >= round_score(reverse) {
-                (forward, Strand::Forward)
-            } else {
-                (reverse, Strand::Reverse)
-            };
+            let (score, strand) = better_strand(at(forward), at(reverse));
             if round_score(score) >= threshold {
                 let start = scores.start + ((from + i) * scores.stride) as u64;
-                hits.push(Hit { start, target, score, strand });
+                hits.push(Hit { start, target: output, score, strand });
             }
         }
     }
@@ -200,16 +203,16 @@ mod tests {
         scores.reverse[200 + 199] = 6.0;
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
-        collect(&scores, 1, 7, 5.0, &mut hits).unwrap();
+        collect(&scores, 1, 5.0, &mut hits).unwrap();
         let want = [
-            Hit { start: 30 + 210, target: 7, score: 4.999_96, strand: Strand::Forward },
-            Hit { start: 30 + 597, target: 7, score: 6.0, strand: Strand::Reverse },
+            Hit { start: 30 + 210, target: 1, score: 4.999_96, strand: Strand::Forward },
+            Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, 7, 5.0, &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, 5.0, &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, 0, f32::NEG_INFINITY, &mut hits).unwrap();
+        collect(&scores, 0, f32::NEG_INFINITY, &mut hits).unwrap();
         assert_eq!(hits.len(), 200);
     }
 

@@ -24,9 +24,9 @@ pub enum Format {
 pub struct Target {
     /// Name in the track.
     pub name: String,
-    /// Rank of the model among those scanned.
-    pub model: usize,
-    /// Output of that model.
+    /// Rank of the scanner that scores it.
+    pub scanner: usize,
+    /// Output of that scanner: a model's output, or a matrix's rank.
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,

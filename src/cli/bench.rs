@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bindscan::encode;
+use bindscan::engine::Context;
 use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
-use bindscan::engine::{Context, chunk_shape};
 use bindscan::model::Model;
 use bindscan::simulate::Simulation;
 use bindscan::source::Chunk;
@@ -100,8 +100,8 @@ impl BenchArgs {
     /// The engine's description, and the bases it scores a second.
     fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<(String, f64)> {
         let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
-        let shape = chunk_shape(CHUNK, [(engines[0].as_ref(), plan)]);
-        let chunk = random_chunk(CHUNK + shape.left + shape.right);
+        let (left, right) = engines[0].flanks(plan);
+        let chunk = random_chunk(left + CHUNK + plan.window - 1 + right);
         let mut rates = Vec::new();
         for _ in 0..self.rounds {
             let started = Instant::now();

@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::engine::{Engine, Workload, chunk_shape};
 use bindscan::genome::RegionQuery;
-use bindscan::scan::{self, Overlaps, ScanSummary, Scanner};
+use bindscan::scan::{self, Overlaps, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::region;
 use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
 use clap::{Args, ValueEnum};
 
-use super::models::{ModelArgs, Planned, per_worker};
+use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::{CANCELLED, Session};
 
@@ -78,14 +77,11 @@ enum FormatArg {
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let models = self.models.open(self.stride)?;
-        let format = SiteFormat::new(self.format()?, self.targets(&models)?);
+        let thresholds = self.thresholds(models.len())?;
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let workers = per_worker(&models, threads, Workload::Contigs, |planned, engine| Scanner {
-            engine,
-            plan: planned.plan,
-        })?;
-        let pairs = workers[0].iter().map(|scanner| (scanner.engine.as_ref() as &dyn Engine, &scanner.plan));
-        let shape = chunk_shape(self.chunk_size, pairs);
+        let (workers, places) = scanners(&models, threads)?;
+        let format = SiteFormat::new(self.format()?, targets(&models, &places, &thresholds));
+        let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
             OverlapsArg::Keep => Overlaps::Keep,
@@ -128,30 +124,15 @@ impl ScanArgs {
         }
     }
 
-    fn targets(&self, models: &[Planned]) -> Result<Vec<Target>> {
-        ensure!(
-            self.all || self.threshold.len() == 1 || self.threshold.len() == models.len(),
-            "{} thresholds for {} models: give one for all, or one for each",
-            self.threshold.len(),
-            models.len()
-        );
+    /// The threshold of each model.
+    fn thresholds(&self, models: usize) -> Result<Vec<f32>> {
         ensure!(self.threshold.iter().all(|t| !t.is_nan()), "a threshold must be a number");
-        let threshold = |rank: usize| match self.threshold.as_slice() {
-            [] => f32::NEG_INFINITY,
-            [one] => *one,
-            each => each[rank],
-        };
-        let targets = models.iter().enumerate().flat_map(|(rank, planned)| {
-            planned.names().into_iter().enumerate().map(move |(output, name)| Target {
-                name,
-                model: rank,
-                output,
-                window: planned.plan.window as u64,
-                threshold: threshold(rank),
-                scale: ScoreScale::of(&planned.model.spec),
-            })
-        });
-        Ok(targets.collect())
+        match self.threshold.as_slice() {
+            [] => Ok(vec![f32::NEG_INFINITY; models]),
+            [one] => Ok(vec![*one; models]),
+            each if each.len() == models => Ok(each.to_vec()),
+            each => bail!("{} thresholds for {models} models: give one for all, or one for each", each.len()),
+        }
     }
 
     fn source_options(&self) -> Result<FastaOptions> {
@@ -162,6 +143,22 @@ impl ScanArgs {
         }
         Ok(FastaOptions { mask_lowercase: self.mask_lowercase, regions })
     }
+}
+
+/// A target for each output of each model, in the order of the models.
+fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> Vec<Target> {
+    let of_model = |((planned, place), &threshold): ((&Planned, &Place), &f32)| {
+        let target = |(output, name)| Target {
+            name,
+            scanner: place.scanner,
+            output: place.output + output,
+            window: planned.plan.window as u64,
+            threshold,
+            scale: ScoreScale::of(&planned.model.spec),
+        };
+        planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
+    };
+    models.iter().zip(places).zip(thresholds).flat_map(of_model).collect()
 }
 
 fn summary_line(summary: &ScanSummary, seconds: f64) -> String {

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
-use bindscan::engine::Workload;
 use bindscan::engine::summary::{Summary, score_sequence};
+use bindscan::engine::{Engine, WindowPlan, Workload};
 use bindscan::pipeline;
-use bindscan::scan::Scanner;
 use bindscan::source::sequences::{Column, Sequence, SequenceReader};
 use bindscan::track::Output;
 use clap::Args;
 
-use super::models::{ModelArgs, Planned, per_worker};
+use super::models::{ModelArgs, Planned};
 use super::{CANCELLED, Session};
 
 /// Bases that a worker takes at a time.
@@ -56,12 +55,13 @@ impl ScoreArgs {
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let scanners = per_worker(&models, threads, Workload::Sequences, |planned, engine| Scorer {
-            scanner: Scanner { engine, plan: planned.plan },
-            shortest: planned.shortest(),
-            summary,
-        })?;
-        let workers = scanners
+        let mut workers: Vec<Vec<Scorer>> = (0..threads).map(|_| Vec::new()).collect();
+        for planned in &models {
+            for (worker, engine) in workers.iter_mut().zip(planned.engines(threads, Workload::Sequences)?) {
+                worker.push(Scorer { engine, plan: planned.plan, shortest: planned.shortest(), summary });
+            }
+        }
+        let workers = workers
             .into_iter()
             .map(|mut scorers| {
                 move |batch: &Vec<Sequence>, rows: &mut Rows| score_batch(&mut scorers, batch, rows)
@@ -106,7 +106,8 @@ impl ScoreArgs {
 
 /// One model of one worker.
 struct Scorer {
-    scanner: Scanner,
+    engine: Box<dyn Engine>,
+    plan: WindowPlan,
     /// Bases that the model needs.
     shortest: usize,
     summary: Summary,
@@ -114,11 +115,10 @@ struct Scorer {
 
 impl Scorer {
     fn score(&mut self, codes: &[u8]) -> bindscan::Result<Vec<f32>> {
-        let Scanner { engine, plan } = &mut self.scanner;
         if codes.len() < self.shortest {
-            return Ok(vec![f32::NAN; engine.spec().outputs.len()]);
+            return Ok(vec![f32::NAN; self.engine.spec().outputs.len()]);
         }
-        score_sequence(engine.as_mut(), codes, plan, self.summary)
+        score_sequence(self.engine.as_mut(), codes, &self.plan, self.summary)
     }
 }
 

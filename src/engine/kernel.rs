@@ -27,12 +27,14 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod detector;
+mod matrices;
 mod overhang;
 mod pool;
 mod prune;
 mod simd;
 mod sweep;
 
+pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
 
 /// Scores windows with a compiled [`Network`]. Clones share the tables, so that one a thread costs little.
