@@ -6,10 +6,11 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
+use bindscan::output::Output;
 use bindscan::scan::{self, Overlaps, Scanner, chunk_shape};
 use bindscan::simulate::Simulation;
 use bindscan::source::{Chunk, fasta};
-use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
+use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
 use bindscan::{Result, encode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 

@@ -1,6 +1,7 @@
 //! From window scores to binding sites: thresholding, and non-maximum suppression that gives the same sites however
 //! the genome was cut into chunks.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::engine::Scores;
@@ -85,19 +86,6 @@ pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hi
     Ok(())
 }
 
-/// What is known of a hit while windows beyond the chunk's edges have not been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Open,
-    Site,
-    Overlapped,
-    /// Depends on windows to the left, the right, or both.
-    Undecided {
-        left: bool,
-        right: bool,
-    },
-}
-
 /// Hits of one target, in order of start, after suppression within what has been seen.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Sites {
@@ -115,50 +103,34 @@ pub struct Sites {
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
     let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
-    let before = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then(a.cmp(&b));
     let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_unstable_by(|&a, &b| before(a, b));
-    let mut fates = vec![Fate::Open; hits.len()];
-    for i in order {
-        let start = hits[i].start;
-        let (mut left, mut right) = match fates[i] {
-            Fate::Overlapped => continue,
-            Fate::Undecided { left, right } => (left, right),
-            Fate::Open | Fate::Site => (false, false),
-        };
-        left |= seen.start > 0 && start < seen.start + window - 1;
-        right |= start.saturating_add(window - 1) >= seen.end;
-        fates[i] = if left || right { Fate::Undecided { left, right } } else { Fate::Site };
-        let left_of = (0..i).rev().take_while(|&j| hits[j].start + window > start);
-        let right_of = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
-        for j in left_of.chain(right_of) {
-            fates[j] = match (fates[i], fates[j]) {
-                (Fate::Site, _) | (_, Fate::Overlapped) => Fate::Overlapped,
-                // A better hit that is itself undecided: nothing to add to its fate, it was settled before.
-                (_, decided @ Fate::Undecided { .. }) if before(j, i).is_lt() => decided,
-                (_, Fate::Undecided { left: l, right: r }) => {
-                    Fate::Undecided { left: l || left, right: r || right }
-                }
-                _ => Fate::Undecided { left, right },
-            };
-        }
-    }
+    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+
     let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
-    for (hit, fate) in hits.iter().zip(fates) {
-        match fate {
-            Fate::Overlapped => continue,
-            Fate::Undecided { left, right } => {
-                if left {
-                    sites.settled_from = sites.settled_from.max(hit.start + 1);
-                }
-                if right {
-                    sites.settled_to = sites.settled_to.min(hit.start);
-                }
-            }
-            Fate::Open | Fate::Site => {}
+    // Starts of the better hits: sites, and those that wait for windows to the left or to the right.
+    let (mut taken, mut left, mut right) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for hit in order.into_iter().map(|i| hits[i]) {
+        let reach = hit.start.saturating_sub(window - 1)..=hit.start.saturating_add(window - 1);
+        let among = |starts: &BTreeSet<u64>| starts.range(reach.clone()).next().is_some();
+        if among(&taken) {
+            continue;
         }
-        sites.hits.push(*hit);
+        let waits_left = (seen.start > 0 && *reach.start() < seen.start) || among(&left);
+        let waits_right = *reach.end() >= seen.end || among(&right);
+        if waits_left {
+            left.insert(hit.start);
+            sites.settled_from = sites.settled_from.max(hit.start + 1);
+        }
+        if waits_right {
+            right.insert(hit.start);
+            sites.settled_to = sites.settled_to.min(hit.start);
+        }
+        if !waits_left && !waits_right {
+            taken.insert(hit.start);
+        }
+        sites.hits.push(hit);
     }
+    sites.hits.sort_unstable_by_key(|hit| hit.start);
     sites
 }
 

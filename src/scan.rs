@@ -11,9 +11,10 @@ use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, Scores, WindowPlan};
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
+use crate::output::Output;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
-use crate::track::{Output, SiteFormat};
+use crate::track::SiteFormat;
 use crate::{Error, Result};
 
 /// What becomes of hits whose windows overlap.
@@ -106,8 +107,14 @@ pub fn run(
             move |item: &Item, part: &mut Part| worker.scan(item, part)
         })
         .collect();
-    let mut writer =
-        Writer { format, output, pending: Vec::new(), lines: Vec::new(), summary: ScanSummary::default() };
+    let mut writer = Writer {
+        format,
+        output,
+        pending: Vec::new(),
+        windows: Vec::new(),
+        lines: Vec::new(),
+        summary: ScanSummary::default(),
+    };
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
@@ -145,10 +152,9 @@ struct Part {
     sites: u64,
     /// Hits right of the settled stretch.
     tail: Vec<Hit>,
-    windows: u64,
-    /// Whether this is a segment's first chunk, and whether some model has no window in the segment.
+    /// Windows scored by each model.
+    windows: Vec<u64>,
     first: bool,
-    short: bool,
     progress: (u64, Option<u64>),
 }
 
@@ -167,7 +173,8 @@ impl Worker<'_> {
         part.contig = Some(chunk.contig.clone());
         (part.own, part.first, part.last) = (chunk.own.clone(), chunk.first, chunk.last);
         part.progress = item.progress;
-        (part.windows, part.short, part.sites) = (0, false, 0);
+        part.sites = 0;
+        part.windows.clear();
         part.head.clear();
         part.tail.clear();
         part.lines.clear();
@@ -183,10 +190,11 @@ impl Worker<'_> {
             hits.iter_mut().for_each(Vec::clear);
             match scanner {
                 Scanner::Model { engine, plan } => {
-                    engine.score(chunk, plan, &mut self.scores)?;
+                    let lowest =
+                        targets.clone().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
+                    engine.score_above(chunk, plan, hits::unrounded_bound(lowest), &mut self.scores)?;
                     let scored = &self.scores;
-                    part.windows += scored.windows as u64;
-                    part.short |= chunk.first && chunk.last && scored.windows == 0;
+                    part.windows.push(scored.windows as u64);
                     for (_, target) in targets.clone() {
                         hits::collect(scored, target.output, target.threshold, at(hits, target.output))
                             .map_err(|start| {
@@ -200,9 +208,7 @@ impl Worker<'_> {
                     hits.resize_with(hits.len().max(thresholds.len()), Vec::new);
                     matrices.find(chunk, &thresholds, hits);
                     for rank in 0..matrices.matrices() {
-                        let windows = matrices.windows(chunk, rank);
-                        part.windows += windows as u64;
-                        part.short |= chunk.first && chunk.last && windows == 0;
+                        part.windows.push(matrices.windows(chunk, rank) as u64);
                     }
                 }
             }
@@ -252,6 +258,8 @@ struct Writer<'a> {
     output: Output,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
+    /// Windows of the current segment so far, by model.
+    windows: Vec<u64>,
     lines: Vec<u8>,
     summary: ScanSummary,
 }
@@ -271,10 +279,15 @@ impl Writer<'_> {
 
         let summary = &mut self.summary;
         summary.bases += part.own.end - part.own.start;
-        summary.windows += part.windows;
+        summary.windows += part.windows.iter().sum::<u64>();
         summary.sites += part.sites;
         summary.segments += u64::from(part.first);
-        if part.short {
+        if part.first {
+            self.windows.clear();
+        }
+        self.windows.resize(part.windows.len(), 0);
+        self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
+        if part.last && self.windows.contains(&0) {
             summary.short_segments += 1;
             if summary.short_names.len() < NAMES_KEPT {
                 summary.short_names.push(contig.name.clone());

@@ -1,14 +1,10 @@
-//! Tracks: sites as lines of text, and the files they go to.
+//! Tracks: sites as lines of text.
 
 use std::io::Write;
 
 use crate::genome::Contig;
 use crate::hits::Hit;
 use crate::model::{Activation, ModelSpec};
-
-mod output;
-
-pub use output::Output;
 
 /// A text format of sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

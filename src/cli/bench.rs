@@ -37,20 +37,20 @@ pub(super) struct BenchArgs {
     /// Strands to score
     #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true)]
     strand: StrandArg,
-    /// Engines to measure [default: all that can run the model]
-    #[arg(long = "engine", value_delimiter = ',')]
+    /// Engines to measure: kernel, onnx, reference [default: all that can run the model]
+    #[arg(long = "engine", value_name = "ENGINE,…", value_delimiter = ',')]
     engines: Vec<EngineKind>,
     /// Where ONNX Runtime computes: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: Device,
     /// Threads
-    #[arg(short, long, default_value = "1", value_parser = super::parse_positive)]
+    #[arg(short, long, default_value = "1", value_parser = super::parse_threads)]
     threads: usize,
     /// Rounds, of which the median is printed
     #[arg(long, default_value = "5", value_parser = super::parse_positive)]
     rounds: usize,
     /// Seconds a round lasts, about
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = parse_seconds)]
     seconds: f64,
 }
 
@@ -129,6 +129,13 @@ impl BenchArgs {
         }
         rates.sort_by(f64::total_cmp);
         Ok((engines[0].description(), rates[rates.len() / 2]))
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give 0.001 to 3600".into()),
     }
 }
 

@@ -83,7 +83,7 @@ impl Planned {
 
     /// Bases of the shortest sequence that the model can score.
     pub(super) fn shortest(&self) -> usize {
-        self.model.network.as_ref().map_or(1, |network| {
+        self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
             network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
         })
     }

@@ -7,13 +7,13 @@ use std::thread;
 use anyhow::Result;
 use bindscan::engine::summary::{Summary, score_sequence};
 use bindscan::engine::{Engine, WindowPlan, Workload};
+use bindscan::output::Output;
 use bindscan::pipeline;
 use bindscan::source::sequences::{Column, Sequence, SequenceReader};
-use bindscan::track::Output;
 use clap::Args;
 
 use super::models::{ModelArgs, Planned};
-use super::{CANCELLED, Session};
+use super::{CANCELLED, Session, counted};
 
 /// Bases that a worker takes at a time.
 const BATCH_BASES: usize = 32 * 1024;
@@ -38,7 +38,7 @@ pub(super) struct ScoreArgs {
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_positive)]
+    #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
 }
 
@@ -95,10 +95,11 @@ impl ScoreArgs {
         )?;
         output.finish()?;
         if !session.quiet {
-            eprintln!("bindscan: {sequences} sequences scored with {} models", models.len());
+            let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
+            eprintln!("bindscan: {sequences} scored with {models}");
         }
         if short > 0 {
-            log::warn!("{short} sequences are shorter than some model's detectors: scored as nan");
+            log::warn!("{} too short for a model: scored as nan", counted(short, "sequence"));
         }
         Ok(())
     }
@@ -138,7 +139,11 @@ fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> b
         rows.short += u64::from(scorers.iter().any(|scorer| sequence.codes.len() < scorer.shortest));
         for scorer in &mut *scorers {
             for score in scorer.score(&sequence.codes)? {
-                write!(rows.text, "\t{score:.6}").expect("writing to memory does not fail");
+                let written = match score.is_nan() {
+                    true => write!(rows.text, "\tnan"),
+                    false => write!(rows.text, "\t{score:.6}"),
+                };
+                written.expect("writing to memory does not fail");
             }
         }
         rows.text.push(b'\n');
