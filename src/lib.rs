@@ -24,4 +24,6 @@ pub mod scan;
 
 pub mod simulate;
 
+pub mod train;
+
 pub use error::{Error, Result};
