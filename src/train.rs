@@ -1,0 +1,3 @@
+//! Fitting models to measurements: data sets, negatives, metrics, and the report on a training.
+
+pub mod dataset;
