@@ -22,8 +22,8 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
-pub mod simulate;
-
 pub mod train;
+
+pub mod simulate;
 
 pub use error::{Error, Result};

@@ -9,7 +9,9 @@ use crate::engine::WindowPlan;
 use crate::genome::Contig;
 
 pub mod fasta;
+pub mod input;
 pub mod mmap;
+pub mod region;
 
 /// Contiguous bases of one contig, with the window starts that are this chunk's to score.
 ///

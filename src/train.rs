@@ -1,6 +1,7 @@
-//! Fitting networks of the DeepBind family.
+//! Fitting models to measurements: data sets, negatives, metrics, the search and the fits.
 
 mod convolution;
+pub mod dataset;
 pub mod gradient;
 mod lanes;
 mod optimizer;

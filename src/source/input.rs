@@ -1,0 +1,205 @@
+//! Inputs by path: mapped where possible, otherwise read in order, decompressed on the way.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::bufread::MultiGzDecoder;
+use noodles::bgzf;
+
+use super::mmap::MappedFile;
+use crate::{Error, Result};
+
+/// Bytes that tell the formats apart: a gzip header and the first subfield of its extra field.
+const HEAD: usize = 18;
+
+const BUFFER: usize = 128 << 10;
+
+/// An empty BGZF block, with which every whole BGZF file ends (SAM specification, section 4.1.2).
+const BGZF_END: [u8; 28] =
+    [31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, 66, 67, 2, 0, 27, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Where text comes from.
+pub enum Input {
+    /// A plain file in memory: any offset can be reached.
+    Mapped(MappedFile),
+    /// Anything else: read in order.
+    Stream(Stream),
+}
+
+/// Text that is read in order; compressed input is decompressed.
+pub struct Stream {
+    text: Box<dyn BufRead + Send>,
+    consumed: Arc<AtomicU64>,
+    total: Option<u64>,
+    compressed: bool,
+}
+
+impl Input {
+    /// Opens a file, or standard input if `path` is `-`. gzip and BGZF are recognised by content.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is a directory.
+    pub fn open(path: &Path) -> Result<Input> {
+        if path.as_os_str() == "-" {
+            return Ok(Input::Stream(Stream::new(path, io::stdin(), None)?));
+        }
+        let mut file = File::open(path).map_err(Error::io(path, "cannot open"))?;
+        let metadata = file.metadata().map_err(Error::io(path, "cannot open"))?;
+        if metadata.is_dir() {
+            return Err(Error::format(path, None, "this is a directory; give the file in it"));
+        }
+        if metadata.is_file()
+            && let Ok(mapped) = MappedFile::open(&file)
+        {
+            if !is_gzip(mapped.content()) {
+                return Ok(Input::Mapped(mapped));
+            }
+            file = File::open(path).map_err(Error::io(path, "cannot open"))?;
+        }
+        let total = metadata.is_file().then_some(metadata.len());
+        Ok(Input::Stream(Stream::new(path, file, total)?))
+    }
+
+    /// Bytes of the file consumed so far (compressed ones, if it is), and in all where known.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        match self {
+            Input::Mapped(map) => (map.position() as u64, Some(map.content().len() as u64)),
+            Input::Stream(stream) => (stream.consumed.load(Ordering::Relaxed), stream.total),
+        }
+    }
+
+    /// What to say when a read fails.
+    pub fn read_action(&self) -> &'static str {
+        match self {
+            Input::Stream(Stream { compressed: true, .. }) => "cannot decompress (cut short or damaged?)",
+            _ => "cannot read",
+        }
+    }
+
+    fn reader(&mut self) -> &mut dyn BufRead {
+        match self {
+            Input::Mapped(map) => map,
+            Input::Stream(stream) => &mut *stream.text,
+        }
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Input::Mapped(map) => f.debug_tuple("Mapped").field(map).finish(),
+            Input::Stream(stream) => f.debug_tuple("Stream").field(&stream.total).finish(),
+        }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.reader().read(out)
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader().fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.reader().consume(amount);
+    }
+}
+
+impl Stream {
+    /// Wraps any reader; `path` is for messages, `total` its size in bytes where known.
+    ///
+    /// # Errors
+    /// The first bytes cannot be read.
+    pub fn new(path: &Path, mut reader: impl Read + Send + 'static, total: Option<u64>) -> Result<Stream> {
+        // A pipe may give its first bytes one at a time.
+        let mut head = Vec::with_capacity(HEAD);
+        reader.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path, "cannot read"))?;
+        let (gzip, bgzf) = (is_gzip(&head), is_bgzf(&head));
+        let consumed = Arc::new(AtomicU64::new(0));
+        let counted = Counted {
+            inner: io::Cursor::new(head).chain(reader),
+            count: Arc::clone(&consumed),
+            tail: [0; BGZF_END.len()],
+        };
+        let text: Box<dyn BufRead + Send> = if bgzf {
+            Box::new(BgzfText(bgzf::io::Reader::new(counted)))
+        } else if gzip {
+            let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, counted));
+            Box::new(BufReader::with_capacity(BUFFER, decoder))
+        } else {
+            Box::new(BufReader::with_capacity(BUFFER, counted))
+        };
+        Ok(Stream { text, consumed, total, compressed: gzip })
+    }
+}
+
+fn is_gzip(head: &[u8]) -> bool {
+    head.starts_with(&[0x1f, 0x8b])
+}
+
+fn is_bgzf(head: &[u8]) -> bool {
+    is_gzip(head) && head.len() >= HEAD && head[3] & 4 != 0 && head[12..16] == *b"BC\x02\x00"
+}
+
+/// Counts the bytes that pass, and keeps the last ones.
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+    tail: [u8; BGZF_END.len()],
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.count.fetch_add(count as u64, Ordering::Relaxed);
+        let keep = self.tail.len();
+        if count >= keep {
+            self.tail.copy_from_slice(&out[count - keep..count]);
+        } else {
+            self.tail.rotate_left(count);
+            self.tail[keep - count..].copy_from_slice(&out[..count]);
+        }
+        Ok(count)
+    }
+}
+
+/// BGZF text that must end with the end marker: a file that was cut between two blocks is valid gzip otherwise.
+struct BgzfText<R: Read>(bgzf::io::Reader<Counted<R>>);
+
+impl<R: Read> BgzfText<R> {
+    fn check_end(&self) -> io::Result<()> {
+        if self.0.get_ref().tail == BGZF_END {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the end-of-file block of BGZF is missing"))
+    }
+}
+
+impl<R: Read> BufRead for BgzfText<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.0.fill_buf()?.is_empty() {
+            self.check_end()?;
+        }
+        self.0.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.0.consume(amount);
+    }
+}
+
+impl<R: Read> Read for BgzfText<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
+    }
+}

@@ -1,0 +1,1 @@
+//! Sequences that are not bound, to tell the bound ones from.

@@ -1,0 +1,1 @@
+//! The report on a training, as a web page.
