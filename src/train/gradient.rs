@@ -370,7 +370,7 @@ fn backward(
     }
     let count = layout.inputs();
     // Gradient of input `i` of the output layer, before the mask; adds that of the weights on the way.
-    let mut input = |gradient: &mut [Lanes], i: usize, x: Lanes| {
+    let input = |gradient: &mut [Lanes], i: usize, x: Lanes| {
         let mut sum = Lanes::ZERO;
         for (o, &slope) in slopes.iter().enumerate() {
             let at = layout.output_weights.start + o * count + i;

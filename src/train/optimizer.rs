@@ -33,6 +33,11 @@ impl Memory {
         let second = if optimizer == Optimizer::Adam { size } else { 0 };
         Memory { optimizer, steps: 0, first: vec![Lanes::ZERO; size], second: vec![Lanes::ZERO; second] }
     }
+
+    /// Steps made.
+    pub(super) fn steps(&self) -> usize {
+        self.steps as usize
+    }
 }
 
 /// L1 penalty of each layer's weights; thresholds and biases have none.
@@ -55,6 +60,10 @@ pub(super) struct Update<'a> {
     pub(super) parameters: &'a mut [Lanes],
     /// Gradient of the loss; that of the penalty is added to it.
     pub(super) gradient: &'a mut [Lanes],
+    /// Running averages of the parameters, from 0 on; none at all if not wanted.
+    pub(super) averages: &'a mut [Lanes],
+    /// Decay rate of the averages.
+    pub(super) averaging: f32,
 }
 
 impl Task for Update<'_> {
@@ -62,7 +71,7 @@ impl Task for Update<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Update { layout, memory, rate, penalty, parameters, gradient } = self;
+        let Update { layout, memory, rate, penalty, parameters, gradient, averages, averaging } = self;
         for (range, strength) in [
             (layout.detectors.clone(), penalty.detectors),
             (layout.hidden_weights.clone(), penalty.hidden),
@@ -102,6 +111,9 @@ impl Task for Update<'_> {
                     *w += m.zip(*v, |m, v| -rate * m / (v.sqrt() + epsilon));
                 }
             }
+        }
+        for (average, &w) in averages.iter_mut().zip(&*parameters) {
+            *average = *average * Lanes::splat(averaging) + w * Lanes::splat(1.0 - averaging);
         }
     }
 }

@@ -71,11 +71,6 @@ impl Triplets {
         triplets
     }
 
-    /// Look-ups a placement takes.
-    pub(super) fn groups(&self) -> usize {
-        self.groups
-    }
-
     /// Strands of each sequence, 1 or 2.
     pub(super) fn strands(&self) -> usize {
         self.strands
@@ -115,7 +110,7 @@ mod tests {
                     let row = triplets.row(0, strand);
                     assert_eq!(row.placements, padded.len() - length + 1);
                     for p in 0..row.placements {
-                        let looked_up = &row.phases[p % STEP][p / STEP..p / STEP + triplets.groups()];
+                        let looked_up = &row.phases[p % STEP][p / STEP..p / STEP + triplets.groups];
                         let bases: Vec<u8> =
                             looked_up.iter().flat_map(|x| [x / 25, x / 5 % 5, x % 5]).collect();
                         assert_eq!(bases[..length], padded[p..p + length], "length {length}, placement {p}");
