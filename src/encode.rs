@@ -131,3 +131,34 @@ pub fn one_hot(codes: &[u8], out: &mut [f32]) {
 /// One-hot column of each code, channels A, C, G, T.
 pub const ONE_HOT: [[f32; 4]; 5] =
     [[1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.], [0., 0., 0., 1.], [0.25, 0.25, 0.25, 0.25]];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Every byte, alone and among common letters, at the edges of blocks.
+    #[test]
+    fn in_place_is_the_table() {
+        for (mask, table) in [(false, &CODE_OF_ASCII), (true, &CODE_OF_ASCII_MASKED)] {
+            for byte in 0..=255u8 {
+                for at in [0, 1, ENCODE_BLOCK - 1, ENCODE_BLOCK, 2 * ENCODE_BLOCK + 5] {
+                    let mut letters = b"ACGTNUacgtnu".repeat(400);
+                    letters[at] = byte;
+                    let codes: Vec<u8> = letters.iter().map(|&b| table[usize::from(b)]).collect();
+                    let expected = if codes[at] == INVALID { Err((at, byte)) } else { Ok(codes) };
+                    assert_eq!(encode_in_place(&mut letters, mask).map(|()| letters), expected);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn in_place_is_encode(letters in "[ACGTUNRYacgtunry.]{0,5000}") {
+            let mut codes = letters.clone().into_bytes();
+            let expected = encode(letters.as_bytes());
+            prop_assert_eq!(encode_in_place(&mut codes, false).map(|()| codes), expected);
+        }
+    }
+}

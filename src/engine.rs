@@ -1,13 +1,18 @@
 //! Engines score every window of a chunk.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::model::ModelSpec;
 use crate::source::{Chunk, ChunkShape};
+use crate::{Error, Result};
 
+pub mod kernel;
 pub mod onnx;
 pub mod reference;
+pub mod summary;
 
 /// Which strands are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +44,42 @@ pub enum Context {
     Padding,
     /// The real bases beside the window; N only past the contig's ends.
     Flank,
+}
+
+/// Where an engine computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// The NVIDIA GPU with this number, counted from 0.
+    Cuda(u32),
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => write!(f, "cpu"),
+            Device::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl FromStr for Device {
+    type Err = Error;
+
+    /// Reads `cpu`, `cuda` (the first GPU) or `cuda:N`.
+    fn from_str(text: &str) -> Result<Device> {
+        let unknown = || Error::Request(format!("unknown device {text:?}: use cpu, cuda or cuda:N"));
+        match text {
+            "cpu" => Ok(Device::Cpu),
+            "cuda" => Ok(Device::Cuda(0)),
+            _ => {
+                let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
+                number.parse().map(Device::Cuda).map_err(|_| unknown())
+            }
+        }
+    }
 }
 
 /// Which windows of a contig are scored, and how.

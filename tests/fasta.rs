@@ -483,6 +483,37 @@ fn many_contigs_and_one_long_line() {
     check(&chunks, &vec![("x".to_owned(), codes)], &[(0, 149_999, 200_000)], shape);
 }
 
+/// The text is parsed in blocks; here the two bytes of a line end fall on either side of a joint.
+#[test]
+fn line_ends_across_blocks() {
+    let contigs = [("x".to_owned(), "ACGTT".repeat(300_000))];
+    let layout = Layout { wrap: 61, crlf: true, ragged: false, blank_every: 0, final_newline: true };
+    let text = render(&contigs, &layout);
+    let genome = encode(&contigs, false);
+    let dir = TempDir::new().unwrap();
+    let shape = ChunkShape { own: 1_000_000, left: 3, right: 9, reach: 9 };
+    let mapped = collect(fasta::open(&write(&dir, "x.fa", &text), &options(&[])), shape).unwrap();
+    check(&mapped, &genome, &whole(&genome), shape);
+    let streamed = collect(from_bytes(text, 1 << 20, &options(&[])), shape).unwrap();
+    check(&streamed, &genome, &whole(&genome), shape);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_read_as_a_stream() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("pipe");
+    if !std::process::Command::new("mkfifo").arg(&path).status().is_ok_and(|status| status.success()) {
+        eprintln!("skipped: mkfifo does not run");
+        return;
+    }
+    let target = path.clone();
+    let writer = std::thread::spawn(move || fs::write(target, b">a\nACGTACGTACGT\n").unwrap());
+    let chunks = collect(fasta::open(&path, &options(&["a:3-"])), SHAPE).unwrap();
+    writer.join().unwrap();
+    assert_eq!(chunks.iter().map(|chunk| chunk.own.clone()).collect::<Vec<_>>(), [2..9, 9..12]);
+}
+
 /// Where the real genomes are present: every base as noodles reads it.
 #[test]
 fn real_genomes_as_noodles_reads_them() {

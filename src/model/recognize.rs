@@ -1,9 +1,295 @@
-//! Finds a [`Network`] of the DeepBind family in an ONNX graph.
+//! Finds a [`Network`] of the DeepBind family in an ONNX graph, whoever exported it.
+//!
+//! The nodes are run in order on descriptions in place of numbers: a tensor is either a constant or a [`Flow`], the
+//! sequence somewhere on its way through the network. An operation that fits the family turns one description into
+//! the next; anything else gives the reason why the graph is not of the family. So it does not matter which nodes
+//! an exporter spells a layer with, only what they compute.
 
-use super::onnx::ModelProto;
-use super::{Input, Network};
+use std::collections::HashMap;
 
-/// The network in `model`, or in one line why it is none of the DeepBind family.
-pub fn network(_model: &ModelProto, _input: &Input, _output: &str) -> Result<Network, String> {
-    Err("not recognised".into())
+use super::onnx::proto::NodeProto;
+use super::onnx::tensor::Tensor;
+use super::onnx::{self, ModelProto};
+use super::{Dense, Input, Layout, Network, Padding, Pooling};
+
+mod constant;
+mod flow;
+mod layer;
+
+use flow::{Axis, Feature, Flow, Stage};
+use layer::Convolution;
+
+/// Numbers that descriptions of tensors may take in all: bounds the work on a graph made to explode.
+const BUDGET: usize = 1 << 24;
+
+/// Most features that a network without a dense layer may give.
+const LARGEST_IDENTITY: usize = 1 << 11;
+
+/// The network in `model` between `input` and the output named `output`, or in one line why it is none of the
+/// DeepBind family.
+pub fn network(model: &ModelProto, input: &Input, output: &str) -> Result<Network, String> {
+    let graph = model.graph.as_ref().ok_or("the model has no graph")?;
+    let mut walk = Walk {
+        opset: onnx::opset(model),
+        batch: input.batch,
+        window: input.length,
+        convolutions: Vec::new(),
+        budget: BUDGET,
+    };
+    let mut values = Values::new();
+    for tensor in &graph.initializer {
+        let value = Tensor::read(tensor).map(Value::Constant);
+        values.insert(tensor.name(), value.map_err(|e| format!("tensor `{}`: {e}", tensor.name())));
+    }
+    values.insert(&input.name, Ok(Value::Flow(sequence(input.layout))));
+    for node in &graph.node {
+        let Some((first, others)) = node.output.split_first() else { continue };
+        let value = walk.run(node, &values);
+        values.insert(first, value);
+        for name in others {
+            values.insert(name, Err(describe(node, "has a second output in use")));
+        }
+    }
+    match values.get(output) {
+        Some(Ok(Value::Flow(flow))) => walk.finish(flow),
+        Some(Ok(Value::Constant(_))) => Err("its output does not depend on the sequence".into()),
+        Some(Err(reason)) => Err(reason.clone()),
+        None => Err(format!("no node gives its output `{output}`")),
+    }
+}
+
+/// What is known of one tensor of the graph.
+#[derive(Debug, Clone)]
+enum Value {
+    /// Its numbers.
+    Constant(Tensor),
+    /// How it comes from the sequence.
+    Flow(Flow),
+}
+
+/// What is known of each tensor by its name, or why it is of no use.
+type Values<'a> = HashMap<&'a str, Result<Value, String>>;
+
+/// The state of a walk over the nodes.
+struct Walk {
+    opset: i64,
+    batch: Option<usize>,
+    window: Option<usize>,
+    convolutions: Vec<Convolution>,
+    budget: usize,
+}
+
+/// The input as a flow.
+fn sequence(layout: Layout) -> Flow {
+    let (one, bases) = (Axis::Fixed(1), Axis::Fixed(4));
+    let axes = match layout {
+        Layout::ChannelsFirst => vec![Axis::Batch, bases, Axis::Positions],
+        Layout::ChannelsLast => vec![Axis::Batch, Axis::Positions, bases],
+        Layout::ImageRows => vec![Axis::Batch, one, bases, Axis::Positions],
+        Layout::ImageChannels => vec![Axis::Batch, bases, one, Axis::Positions],
+    };
+    Flow { axes, stage: Stage::Sequence(Padding::NONE) }
+}
+
+/// A reason with the node it concerns.
+fn describe(node: &NodeProto, reason: &str) -> String {
+    format!("{} `{}` {reason}", node.op_type(), node.name())
+}
+
+impl Walk {
+    fn run(&mut self, node: &NodeProto, values: &Values<'_>) -> Result<Value, String> {
+        if !onnx::is_default_domain(node.domain()) {
+            return Err(describe(node, &format!("is an operator of {}", node.domain())));
+        }
+        // An error of an input is passed on as it is: it is the first cause.
+        let mut inputs = Vec::with_capacity(node.input.len());
+        for name in &node.input {
+            inputs.push(match values.get(name.as_str()) {
+                Some(Ok(value)) => Some(value),
+                Some(Err(reason)) => return Err(reason.clone()),
+                None if name.is_empty() => None,
+                None => return Err(describe(node, &format!("reads `{name}`, which no node gives"))),
+            });
+        }
+        let value = self.apply(node, &Inputs(inputs)).map_err(|reason| describe(node, &reason))?;
+        let size = match &value {
+            Value::Constant(tensor) => tensor.data.len(),
+            Value::Flow(flow) => flow.size(),
+        };
+        self.budget = self.budget.checked_sub(size).ok_or("the graph is too large to be recognised")?;
+        Ok(value)
+    }
+
+    fn apply(&mut self, node: &NodeProto, inputs: &Inputs<'_>) -> Result<Value, String> {
+        let op = node.op_type();
+        if let Some(tensor) = constant::fold(node, inputs, self.opset)? {
+            return Ok(Value::Constant(tensor));
+        }
+        if op == "Shape" {
+            return Ok(Value::Constant(self.shape(node, inputs.flow(0)?)));
+        }
+        let flow = match op {
+            "Identity" => inputs.flow(0)?.clone(),
+            "Cast" => layer::cast(node, inputs)?,
+            "Dropout" => layer::dropout(inputs)?,
+            "Reshape" => self.reshape(node, inputs)?,
+            "Flatten" => inputs.flow(0)?.flatten(constant::int(node, "axis", 1))?,
+            "Squeeze" => inputs.flow(0)?.squeeze(constant::axes(node, inputs, self.opset < 13)?)?,
+            "Unsqueeze" => inputs.flow(0)?.unsqueeze(constant::axes(node, inputs, self.opset < 13)?)?,
+            "Transpose" => inputs.flow(0)?.transpose(constant::ints(node, "perm"))?,
+            "Concat" => flow::concat(&inputs.flows()?, constant::int(node, "axis", 1))?,
+            "Pad" => layer::pad(node, inputs)?,
+            "Conv" => self.convolution(node, inputs)?,
+            "Add" => self.add(inputs)?,
+            "BatchNormalization" => self.normalize(node, inputs)?,
+            "Relu" => layer::rectify(inputs.flow(0)?)?,
+            "Clip" => layer::clip(node, inputs)?,
+            "Max" => layer::maximum(inputs)?,
+            "GlobalMaxPool" | "GlobalAveragePool" => {
+                let flow = inputs.flow(0)?;
+                let axes: Vec<usize> = (2..flow.axes.len()).collect();
+                self.pool(flow, &axes, true, op == "GlobalAveragePool")?
+            }
+            "ReduceMax" | "ReduceMean" => self.reduce(node, inputs, op == "ReduceMean")?,
+            "MaxPool" | "AveragePool" => self.local_pool(node, inputs, op == "AveragePool")?,
+            "Gemm" => layer::gemm(node, inputs)?,
+            "MatMul" => layer::multiply(inputs)?,
+            "Sigmoid" => layer::sigmoid(inputs.flow(0)?)?,
+            _ => return Err("is not a part of the DeepBind family".into()),
+        };
+        Ok(Value::Flow(flow))
+    }
+
+    /// The dimensions of a flow, as integers; those that no file fixes are marked.
+    fn shape(&self, node: &NodeProto, flow: &Flow) -> Tensor {
+        let positions = flow.positions(self.window, &self.convolutions);
+        let length = |axis: &Axis| match axis {
+            Axis::Batch => constant::BATCH,
+            Axis::Positions => positions.map_or(constant::POSITIONS, |n| n as i64),
+            Axis::Fixed(n) => *n as i64,
+        };
+        let dims: Vec<i64> = flow.axes.iter().map(length).collect();
+        let end = |name, default| {
+            let at = constant::int(node, name, default);
+            let at = if at < 0 { at.saturating_add(dims.len() as i64) } else { at };
+            at.clamp(0, dims.len() as i64) as usize
+        };
+        let (start, stop) = (end("start", 0), end("end", i64::MAX));
+        Tensor::ints(dims.get(start..stop).unwrap_or_default().to_vec())
+    }
+
+    fn reshape(&self, node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String> {
+        let flow = inputs.flow(0)?;
+        let target = match inputs.constant(1) {
+            Some(shape) => shape.as_ints().ok_or("has a shape that is not of integers")?.to_vec(),
+            None => constant::ints(node, "shape").ok_or("has a shape that is not constant")?,
+        };
+        let positions = flow.positions(self.window, &self.convolutions);
+        let zero_copies = constant::int(node, "allowzero", 0) == 0;
+        flow.reshape(&target, zero_copies, self.batch, positions)
+    }
+
+    /// The network that ends in `flow`.
+    fn finish(&self, flow: &Flow) -> Result<Network, String> {
+        let (features, layers, sigmoid) = match &flow.stage {
+            Stage::Sequence(_) => return Err("it has no convolution".into()),
+            Stage::Activations { .. } => return Err("it has no global pool".into()),
+            Stage::Features(features) => (features, Vec::new(), false),
+            Stage::Units { features, layers, sigmoid } => (features, layers.clone(), *sigmoid),
+        };
+        let first = features.first().ok_or("it has no features")?;
+        if features.iter().any(|f| (f.convolution, f.rectified) != (first.convolution, first.rectified)) {
+            return Err("it has more than one convolution, or pools before and after the rectifier".into());
+        }
+        if layers.last().is_some_and(|layer| layer.rectified) {
+            return Err("its output is rectified".into());
+        }
+        let mut layers: Vec<Dense> = layers.into_iter().map(|layer| layer.dense).collect();
+        if layers.is_empty() {
+            if features.len() > LARGEST_IDENTITY {
+                return Err(format!("it has {} outputs", features.len()));
+            }
+            layers.push(identity(features.len()));
+        }
+        let pooling = match (features.iter().any(|f| !f.average), features.iter().any(|f| f.average)) {
+            (true, true) => Pooling::MaxAndAverage,
+            (false, _) => Pooling::Average,
+            (true, false) => Pooling::Max,
+        };
+        let convolution = &self.convolutions[first.convolution];
+        layers[0] = by_feature(&layers[0], features, convolution.detectors, pooling);
+        let count = layers.len();
+        let (Some(output), hidden, None) = (layers.pop(), layers.pop(), layers.pop()) else {
+            return Err(format!("it has {} hidden layers", count - 1));
+        };
+        let network = Network {
+            detectors: convolution.detectors,
+            detector_length: convolution.length,
+            weights: convolution.weights.clone(),
+            thresholds: convolution.thresholds.clone(),
+            rectify: first.rectified,
+            padding: convolution.padding,
+            pooling,
+            hidden,
+            output,
+            sigmoid,
+        };
+        network.check()?;
+        Ok(network)
+    }
+}
+
+/// A dense layer that hands its inputs on.
+fn identity(width: usize) -> Dense {
+    let weights = (0..width * width).map(|i| if i / width == i % width { 1.0 } else { 0.0 }).collect();
+    Dense { inputs: width, outputs: width, weights, bias: vec![0.0; width] }
+}
+
+/// `layer`, which reads `features` in the graph's order, as one that reads them in the order of [`Pooling`].
+fn by_feature(layer: &Dense, features: &[Feature], detectors: usize, pooling: Pooling) -> Dense {
+    let inputs = detectors * pooling.features_per_detector();
+    let mut weights = vec![0.0; inputs * layer.outputs];
+    for output in 0..layer.outputs {
+        for (i, feature) in features.iter().enumerate() {
+            let means = if feature.average && pooling.has_max() { detectors } else { 0 };
+            weights[output * inputs + means + feature.detector] += layer.weights[output * layer.inputs + i];
+        }
+    }
+    Dense { inputs, weights, ..layer.clone() }
+}
+
+/// The inputs of a node; `None` where an optional one is left out.
+struct Inputs<'a>(Vec<Option<&'a Value>>);
+
+impl Inputs<'_> {
+    fn get(&self, i: usize) -> Option<&Value> {
+        self.0.get(i).copied().flatten()
+    }
+
+    /// An input that must come from the sequence.
+    fn flow(&self, i: usize) -> Result<&Flow, String> {
+        match self.get(i) {
+            Some(Value::Flow(flow)) => Ok(flow),
+            Some(Value::Constant(_)) => Err("has constants where the sequence is looked for".into()),
+            None => Err("has too few inputs".into()),
+        }
+    }
+
+    fn flows(&self) -> Result<Vec<&Flow>, String> {
+        (0..self.0.len()).map(|i| self.flow(i)).collect()
+    }
+
+    /// An input, if it is constant.
+    fn constant(&self, i: usize) -> Option<&Tensor> {
+        match self.get(i) {
+            Some(Value::Constant(tensor)) => Some(tensor),
+            _ => None,
+        }
+    }
+
+    /// An input that must be constant floats.
+    fn weights(&self, i: usize) -> Result<(&[usize], &[f32]), String> {
+        let tensor = self.constant(i).ok_or("has weights that are not constant")?;
+        Ok((&tensor.dims, tensor.as_floats().ok_or("has weights that are not floats")?))
+    }
 }

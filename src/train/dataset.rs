@@ -8,6 +8,9 @@ use crate::encode::{N, reverse_complement_into};
 use crate::{Error, Result};
 
 pub mod fasta;
+pub mod load;
+pub mod peaks;
+pub mod scaling;
 pub mod table;
 mod text;
 

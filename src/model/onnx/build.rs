@@ -12,6 +12,8 @@ use super::proto::{
 use super::tensor::Tensor;
 use crate::model::{Dense, Network};
 
+pub mod dense;
+
 /// Name of the input: f32 `[N, 4, L]`.
 pub const INPUT: &str = "sequence";
 /// Name of the output: f32 `[N, outputs]`.
@@ -26,10 +28,14 @@ const OPSET: i64 = 13;
 pub fn model(network: &Network) -> ModelProto {
     let mut builder = Builder::default();
     let last = builder.network(network);
-    builder.graph.name = Some("bindscan".into());
     builder.graph.input = vec![value_info(INPUT, [symbol("N"), Dim::DimValue(4), symbol("L")])];
     let outputs = Dim::DimValue(network.output.outputs as i64);
     builder.graph.output = vec![value_info(&last, [symbol("N"), outputs])];
+    finish(builder)
+}
+
+fn finish(mut builder: Builder) -> ModelProto {
+    builder.graph.name = Some("bindscan".into());
     ModelProto {
         ir_version: Some(IR_VERSION),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],

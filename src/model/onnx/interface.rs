@@ -93,10 +93,9 @@ pub fn output(graph: &GraphProto) -> Result<(String, Option<usize>), String> {
     let named = graph.output.iter().find(|output| output.name() == super::build::OUTPUT);
     let output = named.or(graph.output.first()).ok_or("the graph has no output")?;
     let values = match float_shape(output)?.as_deref() {
-        None => None,
+        None | Some([_, Dim::Free(_)]) => None,
         Some([_]) => Some(1),
         Some([_, Dim::Fixed(values)]) if *values > 0 => Some(*values),
-        Some([_, Dim::Free(_)]) => None,
         Some(dims) => {
             let shape = show_shape(dims);
             return Err(format!("the output shape is {shape}; it must be [N] or [N, outputs]"));

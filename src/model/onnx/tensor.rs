@@ -34,6 +34,17 @@ impl Data {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+
+    /// The numbers at these places.
+    ///
+    /// # Panics
+    /// If a place is past the end.
+    pub fn select(&self, places: &[usize]) -> Data {
+        match self {
+            Data::Floats(x) => Data::Floats(places.iter().map(|&i| x[i]).collect()),
+            Data::Ints(x) => Data::Ints(places.iter().map(|&i| x[i]).collect()),
+        }
+    }
 }
 
 impl Tensor {

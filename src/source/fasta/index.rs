@@ -11,6 +11,9 @@ use super::reader::{contig_name, duplicate_name};
 use crate::source::mmap::MappedFile;
 use crate::{Error, Result};
 
+/// Bytes of a line looked at before their pages may be handed back.
+const PIECE: usize = 1 << 20;
+
 /// One record of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -125,13 +128,25 @@ fn build(path: &Path, map: &mut MappedFile) -> Result<Vec<Entry>> {
     while map.position() < size {
         line_number += 1;
         let offset = map.position();
-        let rest = &map.content()[offset..];
-        let width = memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1);
-        builder.line(&rest[..width], offset as u64, line_number)?;
-        map.consume(width);
+        pass_line(map);
+        builder.line(&map.content()[offset..map.position()], offset as u64, line_number)?;
     }
     map.seek(0);
     builder.finish()
+}
+
+/// Consumes a line piece by piece: a chromosome on one line is not to be resident all at once.
+fn pass_line(map: &mut MappedFile) {
+    loop {
+        let rest = &map.content()[map.position()..];
+        let piece = &rest[..rest.len().min(PIECE)];
+        let newline = memchr(b'\n', piece);
+        let (passed, last) = (newline.map_or(piece.len(), |at| at + 1), piece.len() == rest.len());
+        map.consume(passed);
+        if newline.is_some() || last {
+            return;
+        }
+    }
 }
 
 struct Builder<'a> {

@@ -1,0 +1,151 @@
+//! The compiled kernel: bases a second on one core, for the networks and plans that matter.
+
+use std::hint::black_box;
+
+use bindscan::engine::kernel::{KernelEngine, Simd};
+use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
+use bindscan::model::{Activation, Alphabet, Dense, ModelSpec, Network, PadKind, Padding, Pooling, Strands};
+use bindscan::source::Chunk;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+/// Bases in the sequence that is scanned.
+const BASES: usize = 500_000;
+
+/// A case of the benchmark.
+struct Case {
+    name: &'static str,
+    detectors: usize,
+    length: usize,
+    pooling: Pooling,
+    hidden: Option<usize>,
+    /// N padding of a window's ends, as the published models have it.
+    padded: bool,
+    window: usize,
+    stride: usize,
+    strands: StrandChoice,
+}
+
+/// The plain case: 16 detectors of length 24, maxima, one layer, window 101, every window, one strand.
+const PLAIN: Case = Case {
+    name: "16x24 w101",
+    detectors: 16,
+    length: 24,
+    pooling: Pooling::Max,
+    hidden: None,
+    padded: false,
+    window: 101,
+    stride: 1,
+    strands: StrandChoice::Forward,
+};
+
+const CASES: [Case; 14] = [
+    PLAIN,
+    Case { name: "16x24 w24 (convolution and dense layer)", window: 24, ..PLAIN },
+    Case { name: "16x24 w1000", window: 1000, ..PLAIN },
+    Case { name: "16x24 w101 both strands", strands: StrandChoice::Both, ..PLAIN },
+    Case { name: "16x24 w101 max+avg", pooling: Pooling::MaxAndAverage, ..PLAIN },
+    Case { name: "16x24 w101 32 hidden", hidden: Some(32), ..PLAIN },
+    Case { name: "16x24 w101 max+avg 32 hidden", pooling: Pooling::MaxAndAverage, hidden: Some(32), ..PLAIN },
+    Case { name: "16x36 w101", length: 36, ..PLAIN },
+    Case { name: "16x24 w101 stride 10", stride: 10, ..PLAIN },
+    Case { name: "64x24 w101", detectors: 64, ..PLAIN },
+    Case { name: "1x12 w12 (matrix)", detectors: 1, length: 12, window: 12, ..PLAIN },
+    Case { name: "published 16x24 w36 both strands", padded: true, window: 36, strands: StrandChoice::Both, ..PLAIN },
+    Case {
+        name: "published 16x24 w36 max+avg 32 hidden both strands",
+        padded: true,
+        window: 36,
+        pooling: Pooling::MaxAndAverage,
+        hidden: Some(32),
+        strands: StrandChoice::Both,
+        ..PLAIN
+    },
+    Case {
+        name: "published 16x36 w54 both strands",
+        length: 36,
+        padded: true,
+        window: 54,
+        strands: StrandChoice::Both,
+        ..PLAIN
+    },
+];
+
+impl Case {
+    fn network(&self, rng: &mut Xoshiro256PlusPlus) -> Network {
+        let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
+        let mut dense = |inputs: usize, outputs: usize| Dense {
+            inputs,
+            outputs,
+            weights: numbers(inputs * outputs),
+            bias: numbers(outputs),
+        };
+        let features = self.detectors * self.pooling.features_per_detector();
+        let hidden = self.hidden.map(|width| dense(features, width));
+        let output = dense(self.hidden.unwrap_or(features), 1);
+        let pad = if self.padded { self.length - 1 } else { 0 };
+        Network {
+            detectors: self.detectors,
+            detector_length: self.length,
+            weights: numbers(self.detectors * 4 * self.length),
+            thresholds: numbers(self.detectors),
+            rectify: true,
+            padding: Padding { left: pad, right: pad, value: 0.25 },
+            pooling: self.pooling,
+            hidden,
+            output,
+            sigmoid: false,
+        }
+    }
+
+    fn spec(&self) -> ModelSpec {
+        ModelSpec {
+            format: 1,
+            name: "bench".into(),
+            window: self.window,
+            detector_length: Some(self.length),
+            padding: if self.padded { PadKind::N } else { PadKind::None },
+            alphabet: Alphabet::Dna,
+            strands: Strands::Single,
+            outputs: vec!["score".into()],
+            activation: Activation::Identity,
+            score_range: None,
+            provenance: serde_json::Map::new(),
+        }
+    }
+
+    fn plan(&self) -> WindowPlan {
+        WindowPlan {
+            window: self.window,
+            stride: self.stride,
+            strands: self.strands,
+            context: Context::Padding,
+        }
+    }
+}
+
+fn kernel(criterion: &mut Criterion) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let chunk = Chunk::whole("random", (0..BASES).map(|_| rng.random_range(0..4)).collect());
+    for simd in Simd::available() {
+        let mut group = criterion.benchmark_group(format!("kernel {simd}"));
+        group.throughput(Throughput::Elements(BASES as u64)).sample_size(20);
+        group.warm_up_time(std::time::Duration::from_millis(200));
+        group.measurement_time(std::time::Duration::from_millis(800));
+        for case in &CASES {
+            let network = case.network(&mut rng);
+            let mut engine = KernelEngine::new(case.spec(), network, simd).expect("a sound network");
+            let (plan, mut scores) = (case.plan(), Scores::default());
+            group.bench_function(case.name, |bencher| {
+                bencher.iter(|| {
+                    engine.score(black_box(&chunk), &plan, &mut scores).expect("a window that fits");
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, kernel);
+criterion_main!(benches);

@@ -1,0 +1,57 @@
+"""Running bindscan."""
+
+import os
+import shutil
+import subprocess
+import time
+from collections import namedtuple
+from pathlib import Path
+
+from .environment import ROOT, fail, skip
+
+Run = namedtuple("Run", "seconds peak_mib")
+
+
+def add_option(parser):
+    """Adds --bindscan, the program to be compared, to an argument parser."""
+    parser.add_argument("--bindscan", metavar="PATH", help="the program (default: target/release/bindscan, then PATH)")
+
+
+def find(path=None):
+    """The program as an absolute path, or the end of the script."""
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    for candidate in [path] if path else [target / "release" / "bindscan", "bindscan"]:
+        found = shutil.which(candidate)
+        if found:
+            return os.path.abspath(found)
+    if path:
+        fail(f"{path} is not a program")
+    skip("bindscan is not built; run: cargo build --release")
+
+
+def attempt(program, *arguments):
+    """Runs the program: what it prints, and None or its error message."""
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True)
+    return done.stdout, done.stderr.strip() if done.returncode != 0 else None
+
+
+def run(program, *arguments):
+    """Runs the program and returns what it prints; its failure is the script's."""
+    printed, error = attempt(program, *arguments)
+    if error is not None:
+        fail(f"{' '.join([program, *map(str, arguments)])}: {error}")
+    return printed
+
+
+def measure(program, *arguments, stdout):
+    """Runs the program with its output in the open file `stdout`; wall seconds and peak resident memory."""
+    command = [program, *map(str, arguments)]
+    started = time.perf_counter()
+    child = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    messages = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    seconds = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode != 0:
+        fail(f"{' '.join(command)}: exit {child.returncode}: {messages.strip()}")
+    return Run(seconds, usage.ru_maxrss / 1024)

@@ -1,0 +1,140 @@
+//! The compiled scan kernel for the DeepBind family: every window of a chunk in exact `f32`, at a cost a base that
+//! does not depend on the window.
+//!
+//! Windows that overlap share their convolution, so a detector is placed at each position once
+//! ([`convolve`]: three bases select a precomputed row for 16 detectors), a sliding maximum or sum pools any
+//! window in three operations a position ([`pool`]), and the dense layers take 16 windows at a time ([`dense`]).
+//! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
+//! ([`overhang`]). Positions go through these stages a tile at a time, so that intermediate results stay in the
+//! cache. The reverse strand is the same sweep with reversed, complemented detectors.
+//!
+//! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
+//! whatever instruction set is used: it is the same bits however the input is cut.
+
+use std::sync::Arc;
+
+use self::dense::Head;
+use self::detector::Detectors;
+use self::overhang::{End, Overhang};
+use self::sweep::{Buffers, Job};
+use super::reference::{check_window, flanks};
+use super::{Engine, Scores, WindowPlan};
+use crate::genome::Strand;
+use crate::model::{ModelSpec, Network};
+use crate::source::Chunk;
+use crate::{Error, Result};
+
+mod convolve;
+mod dense;
+mod detector;
+mod overhang;
+mod pool;
+mod simd;
+mod sweep;
+
+pub use simd::{Simd, VARIABLE};
+
+/// Scores windows with a compiled [`Network`]. Clones share the tables, so that one a thread costs little.
+#[derive(Debug, Clone)]
+pub struct KernelEngine {
+    spec: ModelSpec,
+    compiled: Arc<Compiled>,
+    simd: Simd,
+    /// The dense layers for the number of alignments that was met last.
+    head: Option<(usize, Head)>,
+    buffers: Buffers,
+}
+
+/// What is derived from the network once.
+#[derive(Debug)]
+struct Compiled {
+    network: Network,
+    forward: Side,
+    reverse: Side,
+}
+
+/// One strand's tables.
+#[derive(Debug)]
+struct Side {
+    detectors: Detectors,
+    /// The overhanging alignments of each group at the low and the high end of a window.
+    ends: Vec<[Overhang; 2]>,
+}
+
+impl Side {
+    fn new(network: &Network, strand: Strand) -> Side {
+        let detectors = Detectors::new(network, strand);
+        let sums = network.pooling.has_average();
+        let ends = detectors.groups.iter().map(|group| {
+            [(End::Low, detectors.before), (End::High, detectors.after)]
+                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums))
+        });
+        Side { ends: ends.collect(), detectors }
+    }
+}
+
+impl KernelEngine {
+    /// Compiles `network` for the instruction set `simd`.
+    ///
+    /// # Errors
+    /// A network whose parts do not fit together ([`Network::check`]).
+    pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
+        network.check().map_err(|message| Error::model(&spec.name, message))?;
+        let forward = Side::new(&network, Strand::Forward);
+        let reverse = Side::new(&network, Strand::Reverse);
+        let compiled = Arc::new(Compiled { network, forward, reverse });
+        Ok(KernelEngine { spec, compiled, simd, head: None, buffers: Buffers::default() })
+    }
+
+    /// The instruction set in use.
+    pub fn simd(&self) -> Simd {
+        self.simd
+    }
+
+    /// The network that was compiled.
+    pub fn network(&self) -> &Network {
+        &self.compiled.network
+    }
+}
+
+impl Engine for KernelEngine {
+    fn spec(&self) -> &ModelSpec {
+        &self.spec
+    }
+
+    fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
+        flanks(&self.compiled.network, plan)
+    }
+
+    fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
+        let compiled = Arc::clone(&self.compiled);
+        let network = &compiled.network;
+        check_window(&self.spec, network, plan.window)?;
+        out.reset(chunk, plan, network.output.outputs);
+        if out.windows == 0 {
+            return Ok(());
+        }
+        let alignments = network.alignments(plan.window);
+        if self.head.as_ref().is_none_or(|(made_for, _)| *made_for != alignments) {
+            self.head = Some((alignments, Head::new(network, alignments)));
+        }
+        let Some((_, head)) = &self.head else { return Ok(()) };
+
+        let margin = flanks(network, plan).0;
+        let length = (out.windows - 1) * plan.stride + plan.window + 2 * margin;
+        self.buffers.load(
+            self.simd,
+            chunk,
+            out.start as i64 - margin as i64,
+            length,
+            network.detector_length,
+        );
+        for (side, scores) in [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)] {
+            if !scores.is_empty() {
+                let job = Job { network, side, head, simd: self.simd, plan, margin, start: out.start };
+                job.run(out.windows, &mut self.buffers, scores);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+//! A network's detectors as look-up tables, for one strand.
+//!
+//! Three consecutive bases select one vector: what three consecutive columns of 16 detectors add to an activation.
+//! A detector of length 24 is then eight look-ups a position. The 64 triples of ACGT come first (4 KB, so that the
+//! tables of a detector lie in the first-level cache), the triples with an N after them: N needs no path of its own.
+
+use super::simd::{Lanes, WIDTH};
+use crate::encode::{ONE_HOT, complement};
+use crate::genome::Strand;
+use crate::model::Network;
+
+/// Bases that select one table row.
+pub(super) const TRIPLE: usize = 3;
+
+/// Rows of a table: more than there are indices, so that a `u8` needs no bounds check.
+pub(super) type Table = [Lanes; 256];
+
+/// One column of 16 detectors: a row for each code.
+pub(super) type Column = [Lanes; 8];
+
+/// The index of three codes: below 64 for ACGT, from 64 on with an N among them.
+#[inline(always)]
+pub(super) fn triple(a: u8, b: u8, c: u8) -> u8 {
+    if a.max(b).max(c) < 4 { 16 * a + 4 * b + c } else { 64 + 25 * a + 5 * b + c }
+}
+
+/// The detectors of a network as one strand reads the forward sequence: for the reverse strand each is reversed
+/// and complemented, and the padding is mirrored.
+#[derive(Debug)]
+pub(super) struct Detectors {
+    /// Detectors, 16 at a time; the last group is filled up with zeros.
+    pub(super) groups: Vec<Group>,
+    /// Padding on the side of lower positions.
+    pub(super) before: usize,
+    /// Padding on the side of higher positions.
+    pub(super) after: usize,
+}
+
+/// Sixteen detectors.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// `tables[i]` holds columns `3 i .. 3 i + 3`; the first one the threshold too.
+    pub(super) tables: Vec<Table>,
+    /// Activation of an alignment that lies on padding only.
+    pub(super) padded: Lanes,
+    /// What a base in place of padding adds to an activation, for each column.
+    pub(super) columns: Vec<Column>,
+}
+
+impl Detectors {
+    /// Tables of `network` for one strand.
+    pub(super) fn new(network: &Network, strand: Strand) -> Detectors {
+        let length = network.detector_length;
+        let reverse = strand == Strand::Reverse;
+        // What `code` at column `j` of detector `k` adds, in the direction of the forward sequence.
+        let contribution = |k: usize, j: usize, code: usize| -> f64 {
+            let (j, code) =
+                if reverse { (length - 1 - j, usize::from(complement(code as u8))) } else { (j, code) };
+            let weight = |channel: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
+            (0..4).map(|channel| weight(channel) * f64::from(ONE_HOT[code][channel])).sum()
+        };
+        let groups = (0..network.detectors.div_ceil(WIDTH)).map(|g| Group::new(network, g, contribution));
+        let padding = network.padding;
+        let (before, after) =
+            if reverse { (padding.right, padding.left) } else { (padding.left, padding.right) };
+        Detectors { groups: groups.collect(), before, after }
+    }
+}
+
+impl Group {
+    fn new(network: &Network, group: usize, contribution: impl Fn(usize, usize, usize) -> f64) -> Group {
+        let length = network.detector_length;
+        let lanes = |f: &dyn Fn(usize) -> f64| {
+            let mut lanes = Lanes::ZERO;
+            let first = group * WIDTH;
+            for (lane, x) in lanes.0.iter_mut().enumerate().take(network.detectors - first) {
+                // Adding zero turns -0 into 0: a sum that starts from such a row is never -0, and so a maximum
+                // over activations does not depend on the order in which they are seen.
+                *x = f(first + lane) as f32 + 0.0;
+            }
+            lanes
+        };
+        let threshold = |k: usize| f64::from(network.thresholds[k]);
+        // Four channels of the padding's value are N times four times that value.
+        let padding = 4.0 * f64::from(network.padding.value);
+        let pad = |k: usize, j: usize| padding * contribution(k, j, 4);
+
+        let mut tables = vec![[Lanes::ZERO; 256]; length.div_ceil(TRIPLE)];
+        for (i, table) in tables.iter_mut().enumerate() {
+            let columns = TRIPLE * i..length.min(TRIPLE * i + TRIPLE);
+            for codes in (0..125).map(|n: usize| [n / 25, n / 5 % 5, n % 5]) {
+                let [a, b, c] = codes.map(|code| code as u8);
+                table[usize::from(triple(a, b, c))] = lanes(&|k| {
+                    let base = if i == 0 { threshold(k) } else { 0.0 };
+                    base + columns.clone().zip(codes).map(|(j, code)| contribution(k, j, code)).sum::<f64>()
+                });
+            }
+        }
+        let mut columns = vec![[Lanes::ZERO; 8]; length];
+        for (j, column) in columns.iter_mut().enumerate() {
+            for (code, row) in column.iter_mut().enumerate().take(5) {
+                *row = lanes(&|k| contribution(k, j, code) - pad(k, j));
+            }
+        }
+        let padded = lanes(&|k| threshold(k) + (0..length).map(|j| pad(k, j)).sum::<f64>());
+        Group { tables, padded, columns }
+    }
+}

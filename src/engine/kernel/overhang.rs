@@ -1,0 +1,239 @@
+//! Alignments that overhang a window's ends, where a network pads.
+//!
+//! With detectors of length m, and a window that starts at base s, let `v[t]` be the activation of the alignment
+//! that has its columns `.. t` on padding and its columns `t ..` on bases `s ..`. Then
+//! `v[t](s) = v[t + 1](s + 1) + column[t][base s]`, where `column[t]` says what a base adds in place of padding, and
+//! `v[m]` is the activation on padding alone. So one look-up and one addition give each overhanging alignment of
+//! each window, and what is pooled over all of them hangs on s alone. At the other end it is the same, mirrored:
+//! columns are taken from the last to the first, and the sequence from low positions to high ones.
+
+use std::marker::PhantomData;
+
+use super::detector::{Column, Group};
+use super::pool::{Max, Statistic, Sum};
+use super::simd::{Lanes, Task, Vector, WIDTH};
+
+/// Which end of the windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// That of lower positions.
+    Low,
+    /// That of higher positions.
+    High,
+}
+
+/// The alignments of 16 detectors that overhang one end of the windows.
+#[derive(Debug)]
+pub(super) struct Overhang {
+    /// Consecutive columns, from the last to the first.
+    tiles: Vec<Tile>,
+    /// Activation on padding alone.
+    padded: Lanes,
+    /// Alignments on padding alone.
+    outside: usize,
+    /// What an activation is raised to before it is summed.
+    floor: f32,
+}
+
+/// Columns that one sweep over the letters serves, their sums in registers.
+#[derive(Debug)]
+struct Tile {
+    /// `rows[code * width + i]`: what `code` adds in column i of the tile.
+    rows: Vec<Lanes>,
+    /// Columns.
+    width: usize,
+    /// Whether the alignments that start with these columns are placed: the padding may be too short for them.
+    placed: bool,
+}
+
+/// Columns of a full tile, and of a small one.
+const WIDE: usize = 8;
+const NARROW: usize = 4;
+
+impl Overhang {
+    /// The alignments at one end, with room for `padding` columns there. `rectify`: activations below 0 count as 0.
+    /// `sums`: they will be summed.
+    pub(super) fn new(group: &Group, end: End, padding: usize, rectify: bool, sums: bool) -> Overhang {
+        let length = group.columns.len();
+        let column = |t: usize| match end {
+            End::Low => group.columns[t],
+            End::High => group.columns[length - 1 - t],
+        };
+        let placed = padding.min(length - 1);
+        // Columns past the last one add nothing, and a sum that starts there is still that of padding alone.
+        let mut unplaced: Vec<Column> = (placed + 1..length).map(column).collect();
+        unplaced.resize(unplaced.len().next_multiple_of(NARROW), [Lanes::ZERO; 8]);
+        // Before the first one, minus infinity stands for alignments that are none. A plain sum cannot take it.
+        let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
+        let grain = if sums && !rectify { 1 } else { NARROW };
+        let spare = placed.next_multiple_of(grain) - placed;
+        let counted: Vec<Column> =
+            std::iter::repeat_n(nothing, spare).chain((1..=placed).map(column)).collect();
+        let mut tiles = Vec::new();
+        for (columns, placed) in [(unplaced, false), (counted, true)] {
+            let mut rest = columns.as_slice();
+            while !rest.is_empty() {
+                let width = [WIDE, NARROW, 1].into_iter().find(|&width| width <= rest.len()).unwrap_or(1);
+                let (before, tile) = rest.split_at(rest.len() - width);
+                let rows = (0..8).flat_map(|code| tile.iter().map(move |column| column[code])).collect();
+                tiles.push(Tile { rows, width, placed });
+                rest = before;
+            }
+        }
+        let floor = if rectify { 0.0 } else { f32::NEG_INFINITY };
+        Overhang { tiles, padded: group.padded, outside: padding - placed, floor }
+    }
+}
+
+/// Letters before that of the first window which the chain must see, for detectors of `length` columns.
+pub(super) fn warm_up(length: usize) -> usize {
+    length.saturating_sub(2)
+}
+
+/// Pools the alignments at one end for consecutive windows.
+pub(super) struct Chain<'a> {
+    pub(super) overhang: &'a Overhang,
+    /// Bases in the order in which the chain meets them: one a window, after [`warm_up`] more.
+    pub(super) letters: &'a [u8],
+    /// Room for as many sums as there are letters.
+    pub(super) sums: &'a mut [Lanes],
+    /// Results, one a letter (those before the first window mean nothing); empty if not wanted.
+    pub(super) max: &'a mut [Lanes],
+    /// As `max`.
+    pub(super) sum: &'a mut [Lanes],
+}
+
+impl Task for Chain<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let Overhang { padded, outside, floor, .. } = self.overhang;
+        let padded = V::load(padded);
+        let (mut max, mut sum) = (V::splat(Max::EMPTY), V::splat(Sum::EMPTY));
+        if *outside > 0 {
+            max = padded;
+            sum = padded.max(V::splat(*floor)).mul(V::splat(*outside as f32));
+        }
+        for (start, lanes) in [(padded, &mut *self.sums), (max, &mut *self.max), (sum, &mut *self.sum)] {
+            for lanes in lanes {
+                start.store(lanes);
+            }
+        }
+        for tile in &self.overhang.tiles {
+            match tile.width {
+                WIDE => self.tile::<V, WIDE>(tile),
+                NARROW => self.tile::<V, NARROW>(tile),
+                _ => self.tile::<V, 1>(tile),
+            }
+        }
+    }
+}
+
+impl Chain<'_> {
+    #[inline(always)]
+    fn tile<V: Vector, const N: usize>(&mut self, tile: &Tile) {
+        match (tile.placed && !self.max.is_empty(), tile.placed && !self.sum.is_empty()) {
+            (false, false) => self.sweep::<V, N, false, false>(tile),
+            (true, false) => self.sweep::<V, N, true, false>(tile),
+            (false, true) => self.sweep::<V, N, false, true>(tile),
+            (true, true) => self.sweep::<V, N, true, true>(tile),
+        }
+    }
+
+    #[inline(always)]
+    fn sweep<V: Vector, const N: usize, const MAX: bool, const SUM: bool>(&mut self, tile: &Tile) {
+        let rows: &[[Lanes; N]; 8] = tile.rows.as_chunks().0.try_into().expect("eight codes");
+        let floor = V::splat(self.overhang.floor);
+        let count = self.letters.len();
+        let sums = &mut self.sums[..count];
+        let max = if MAX { &mut self.max[..count] } else { &mut [] };
+        let sum = if SUM { &mut self.sum[..count] } else { &mut [] };
+        let start = V::load(&self.overhang.padded);
+        let mut v = [start; N];
+        let mut above = start;
+        for (i, &letter) in self.letters.iter().enumerate() {
+            let row = &rows[usize::from(letter & 7)];
+            for k in 0..N - 1 {
+                v[k] = v[k + 1].add(V::load(&row[k]));
+            }
+            v[N - 1] = above.add(V::load(&row[N - 1]));
+            // The next tile's sums start from this one's first column, one letter later.
+            above = V::load(&sums[i]);
+            v[0].store(&mut sums[i]);
+            if MAX {
+                let mut best = V::load(&max[i]);
+                for v in v {
+                    best = best.max(v);
+                }
+                best.store(&mut max[i]);
+            }
+            if SUM {
+                let mut total = V::load(&sum[i]);
+                for v in v.into_iter().rev() {
+                    total = total.add(v.max(floor));
+                }
+                total.store(&mut sum[i]);
+            }
+        }
+    }
+}
+
+/// Takes what the two ends give into what the windows have pooled between them.
+pub(super) struct Join<'a, S> {
+    /// One a base, from the last window's first base down to the first window's.
+    pub(super) low: &'a [Lanes],
+    /// One a base, from the first window's last base up to the last window's.
+    pub(super) high: &'a [Lanes],
+    /// Bases between windows.
+    pub(super) stride: usize,
+    pub(super) statistic: PhantomData<S>,
+    /// One a window.
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl<S: Statistic> Task for Join<'_, S> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let low = self.low.iter().rev().step_by(self.stride);
+        let high = self.high.iter().step_by(self.stride);
+        for ((low, high), out) in low.zip(high).zip(self.out) {
+            S::join(V::load(out), S::join(V::load(low), V::load(high))).store(out);
+        }
+    }
+}
+
+/// Pools a window that is shorter than the detectors, and so overhung at both ends by some alignments.
+pub(super) struct Short<'a> {
+    pub(super) group: &'a Group,
+    /// Codes of the window.
+    pub(super) window: &'a [u8],
+    /// Padding columns before and after it.
+    pub(super) padding: (usize, usize),
+    pub(super) rectify: bool,
+    pub(super) max: &'a mut Lanes,
+    pub(super) sum: &'a mut Lanes,
+}
+
+impl Task for Short<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (before, after) = self.padding;
+        let (columns, window) = (&self.group.columns, self.window);
+        let floor = V::splat(if self.rectify { 0.0 } else { f32::NEG_INFINITY });
+        let (mut max, mut sum) = (V::splat(Max::EMPTY), V::splat(Sum::EMPTY));
+        for at in 0..before + window.len() + after + 1 - columns.len() {
+            let (columns, bases) = if at < before {
+                (&columns[(before - at).min(columns.len())..], window)
+            } else {
+                (&columns[..], &window[(at - before).min(window.len())..])
+            };
+            let mut activation = V::load(&self.group.padded);
+            for (column, &code) in columns.iter().zip(bases) {
+                activation = activation.add(V::load(&column[usize::from(code & 7)]));
+            }
+            let activation = activation.max(floor);
+            (max, sum) = (max.max(activation), sum.add(activation));
+        }
+        max.store(self.max);
+        sum.store(self.sum);
+    }
+}

@@ -1,0 +1,201 @@
+//! Vectors of 16 detectors, and the instruction set they run on, chosen at run time.
+//!
+//! A stage of the kernel is a [`Task`], written once over the [`Vector`] trait; [`Simd::run`] compiles it for every
+//! instruction set. One module an instruction set holds all `unsafe` code: a token that only exists where the CPU
+//! has the feature, the vector type, and the one function that enters code compiled for it. All of them compute the
+//! same IEEE operations in the same order (no fused multiply-add), so scores are the same bits on all of them.
+
+use std::fmt;
+
+use crate::{Error, Result};
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+
+/// Detectors in a vector.
+pub(super) const WIDTH: usize = 16;
+
+/// The environment variable that forces an instruction set.
+pub const VARIABLE: &str = "BINDSCAN_SIMD";
+
+/// Sixteen numbers in memory, one cache line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub(super) struct Lanes(pub(super) [f32; WIDTH]);
+
+impl Lanes {
+    /// Zero in every lane.
+    pub(super) const ZERO: Lanes = Lanes([0.0; WIDTH]);
+}
+
+/// Sixteen numbers in registers.
+pub(super) trait Vector: Copy {
+    /// `x` in every lane.
+    fn splat(x: f32) -> Self;
+    /// Reads a vector.
+    fn load(from: &Lanes) -> Self;
+    /// Writes a vector.
+    fn store(self, to: &mut Lanes);
+    /// Sums, lane by lane.
+    fn add(self, other: Self) -> Self;
+    /// Products, lane by lane.
+    fn mul(self, other: Self) -> Self;
+    /// The greater of the two, lane by lane.
+    fn max(self, other: Self) -> Self;
+    /// `columns[i][j] = rows[j][i]`.
+    #[inline(always)]
+    fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
+        for (i, column) in columns.iter_mut().enumerate() {
+            for (x, row) in column.0.iter_mut().zip(rows) {
+                *x = row.0[i];
+            }
+        }
+    }
+}
+
+/// Work that is compiled for every instruction set. `run` and what it calls must be `#[inline(always)]`, or the
+/// compiler will not use the instruction set.
+pub(super) trait Task {
+    /// Does the work with vectors of type `V`.
+    fn run<V: Vector>(self);
+}
+
+/// An instruction set that this CPU has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Simd(Level);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
+    Scalar,
+}
+
+impl Simd {
+    /// Every instruction set that this CPU has and the kernel can use, best first.
+    pub fn available() -> Vec<Simd> {
+        let levels = [
+            #[cfg(target_arch = "x86_64")]
+            avx512::Avx512::new().map(Level::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            avx2::Avx2::new().map(Level::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            neon::Neon::new().map(Level::Neon),
+            Some(Level::Scalar),
+        ];
+        levels.into_iter().flatten().map(Simd).collect()
+    }
+
+    /// The best instruction set of this CPU.
+    pub fn detect() -> Simd {
+        Simd::available()[0]
+    }
+
+    /// Portable code: no instructions beyond those that the target always has.
+    pub fn scalar() -> Simd {
+        Simd(Level::Scalar)
+    }
+
+    /// What [`VARIABLE`] asks for, or the best if it is unset or empty.
+    ///
+    /// # Errors
+    /// As [`Simd::named`].
+    pub fn from_environment() -> Result<Simd> {
+        match std::env::var_os(VARIABLE) {
+            None => Ok(Simd::detect()),
+            Some(name) if name.is_empty() => Ok(Simd::detect()),
+            Some(name) => Simd::named(&name.to_string_lossy()),
+        }
+    }
+
+    /// The instruction set called `name`: `avx512`, `avx2`, `neon` or `scalar`.
+    ///
+    /// # Errors
+    /// A name that is unknown, or known but not on this CPU; the message lists those it has.
+    pub fn named(name: &str) -> Result<Simd> {
+        let available = Simd::available();
+        available.iter().find(|simd| simd.name() == name).copied().ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(Simd::name).collect();
+            Error::Request(format!(
+                "{VARIABLE}: `{name}` is no instruction set of this machine; it has {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// Its name, as [`VARIABLE`] takes it.
+    pub fn name(&self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(_) => "neon",
+            Level::Scalar => "scalar",
+        }
+    }
+
+    /// Runs `task` with this instruction set.
+    pub(super) fn run(self, task: impl Task) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(token) => token.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2(token) => token.run(task),
+            #[cfg(target_arch = "aarch64")]
+            Level::Neon(token) => token.run(task),
+            Level::Scalar => task.run::<scalar::Array>(),
+        }
+    }
+}
+
+impl fmt::Display for Simd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_again_and_others_refused() {
+        for simd in Simd::available() {
+            assert_eq!(Simd::named(simd.name()).unwrap(), simd);
+        }
+        let error = Simd::named("mmx").unwrap_err().to_string();
+        assert!(error.contains("mmx") && error.contains("scalar"), "{error}");
+    }
+
+    struct Transpose<'a>(&'a [Lanes; WIDTH], &'a mut [Lanes; WIDTH]);
+
+    impl Task for Transpose<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            V::transpose(self.0, self.1);
+        }
+    }
+
+    #[test]
+    fn transposes() {
+        let rows = std::array::from_fn(|i| Lanes(std::array::from_fn(|j| (100 * i + j) as f32)));
+        for simd in Simd::available() {
+            let mut columns = [Lanes::ZERO; WIDTH];
+            simd.run(Transpose(&rows, &mut columns));
+            for (i, column) in columns.iter().enumerate() {
+                assert_eq!(column.0, std::array::from_fn(|j| (100 * j + i) as f32), "{simd}");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! AVX2: a vector is two registers.
+
+use std::arch::x86_64::*;
+
+use super::{Lanes, Task, Vector, WIDTH};
+
+/// Proof that the CPU has AVX2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// The proof, or `None` where the CPU lacks AVX2.
+    pub(super) fn new() -> Option<Self> {
+        is_x86_feature_detected!("avx2").then_some(Avx2(()))
+    }
+
+    /// Runs `task`.
+    pub(super) fn run(self, task: impl Task) {
+        // SAFETY: `self` exists only where `new` found AVX2.
+        unsafe { enter(task) }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+fn enter<T: Task>(task: T) {
+    task.run::<Ymm>();
+}
+
+/// Sixteen numbers, lanes 0 to 7 and 8 to 15. The type is named nowhere but in [`enter`], so its methods run only
+/// where AVX2 is present; the safety comments below refer to this.
+#[derive(Clone, Copy)]
+struct Ymm(__m256, __m256);
+
+impl Vector for Ymm {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        // SAFETY: called through `enter` only.
+        let x = unsafe { _mm256_set1_ps(x) };
+        Ymm(x, x)
+    }
+    #[inline(always)]
+    fn load(from: &Lanes) -> Self {
+        let half = from.0.as_ptr();
+        // SAFETY: called through `enter` only; `Lanes` is two times 32 bytes, aligned to 64.
+        unsafe { Ymm(_mm256_load_ps(half), _mm256_load_ps(half.add(8))) }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Lanes) {
+        let half = to.0.as_mut_ptr();
+        // SAFETY: called through `enter` only; `Lanes` is two times 32 bytes, aligned to 64.
+        unsafe {
+            _mm256_store_ps(half, self.0);
+            _mm256_store_ps(half.add(8), self.1);
+        }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
+        for (from, half) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
+            // SAFETY: called through `enter` only; offsets 0 and 8 leave eight rows and eight lanes.
+            unsafe { transpose(rows, from, half, columns) }
+        }
+    }
+}
+
+/// Transposes lanes `lane .. lane + 8` of rows `row .. row + 8`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose(rows: &[Lanes; WIDTH], row: usize, lane: usize, columns: &mut [Lanes; WIDTH]) {
+    let mut r = [_mm256_setzero_ps(); 8];
+    for (r, row) in r.iter_mut().zip(&rows[row..]) {
+        let Ymm(low, high) = Ymm::load(row);
+        *r = if lane == 0 { low } else { high };
+    }
+    let mut s = r;
+    for i in (0..8).step_by(2) {
+        s[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        s[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for i in (0..8).step_by(4) {
+        for j in 0..2 {
+            r[i + 2 * j] = _mm256_shuffle_ps::<0x44>(s[i + j], s[i + j + 2]);
+            r[i + 2 * j + 1] = _mm256_shuffle_ps::<0xee>(s[i + j], s[i + j + 2]);
+        }
+    }
+    for i in 0..4 {
+        s[i] = _mm256_permute2f128_ps::<0x20>(r[i], r[i + 4]);
+        s[i + 4] = _mm256_permute2f128_ps::<0x31>(r[i], r[i + 4]);
+    }
+    for (column, s) in columns[lane..].iter_mut().zip(s) {
+        // SAFETY: `row` is 0 or 8, so eight numbers of the sixteen in `column` follow it, aligned to 32 bytes.
+        unsafe { _mm256_store_ps(column.0[row..row + 8].as_mut_ptr(), s) }
+    }
+}

@@ -1,0 +1,317 @@
+//! The sweep of one strand over a chunk: the stages of the kernel, a tile of positions at a time.
+//!
+//! Two counts run through it. Positions are those of alignments, from the first inner alignment of the first window
+//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has
+//! its inner alignments at positions `i * stride .. i * stride + inner`.
+
+use std::marker::PhantomData;
+
+use super::convolve::{self, Convolve, Index};
+use super::dense::{Apply, Head};
+use super::overhang::{Chain, Join, Short, warm_up};
+use super::pool::{Max, Reduce, Running, Slide, Step, Sum};
+use super::simd::{Lanes, Simd};
+use super::{Side, detector};
+use crate::engine::{Context, WindowPlan};
+use crate::model::Network;
+use crate::source::Chunk;
+
+/// Positions that go through the stages together.
+const TILE: usize = 256;
+
+/// Windows whose features are gathered before the dense layers run: no fewer than a tile can end.
+const BATCH: usize = 256;
+
+/// Working memory of a sweep.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Buffers {
+    codes: Vec<u8>,
+    triples: Vec<u8>,
+    groups: Vec<GroupState>,
+    /// `features[vector * BATCH + window]`.
+    features: Vec<Lanes>,
+    dense: Vec<Lanes>,
+    letters: Vec<u8>,
+    chain: Vec<Lanes>,
+    low: Pooled,
+    high: Pooled,
+}
+
+/// Where the sweep stands for one group of detectors.
+#[derive(Debug, Clone, Default)]
+struct GroupState {
+    activations: Vec<Lanes>,
+    max: Running<Max>,
+    sum: Running<Sum>,
+}
+
+/// Pooled alignments of one end of consecutive windows.
+#[derive(Debug, Clone, Default)]
+struct Pooled {
+    max: Vec<Lanes>,
+    sum: Vec<Lanes>,
+}
+
+impl Buffers {
+    /// Takes `length` codes from contig position `from` on, and derives the look-up indices for detectors of
+    /// `detector_length` columns.
+    pub(super) fn load(
+        &mut self,
+        simd: Simd,
+        chunk: &Chunk,
+        from: i64,
+        length: usize,
+        detector_length: usize,
+    ) {
+        let indices = length + convolve::slack(detector_length.div_ceil(detector::TRIPLE));
+        self.codes.clear();
+        chunk.codes_at(from, indices + detector::TRIPLE - 1, &mut self.codes);
+        self.triples.resize(indices, 0);
+        simd.run(Index { codes: &self.codes, triples: &mut self.triples });
+    }
+}
+
+/// One strand of a chunk to be scored.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub(super) network: &'a Network,
+    pub(super) side: &'a Side,
+    pub(super) head: &'a Head,
+    pub(super) simd: Simd,
+    pub(super) plan: &'a WindowPlan,
+    /// Codes before the first window's first base.
+    pub(super) margin: usize,
+    /// Contig position of the first window.
+    pub(super) start: u64,
+}
+
+impl Job<'_> {
+    /// Scores `windows` windows into `scores`, `scores[output * windows + window]`.
+    pub(super) fn run(self, windows: usize, buffers: &mut Buffers, scores: &mut [f32]) {
+        let Job { network, side, plan, .. } = self;
+        let detectors = &side.detectors;
+        let vectors = detectors.groups.len() * network.pooling.features_per_detector();
+        buffers.features.resize(vectors * BATCH, Lanes::ZERO);
+        buffers.dense.resize(self.head.scratch(), Lanes::ZERO);
+        buffers.groups.resize_with(detectors.groups.len(), GroupState::default);
+
+        let padded = plan.context == Context::Padding;
+        let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };
+        let bases = if padded { plan.window } else { plan.window + detectors.before + detectors.after };
+        let inner = (bases + 1).saturating_sub(network.detector_length);
+        let origin = if padded { self.margin } else { self.margin - detectors.before };
+        let mut sweep =
+            Sweep { job: self, padding, inner, origin, windows, filled: 0, scored: 0, buffers, scores };
+        if padding != (0, 0) && inner == 0 {
+            sweep.short_windows();
+        } else if plan.stride <= inner {
+            sweep.overlapping_windows();
+        } else {
+            sweep.separate_windows();
+        }
+        sweep.flush();
+    }
+}
+
+struct Sweep<'a> {
+    job: Job<'a>,
+    /// Padding columns before and after each window.
+    padding: (usize, usize),
+    /// Inner alignments of a window.
+    inner: usize,
+    /// Where the alignment at position 0 starts in the codes.
+    origin: usize,
+    windows: usize,
+    /// Windows whose features are gathered.
+    filled: usize,
+    /// Windows that have a score.
+    scored: usize,
+    buffers: &'a mut Buffers,
+    scores: &'a mut [f32],
+}
+
+impl Sweep<'_> {
+    /// Windows that share alignments with their neighbours.
+    fn overlapping_windows(&mut self) {
+        let (inner, stride) = (self.inner, self.job.plan.stride);
+        // Positions are counted from the start of a block here. Blocks keep their place in the contig.
+        let phase = (self.job.start % inner as u64) as usize;
+        let end = phase + (self.windows - 1) * stride + inner;
+        let span = inner * (TILE / inner).max(1);
+        for state in &mut self.buffers.groups {
+            state.activations.resize(span, Lanes::ZERO);
+            state.max.reset(inner);
+            state.sum.reset(inner);
+        }
+        let (mut base, mut start, mut window_end) = (0, phase, phase + inner - 1);
+        while start < end {
+            let stop = end.min(base + span).min(start + TILE);
+            let ended = stop.saturating_sub(window_end).div_ceil(stride);
+            self.make_room(ended);
+            let step = Step {
+                start: start - base,
+                stop: stop - base,
+                valid: phase.saturating_sub(base),
+                window_end: window_end - base,
+                stride,
+            };
+            for group in 0..self.buffers.groups.len() {
+                self.convolve(group, start - phase, step.start, step.stop);
+                self.slide(group, step, ended);
+                self.add_overhang(group, ended);
+            }
+            self.filled += ended;
+            window_end += ended * stride;
+            start = stop;
+            if start == base + span {
+                base += span;
+            }
+        }
+    }
+
+    /// Windows that share no alignments.
+    fn separate_windows(&mut self) {
+        for window in 0..self.windows {
+            self.make_room(1);
+            for group in 0..self.buffers.groups.len() {
+                let state = &mut self.buffers.groups[group];
+                if state.activations.len() < self.inner {
+                    state.activations.resize(self.inner, Lanes::ZERO);
+                }
+                self.convolve(group, window * self.job.plan.stride, 0, self.inner);
+                self.reduce(group);
+                self.add_overhang(group, 1);
+            }
+            self.filled += 1;
+        }
+    }
+
+    /// Windows shorter than the detectors.
+    fn short_windows(&mut self) {
+        let Job { network, side, simd, plan, margin, .. } = self.job;
+        for window in 0..self.windows {
+            self.make_room(1);
+            for (g, group) in side.detectors.groups.iter().enumerate() {
+                let (mut max, mut sum) = (Lanes::ZERO, Lanes::ZERO);
+                simd.run(Short {
+                    group,
+                    window: &self.buffers.codes[margin + window * plan.stride..][..plan.window],
+                    padding: self.padding,
+                    rectify: network.rectify,
+                    max: &mut max,
+                    sum: &mut sum,
+                });
+                let (max_at, sum_at) = self.features(g);
+                for (at, result) in [(max_at, max), (sum_at, sum)] {
+                    if let Some(at) = at {
+                        self.buffers.features[at] = result;
+                    }
+                }
+            }
+            self.filled += 1;
+        }
+    }
+
+    /// Activations of a group from `position` on into `activations[start .. stop]`.
+    fn convolve(&mut self, group: usize, position: usize, start: usize, stop: usize) {
+        let Buffers { triples, groups, .. } = &mut *self.buffers;
+        self.job.simd.run(Convolve {
+            tables: &self.job.side.detectors.groups[group].tables,
+            triples: &triples[self.origin + position..],
+            rectify: self.job.network.rectify,
+            out: &mut groups[group].activations[start..stop],
+        });
+    }
+
+    /// Where a group's maxima and sums of the next window go among the features, where they are wanted.
+    fn features(&self, group: usize) -> (Option<usize>, Option<usize>) {
+        let pooling = self.job.network.pooling;
+        let sums = if pooling.has_max() { self.buffers.groups.len() } else { 0 };
+        let place = |vector: usize| vector * BATCH + self.filled;
+        (pooling.has_max().then(|| place(group)), pooling.has_average().then(|| place(sums + group)))
+    }
+
+    /// Pools a step of a group, which ends `ended` windows.
+    fn slide(&mut self, group: usize, step: Step, ended: usize) {
+        let (max_at, sum_at) = self.features(group);
+        let Buffers { groups, features, .. } = &mut *self.buffers;
+        let GroupState { activations, max, sum } = &mut groups[group];
+        if let Some(at) = max_at {
+            let out = &mut features[at..at + ended];
+            self.job.simd.run(Slide { step, activations, running: max, out });
+        }
+        if let Some(at) = sum_at {
+            let out = &mut features[at..at + ended];
+            self.job.simd.run(Slide { step, activations, running: sum, out });
+        }
+    }
+
+    /// Pools one window of a group, whose activations are in hand.
+    fn reduce(&mut self, group: usize) {
+        let (max_at, sum_at) = self.features(group);
+        let Buffers { groups, features, .. } = &mut *self.buffers;
+        let values = &groups[group].activations[..self.inner];
+        if let Some(at) = max_at {
+            self.job.simd.run(Reduce { values, statistic: PhantomData::<Max>, out: &mut features[at] });
+        }
+        if let Some(at) = sum_at {
+            self.job.simd.run(Reduce { values, statistic: PhantomData::<Sum>, out: &mut features[at] });
+        }
+    }
+
+    /// Adds the overhanging alignments of the next `count` windows to their features.
+    fn add_overhang(&mut self, group: usize, count: usize) {
+        if self.padding == (0, 0) || count == 0 {
+            return;
+        }
+        let Job { network, side, simd, plan, margin, .. } = self.job;
+        let (max_at, sum_at) = self.features(group);
+        let Buffers { codes, features, letters, chain, low, high, .. } = &mut *self.buffers;
+        let warm = warm_up(network.detector_length);
+        let first = margin + (self.scored + self.filled) * plan.stride;
+        let bases = (count - 1) * plan.stride + 1;
+        letters.clear();
+        letters.extend(codes[first..first + bases + warm].iter().rev());
+        let last_base = first + plan.window - 1;
+        let ends = [(&letters[..], &mut *low), (&codes[last_base - warm..last_base + bases], &mut *high)];
+        chain.resize(bases + warm, Lanes::ZERO);
+        for ((letters, pooled), overhang) in ends.into_iter().zip(&side.ends[group]) {
+            pooled.max.resize(if max_at.is_some() { bases + warm } else { 0 }, Lanes::ZERO);
+            pooled.sum.resize(if sum_at.is_some() { bases + warm } else { 0 }, Lanes::ZERO);
+            let (max, sum) = (&mut pooled.max, &mut pooled.sum);
+            simd.run(Chain { overhang, letters, sums: chain, max, sum });
+        }
+        let stride = plan.stride;
+        if let Some(at) = max_at {
+            let (low, high, out) = (&low.max[warm..], &high.max[warm..], &mut features[at..at + count]);
+            simd.run(Join { low, high, stride, statistic: PhantomData::<Max>, out });
+        }
+        if let Some(at) = sum_at {
+            let (low, high, out) = (&low.sum[warm..], &high.sum[warm..], &mut features[at..at + count]);
+            simd.run(Join { low, high, stride, statistic: PhantomData::<Sum>, out });
+        }
+    }
+
+    /// Scores the windows gathered unless there is room for `more`.
+    fn make_room(&mut self, more: usize) {
+        if self.filled + more > BATCH {
+            self.flush();
+        }
+    }
+
+    /// Scores the windows gathered.
+    fn flush(&mut self) {
+        let Buffers { features, dense, .. } = &mut *self.buffers;
+        self.job.simd.run(Apply {
+            head: self.job.head,
+            features,
+            room: BATCH,
+            windows: self.filled,
+            scratch: dense,
+            out: &mut self.scores[self.scored..],
+            pitch: self.windows,
+        });
+        self.scored += self.filled;
+        self.filled = 0;
+    }
+}

@@ -1,0 +1,109 @@
+//! Scoring with a dense graph: all windows of a stretch in one run.
+
+use super::{Batch, Failure, Form, OnnxEngine, expand, oriented, start_of};
+use crate::encode::N;
+use crate::engine::{Context, Device, Scores, WindowPlan};
+use crate::genome::Strand;
+use crate::model::onnx::build;
+use crate::model::{Input, Layout, Model};
+use crate::source::Chunk;
+use crate::{Error, Result};
+
+/// Most window starts in a stretch on the processor.
+const CPU_POSITIONS: usize = 8 << 10;
+/// Window starts in every stretch on a GPU.
+const CUDA_POSITIONS: usize = 64 << 10;
+/// Windows on which a dense graph is checked.
+const CHECKED: usize = 200;
+
+/// The dense model of an unpadded one, for windows of `window` bases.
+pub(super) fn model(unpadded: &Model, window: usize) -> Model {
+    let network = unpadded.network.as_ref().expect("an unpadded model was made from its network");
+    Model {
+        spec: unpadded.spec.clone(),
+        input: Input { name: build::INPUT.into(), layout: Layout::ImageChannels, length: None, batch: None },
+        output: build::OUTPUT.into(),
+        graph: build::dense::model(network, window),
+        network: Err("it scores stretches, not windows".into()),
+    }
+}
+
+impl OnnxEngine {
+    /// The dense graph for `plan`, if there is one (nothing may be padded) and it pays: a run computes every start,
+    /// so with a stride longer than a window has alignments, single windows cost less.
+    pub(super) fn dense_form(&self, plan: &WindowPlan) -> Option<Form> {
+        let network = self.model().network.as_ref().ok()?;
+        let padded = network.padding.left + network.padding.right > 0;
+        let holds = plan.context == Context::Flank || !padded;
+        let (_, length) = self.extent(plan, Strand::Forward);
+        (holds && plan.stride <= network.alignments(plan.window)).then_some(Form::Dense(length))
+    }
+
+    /// Takes up a dense graph, after checking on random windows that it scores like the graph that is in use. On an
+    /// error the dense graph is not to be used.
+    pub(super) fn try_dense(&mut self, dense: Form, plan: &WindowPlan) -> Result<()> {
+        let (left, length) = self.extent(plan, Strand::Forward);
+        let mut chunk = Chunk::whole("random", random_codes(length + CHECKED - 1));
+        // As many windows as are to be checked, each with its flanks.
+        chunk.own = left as u64..(left + CHECKED) as u64;
+        let plan = WindowPlan { stride: 1, ..*plan };
+        let (mut want, mut have) = (Scores::default(), Scores::default());
+        want.reset(&chunk, &plan, self.model().spec.outputs.len());
+        have.clone_from(&want);
+        self.fill(&chunk, &plan, &mut want)?;
+        self.take_up(dense)?;
+        self.fill(&chunk, &plan, &mut have)?;
+        let pairs = |have: &[f32], want: &[f32]| {
+            let differences = have.iter().zip(want).map(|(x, y)| (x - y).abs() / y.abs().max(1.0));
+            differences.fold(0.0, f32::max)
+        };
+        let worst = pairs(&have.forward, &want.forward).max(pairs(&have.reverse, &want.reverse));
+        if worst <= 1e-4 {
+            return Ok(());
+        }
+        let message = format!("the dense graph differs from its own by {worst:.1e} on random windows");
+        Err(Error::model(&self.model().spec.name, message))
+    }
+
+    pub(super) fn score_stretches(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        strand: Strand,
+        out: &mut Scores,
+    ) -> Result<()> {
+        let (before, length) = self.extent(plan, strand);
+        let cuda = matches!(self.sessions.device, Device::Cuda(_));
+        let most = if cuda { CUDA_POSITIONS } else { CPU_POSITIONS }.div_ceil(plan.stride);
+        for begin in (0..out.windows).step_by(most) {
+            let count = most.min(out.windows - begin);
+            // A GPU always gets the same shape; starts past the last window are not looked at.
+            let positions = (if cuda { most } else { count } - 1) * plan.stride + 1;
+            let bases = positions + length - 1;
+            let input = self.runner.input(&[1, 4, 1, bases as i64])?;
+            self.codes.clear();
+            chunk.codes_at(start_of(out, begin) - before as i64, bases, &mut self.codes);
+            expand(oriented(&self.codes, strand, &mut self.reversed), Layout::ImageChannels, input);
+            let batch = Batch { begin, count, rows: 1, values: out.outputs * positions };
+            let place = |window: usize, output: usize| {
+                let start = window * plan.stride;
+                output * positions + if strand == Strand::Forward { start } else { positions - 1 - start }
+            };
+            self.run(&batch, place, strand, out)
+                .map_err(|failure: Failure| self.describe(failure, chunk, plan, strand))?;
+        }
+        Ok(())
+    }
+}
+
+/// Bases from a small generator (xorshift), every 32nd or so an N; the same for every call.
+fn random_codes(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state >> 32
+    };
+    (0..length).map(|_| if draw() % 32 == 0 { N } else { (draw() % 4) as u8 }).collect()
+}

@@ -1,0 +1,283 @@
+//! Scores of the published DeepBind program, all of them, against each engine. Skipped where the data is absent.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use bindscan::encode::encode;
+use bindscan::engine::reference::ReferenceEngine;
+use bindscan::engine::summary::{Summary, score_sequence};
+use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
+use bindscan::model::{Model, Strands, deepbind};
+use bindscan::source::Chunk;
+use flate2::read::MultiGzDecoder;
+
+/// An engine under test. `every` thins out all but the smallest tables: the reference engine would need minutes.
+struct Candidate {
+    name: &'static str,
+    make: fn(&Model) -> Box<dyn Engine>,
+    every: usize,
+}
+
+const CANDIDATES: &[Candidate] = &[Candidate { name: "reference", make: reference, every: 13 }];
+
+fn reference(model: &Model) -> Box<dyn Engine> {
+    Box::new(ReferenceEngine::new(model.spec.clone(), model.network.clone().unwrap()))
+}
+
+/// One published score.
+struct Case {
+    model: String,
+    sequence: String,
+    score: f64,
+}
+
+/// The models and the folder of scores; `None`, said once, where they are absent.
+fn data() -> Option<&'static (BTreeMap<String, Model>, PathBuf)> {
+    static DATA: OnceLock<Option<(BTreeMap<String, Model>, PathBuf)>> = OnceLock::new();
+    DATA.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+        if !folder.join("golden").is_dir() {
+            eprintln!("skipped: no published scores in {}", folder.display());
+            return None;
+        }
+        Some((models(&folder.join("deepbind/params.tar.gz")), folder.join("golden")))
+    })
+    .as_ref()
+}
+
+/// Every parameter file of the archive, through the bytes of an ONNX file, by its stem.
+fn models(archive: &Path) -> BTreeMap<String, Model> {
+    let bytes = read(archive);
+    let mut models = BTreeMap::new();
+    let mut at = 0;
+    while at + 512 <= bytes.len() && bytes[at] != 0 {
+        let field = |from: usize, to: usize| {
+            let text = String::from_utf8_lossy(&bytes[at + from..at + to]).into_owned();
+            text.trim_matches(['\0', ' ']).to_owned()
+        };
+        let (path, size) = (field(0, 100), usize::from_str_radix(&field(124, 136), 8).unwrap());
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if let Some(name) = name.strip_suffix(".txt").filter(|name| name.starts_with('D')) {
+            let imported = deepbind::parse(&path, &bytes[at + 512..at + 512 + size]).unwrap();
+            let read = Model::from_bytes(name, &imported.to_bytes()).unwrap();
+            assert_eq!(read.network, imported.network);
+            models.insert(name.to_owned(), read);
+        }
+        at += 512 + size.next_multiple_of(512);
+    }
+    models
+}
+
+fn read(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    MultiGzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn table(path: &Path) -> Vec<Vec<String>> {
+    let text = String::from_utf8(read(path)).unwrap();
+    text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// Cases of a table with sequences in the rows and models in the columns.
+fn matrix(path: &Path) -> Vec<Case> {
+    let rows = table(path);
+    let case = |row: &Vec<String>, column: usize| Case {
+        model: rows[0][column].clone(),
+        sequence: row[0].clone(),
+        score: row[column].parse().unwrap(),
+    };
+    rows[1..].iter().flat_map(|row| (1..row.len()).map(|column| case(row, column))).collect()
+}
+
+fn plan(model: &Model, window: Option<usize>, context: Context) -> WindowPlan {
+    let strands = match model.spec.strands {
+        Strands::Both => StrandChoice::Both,
+        Strands::Single => StrandChoice::Forward,
+    };
+    WindowPlan { window: window.unwrap_or(model.spec.window), stride: 1, strands, context }
+}
+
+/// Difference in units of the tolerance's scale, max(1, |score|).
+fn difference(found: f32, score: f64) -> f64 {
+    (f64::from(found) - score).abs() / score.abs().max(1.0)
+}
+
+/// Scores the cases with every engine on two threads, prints the worst difference, and fails above 1e-4.
+fn check(what: &str, cases: &[Case], window: Option<usize>, context: Context, summary: Summary) {
+    let Some((models, _)) = data() else { return };
+    assert!(!cases.is_empty(), "{what} has no values");
+    for candidate in CANDIDATES {
+        let score = |case: &Case| {
+            let model = &models[&case.model];
+            let codes = encode(case.sequence.as_bytes()).unwrap();
+            let plan = plan(model, window, context);
+            let found = score_sequence(&mut *(candidate.make)(model), &codes, &plan, summary).unwrap();
+            (difference(found[0], case.score), format!("{} on {}", case.model, case.sequence))
+        };
+        let every = if cases.len() < 100 { 1 } else { candidate.every };
+        let thinned: Vec<&Case> = cases.iter().step_by(every).collect();
+        let worst = std::thread::scope(|scope| {
+            let halves: Vec<_> = thinned
+                .chunks(thinned.len().div_ceil(2))
+                .map(|half| scope.spawn(move || half.iter().map(|case| score(case)).max_by(by_difference)))
+                .collect();
+            halves.into_iter().filter_map(|half| half.join().unwrap()).max_by(by_difference)
+        });
+        report(what, candidate, thinned.len(), cases.len(), &worst.unwrap());
+    }
+}
+
+fn by_difference(a: &(f64, String), b: &(f64, String)) -> std::cmp::Ordering {
+    a.0.total_cmp(&b.0)
+}
+
+fn report(what: &str, candidate: &Candidate, tried: usize, of: usize, (worst, place): &(f64, String)) {
+    let engine = candidate.name;
+    eprintln!("{what}, {engine}: worst difference {worst:.2e} in {tried} of {of} values ({place})");
+    assert!(*worst <= 1e-4, "{what}, {engine}: {worst:e} at {place}");
+}
+
+#[test]
+fn the_programs_own_example() {
+    let Some((_, golden)) = data() else { return };
+    let rows = table(&golden.join("example_v011.tsv.gz"));
+    let models = &rows[0];
+    let sequences = [
+        "AGGUAAUAAUUUGCAUGAAAUAACUUGGAGAGGAUAGC",
+        "AGACAGAGCUUCCAUCAGCGCUAGCAGCAGAGACCAUU",
+        "GAGGTTACGCGGCAAGATAA",
+        "TACCACTAGGGGGCGCCACC",
+    ];
+    let cases = rows[1..].iter().zip(sequences).flat_map(|(row, sequence)| {
+        row.iter().zip(models).map(|(score, model)| Case {
+            model: model.clone(),
+            sequence: sequence.to_owned(),
+            score: score.parse().unwrap(),
+        })
+    });
+    check("example", &cases.collect::<Vec<_>>(), None, Context::Padding, Summary::Max);
+}
+
+#[test]
+fn all_models_on_the_probe_sequences() {
+    let Some((models, golden)) = data() else { return };
+    assert_eq!(models.len(), 927);
+    for name in ["rc0", "rc1"] {
+        let cases = matrix(&golden.join(format!("{name}_models_on_probe_v011_defaultwindow.tsv.gz")));
+        check(name, &cases, None, Context::Padding, Summary::Max);
+    }
+}
+
+#[test]
+fn mixed_lengths() {
+    let Some((_, golden)) = data() else { return };
+    for (name, window, context, summary) in [
+        ("max", None, Context::Padding, Summary::Max),
+        ("avg", None, Context::Padding, Summary::Average),
+        ("w101", Some(101), Context::Padding, Summary::Max),
+        ("flank.max", None, Context::Flank, Summary::Max),
+        ("flank.avg", None, Context::Flank, Summary::Average),
+    ] {
+        let cases = matrix(&golden.join(format!("mixed_lengths.{name}.tsv.gz")));
+        check(&format!("mixed lengths, {name}"), &cases, window, context, summary);
+    }
+}
+
+#[test]
+fn encode_test_sets() {
+    let Some((_, golden)) = data() else { return };
+    for (model, factor) in [
+        ("D00360.007", "ELK1"),
+        ("D00409.004", "GABPA"),
+        ("D00700.006", "USF1"),
+        ("D00736.002", "ARID3A"),
+        ("D00753.001", "CTCFL"),
+        ("D00761.001", "FOXA1"),
+        ("D00785.001", "MYC"),
+    ] {
+        let sequences = encode_sequences(&golden.join("../encode"), factor);
+        let rows = table(&golden.join(format!("encode_B_{model}_{factor}.tsv.gz")));
+        for (column, window) in [(2, None), (3, Some(101))] {
+            let case = |row: &Vec<String>| Case {
+                model: model.to_owned(),
+                sequence: sequences[&row[0]].clone(),
+                score: row[column].parse().unwrap(),
+            };
+            let cases: Vec<Case> = rows.iter().map(case).collect();
+            let what =
+                format!("{factor}, window {}", window.map_or("default".into(), |w: usize| w.to_string()));
+            check(&what, &cases, window, Context::Padding, Summary::Max);
+        }
+    }
+}
+
+/// Sequences of a factor's test set by their identifier.
+fn encode_sequences(folder: &Path, factor: &str) -> BTreeMap<String, String> {
+    let mut files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let wanted = |path: &PathBuf| {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        name.starts_with(&format!("{factor}_")) && name.ends_with("_B.seq.gz")
+    };
+    let rows = table(&files.find(wanted).unwrap());
+    rows[1..].iter().map(|row| (row[1].clone(), row[2].clone())).collect()
+}
+
+#[test]
+fn rnacompete_probes() {
+    let Some((_, golden)) = data() else { return };
+    let rows = table(&golden.join("rnacompete_RNCMPT00001_D00084.001.tsv.gz"));
+    let case = |row: &Vec<String>| Case {
+        model: "D00084.001".to_owned(),
+        sequence: row[2].clone(),
+        score: row[1].parse().unwrap(),
+    };
+    let cases: Vec<Case> = rows.iter().map(case).collect();
+    check("RNAcompete", &cases, None, Context::Padding, Summary::Max);
+}
+
+/// Every window of stretches of two chromosomes, N runs included, each stretch scored in one go.
+#[test]
+fn every_window_of_a_stretch() {
+    let Some((models, golden)) = data() else { return };
+    for (model, window) in [("D00210.001", 24), ("D00328.003", 30), ("D00761.001", 36)] {
+        let rows = table(&golden.join(format!("window_scores_grch38_{model}_w{window}.tsv.gz")));
+        let mut stretches: Vec<(String, Vec<f64>)> = Vec::new();
+        for (i, row) in rows.iter().enumerate().skip(1) {
+            let before = &rows[i - 1];
+            let follows =
+                row[0] == before[0] && row[1].parse() == before[1].parse::<u64>().map(|start| start + 1);
+            if !follows {
+                stretches.push((row[3].clone(), Vec::new()));
+            } else if let Some((bases, _)) = stretches.last_mut() {
+                bases.push_str(&row[3][window - 1..]);
+            }
+            stretches.last_mut().unwrap().1.push(row[4].parse().unwrap());
+        }
+        for candidate in CANDIDATES {
+            let model = &models[model];
+            let (mut engine, mut scores) = ((candidate.make)(model), Scores::default());
+            let mut worst = (0.0, String::new());
+            for (bases, expected) in &stretches {
+                let chunk = Chunk::whole("stretch", encode(bases.as_bytes()).unwrap());
+                engine.score(&chunk, &plan(model, Some(window), Context::Padding), &mut scores).unwrap();
+                assert_eq!(scores.windows, expected.len());
+                for (i, &score) in expected.iter().enumerate() {
+                    let reverse = scores.reverse.get(i).copied().unwrap_or(f32::NEG_INFINITY);
+                    let place = format!("window {i} of {}", expected.len());
+                    let found = (difference(scores.forward[i].max(reverse), score), place);
+                    worst = std::cmp::max_by(worst, found, by_difference);
+                }
+            }
+            report(
+                &format!("{} windows", model.spec.name),
+                candidate,
+                rows.len() - 1,
+                rows.len() - 1,
+                &worst,
+            );
+        }
+    }
+}
