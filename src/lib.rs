@@ -22,6 +22,7 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
+pub mod logo;
 pub mod train;
 
 pub mod simulate;

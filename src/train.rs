@@ -1,20 +1,26 @@
-//! Fitting models to measurements: data sets, negatives, metrics, the search and the fits.
+//! Fitting models to measurements: data sets, negatives and metrics; networks, fits and the search for
+//! hyper-parameters; evaluation and the report on a training.
 
-pub mod candidate;
-mod convolution;
 pub mod dataset;
-pub mod ensemble;
-pub mod fit;
-pub mod gradient;
-pub mod initial;
-mod lanes;
 pub mod metric;
 pub mod negatives;
+
+mod convolution;
+pub mod gradient;
+mod lanes;
 mod optimizer;
 mod parameters;
+mod triplets;
+
+pub mod candidate;
+pub mod ensemble;
+pub mod fit;
+pub mod initial;
 pub mod search;
 mod state;
-mod triplets;
+
+pub mod evaluation;
+pub mod report;
 
 pub use candidate::{Candidate, Recipe, Space};
 pub use optimizer::{Optimizer, Penalty};

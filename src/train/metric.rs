@@ -229,6 +229,42 @@ impl Paired {
     }
 }
 
+/// Corners of the ROC curve, from (0, 0) to (1, 1): false positive rate and true positive rate at each distinct score,
+/// falling. Empty where the AUC is not defined.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn roc_curve(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
+    let Some((steps, positives, negatives)) = steps(scores, labels) else { return Vec::new() };
+    let corners = steps.into_iter().map(|(up, down)| (down / negatives, up / positives));
+    std::iter::once((0.0, 0.0)).chain(corners).collect()
+}
+
+/// Points of the precision-recall curve: recall and precision at each distinct score, falling. Empty where the average
+/// precision is not defined.
+///
+/// # Panics
+/// If the slices differ in length.
+pub fn precision_recall_curve(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
+    let Some((steps, positives, _)) = steps(scores, labels) else { return Vec::new() };
+    steps.into_iter().map(|(up, down)| (up / positives, up / (up + down))).collect()
+}
+
+/// True and false positives at each distinct score, falling, and positives and negatives in all.
+fn steps(scores: &[f32], labels: &[f32]) -> Option<(Vec<(f64, f64)>, f64, f64)> {
+    let paired = Paired::new(Metric::Auc, scores, labels)?;
+    let weights = vec![1; paired.scores.len()];
+    let (mut positives, mut negatives) = (0.0, 0.0);
+    let mut steps = Vec::new();
+    for group in paired.groups().rev() {
+        let (up, down) = paired.classes(group, &weights);
+        positives += up;
+        negatives += down;
+        steps.push((positives, negatives));
+    }
+    (positives > 0.0 && negatives > 0.0).then_some((steps, positives, negatives))
+}
+
 /// Ranks of the values by size.
 fn order(values: &[f64]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
