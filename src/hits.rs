@@ -25,25 +25,59 @@ pub fn round_score(score: f32) -> f32 {
     ((f64::from(score) * 1e4).round() / 1e4) as f32
 }
 
+/// Windows looked at together: most blocks have no hit and cost one comparison.
+const BLOCK: usize = 64;
+
 /// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start.
-pub fn collect(scores: &Scores, output: usize, target: usize, threshold: f32, hits: &mut Vec<Hit>) {
-    // A score this far below the threshold cannot be rounded up to it: most windows stop here.
+///
+/// # Errors
+/// The start of a window whose score is NaN.
+pub fn collect(
+    scores: &Scores,
+    output: usize,
+    target: usize,
+    threshold: f32,
+    hits: &mut Vec<Hit>,
+) -> Result<(), u64> {
+    // A score this far below the threshold cannot be rounded up to it.
     let unrounded = threshold - 1e-4 - threshold.abs() * 1e-6;
-    let row = |strand: &[f32], i: usize| {
-        strand.get(output * scores.windows + i).copied().unwrap_or(f32::NEG_INFINITY)
+    let row = |strand: &'_ [f32]| -> Range<usize> {
+        if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
     };
-    for i in 0..scores.windows {
-        let (forward, reverse) = (row(&scores.forward, i), row(&scores.reverse, i));
-        if forward.max(reverse) < unrounded {
+    let forward = &scores.forward[row(&scores.forward)];
+    let reverse = &scores.reverse[row(&scores.reverse)];
+    for from in (0..scores.windows).step_by(BLOCK) {
+        let block = from..(from + BLOCK).min(scores.windows);
+        let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
+        let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
+        let (mut best, mut nan) = (f32::NEG_INFINITY, false);
+        for strand in [forward, reverse] {
+            for &score in strand {
+                best = if score > best { score } else { best };
+                nan |= score.is_nan();
+            }
+        }
+        if nan {
+            let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
+            let at = (0..block.len()).find(is_nan).unwrap_or_default();
+            return Err(scores.start + ((from + at) * scores.stride) as u64);
+        }
+        if best < unrounded {
             continue;
         }
-        let (forward, reverse) = (round_score(forward), round_score(reverse));
-        let score = forward.max(reverse);
-        if score >= threshold {
-            let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
-            hits.push(Hit { start: scores.start + (i * scores.stride) as u64, target, score, strand });
+        for i in 0..block.len() {
+            let rounded =
+                |strand: &[f32]| strand.get(i).map_or(f32::NEG_INFINITY, |&score| round_score(score));
+            let (forward, reverse) = (rounded(forward), rounded(reverse));
+            let score = forward.max(reverse);
+            if score >= threshold {
+                let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
+                let start = scores.start + ((from + i) * scores.stride) as u64;
+                hits.push(Hit { start, target, score, strand });
+            }
         }
     }
+    Ok(())
 }
 
 /// What is known of a hit while windows beyond the chunk's edges have not been seen.
@@ -154,6 +188,29 @@ mod tests {
         let hits = [hit(0, 1.0), hit(3, 5.0), hit(6, 2.0), hit(20, 7.0), hit(21, 7.0)];
         let sites = suppress(&hits, 5, &(0..u64::MAX));
         assert_eq!(sites.hits, [hit(3, 5.0), hit(20, 7.0)]);
+    }
+
+    #[test]
+    fn hits_are_windows_that_reach_the_threshold_as_written() {
+        let mut scores = Scores { start: 30, stride: 3, windows: 200, outputs: 2, ..Scores::default() };
+        scores.forward = vec![-9.0; 400];
+        scores.reverse = vec![-9.0; 400];
+        scores.forward[200 + 70] = 4.999_96;
+        scores.forward[200 + 71] = 4.999_94;
+        scores.reverse[200 + 199] = 6.0;
+        scores.forward[5] = 100.0;
+        let mut hits = Vec::new();
+        collect(&scores, 1, 7, 5.0, &mut hits).unwrap();
+        let want = [
+            Hit { start: 30 + 210, target: 7, score: 5.0, strand: Strand::Forward },
+            Hit { start: 30 + 597, target: 7, score: 6.0, strand: Strand::Reverse },
+        ];
+        assert_eq!(hits, want);
+        scores.reverse[200 + 100] = f32::NAN;
+        assert_eq!(collect(&scores, 1, 7, 5.0, &mut hits), Err(330));
+        hits.clear();
+        collect(&scores, 0, 0, f32::NEG_INFINITY, &mut hits).unwrap();
+        assert_eq!(hits.len(), 200);
     }
 
     #[test]
