@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod data;
 mod import;
 mod inspect;
 mod models;
@@ -13,6 +14,7 @@ mod progress;
 mod scan;
 mod score;
 mod simulate;
+mod train;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
 #[derive(Debug, Parser)]
@@ -35,6 +37,7 @@ enum Command {
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
     Simulate(simulate::SimulateArgs),
+    Train(train::TrainArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -78,6 +81,7 @@ impl Args {
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
             Command::Simulate(args) => args.run(session),
+            Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),
         }
     }

@@ -3,127 +3,100 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use bindscan::train::dataset::peaks::{self, PeakOptions, Windows};
-use bindscan::train::dataset::table::{Column, TableOptions, Targets, read_table};
-use bindscan::train::dataset::{Dataset, fasta};
-use bindscan::train::negatives;
+use bindscan::train::dataset::Dataset;
+use bindscan::train::dataset::load::{DataRequest, Loaded, Negatives, load};
+use bindscan::train::dataset::peaks::PeakOptions;
+use bindscan::train::dataset::table::{Column, TableOptions, Targets};
 use clap::Args;
 
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
-    /// Table of sequences and targets (TSV with a header; .seq.gz), FASTA of bound sequences, or, with --genome, peaks
-    /// (BED, narrowPeak); plain or gzip
+    /// Sequences with targets (a table with tabs, or .seq.gz), bound sequences (FASTA), or peaks (BED, narrowPeak; with
+    /// --genome); plain or gzip
     data: PathBuf,
-    /// Unbound sequences (FASTA)
-    #[arg(long, value_name = "FASTA", conflicts_with = "genome")]
-    negatives: Option<PathBuf>,
-    /// Negatives to make for each bound sequence, where the data have none: shuffles that keep the dinucleotides
-    #[arg(long, value_name = "COUNT")]
-    negatives_per_positive: Option<f64>,
-    /// Column with the targets, by name or rank (repeatable) [default: bound, label or target, or the first number]
-    #[arg(long, value_name = "NAME|RANK")]
-    target: Vec<String>,
-    /// Column with the sequences, by name or rank [default: seq, sequence or probe]
-    #[arg(long, value_name = "NAME|RANK")]
-    column: Option<String>,
-    /// Genome (FASTA) that the peaks lie on
+    /// Genome that the peaks lie on (FASTA)
     #[arg(long, value_name = "FASTA")]
     genome: Option<PathBuf>,
-    /// Bases of a window around a summit
-    #[arg(long, default_value = "101", value_parser = super::parse_positive, requires = "genome")]
+    /// Unbound sequences, where the data have none: shuffle (dinucleotides kept), genome (windows of the same GC
+    /// content; with peaks), or a FASTA file
+    #[arg(long, value_name = "shuffle|genome|FASTA", default_value = "shuffle", value_parser = parse_negatives)]
+    negatives: Negatives,
+    /// Columns of the table with the targets, by name or rank, separated by commas; all: every one that holds numbers
+    /// [default: bound, label or target, or the first that holds numbers]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    target: Vec<String>,
+    /// Column with the sequences, by name or rank [default: seq, sequence or probe, or the first that holds them]
+    #[arg(long, value_name = "COLUMN", value_parser = parse_column)]
+    column: Option<Column>,
+    /// Bases of a window around a peak's summit
+    #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive)]
     width: usize,
     /// Use the strongest peaks only
-    #[arg(long, value_name = "COUNT", value_parser = super::parse_positive, requires = "genome")]
+    #[arg(long, value_name = "COUNT", value_parser = super::parse_positive)]
     max_peaks: Option<usize>,
-    /// Hold the peaks on this contig out for the test (repeatable, or separated by commas)
-    #[arg(long, value_name = "CONTIG", value_delimiter = ',', requires = "genome")]
-    test_contig: Vec<String>,
-    /// Negatives are windows of the genome of the same GC content, rather than shuffles
-    #[arg(long, requires = "genome")]
-    genomic_negatives: bool,
+    /// Hold the peaks on these contigs out for the test, separated by commas
+    #[arg(long, value_name = "CONTIGS", value_delimiter = ',')]
+    test_contigs: Vec<String>,
 }
 
-/// Data to train on, and to test on.
-pub(super) struct Data {
-    pub(super) training: Dataset,
-    pub(super) test: Option<Dataset>,
-    /// What is to be said about them.
-    pub(super) notes: Vec<String>,
+fn parse_negatives(text: &str) -> Result<Negatives, String> {
+    Ok(match text {
+        "shuffle" => Negatives::Shuffle,
+        "genome" => Negatives::Genome,
+        file => Negatives::File(file.into()),
+    })
+}
+
+fn parse_column(text: &str) -> Result<Column, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("columns are counted from 1".into()),
+        Ok(rank) => Ok(Column::Rank(rank)),
+        Err(_) => Ok(Column::Name(text.to_owned())),
+    }
 }
 
 impl DataArgs {
-    /// Reads the data; `ratio` negatives are made for each positive where there are none and the user does not say.
-    pub(super) fn open(&self, ratio: f64, stranded: bool, seed: u64) -> Result<Data> {
-        let ratio = self.negatives_per_positive.unwrap_or(ratio);
-        let Some(genome) = &self.genome else {
-            let mut training = self.read(&self.data)?;
-            if let Some(path) = &self.negatives {
-                training.add_negatives(fasta::read_fasta(path)?)?;
-            }
-            if training.has_positives_only() {
-                add_shuffles(&mut training, ratio, seed)?;
-            }
-            return Ok(Data { training, test: None, notes: Vec::new() });
+    /// Reads the data. `ratio` negatives are made for each positive where there are none.
+    pub(super) fn open(&self, ratio: f64, stranded: bool, seed: u64) -> Result<Loaded> {
+        Ok(load(&self.request(&self.data, ratio, stranded, seed)?)?)
+    }
+
+    /// Reads a test set of the same form, with one negative for each positive if it has none.
+    pub(super) fn open_test(&self, path: &Path, stranded: bool, seed: u64) -> Result<Dataset> {
+        let mut request = self.request(path, 1.0, stranded, seed)?;
+        request.peaks.test_contigs.clear();
+        Ok(load(&request)?.training)
+    }
+
+    /// Whether some of the data are held out for the test.
+    pub(super) fn holds_out(&self) -> bool {
+        !self.test_contigs.is_empty()
+    }
+
+    fn request(&self, data: &Path, ratio: f64, stranded: bool, seed: u64) -> Result<DataRequest> {
+        let columns = self.target.iter().map(|text| parse_column(text).map_err(anyhow::Error::msg));
+        let targets = match &self.target[..] {
+            [] => Targets::Usual,
+            [all] if all == "all" => Targets::All,
+            _ => Targets::These(columns.collect::<Result<_>>()?),
         };
-        let options = PeakOptions {
-            width: self.width,
-            max_peaks: self.max_peaks,
-            test_contigs: self.test_contig.clone(),
-            stranded,
-            background: if self.genomic_negatives { ratio } else { 0.0 },
+        if self.width < 4 {
+            bail!("--width {}: a window of 4 bases or more is needed", self.width);
+        }
+        Ok(DataRequest {
+            data: data.to_path_buf(),
+            genome: self.genome.clone(),
+            negatives: self.negatives.clone(),
+            negatives_per_positive: ratio,
+            table: TableOptions { sequence: self.column.clone(), targets, fold: None, kind: None },
+            peaks: PeakOptions {
+                width: self.width,
+                max_peaks: self.max_peaks,
+                test_contigs: self.test_contigs.clone(),
+                stranded,
+                ..PeakOptions::default()
+            },
             seed,
-        };
-        let windows = peaks::cut_windows(genome, &self.data, &options)?;
-        let dataset = |windows: Windows, ratio: f64| -> Result<Dataset> {
-            let mut dataset = Dataset::of_classes(windows.peaks, windows.background)?;
-            if dataset.has_positives_only() {
-                add_shuffles(&mut dataset, ratio, seed)?;
-            }
-            Ok(dataset)
-        };
-        Ok(Data {
-            test: (!self.test_contig.is_empty()).then(|| dataset(windows.test, 1.0)).transpose()?,
-            training: dataset(windows.training, ratio)?,
-            notes: windows.skipped.messages(),
         })
-    }
-
-    /// Reads a test set in the form of the training data, with one shuffle for each positive if it has no negatives.
-    pub(super) fn open_test(&self, path: &Path, seed: u64) -> Result<Dataset> {
-        let mut test = self.read(path)?;
-        if test.has_positives_only() {
-            add_shuffles(&mut test, 1.0, seed)?;
-        }
-        Ok(test)
-    }
-
-    fn read(&self, path: &Path) -> Result<Dataset> {
-        if fasta::is_fasta(path)? {
-            if !self.target.is_empty() || self.column.is_some() {
-                bail!("{}: FASTA has no columns; leave out --target and --column", path.display());
-            }
-            return Ok(Dataset::of_classes(fasta::read_fasta(path)?, Vec::new())?);
-        }
-        let targets = self.target.iter().map(|text| column(text)).collect::<Result<Vec<_>>>()?;
-        let options = TableOptions {
-            sequence: self.column.as_deref().map(column).transpose()?,
-            targets: if targets.is_empty() { Targets::Usual } else { Targets::These(targets) },
-            fold: None,
-            kind: None,
-        };
-        Ok(read_table(path, &options)?)
-    }
-}
-
-fn add_shuffles(dataset: &mut Dataset, ratio: f64, seed: u64) -> Result<()> {
-    let shuffles = negatives::shuffles(&dataset.sequences, ratio, seed)?;
-    Ok(dataset.add_negatives(shuffles)?)
-}
-
-fn column(text: &str) -> Result<Column> {
-    match text.parse::<usize>() {
-        Ok(0) => bail!("columns are counted from 1"),
-        Ok(rank) => Ok(Column::Rank(rank)),
-        Err(_) => Ok(Column::Name(text.to_owned())),
     }
 }

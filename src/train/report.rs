@@ -161,7 +161,8 @@ impl TrainingReport {
             let find = |metric: &Metric| outcome.measured.iter().find(|measured| measured.metric == *metric);
             let count = outcome.measured.first().map_or(0, |measured| measured.count);
             let cells: String = metrics.iter().map(|metric| measured_cell(find(metric))).collect();
-            let _ = writeln!(rows, "<tr><th scope=\"row\">{}</th><td>{count}</td>{cells}</tr>", escape(&label));
+            let _ =
+                writeln!(rows, "<tr><th scope=\"row\">{}</th><td>{count}</td>{cells}</tr>", escape(&label));
         }
         let heads: String = metrics.iter().map(|metric| format!("<th scope=\"col\">{metric}</th>")).collect();
         format!(
@@ -185,8 +186,12 @@ impl TrainingReport {
 
     fn curves(&self) -> String {
         let labels = self.labels();
-        let binary: Vec<(&Outcome, &String)> =
-            self.outcomes.iter().zip(&labels).filter(|(outcome, _)| outcome.kind == TargetKind::Binary).collect();
+        let binary: Vec<(&Outcome, &String)> = self
+            .outcomes
+            .iter()
+            .zip(&labels)
+            .filter(|(outcome, _)| outcome.kind == TargetKind::Binary)
+            .collect();
         let shown = &binary[..binary.len().min(SERIES)];
         if shown.is_empty() {
             return self.scatter_plots();
@@ -198,7 +203,8 @@ impl TrainingReport {
         for (i, (outcome, label)) in shown.iter().enumerate() {
             let class = series(i);
             roc = roc.line(&class, &thinned(&roc_curve(&outcome.scores, &outcome.targets)));
-            recall = recall.line(&class, &thinned(&precision_recall_curve(&outcome.scores, &outcome.targets)));
+            recall =
+                recall.line(&class, &thinned(&precision_recall_curve(&outcome.scores, &outcome.targets)));
             let entry = |metric: Metric| {
                 let measured = outcome.measured.iter().find(|measured| measured.metric == metric);
                 let value = measured.and_then(|measured| measured.value);
@@ -219,7 +225,8 @@ impl TrainingReport {
     fn scatter_plots(&self) -> String {
         let mut figures = String::new();
         for (outcome, label) in self.outcomes.iter().zip(self.labels()).take(SERIES) {
-            let pairs = || outcome.targets.iter().zip(&outcome.scores).map(|(&t, &s)| (f64::from(t), f64::from(s)));
+            let pairs =
+                || outcome.targets.iter().zip(&outcome.scores).map(|(&t, &s)| (f64::from(t), f64::from(s)));
             let x = Axis::around("Measured", pairs().map(|pair| pair.0));
             let y = Axis::around("Score", pairs().map(|pair| pair.1));
             let step = outcome.scores.len().div_ceil(POINTS).max(1);
@@ -254,7 +261,8 @@ impl TrainingReport {
                 (series(0), format!("bound ({})", bound.len())),
                 (series(1), format!("unbound ({})", unbound.len())),
             ];
-            figures += &figure(&label, &chart, &format!("Scores of bound and unbound sequences: {label}"), &legend);
+            figures +=
+                &figure(&label, &chart, &format!("Scores of bound and unbound sequences: {label}"), &legend);
         }
         if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>") }
     }
@@ -264,7 +272,10 @@ impl TrainingReport {
         for profile in &self.detectors {
             let number = profile.detector + 1;
             let (logo, made_of) = if profile.sites < SITES {
-                (Logo::of_weights(&profile.weights, self.alphabet), "weights; too few sites for a logo".to_owned())
+                (
+                    Logo::of_weights(&profile.weights, self.alphabet),
+                    "weights; too few sites for a logo".to_owned(),
+                )
             } else {
                 (Logo::of_counts(&profile.counts, self.alphabet), format!("{} sites", profile.sites))
             };
@@ -296,8 +307,11 @@ impl TrainingReport {
             let score = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
             score(b).total_cmp(&score(a)).then(a.number.cmp(&b.number))
         });
-        let heads: String =
-            first.parameters.iter().map(|(name, _)| format!("<th scope=\"col\">{}</th>", escape(name))).collect();
+        let heads: String = first
+            .parameters
+            .iter()
+            .map(|(name, _)| format!("<th scope=\"col\">{}</th>", escape(name)))
+            .collect();
         let rows: String = trials.iter().map(|trial| trial_row(trial)).collect();
         let label = escape(&self.search_score);
         format!(
@@ -314,13 +328,17 @@ impl TrainingReport {
         // The chosen one is drawn last, on top.
         let chart = trials.iter().rev().filter_map(|trial| Some((trial, trial.score?)));
         let chart = chart.fold(Chart::new(x, y), |chart, (trial, score)| {
-            let title =
-                format!("trial {}: {score:.4} at learning rate {}", trial.number, significant(trial.learning_rate));
+            let title = format!(
+                "trial {}: {score:.4} at learning rate {}",
+                trial.number,
+                significant(trial.learning_rate)
+            );
             let (class, radius) = if trial.best { ("s2 best", 6.0) } else { ("s1", 4.0) };
             chart.dot(class, radius, (trial.learning_rate, score), Some(&title))
         });
         let failed = trials.iter().filter(|trial| trial.score.is_none()).count();
-        let mut legend = vec![("s2 round".into(), "chosen".into()), ("s1 round".into(), "other trials".into())];
+        let mut legend =
+            vec![("s2 round".into(), "chosen".into()), ("s1 round".into(), "other trials".into())];
         if failed > 0 {
             legend.push((String::new(), format!("{failed} trials failed and are not drawn")));
         }
@@ -410,7 +428,8 @@ fn trial_row(trial: &Trial) -> String {
 fn figure(heading: &str, chart: &Chart, title: &str, legend: &[(String, String)]) -> String {
     let mut entries = String::new();
     for (class, words) in legend.iter().filter(|(_, words)| !words.is_empty()) {
-        let key = if class.is_empty() { String::new() } else { format!("<span class=\"key {class}\"></span>") };
+        let key =
+            if class.is_empty() { String::new() } else { format!("<span class=\"key {class}\"></span>") };
         let _ = write!(entries, "<li>{key}{}</li>", escape(words));
     }
     format!(
