@@ -121,7 +121,7 @@ impl Candidate {
         let Candidate { architecture, settings } = self;
         let optimizer = match settings.optimizer {
             Optimizer::Adam => json!({"name": "adam"}),
-            Optimizer::Nesterov { momentum } => json!({"name": "nesterov", "momentum": momentum}),
+            Optimizer::Nesterov { momentum } => json!({"name": "nesterov", "momentum": decimal(momentum)}),
         };
         let pooling = match architecture.pooling {
             Pooling::Max => "max",
@@ -132,14 +132,14 @@ impl Candidate {
             "pooling": pooling,
             "hidden": architecture.hidden,
             "optimizer": optimizer,
-            "learning_rate": settings.rate,
-            "dropout": 1.0 - settings.keep,
-            "l1_detectors": settings.penalty.detectors,
-            "l1_hidden": settings.penalty.hidden,
-            "l1_output": settings.penalty.output,
-            "detector_scale": settings.start.detector_scale,
-            "dense_scale": settings.start.dense_scale,
-            "kmer_share": settings.start.kmers,
+            "learning_rate": decimal(settings.rate),
+            "dropout": decimal(1.0 - settings.keep),
+            "l1_detectors": decimal(settings.penalty.detectors),
+            "l1_hidden": decimal(settings.penalty.hidden),
+            "l1_output": decimal(settings.penalty.output),
+            "detector_scale": decimal(settings.start.detector_scale),
+            "dense_scale": settings.start.dense_scale.map(decimal),
+            "kmer_share": decimal(settings.start.kmers),
             "averaged": settings.averaged,
             "batch": settings.batch,
         });
@@ -148,4 +148,9 @@ impl Candidate {
             _ => Map::new(),
         }
     }
+}
+
+/// The shortest decimal that stands for the number in single precision.
+fn decimal(x: f32) -> f64 {
+    x.to_string().parse().unwrap_or(f64::from(x))
 }

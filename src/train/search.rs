@@ -81,6 +81,8 @@ pub enum FoldResult {
 pub struct Checkpoint {
     /// Mean loss of the steps since the last checkpoint.
     pub loss: f64,
+    /// Mean loss on what is held out.
+    pub held_out: f64,
     /// AUC (binary targets) or Pearson correlation (real ones) on what is held out, the mean over outputs, to six
     /// decimals.
     pub metric: f64,
@@ -380,7 +382,11 @@ impl<'a> Run<'a> {
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             };
             let scores = fit.scores(held_out);
-            checkpoints.push(Checkpoint { loss, metric: judge(self.examples.dataset(), held_out, &scores) });
+            checkpoints.push(Checkpoint {
+                loss,
+                held_out: rounded(fit.loss_of(held_out, &scores)),
+                metric: judge(self.examples.dataset(), held_out, &scores),
+            });
         }
         Ok(FoldResult::Scored(checkpoints))
     }

@@ -1,11 +1,13 @@
-//! The outcome of a training as a model file.
+//! The outcome of a training as a model file and as a report.
 
 use serde_json::{Map, Value, json};
 
 use super::dataset::{Dataset, TargetKind};
-use super::search::{Outcome, Protocol};
+use super::report::detector::profiles;
+use super::report::{self, TrainingReport};
+use super::search::{FoldResult, Outcome, Protocol, Trial};
 use crate::Result;
-use crate::model::{Alphabet, Model, ModelSpec};
+use crate::model::{Alphabet, Model, ModelSpec, Strands};
 
 /// The model that a run gave. Its default window is the middle length of the sequences it was fitted to: scores mean
 /// what they meant in training for windows of that length. (The published models' default of 1.5 detectors is another
@@ -73,4 +75,68 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
         ("final_fits_on_training_data", json!(outcome.finals)),
     ];
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The page on a training. `outcomes` are the model's scores on data, the held-out ones first; `notes` say what is odd
+/// about the data.
+pub fn report(
+    model: &Model,
+    dataset: &Dataset,
+    protocol: &Protocol,
+    outcome: &Outcome,
+    outcomes: Vec<report::Outcome>,
+    notes: Vec<String>,
+) -> TrainingReport {
+    let network = &outcome.network;
+    let trial = |(rank, trial): (usize, &Trial)| report::Trial {
+        number: rank + 1,
+        learning_rate: f64::from(trial.candidate.settings.rate),
+        parameters: trial.candidate.describe().into_iter().map(|(name, value)| (name, plain(&value))).collect(),
+        score: trial.best().map(|(_, metric)| metric),
+        best: rank == outcome.chosen,
+    };
+    TrainingReport {
+        name: model.spec.name.clone(),
+        summary: format!(
+            "{} detectors of {} bases, fitted to {} sequences.",
+            network.detectors,
+            network.detector_length,
+            dataset.len()
+        ),
+        facts: model.spec.provenance.iter().map(|(name, value)| (name.replace('_', " "), plain(value))).collect(),
+        notes,
+        outcomes,
+        search_score: format!("cross-validated {}", metric_name(dataset.kind)),
+        trials: outcome.trials.iter().enumerate().map(trial).collect(),
+        fits: folds(protocol, &outcome.trials[outcome.chosen]),
+        detectors: profiles(network, dataset, protocol.space.strands == Strands::Both),
+        alphabet: model.spec.alphabet,
+    }
+}
+
+/// The cross-validation of the chosen trial, fold by fold.
+fn folds(protocol: &Protocol, trial: &Trial) -> Vec<report::Fit> {
+    let leg = protocol.steps.div_ceil(protocol.checkpoints);
+    let scored = trial.folds.iter().enumerate().filter_map(|(fold, result)| match result {
+        Some(FoldResult::Scored(checkpoints)) => Some((fold, checkpoints)),
+        _ => None,
+    });
+    let fit = |(fold, checkpoints): (usize, &Vec<super::search::Checkpoint>)| report::Fit {
+        name: format!("chosen trial, fold {}", fold + 1),
+        checkpoints: checkpoints
+            .iter()
+            .zip(1..)
+            .map(|(at, number)| ((leg * number).min(protocol.steps) as u64, at.loss, Some(at.held_out)))
+            .collect(),
+        kept: false,
+    };
+    scored.map(fit).collect()
+}
+
+/// A value without the quotation marks of JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
