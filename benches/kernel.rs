@@ -52,7 +52,13 @@ const CASES: [Case; 14] = [
     Case { name: "16x24 w101 stride 10", stride: 10, ..PLAIN },
     Case { name: "64x24 w101", detectors: 64, ..PLAIN },
     Case { name: "1x12 w12 (matrix)", detectors: 1, length: 12, window: 12, ..PLAIN },
-    Case { name: "published 16x24 w36 both strands", padded: true, window: 36, strands: StrandChoice::Both, ..PLAIN },
+    Case {
+        name: "published 16x24 w36 both strands",
+        padded: true,
+        window: 36,
+        strands: StrandChoice::Both,
+        ..PLAIN
+    },
     Case {
         name: "published 16x24 w36 max+avg 32 hidden both strands",
         padded: true,
@@ -74,7 +80,8 @@ const CASES: [Case; 14] = [
 
 impl Case {
     fn network(&self, rng: &mut Xoshiro256PlusPlus) -> Network {
-        let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
+        let mut numbers =
+            |count: usize| (0..count).map(|_| rng.random_range(-0.5..0.5)).collect::<Vec<f32>>();
         let mut dense = |inputs: usize, outputs: usize| Dense {
             inputs,
             outputs,

@@ -40,8 +40,8 @@ impl Logo {
     /// `base-a` to `base-t`, with a colour of their own where no style sheet says otherwise.
     pub fn to_svg(&self, label: &str) -> String {
         let width = AXIS_WIDTH + COLUMN * self.heights.len() as f64 + 2.0;
-        let span = (self.high - self.low).max(f64::MIN_POSITIVE);
-        let unit = HEIGHT / span;
+        let span = self.high - self.low;
+        let unit = HEIGHT / if span > 0.0 { span } else { 1.0 };
         let zero = TOP + self.high * unit;
         let mut svg = format!(
             "<svg class=\"logo\" role=\"img\" viewBox=\"0 0 {width:.0} {:.0}\" xmlns=\"http://www.w3.org/2000/svg\">\
@@ -71,10 +71,10 @@ impl Logo {
                  fill=\"#777\" font-family=\"sans-serif\">{words}</text>"
             );
         };
-        for value in [self.low, 0.0, self.high] {
-            if value == 0.0 || (value * unit).abs() > 6.0 {
-                text(x - 2.0, zero - value * unit + 2.0, "end", &short(value));
-            }
+        text(x - 2.0, zero + 2.0, "end", "0");
+        // An end too near to the zero has no room for its number.
+        for value in [self.low, self.high].into_iter().filter(|value| (value * unit).abs() > 6.0) {
+            text(x - 2.0, zero - value * unit + 2.0, "end", &short(value));
         }
         for rank in (1..=self.heights.len()).filter(|rank| *rank == 1 || rank.is_multiple_of(5)) {
             let middle = AXIS_WIDTH + COLUMN * (rank as f64 - 0.5);
@@ -145,7 +145,8 @@ const C: &str = "M100 67C94 88 77 100 53 100C20 100 0 80 0 50C0 20 20 0 53 0C77 
 const G: &str = "M100 46V86C88 95 73 100 54 100C20 100 0 80 0 50C0 20 20 0 53 0C77 0 93 10 99 29L78 35C74 23 66 17 53 17\
                  C33 17 21 29 21 50C21 72 33 83 54 83C64 83 73 80 80 76V62H54V46Z";
 const T: &str = "M0 0H100V17H60V100H40V17H0Z";
-const U: &str = "M0 0H20V60C20 76 31 83 50 83C69 83 80 76 80 60V0H100V60C100 86 81 100 50 100C19 100 0 86 0 60Z";
+const U: &str =
+    "M0 0H20V60C20 76 31 83 50 83C69 83 80 76 80 60V0H100V60C100 86 81 100 50 100C19 100 0 86 0 60Z";
 
 fn information(counts: &[f64; 4]) -> [f64; 4] {
     let total: f64 = counts.iter().sum();
@@ -185,13 +186,18 @@ mod tests {
 
     #[test]
     fn heights_are_bits() {
-        let logo = Logo::of_counts(&[[1e6, 0., 0., 0.], [5e5, 5e5, 0., 0.], [9., 9., 9., 9.], [0.; 4]], Alphabet::Dna);
+        let logo = Logo::of_counts(
+            &[[1e6, 0., 0., 0.], [5e5, 5e5, 0., 0.], [9., 9., 9., 9.], [0.; 4]],
+            Alphabet::Dna,
+        );
         let close = |got: [f64; 4], want: [f64; 4]| got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(close(logo.heights[0], [2.0, 0.0, 0.0, 0.0]));
         assert!(close(logo.heights[1], [0.5, 0.5, 0.0, 0.0]));
         assert!(close(logo.heights[2], [0.0; 4]) && close(logo.heights[3], [0.0; 4]));
         // Ten sites: 2 - 3 / (2 ln 2 · 10) bits.
-        assert!((Logo::of_counts(&[[10., 0., 0., 0.]], Alphabet::Dna).heights[0][0] - 1.783_596).abs() < 1e-6);
+        assert!(
+            (Logo::of_counts(&[[10., 0., 0., 0.]], Alphabet::Dna).heights[0][0] - 1.783_596).abs() < 1e-6
+        );
     }
 
     #[test]

@@ -19,7 +19,11 @@ use crate::{Error, Result};
 ///
 /// # Panics
 /// If there is no engine.
-pub fn score_dataset(engines: &mut [Box<dyn Engine>], dataset: &Dataset, plan: &WindowPlan) -> Result<Vec<f32>> {
+pub fn score_dataset(
+    engines: &mut [Box<dyn Engine>],
+    dataset: &Dataset,
+    plan: &WindowPlan,
+) -> Result<Vec<f32>> {
     let share = dataset.len().div_ceil(engines.len()).max(1);
     let parts: Vec<Result<Vec<f32>>> = thread::scope(|scope| {
         let parts = dataset.sequences.chunks(share).zip(engines.iter_mut()).enumerate();

@@ -30,7 +30,8 @@ impl Axis {
     /// As wide as the values (those that are finite) and a little wider.
     pub(super) fn around(label: &str, values: impl Iterator<Item = f64>) -> Axis {
         let finite = values.filter(|value| value.is_finite());
-        let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let (low, high) =
+            finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         let margin = if high > low { (high - low) * 0.05 } else { low.abs().max(1.0) * 0.05 };
         Axis::new(label, low - margin, high + margin)
@@ -61,14 +62,16 @@ impl Axis {
         let step = [1.0, 2.0, 5.0, 10.0].map(|x| x * power).into_iter().find(|&x| x >= rough * 0.999);
         let step = step.unwrap_or(rough);
         let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
-        let (first, last) = ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
+        let (first, last) =
+            ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
         (first..=last).map(|i| i as f64 * step).map(|value| (value, number(value, decimals))).collect()
     }
 
     fn logarithmic_ticks(&self) -> Vec<(f64, String)> {
         let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
         let digits: &[f64] = if last - first > 3 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        let values = (first..=last).flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
+        let values =
+            (first..=last).flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
         let inside = values.filter(|value| (self.low..=self.high).contains(value));
         inside.map(|value| (value, significant(value))).collect()
     }
@@ -153,8 +156,11 @@ impl Chart {
         let mut corners = vec![(first.0, 0.0)];
         corners.extend(bars.iter().flat_map(|&(left, right, height)| [(left, height), (right, height)]));
         corners.push((last.1, 0.0));
-        let path: Vec<String> =
-            corners.into_iter().map(|corner| self.point(corner)).map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
+        let path: Vec<String> = corners
+            .into_iter()
+            .map(|corner| self.point(corner))
+            .map(|(x, y)| format!("{x:.1} {y:.1}"))
+            .collect();
         let _ = write!(self.marks, "<path class=\"area {class}\" d=\"M{}Z\"/>", path.join("L"));
         self
     }
@@ -222,15 +228,26 @@ mod tests {
     fn values_that_cannot_be_drawn_leave_no_trace() {
         let axis = || Axis::around("x", [f64::NAN, 1.0, f64::INFINITY].into_iter());
         let none = Axis::around_log("y", std::iter::empty());
-        let chart = Chart::new(axis(), none).line("a", &[(1.0, f64::NAN), (1.0, 2.0)]).dot("b", 2.0, (1.0, -1.0), None);
+        let chart = Chart::new(axis(), none).line("a", &[(1.0, f64::NAN), (1.0, 2.0)]).dot(
+            "b",
+            2.0,
+            (1.0, -1.0),
+            None,
+        );
         let svg = chart.to_svg("a & b");
         assert!(!svg.contains("NaN") && !svg.contains("inf") && svg.contains("a &amp; b"), "{svg}");
     }
 
     #[test]
     fn numbers_are_short() {
-        let cases =
-            [(0.00123456, "0.00123"), (12.5, "12.5"), (20000.0, "20000"), (1e-9, "1.00e-9"), (0.05, "0.05"), (0.0, "0")];
+        let cases = [
+            (0.00123456, "0.00123"),
+            (12.5, "12.5"),
+            (20000.0, "20000"),
+            (1e-9, "1.00e-9"),
+            (0.05, "0.05"),
+            (0.0, "0"),
+        ];
         for (value, text) in cases {
             assert_eq!(significant(value), text);
         }
