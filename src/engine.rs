@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ModelSpec;
+use crate::model::{Model, ModelSpec};
 use crate::source::{Chunk, ChunkShape};
 use crate::{Error, Result};
 
@@ -139,6 +139,103 @@ pub trait Engine: Send {
     /// # Errors
     /// A window length that the model cannot take, or a failure of the device.
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()>;
+}
+
+/// What computes the scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// The fastest that can run the model on the device.
+    Auto,
+    /// The compiled scan kernel ([`kernel`]): the DeepBind family.
+    Kernel,
+    /// Plain f64: the oracle ([`mod@reference`]).
+    Reference,
+    /// ONNX Runtime ([`onnx`]).
+    Onnx,
+}
+
+impl EngineKind {
+    /// Every engine there is.
+    pub const ALL: [EngineKind; 3] = [EngineKind::Kernel, EngineKind::Onnx, EngineKind::Reference];
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            EngineKind::Auto => "auto",
+            EngineKind::Kernel => "kernel",
+            EngineKind::Reference => "reference",
+            EngineKind::Onnx => "onnx",
+        })
+    }
+}
+
+impl FromStr for EngineKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let all = [EngineKind::Auto].into_iter().chain(EngineKind::ALL);
+        all.into_iter().find(|kind| kind.to_string() == text).ok_or_else(|| {
+            let names: Vec<String> = EngineKind::ALL.iter().map(EngineKind::to_string).collect();
+            format!("no such engine; there are auto, {}", names.join(", "))
+        })
+    }
+}
+
+/// What engines are opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Many windows under one plan: preparing for that plan pays.
+    Contigs,
+    /// Short sequences, each perhaps with a window of its own.
+    Sequences,
+}
+
+/// Opens engines for `model`, one for each of `workers`.
+///
+/// # Errors
+/// An engine that cannot run the model or has not the device, or ONNX Runtime missing where it is needed.
+pub fn open(
+    model: &Model,
+    kind: EngineKind,
+    device: Device,
+    workers: usize,
+    workload: Workload,
+) -> Result<Vec<Box<dyn Engine>>> {
+    let kind = match (kind, &model.network, device) {
+        (EngineKind::Auto, Ok(_), Device::Cpu) => EngineKind::Kernel,
+        (EngineKind::Auto, ..) => EngineKind::Onnx,
+        (kind, ..) => kind,
+    };
+    if kind == EngineKind::Onnx {
+        let first = onnx::OnnxEngine::new(model, device)?;
+        let first = if workload == Workload::Contigs { first.with_dense_graphs() } else { first };
+        let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
+        return Ok([first]
+            .into_iter()
+            .chain(others)
+            .map(|engine| Box::new(engine) as Box<dyn Engine>)
+            .collect());
+    }
+    if device != Device::Cpu {
+        let message = format!("the {kind} engine computes on the CPU; --device {device} needs --engine onnx");
+        return Err(Error::Request(message));
+    }
+    let network = model.network.as_ref().map_err(|why| {
+        let message =
+            format!("the {kind} engine runs the DeepBind family only, and {why}; use --engine onnx");
+        Error::model(&model.spec.name, message)
+    })?;
+    let (spec, network) = (model.spec.clone(), network.clone());
+    Ok(if kind == EngineKind::Kernel {
+        copies(&kernel::KernelEngine::new(spec, network, kernel::Simd::from_environment()?)?, workers)
+    } else {
+        copies(&reference::ReferenceEngine::new(spec, network), workers)
+    })
+}
+
+fn copies<E: Engine + Clone + 'static>(engine: &E, workers: usize) -> Vec<Box<dyn Engine>> {
+    (0..workers).map(|_| Box::new(engine.clone()) as Box<dyn Engine>).collect()
 }
 
 /// The chunk shape that serves several engines at once, with `own` window starts a chunk.

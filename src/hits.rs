@@ -13,37 +13,71 @@ pub struct Hit {
     pub start: u64,
     /// Rank of the target (a model's output) that scored it.
     pub target: usize,
-    /// Score on the better of the scanned strands, rounded by [`round_score`].
+    /// Score on the better of the scanned strands.
     pub score: f32,
-    /// That strand; forward where both score the same.
+    /// That strand; forward where both score the same ([`round_score`]).
     pub strand: Strand,
 }
 
-/// Rounds to the precision that tracks are written with, 1e-4. Hits are thresholded and compared after rounding: what
-/// is decided is what can be read in the output, and engines that differ in the last bit choose the same sites.
+/// Rounds to the precision of a BED line, 1e-4. Hits are thresholded and compared by rounded scores: what is decided
+/// is what can be read in the output, and engines that differ in the last bit choose the same sites.
 pub fn round_score(score: f32) -> f32 {
     ((f64::from(score) * 1e4).round() / 1e4) as f32
 }
 
+/// Windows looked at together: most blocks have no hit and cost one comparison.
+const BLOCK: usize = 64;
+
 /// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start.
-pub fn collect(scores: &Scores, output: usize, target: usize, threshold: f32, hits: &mut Vec<Hit>) {
-    // A score this far below the threshold cannot be rounded up to it: most windows stop here.
+///
+/// # Errors
+/// The start of a window whose score is NaN.
+pub fn collect(
+    scores: &Scores,
+    output: usize,
+    target: usize,
+    threshold: f32,
+    hits: &mut Vec<Hit>,
+) -> Result<(), u64> {
+    // A score this far below the threshold cannot be rounded up to it.
     let unrounded = threshold - 1e-4 - threshold.abs() * 1e-6;
-    let row = |strand: &[f32], i: usize| {
-        strand.get(output * scores.windows + i).copied().unwrap_or(f32::NEG_INFINITY)
+    let row = |strand: &'_ [f32]| -> Range<usize> {
+        if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
     };
-    for i in 0..scores.windows {
-        let (forward, reverse) = (row(&scores.forward, i), row(&scores.reverse, i));
-        if forward.max(reverse) < unrounded {
+    let forward = &scores.forward[row(&scores.forward)];
+    let reverse = &scores.reverse[row(&scores.reverse)];
+    for from in (0..scores.windows).step_by(BLOCK) {
+        let block = from..(from + BLOCK).min(scores.windows);
+        let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
+        let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
+        let (mut best, mut nan) = (f32::NEG_INFINITY, false);
+        for strand in [forward, reverse] {
+            for &score in strand {
+                best = if score > best { score } else { best };
+                nan |= score.is_nan();
+            }
+        }
+        if nan {
+            let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
+            let at = (0..block.len()).find(is_nan).unwrap_or_default();
+            return Err(scores.start + ((from + at) * scores.stride) as u64);
+        }
+        if best < unrounded {
             continue;
         }
-        let (forward, reverse) = (round_score(forward), round_score(reverse));
-        let score = forward.max(reverse);
-        if score >= threshold {
-            let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
-            hits.push(Hit { start: scores.start + (i * scores.stride) as u64, target, score, strand });
+        for i in 0..block.len() {
+            let rounded =
+                |strand: &[f32]| strand.get(i).map_or(f32::NEG_INFINITY, |&score| round_score(score));
+            let (forward, reverse) = (rounded(forward), rounded(reverse));
+            let score = forward.max(reverse);
+            if score >= threshold {
+                let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
+                let start = scores.start + ((from + i) * scores.stride) as u64;
+                hits.push(Hit { start, target, score, strand });
+            }
         }
     }
+    Ok(())
 }
 
 /// What is known of a hit while windows beyond the chunk's edges have not been seen.
@@ -75,8 +109,10 @@ pub struct Sites {
 /// start in `seen` are among them. A hit whose fate hangs on windows outside `seen` is kept and marked by
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
+    let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
+    let before = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then(a.cmp(&b));
     let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_unstable_by(|&a, &b| hits[b].score.total_cmp(&hits[a].score).then(a.cmp(&b)));
+    order.sort_unstable_by(|&a, &b| before(a, b));
     let mut fates = vec![Fate::Open; hits.len()];
     for i in order {
         let start = hits[i].start;
@@ -88,13 +124,13 @@ pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
         left |= seen.start > 0 && start < seen.start + window - 1;
         right |= start.saturating_add(window - 1) >= seen.end;
         fates[i] = if left || right { Fate::Undecided { left, right } } else { Fate::Site };
-        let before = (0..i).rev().take_while(|&j| hits[j].start + window > start);
-        let after = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
-        for j in before.chain(after) {
+        let left_of = (0..i).rev().take_while(|&j| hits[j].start + window > start);
+        let right_of = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
+        for j in left_of.chain(right_of) {
             fates[j] = match (fates[i], fates[j]) {
                 (Fate::Site, _) | (_, Fate::Overlapped) => Fate::Overlapped,
                 // A better hit that is itself undecided: nothing to add to its fate, it was settled before.
-                (_, decided @ Fate::Undecided { .. }) if better(&hits[j], &hits[i]) => decided,
+                (_, decided @ Fate::Undecided { .. }) if before(j, i).is_lt() => decided,
                 (_, Fate::Undecided { left: l, right: r }) => {
                     Fate::Undecided { left: l || left, right: r || right }
                 }
@@ -119,10 +155,6 @@ pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
         sites.hits.push(*hit);
     }
     sites
-}
-
-fn better(a: &Hit, b: &Hit) -> bool {
-    a.score > b.score || (a.score == b.score && a.start < b.start)
 }
 
 #[cfg(test)]
@@ -154,6 +186,29 @@ mod tests {
         let hits = [hit(0, 1.0), hit(3, 5.0), hit(6, 2.0), hit(20, 7.0), hit(21, 7.0)];
         let sites = suppress(&hits, 5, &(0..u64::MAX));
         assert_eq!(sites.hits, [hit(3, 5.0), hit(20, 7.0)]);
+    }
+
+    #[test]
+    fn hits_are_windows_that_reach_the_threshold_as_written() {
+        let mut scores = Scores { start: 30, stride: 3, windows: 200, outputs: 2, ..Scores::default() };
+        scores.forward = vec![-9.0; 400];
+        scores.reverse = vec![-9.0; 400];
+        scores.forward[200 + 70] = 4.999_96;
+        scores.forward[200 + 71] = 4.999_94;
+        scores.reverse[200 + 199] = 6.0;
+        scores.forward[5] = 100.0;
+        let mut hits = Vec::new();
+        collect(&scores, 1, 7, 5.0, &mut hits).unwrap();
+        let want = [
+            Hit { start: 30 + 210, target: 7, score: 4.999_96, strand: Strand::Forward },
+            Hit { start: 30 + 597, target: 7, score: 6.0, strand: Strand::Reverse },
+        ];
+        assert_eq!(hits, want);
+        scores.reverse[200 + 100] = f32::NAN;
+        assert_eq!(collect(&scores, 1, 7, 5.0, &mut hits), Err(330));
+        hits.clear();
+        collect(&scores, 0, 0, f32::NEG_INFINITY, &mut hits).unwrap();
+        assert_eq!(hits.len(), 200);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 pub mod deepbind;
+pub mod inspect;
 pub mod motif;
 pub mod network;
 pub mod onnx;
@@ -212,7 +213,10 @@ impl Model {
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-        Model::from_bytes(&stem(path), &bytes)
+        Model::from_bytes(&stem(path), &bytes).map_err(|error| match error {
+            Error::Model { message, .. } => Error::format(path, None, message),
+            other => other,
+        })
     }
 
     /// Reads the bytes of an ONNX file. `name` is for messages, and is the model's name if the file does not state
@@ -235,7 +239,7 @@ impl Model {
             Some(json) => {
                 serde_json::from_str(json).map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?
             }
-            None => foreign_spec(name, &input, values, network.as_ref().ok())?,
+            None => foreign_spec(name, &input, values, network.as_ref().ok(), activation(graph, &output))?,
         };
         spec.check()?;
         if let Ok(network) = &network {
@@ -306,6 +310,7 @@ fn foreign_spec(
     input: &Input,
     values: Option<usize>,
     network: Option<&Network>,
+    activation: Activation,
 ) -> Result<ModelSpec, String> {
     if let Some(network) = network {
         let spec = ModelSpec::of_network(name, network);
@@ -322,10 +327,20 @@ fn foreign_spec(
         alphabet: Alphabet::Dna,
         strands: Strands::Both,
         outputs: output_names(values),
-        activation: Activation::Identity,
+        activation,
         score_range: None,
         provenance: serde_json::Map::new(),
     })
+}
+
+/// What the node does that gives the graph's output.
+fn activation(graph: &onnx::proto::GraphProto, output: &str) -> Activation {
+    let last = graph.node.iter().find(|node| node.output.iter().any(|name| name == output));
+    match last.map(onnx::proto::NodeProto::op_type) {
+        Some("Sigmoid") => Activation::Sigmoid,
+        Some("Softmax") => Activation::Softmax,
+        _ => Activation::Identity,
+    }
 }
 
 /// `score`, or `score_0`, `score_1` and so on.

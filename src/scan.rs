@@ -152,9 +152,13 @@ impl Worker<'_> {
             part.windows += scored.windows as u64;
             part.short |= chunk.first && chunk.last && scored.windows == 0;
             while let Some((rank, target)) = targets.next_if(|(_, target)| target.model == model) {
-                check_finite(scored, target.output, &target.name, chunk)?;
                 self.hits.clear();
-                hits::collect(scored, target.output, rank, target.threshold, &mut self.hits);
+                hits::collect(scored, target.output, rank, target.threshold, &mut self.hits).map_err(
+                    |start| {
+                        let at = format!("gave NaN for the window at {}:{}", chunk.contig.name, start + 1);
+                        Error::model(&target.name, at)
+                    },
+                )?;
                 if self.overlaps == Overlaps::Keep {
                     sites.append(&mut self.hits);
                 } else {
@@ -179,19 +183,6 @@ impl Worker<'_> {
         part.tail.extend_from_slice(&sites[tail..]);
         Ok(())
     }
-}
-
-fn check_finite(scores: &Scores, output: usize, name: &str, chunk: &Chunk) -> Result<()> {
-    let range = output * scores.windows..(output + 1) * scores.windows;
-    for strand in [&scores.forward, &scores.reverse] {
-        let row = strand.get(range.clone()).unwrap_or_default();
-        if let Some(i) = row.iter().position(|score| score.is_nan()) {
-            let at = scores.start + (i * scores.stride) as u64 + 1;
-            let contig = &chunk.contig.name;
-            return Err(Error::model(name, format!("gave NaN for the window at {contig}:{at}")));
-        }
-    }
-    Ok(())
 }
 
 fn sort(hits: &mut [Hit]) {

@@ -59,7 +59,8 @@ impl Simulation {
 
     /// Name, bases (upper-case ASCII) and implanted sites (by start) of contig `index`.
     ///
-    /// `motif[position][base]` holds the probabilities of A, C, G, T; each site is drawn from it, on a random strand.
+    /// `motif[position][base]` holds counts or probabilities of A, C, G, T; each site is drawn from it, on a random
+    /// strand.
     pub fn contig(&self, index: usize, motif: &[[f64; 4]]) -> (String, Vec<u8>, Vec<Site>) {
         let share = |total: u64| {
             total / self.contigs as u64 + u64::from((index as u64) < total % self.contigs as u64)

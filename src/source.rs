@@ -12,6 +12,7 @@ pub mod fasta;
 pub mod input;
 pub mod mmap;
 pub mod region;
+pub mod sequences;
 
 /// Contiguous bases of one contig, with the window starts that are this chunk's to score.
 ///

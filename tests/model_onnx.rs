@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bindscan::encode::encode;
 use bindscan::engine::reference::window_scores;
-use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
+use bindscan::model::onnx::proto::{AttributeProto, NodeProto};
+use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling, recognize};
 use proptest::prelude::*;
 
 fn pytorch() -> PathBuf {
@@ -149,5 +150,64 @@ proptest! {
         bytes[at] = byte;
         let _ = Model::from_bytes("damaged", &bytes);
         let _ = Model::from_bytes("truncated", &bytes[..at]);
+    }
+}
+
+/// A graph of ours with one node changed by `edit`.
+fn edited(op: &str, edit: impl Fn(&mut NodeProto)) -> Result<Network, String> {
+    let network = Network { padding: Padding::NONE, ..network(1) };
+    let mut model = Model::from_network(ModelSpec::of_network("x", &network), network).unwrap();
+    let graph = model.graph.graph.as_mut().unwrap();
+    edit(graph.node.iter_mut().find(|node| node.op_type() == op).unwrap());
+    model.graph.metadata_props.clear();
+    recognize::network(&model.graph, &model.input, &model.output)
+}
+
+fn attribute(name: &str, value: impl FnOnce(&mut AttributeProto)) -> AttributeProto {
+    let mut attribute = AttributeProto { name: Some(name.to_owned()), ..AttributeProto::default() };
+    value(&mut attribute);
+    attribute
+}
+
+#[test]
+fn other_spellings_of_a_layer_are_recognised() {
+    let plain = Network { padding: Padding::NONE, ..network(1) };
+    assert_eq!(edited("Relu", |_| {}), Ok(plain.clone()));
+    let clip = edited("Relu", |node| {
+        node.op_type = Some("Clip".into());
+        node.attribute.push(attribute("min", |a| a.f = Some(0.0)));
+    });
+    assert_eq!(clip, Ok(plain.clone()));
+    let same = edited("Conv", |node| {
+        node.attribute.push(attribute("auto_pad", |a| a.s = Some(b"SAME_UPPER".to_vec())));
+    });
+    let padding = Padding { left: 1, right: 1, value: 0.0 };
+    assert_eq!(same, Ok(Network { padding, ..plain.clone() }));
+    let scaled = edited("Gemm", |node| {
+        node.attribute.push(attribute("alpha", |a| a.f = Some(2.0)));
+        node.attribute.push(attribute("beta", |a| a.f = Some(3.0)));
+    });
+    let output = Dense { weights: vec![1.0; 4], bias: vec![3.0], ..plain.output.clone() };
+    assert_eq!(scaled, Ok(Network { output, ..plain.clone() }));
+    let unrectified = edited("Relu", |node| node.op_type = Some("Identity".into()));
+    assert_eq!(unrectified, Ok(Network { rectify: false, ..plain }));
+}
+
+#[test]
+fn what_is_not_of_the_family_is_refused_with_a_reason() {
+    let ints = |name: &'static str, values: &'static [i64]| {
+        move |node: &mut NodeProto| node.attribute.push(attribute(name, |a| a.ints = values.to_vec()))
+    };
+    for (reason, found) in [
+        ("strides [2]", edited("Conv", ints("strides", &[2]))),
+        ("dilations [2]", edited("Conv", ints("dilations", &[2]))),
+        ("groups", edited("Conv", |node| node.attribute.push(attribute("group", |a| a.i = Some(2))))),
+        ("Tanh", edited("Relu", |node| node.op_type = Some("Tanh".into()))),
+        ("another.domain", edited("Relu", |node| node.domain = Some("another.domain".into()))),
+        ("no node gives", edited("Relu", |node| node.input[0] = "nothing".into())),
+        ("pools over an axis", edited("ReduceMax", |node| node.attribute[0].ints = vec![1])),
+    ] {
+        let message = found.unwrap_err();
+        assert!(message.contains(reason), "{message}");
     }
 }

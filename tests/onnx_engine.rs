@@ -3,6 +3,7 @@
 //! Without the ONNX Runtime library these tests are skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use bindscan::encode::N;
 use bindscan::engine::onnx::{OnnxEngine, library::find_library};
@@ -18,17 +19,16 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
-/// Whether the library is there; if not, says so, or fails where it is required.
+/// Whether the library is there; if not, says so once, or fails where it is required.
 fn library_is_there() -> bool {
-    match find_library() {
-        Ok(_) => true,
-        Err(error) if std::env::var_os("BINDSCAN_REQUIRE_ONNXRUNTIME").is_some_and(|v| v == "1") => {
-            panic!("{error}")
-        }
-        Err(error) => {
-            eprintln!("skipped: {error}");
-            false
-        }
+    static THERE: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        let found = find_library().map(drop).map_err(|error| error.to_string());
+        found.inspect_err(|error| eprintln!("skipped what needs ONNX Runtime: {error}"))
+    });
+    let required = std::env::var_os("BINDSCAN_REQUIRE_ONNXRUNTIME").is_some_and(|value| value == "1");
+    match &*THERE {
+        Err(error) if required => panic!("{error}"),
+        there => there.is_ok(),
     }
 }
 

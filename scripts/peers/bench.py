@@ -142,8 +142,8 @@ class Bench:
     def bindscan(self, binary):
         """The network by every engine: the whole command, and `bindscan bench`, which times the engine alone."""
         few = self.folder / "few.fa"
-        sequence.write_fasta(few, [("bench", self.bases[: 2000 * self.options.stride + self.net.window])])
         stretch = 2000 * self.options.stride
+        sequence.write_fasta(few, [("bench", self.bases[: stretch + self.net.window - 1])])
         plan = ["--strand", self.options.strands, "--stride", self.options.stride]
         for engine in self.options.engines.split(","):
             shown = ["--all", "--format", "tsv", "--engine", engine]
@@ -152,9 +152,9 @@ class Bench:
                 self.say(f"skipped: bindscan, engine {engine}: {error}")
                 continue
             scores = np.array([float(line.rsplit("\t", 1)[1]) for line in listed.splitlines()[1:]])
-            self.check(f"bindscan {engine}", scores, stretch)
+            self.check(f"bindscan {engine}", scores, stretch + self.net.window - 1)
             self.bindscan_bench(binary, engine)
-            if engine == "auto":
+            if engine == "kernel":
                 quiet = ["--threshold", f"{np.quantile(scores, 0.999):.6f}"]
                 work = lambda: self.scan(binary, [self.model], quiet)
                 self.add("network", "bindscan scan, FASTA to BED", len(self.bases), self.median(work))

@@ -3,13 +3,25 @@
 import os
 import shutil
 import subprocess
-import time
+import sys
 from collections import namedtuple
 from pathlib import Path
 
 from .environment import ROOT, fail, skip
 
 Run = namedtuple("Run", "seconds peak_mib")
+
+# Runs its arguments and ends with their exit code; wall seconds and peak KiB are the last line on standard error.
+LAUNCHER = """
+import os, sys, time
+started = time.perf_counter()
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(child, 0)
+seconds = time.perf_counter() - started
+code = os.waitstatus_to_exitcode(status)
+code or sys.stderr.write(f"\\n{seconds} {usage.ru_maxrss}")
+sys.exit(code)
+"""
 
 
 def add_option(parser):
@@ -44,14 +56,15 @@ def run(program, *arguments):
 
 
 def measure(program, *arguments, stdout):
-    """Runs the program with its output in the open file `stdout`; wall seconds and peak resident memory."""
+    """Runs the program with its output in the open file `stdout`; wall seconds and peak resident memory.
+
+    A process starts with the peak of the one that it was made from, so a small launcher stands between.
+    """
     command = [program, *map(str, arguments)]
-    started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
-    messages = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - started
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        fail(f"{' '.join(command)}: exit {child.returncode}: {messages.strip()}")
-    return Run(seconds, usage.ru_maxrss / 1024)
+    launcher = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
+    done = subprocess.run(launcher, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    measured = done.stderr.rpartition("\n")[2]
+    if done.returncode != 0:
+        fail(f"{' '.join(command)}: exit {done.returncode}: {done.stderr.strip()}")
+    seconds, peak_kib = map(float, measured.split())
+    return Run(seconds, peak_kib / 1024)

@@ -62,12 +62,13 @@ struct Side {
 }
 
 impl Side {
-    fn new(network: &Network, strand: Strand) -> Side {
+    fn new(network: &Network, strand: Strand, simd: Simd) -> Side {
         let detectors = Detectors::new(network, strand);
         let sums = network.pooling.has_average();
+        let widest = overhang::widest_tile(simd);
         let ends = detectors.groups.iter().map(|group| {
             [(End::Low, detectors.before), (End::High, detectors.after)]
-                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums))
+                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums, widest))
         });
         Side { ends: ends.collect(), detectors }
     }
@@ -80,8 +81,8 @@ impl KernelEngine {
     /// A network whose parts do not fit together ([`Network::check`]).
     pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
         network.check().map_err(|message| Error::model(&spec.name, message))?;
-        let forward = Side::new(&network, Strand::Forward);
-        let reverse = Side::new(&network, Strand::Reverse);
+        let forward = Side::new(&network, Strand::Forward, simd);
+        let reverse = Side::new(&network, Strand::Reverse, simd);
         let compiled = Arc::new(Compiled { network, forward, reverse });
         Ok(KernelEngine { spec, compiled, simd, head: None, buffers: Buffers::default() })
     }

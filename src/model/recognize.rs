@@ -1,6 +1,6 @@
 //! Finds a [`Network`] of the DeepBind family in an ONNX graph, whoever exported it.
 //!
-//! The nodes are run in order on descriptions in place of numbers: a tensor is either a constant or a [`Flow`], the
+//! The nodes are run in order on descriptions in place of numbers: a tensor is either a constant or a flow, the
 //! sequence somewhere on its way through the network. An operation that fits the family turns one description into
 //! the next; anything else gives the reason why the graph is not of the family. So it does not matter which nodes
 //! an exporter spells a layer with, only what they compute.

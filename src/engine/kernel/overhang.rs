@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 
 use super::detector::{Column, Group};
 use super::pool::{Max, Statistic, Sum};
-use super::simd::{Lanes, Task, Vector, WIDTH};
+use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
 
 /// Which end of the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub(super) struct Overhang {
     padded: Lanes,
     /// Alignments on padding alone.
     outside: usize,
-    /// What an activation is raised to before it is summed.
-    floor: f32,
+    /// Whether activations below 0 count as 0.
+    rectify: bool,
 }
 
 /// Columns that one sweep over the letters serves, their sums in registers.
@@ -46,14 +46,20 @@ struct Tile {
     placed: bool,
 }
 
-/// Columns of a full tile, and of a small one.
-const WIDE: usize = 8;
-const NARROW: usize = 4;
+/// Widths of tiles: a multiple of this, or 1.
+const GRAIN: usize = 4;
 
 impl Overhang {
     /// The alignments at one end, with room for `padding` columns there. `rectify`: activations below 0 count as 0.
-    /// `sums`: they will be summed.
-    pub(super) fn new(group: &Group, end: End, padding: usize, rectify: bool, sums: bool) -> Overhang {
+    /// `sums`: they will be summed. `widest`: columns of a tile, at most.
+    pub(super) fn new(
+        group: &Group,
+        end: End,
+        padding: usize,
+        rectify: bool,
+        sums: bool,
+        widest: usize,
+    ) -> Overhang {
         let length = group.columns.len();
         let column = |t: usize| match end {
             End::Low => group.columns[t],
@@ -62,10 +68,10 @@ impl Overhang {
         let placed = padding.min(length - 1);
         // Columns past the last one add nothing, and a sum that starts there is still that of padding alone.
         let mut unplaced: Vec<Column> = (placed + 1..length).map(column).collect();
-        unplaced.resize(unplaced.len().next_multiple_of(NARROW), [Lanes::ZERO; 8]);
+        unplaced.resize(unplaced.len().next_multiple_of(GRAIN), [Lanes::ZERO; 8]);
         // Before the first one, minus infinity stands for alignments that are none. A plain sum cannot take it.
         let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
-        let grain = if sums && !rectify { 1 } else { NARROW };
+        let grain = if sums && !rectify { 1 } else { GRAIN };
         let spare = placed.next_multiple_of(grain) - placed;
         let counted: Vec<Column> =
             std::iter::repeat_n(nothing, spare).chain((1..=placed).map(column)).collect();
@@ -73,16 +79,20 @@ impl Overhang {
         for (columns, placed) in [(unplaced, false), (counted, true)] {
             let mut rest = columns.as_slice();
             while !rest.is_empty() {
-                let width = [WIDE, NARROW, 1].into_iter().find(|&width| width <= rest.len()).unwrap_or(1);
+                let width = (rest.len() / GRAIN * GRAIN).clamp(1, widest);
                 let (before, tile) = rest.split_at(rest.len() - width);
                 let rows = (0..8).flat_map(|code| tile.iter().map(move |column| column[code])).collect();
                 tiles.push(Tile { rows, width, placed });
                 rest = before;
             }
         }
-        let floor = if rectify { 0.0 } else { f32::NEG_INFINITY };
-        Overhang { tiles, padded: group.padded, outside: padding - placed, floor }
+        Overhang { tiles, padded: group.padded, outside: padding - placed, rectify }
     }
+}
+
+/// The widest tile whose sums the registers hold.
+pub(super) fn widest_tile(simd: Simd) -> usize {
+    if simd.many_registers() { 24 } else { 4 }
 }
 
 /// Letters before that of the first window which the chain must see, for detectors of `length` columns.
@@ -106,25 +116,33 @@ pub(super) struct Chain<'a> {
 impl Task for Chain<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let Overhang { padded, outside, floor, .. } = self.overhang;
-        let padded = V::load(padded);
-        let (mut max, mut sum) = (V::splat(Max::EMPTY), V::splat(Sum::EMPTY));
-        if *outside > 0 {
-            max = padded;
-            sum = padded.max(V::splat(*floor)).mul(V::splat(*outside as f32));
+        let Overhang { tiles, padded, outside, rectify } = self.overhang;
+        let (mut padded, zero) = (V::load(padded), V::splat(0.0));
+        fill(self.sums, padded);
+        if *rectify {
+            padded = zero.max_from_zero(padded);
         }
-        for (start, lanes) in [(padded, &mut *self.sums), (max, &mut *self.max), (sum, &mut *self.sum)] {
-            for lanes in lanes {
-                start.store(lanes);
-            }
-        }
-        for tile in &self.overhang.tiles {
+        let none = if *rectify { zero } else { V::splat(Max::EMPTY) };
+        fill(self.max, if *outside > 0 { padded } else { none });
+        fill(self.sum, if *outside > 0 { padded.mul(V::splat(*outside as f32)) } else { zero });
+        for tile in tiles {
             match tile.width {
-                WIDE => self.tile::<V, WIDE>(tile),
-                NARROW => self.tile::<V, NARROW>(tile),
+                4 => self.tile::<V, 4>(tile),
+                8 => self.tile::<V, 8>(tile),
+                12 if V::MANY => self.tile::<V, 12>(tile),
+                16 if V::MANY => self.tile::<V, 16>(tile),
+                20 if V::MANY => self.tile::<V, 20>(tile),
+                24 if V::MANY => self.tile::<V, 24>(tile),
                 _ => self.tile::<V, 1>(tile),
             }
         }
+    }
+}
+
+#[inline(always)]
+fn fill<V: Vector>(lanes: &mut [Lanes], value: V) {
+    for lanes in lanes {
+        value.store(lanes);
     }
 }
 
@@ -132,17 +150,23 @@ impl Chain<'_> {
     #[inline(always)]
     fn tile<V: Vector, const N: usize>(&mut self, tile: &Tile) {
         match (tile.placed && !self.max.is_empty(), tile.placed && !self.sum.is_empty()) {
-            (false, false) => self.sweep::<V, N, false, false>(tile),
-            (true, false) => self.sweep::<V, N, true, false>(tile),
-            (false, true) => self.sweep::<V, N, false, true>(tile),
-            (true, true) => self.sweep::<V, N, true, true>(tile),
+            (false, false) => self.sweep::<V, N, false, false, false>(tile),
+            (true, false) if self.overhang.rectify => self.sweep::<V, N, true, false, true>(tile),
+            (true, false) => self.sweep::<V, N, true, false, false>(tile),
+            (false, true) if self.overhang.rectify => self.sweep::<V, N, false, true, true>(tile),
+            (false, true) => self.sweep::<V, N, false, true, false>(tile),
+            (true, true) if self.overhang.rectify => self.sweep::<V, N, true, true, true>(tile),
+            (true, true) => self.sweep::<V, N, true, true, false>(tile),
         }
     }
 
     #[inline(always)]
-    fn sweep<V: Vector, const N: usize, const MAX: bool, const SUM: bool>(&mut self, tile: &Tile) {
+    fn sweep<V: Vector, const N: usize, const MAX: bool, const SUM: bool, const RECTIFY: bool>(
+        &mut self,
+        tile: &Tile,
+    ) {
         let rows: &[[Lanes; N]; 8] = tile.rows.as_chunks().0.try_into().expect("eight codes");
-        let floor = V::splat(self.overhang.floor);
+        let zero = V::splat(0.0);
         let count = self.letters.len();
         let sums = &mut self.sums[..count];
         let max = if MAX { &mut self.max[..count] } else { &mut [] };
@@ -159,18 +183,20 @@ impl Chain<'_> {
             // The next tile's sums start from this one's first column, one letter later.
             above = V::load(&sums[i]);
             v[0].store(&mut sums[i]);
-            if MAX {
-                let mut best = V::load(&max[i]);
-                for v in v {
-                    best = best.max(v);
+            let mut best = if MAX { V::load(&max[i]) } else { zero };
+            let mut total = if SUM { V::load(&sum[i]) } else { zero };
+            for v in v.into_iter().rev() {
+                if MAX {
+                    best = if RECTIFY { best.max_from_zero(v) } else { best.max(v) };
                 }
+                if SUM {
+                    total = total.add(if RECTIFY { zero.max_from_zero(v) } else { v });
+                }
+            }
+            if MAX {
                 best.store(&mut max[i]);
             }
             if SUM {
-                let mut total = V::load(&sum[i]);
-                for v in v.into_iter().rev() {
-                    total = total.add(v.max(floor));
-                }
                 total.store(&mut sum[i]);
             }
         }
@@ -218,7 +244,7 @@ impl Task for Short<'_> {
     fn run<V: Vector>(self) {
         let (before, after) = self.padding;
         let (columns, window) = (&self.group.columns, self.window);
-        let floor = V::splat(if self.rectify { 0.0 } else { f32::NEG_INFINITY });
+        let zero = V::splat(0.0);
         let (mut max, mut sum) = (V::splat(Max::EMPTY), V::splat(Sum::EMPTY));
         for at in 0..before + window.len() + after + 1 - columns.len() {
             let (columns, bases) = if at < before {
@@ -230,7 +256,9 @@ impl Task for Short<'_> {
             for (column, &code) in columns.iter().zip(bases) {
                 activation = activation.add(V::load(&column[usize::from(code & 7)]));
             }
-            let activation = activation.max(floor);
+            if self.rectify {
+                activation = zero.max_from_zero(activation);
+            }
             (max, sum) = (max.max(activation), sum.add(activation));
         }
         max.store(self.max);

@@ -30,6 +30,18 @@ impl Statistic for Max {
     }
 }
 
+/// The greatest activation, where none is negative.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RectifiedMax;
+
+impl Statistic for RectifiedMax {
+    const EMPTY: f32 = 0.0;
+    #[inline(always)]
+    fn join<V: Vector>(result: V, value: V) -> V {
+        result.max_from_zero(value)
+    }
+}
+
 /// The sum of the activations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sum;
@@ -44,19 +56,17 @@ impl Statistic for Sum {
 
 /// Results of a sliding window between calls, for 16 detectors.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Running<S> {
+pub(super) struct Running {
     /// `back[i]`: over positions `i ..` of the last whole block; the last entry is over nothing.
     back: Vec<Lanes>,
-    /// Over the current block up to the current position.
+    /// Over the current block up to the current position; `None` if that is nothing.
     front: Option<Lanes>,
-    statistic: PhantomData<S>,
 }
 
-impl<S: Statistic> Running<S> {
+impl Running {
     /// Forgets everything, for windows of `window` positions.
     pub(super) fn reset(&mut self, window: usize) {
-        self.back.clear();
-        self.back.resize(window + 1, Lanes([S::EMPTY; super::simd::WIDTH]));
+        self.back.resize(window + 1, Lanes::ZERO);
         self.front = None;
     }
 }
@@ -82,7 +92,8 @@ pub(super) struct Slide<'a, S> {
     pub(super) step: Step,
     /// Activations of all positions from the start of the block that `step.start` lies in, or an earlier one.
     pub(super) activations: &'a [Lanes],
-    pub(super) running: &'a mut Running<S>,
+    pub(super) running: &'a mut Running,
+    pub(super) statistic: PhantomData<S>,
     /// One entry for each window that ends in the step.
     pub(super) out: &'a mut [Lanes],
 }
@@ -98,6 +109,7 @@ impl<S: Statistic> Task for Slide<'_, S> {
             return;
         }
         let empty = V::splat(S::EMPTY);
+        empty.store(&mut self.running.back[window]);
         let mut front = self.running.front.as_ref().map_or(empty, V::load);
         let (mut at, mut next) = (start, window_end);
         let mut out = self.out.iter_mut();

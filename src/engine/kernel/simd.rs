@@ -35,6 +35,8 @@ impl Lanes {
 
 /// Sixteen numbers in registers.
 pub(super) trait Vector: Copy {
+    /// Whether there are 32 registers for whole vectors.
+    const MANY: bool = false;
     /// `x` in every lane.
     fn splat(x: f32) -> Self;
     /// Reads a vector.
@@ -47,6 +49,30 @@ pub(super) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// The greater of the two, lane by lane.
     fn max(self, other: Self) -> Self;
+    /// As `max`, where `self` has no negative lane and no -0. Their bits are in the order of the numbers, and those
+    /// of negative numbers are less, so integers may be compared instead where that is faster.
+    #[inline(always)]
+    fn max_from_zero(self, other: Self) -> Self {
+        other.max(self)
+    }
+    /// Lane i of the result is the sum over the lanes of `rows[i]`: lanes j and j + 8 first, then j and j + 4 of
+    /// those sums, j and j + 2, and the last two.
+    #[inline(always)]
+    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
+        let mut sums = Lanes::ZERO;
+        for (sum, row) in sums.0.iter_mut().zip(rows) {
+            let mut lanes = Lanes::ZERO;
+            row.store(&mut lanes);
+            let mut lanes = lanes.0;
+            for half in [8, 4, 2, 1] {
+                for j in 0..half {
+                    lanes[j] += lanes[j + half];
+                }
+            }
+            *sum = lanes[0];
+        }
+        Self::load(&sums)
+    }
     /// `columns[i][j] = rows[j][i]`.
     #[inline(always)]
     fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
@@ -145,6 +171,15 @@ impl Simd {
         }
     }
 
+    /// Whether there are 32 registers for whole vectors ([`Vector::MANY`]).
+    pub(super) fn many_registers(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512(_) => true,
+            _ => false,
+        }
+    }
+
     /// Runs `task` with this instruction set.
     pub(super) fn run(self, task: impl Task) {
         match self.0 {
@@ -184,6 +219,57 @@ mod tests {
         #[inline(always)]
         fn run<V: Vector>(self) {
             V::transpose(self.0, self.1);
+        }
+    }
+
+    struct SumLanes<'a>(&'a [Lanes; WIDTH], &'a mut Lanes);
+
+    impl Task for SumLanes<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let mut rows = [V::splat(0.0); WIDTH];
+            for (row, from) in rows.iter_mut().zip(self.0) {
+                *row = V::load(from);
+            }
+            V::sum_lanes(&rows).store(self.1);
+        }
+    }
+
+    #[test]
+    fn sums_lanes_in_the_same_order_everywhere() {
+        let rows = std::array::from_fn(|i| Lanes(std::array::from_fn(|j| 1.0 / (1 + 16 * i + j) as f32)));
+        let mut expected = Lanes::ZERO;
+        Simd::scalar().run(SumLanes(&rows, &mut expected));
+        for (row, sum) in rows.iter().zip(expected.0) {
+            assert!((row.0.iter().sum::<f32>() - sum).abs() < 1e-6);
+        }
+        for simd in Simd::available() {
+            let mut sums = Lanes::ZERO;
+            simd.run(SumLanes(&rows, &mut sums));
+            assert_eq!(sums, expected, "{simd}");
+        }
+    }
+
+    struct Maxima<'a>(&'a Lanes, &'a Lanes, &'a mut [Lanes; 2]);
+
+    impl Task for Maxima<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let (x, y) = (V::load(self.0), V::load(self.1));
+            x.max(y).store(&mut self.2[0]);
+            x.max_from_zero(y).store(&mut self.2[1]);
+        }
+    }
+
+    #[test]
+    fn integer_maxima_are_those_of_the_numbers() {
+        let x = Lanes(std::array::from_fn(|i| [0.0, 1e-40, 2.5, 1e30][i / 4]));
+        let y = Lanes(std::array::from_fn(|i| [-1e-40, 1.0, f32::NEG_INFINITY, 2e30][i % 4]));
+        for simd in Simd::available() {
+            let mut maxima = [Lanes::ZERO; 2];
+            simd.run(Maxima(&x, &y, &mut maxima));
+            assert_eq!(maxima[0].0, std::array::from_fn(|i| x.0[i].max(y.0[i])), "{simd}");
+            assert_eq!(maxima[0], maxima[1], "{simd}");
         }
     }
 

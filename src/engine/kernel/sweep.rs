@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use super::convolve::{self, Convolve, Index};
 use super::dense::{Apply, Head};
 use super::overhang::{Chain, Join, Short, warm_up};
-use super::pool::{Max, Reduce, Running, Slide, Step, Sum};
+use super::pool::{Max, RectifiedMax, Reduce, Running, Slide, Step, Sum};
 use super::simd::{Lanes, Simd};
 use super::{Side, detector};
 use crate::engine::{Context, WindowPlan};
@@ -17,10 +17,10 @@ use crate::model::Network;
 use crate::source::Chunk;
 
 /// Positions that go through the stages together.
-const TILE: usize = 256;
+const TILE: usize = 192;
 
 /// Windows whose features are gathered before the dense layers run: no fewer than a tile can end.
-const BATCH: usize = 256;
+const BATCH: usize = 192;
 
 /// Working memory of a sweep.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +41,8 @@ pub(super) struct Buffers {
 #[derive(Debug, Clone, Default)]
 struct GroupState {
     activations: Vec<Lanes>,
-    max: Running<Max>,
-    sum: Running<Sum>,
+    max: Running,
+    sum: Running,
 }
 
 /// Pooled alignments of one end of consecutive windows.
@@ -238,11 +238,18 @@ impl Sweep<'_> {
         let GroupState { activations, max, sum } = &mut groups[group];
         if let Some(at) = max_at {
             let out = &mut features[at..at + ended];
-            self.job.simd.run(Slide { step, activations, running: max, out });
+            if self.job.network.rectify {
+                let statistic = PhantomData::<RectifiedMax>;
+                self.job.simd.run(Slide { step, activations, running: max, statistic, out });
+            } else {
+                let statistic = PhantomData::<Max>;
+                self.job.simd.run(Slide { step, activations, running: max, statistic, out });
+            }
         }
         if let Some(at) = sum_at {
             let out = &mut features[at..at + ended];
-            self.job.simd.run(Slide { step, activations, running: sum, out });
+            let statistic = PhantomData::<Sum>;
+            self.job.simd.run(Slide { step, activations, running: sum, statistic, out });
         }
     }
 

@@ -69,6 +69,20 @@ impl Vector for Ymm {
         unsafe { Ymm(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
     }
     #[inline(always)]
+    fn max_from_zero(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        let max = |x, y| unsafe {
+            _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(x), _mm256_castps_si256(y)))
+        };
+        Ymm(max(self.0, other.0), max(self.1, other.1))
+    }
+    #[inline(always)]
+    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
+        let (low, high) = rows.split_at(WIDTH / 2);
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(sum_lanes(low), sum_lanes(high)) }
+    }
+    #[inline(always)]
     fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
         for (from, half) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
             // SAFETY: called through `enter` only; offsets 0 and 8 leave eight rows and eight lanes.
@@ -105,4 +119,26 @@ fn transpose(rows: &[Lanes; WIDTH], row: usize, lane: usize, columns: &mut [Lane
         // SAFETY: `row` is 0 or 8, so eight numbers of the sixteen in `column` follow it, aligned to 32 bytes.
         unsafe { _mm256_store_ps(column.0[row..row + 8].as_mut_ptr(), s) }
     }
+}
+
+/// The sums of eight rows. Each round adds the halves of what is left of two vectors' sums, side by side in one.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum_lanes(rows: &[Ymm]) -> __m256 {
+    let mut r = [_mm256_setzero_ps(); 8];
+    for (i, r) in r.iter_mut().enumerate() {
+        // In this order of the rows, the last round leaves their sums in order.
+        let row = rows[4 * (i % 2) + i / 2];
+        *r = _mm256_add_ps(row.0, row.1);
+    }
+    for i in 0..4 {
+        let (x, y) = (r[2 * i], r[2 * i + 1]);
+        r[i] = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y));
+    }
+    for i in 0..2 {
+        let (x, y) = (_mm256_castps_pd(r[2 * i]), _mm256_castps_pd(r[2 * i + 1]));
+        let (low, high) = (_mm256_unpacklo_pd(x, y), _mm256_unpackhi_pd(x, y));
+        r[i] = _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+    }
+    _mm256_add_ps(_mm256_shuffle_ps::<0x88>(r[0], r[1]), _mm256_shuffle_ps::<0xdd>(r[0], r[1]))
 }

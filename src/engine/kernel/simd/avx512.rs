@@ -37,6 +37,8 @@ fn enter<T: Task>(task: T) {
 struct Zmm(__m512);
 
 impl Vector for Zmm {
+    const MANY: bool = true;
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.
@@ -66,6 +68,20 @@ impl Vector for Zmm {
     fn max(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
         Zmm(unsafe { _mm512_max_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn max_from_zero(self, other: Self) -> Self {
+        // Zen 5 compares two vectors of integers a cycle, but one of numbers.
+        // SAFETY: called through `enter` only.
+        Zmm(unsafe {
+            let bits = _mm512_max_epi32(_mm512_castps_si512(self.0), _mm512_castps_si512(other.0));
+            _mm512_castsi512_ps(bits)
+        })
+    }
+    #[inline(always)]
+    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
+        // SAFETY: called through `enter` only.
+        Zmm(unsafe { sum_lanes(rows) })
     }
     #[inline(always)]
     fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
@@ -107,4 +123,29 @@ fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
     for (column, r) in columns.iter_mut().zip(r) {
         Zmm(r).store(column);
     }
+}
+
+/// Each round adds the halves of what is left of two vectors' sums, side by side in one vector.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sum_lanes(rows: &[Zmm; WIDTH]) -> __m512 {
+    // In this order of the rows, the last round leaves their sums in order.
+    let mut r = [_mm512_setzero_ps(); WIDTH];
+    for (i, r) in r.iter_mut().enumerate() {
+        *r = rows[4 * (i % 4) + i / 4].0;
+    }
+    for i in 0..8 {
+        let (x, y) = (r[2 * i], r[2 * i + 1]);
+        r[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y));
+    }
+    for i in 0..4 {
+        let (x, y) = (r[2 * i], r[2 * i + 1]);
+        r[i] = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0xdd>(x, y));
+    }
+    for i in 0..2 {
+        let (x, y) = (_mm512_castps_pd(r[2 * i]), _mm512_castps_pd(r[2 * i + 1]));
+        let (low, high) = (_mm512_unpacklo_pd(x, y), _mm512_unpackhi_pd(x, y));
+        r[i] = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+    }
+    _mm512_add_ps(_mm512_shuffle_ps::<0x88>(r[0], r[1]), _mm512_shuffle_ps::<0xdd>(r[0], r[1]))
 }

@@ -1,0 +1,103 @@
+//! What the stages around an engine cost: encoding, and the pipeline with an engine that computes nothing.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan, chunk_shape};
+use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
+use bindscan::scan::{self, Overlaps, Scanner};
+use bindscan::simulate::Simulation;
+use bindscan::source::{Chunk, fasta};
+use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
+use bindscan::{Result, encode};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const LENGTH: u64 = 20_000_000;
+const PLAN: WindowPlan =
+    WindowPlan { window: 101, stride: 1, strands: StrandChoice::Both, context: Context::Padding };
+
+/// Gives every window the score 0.
+struct NullEngine(ModelSpec);
+
+impl Engine for NullEngine {
+    fn spec(&self) -> &ModelSpec {
+        &self.0
+    }
+
+    fn flanks(&self, _: &WindowPlan) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
+        out.reset(chunk, plan, 1);
+        Ok(())
+    }
+}
+
+fn null_engine() -> NullEngine {
+    NullEngine(ModelSpec {
+        format: 1,
+        name: "null".into(),
+        window: PLAN.window,
+        detector_length: None,
+        padding: PadKind::None,
+        alphabet: Alphabet::Dna,
+        strands: Strands::Both,
+        outputs: vec!["score".into()],
+        activation: Activation::Identity,
+        score_range: None,
+        provenance: serde_json::Map::new(),
+    })
+}
+
+fn pipeline(criterion: &mut Criterion) {
+    let genome = Simulation { length: LENGTH, contigs: 1, gc: 0.41, sites: 0, seed: 1 };
+    let (name, bases, _) = genome.contig(0, &[]);
+    let mut text = format!(">{name}\n").into_bytes();
+    for line in bases.chunks(60) {
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &text).unwrap();
+
+    let mut group = criterion.benchmark_group("pipeline");
+    group.throughput(Throughput::Elements(LENGTH)).sample_size(10);
+    group.bench_function("encode", |b| b.iter(|| black_box(encode::encode(&bases).unwrap())));
+    for threads in [1, 2] {
+        group.bench_function(format!("null engine, {threads} workers"), |b| {
+            b.iter(|| scan_with_null_engine(file.path(), threads));
+        });
+    }
+    group.finish();
+}
+
+fn scan_with_null_engine(genome: &Path, threads: usize) {
+    let targets = vec![Target {
+        name: "null".into(),
+        model: 0,
+        output: 0,
+        window: PLAN.window as u64,
+        threshold: 1.0,
+        scale: ScoreScale::Logistic,
+    }];
+    let engine = null_engine();
+    let shape = chunk_shape(65_536, [(&engine as &dyn Engine, &PLAN)]);
+    let scanners =
+        (0..threads).map(|_| vec![Scanner { engine: Box::new(null_engine()), plan: PLAN }]).collect();
+    let source = fasta::open(genome, &fasta::FastaOptions::default()).unwrap().into_chunks(shape);
+    let summary = scan::run(
+        Box::new(source),
+        scanners,
+        &SiteFormat::new(Format::Bed, targets),
+        Overlaps::Suppress,
+        Output::create(Path::new("/dev/null")).unwrap(),
+        |_, _| {},
+        &AtomicBool::new(false),
+    );
+    assert_eq!(summary.unwrap().bases, LENGTH);
+}
+
+criterion_group!(benches, pipeline);
+criterion_main!(benches);

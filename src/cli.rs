@@ -1,0 +1,142 @@
+//! The command line: one file a subcommand, each a clap structure and a `run`.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{Parser, Subcommand};
+
+mod bench;
+mod import;
+mod inspect;
+mod models;
+mod progress;
+mod scan;
+mod score;
+mod simulate;
+
+/// Scan genomes with DeepBind and other sequence models of protein binding
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+    /// Print nothing but errors on standard error
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// Say more on standard error (twice: still more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Scan(scan::ScanArgs),
+    Score(score::ScoreArgs),
+    Import(import::ImportArgs),
+    Inspect(inspect::InspectArgs),
+    Simulate(simulate::SimulateArgs),
+    Bench(bench::BenchArgs),
+}
+
+/// What every subcommand is told.
+#[derive(Debug, Clone, Copy)]
+struct Session {
+    quiet: bool,
+    /// Whether progress may be drawn.
+    terminal: bool,
+}
+
+/// Set by Ctrl-C.
+static CANCELLED: AtomicBool = AtomicBool::new(false);
+
+impl Args {
+    /// Runs the subcommand.
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => log::LevelFilter::Error,
+            (_, 0) => log::LevelFilter::Warn,
+            (_, 1) => log::LevelFilter::Info,
+            _ => log::LevelFilter::Debug,
+        };
+        env_logger::Builder::new()
+            .filter_module("bindscan", level)
+            .format(|out, record| {
+                use std::io::Write;
+                writeln!(out, "bindscan: {}: {}", record.level().as_str().to_lowercase(), record.args())
+            })
+            .init();
+        // A second Ctrl-C ends the process at once: temporary files then stay, final names are never taken.
+        ctrlc::set_handler(|| {
+            if CANCELLED.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+        })?;
+        let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
+        match self.command {
+            Command::Scan(args) => args.run(session),
+            Command::Score(args) => args.run(session),
+            Command::Import(args) => args.run(session),
+            Command::Inspect(args) => args.run(),
+            Command::Simulate(args) => args.run(session),
+            Command::Bench(args) => args.run(),
+        }
+    }
+}
+
+/// Whether the reader of our output went away: not a failure.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<bindscan::Error>().is_some_and(bindscan::Error::is_broken_pipe)
+        || error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error with its causes, on one line.
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace(['\n', '\r'], " ")
+}
+
+/// Parses a count with an optional suffix k, M or G (powers of 1,000).
+fn parse_count(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.trim_end_matches("bp").char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
+        Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'g' | 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number: f64 = digits.replace([',', '_'], "").parse().map_err(|_| format!("{text} is not a count"))?;
+    if !(0.0..1e15).contains(&number) || (number * f64::from(factor)).fract() != 0.0 {
+        return Err(format!("{text} is not a count"));
+    }
+    Ok((number * f64::from(factor)) as u64)
+}
+
+/// Parses a number greater than zero.
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match parse_count(text)? {
+        0 => Err("must be at least 1".into()),
+        number => usize::try_from(number).map_err(|_| format!("{text} is too large")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn counts_have_suffixes() {
+        assert_eq!(parse_count("100M"), Ok(100_000_000));
+        assert_eq!(parse_count("1.5k"), Ok(1_500));
+        assert_eq!(parse_count("12,071,326"), Ok(12_071_326));
+        for wrong in ["", "M", "ten", "-1", "0.5", "nan"] {
+            assert!(parse_count(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_positive("0").is_err());
+    }
+}

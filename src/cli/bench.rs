@@ -1,0 +1,152 @@
+//! `bindscan bench`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Result;
+use bindscan::encode;
+use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
+use bindscan::engine::{Context, chunk_shape};
+use bindscan::model::Model;
+use bindscan::simulate::Simulation;
+use bindscan::source::Chunk;
+use clap::Args;
+
+use super::models::StrandArg;
+
+/// Bases that an engine is given at a time, as in a scan.
+const CHUNK: usize = 65_536;
+
+/// Measure how fast each engine scores a model on this machine
+///
+/// Every engine scores random bases, with nothing read and nothing written: windows of one strand after another, on
+/// the given number of threads, in chunks as in a scan. The table gives the median of the rounds.
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    /// Model (ONNX)
+    #[arg(short, long)]
+    model: PathBuf,
+    /// Window in bases [default: the model's own]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    window: Option<usize>,
+    /// Bases between window starts
+    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive)]
+    stride: usize,
+    /// Strands to score
+    #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true)]
+    strand: StrandArg,
+    /// Engines to measure [default: all that can run the model]
+    #[arg(long = "engine", value_delimiter = ',')]
+    engines: Vec<EngineKind>,
+    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Threads
+    #[arg(short, long, default_value = "1", value_parser = super::parse_positive)]
+    threads: usize,
+    /// Rounds, of which the median is printed
+    #[arg(long, default_value = "5", value_parser = super::parse_positive)]
+    rounds: usize,
+    /// Seconds a round lasts, about
+    #[arg(long, default_value = "1")]
+    seconds: f64,
+}
+
+impl BenchArgs {
+    pub(super) fn run(self) -> Result<()> {
+        let model = Model::open(&self.model)?;
+        let plan = WindowPlan {
+            window: self.window.unwrap_or(model.spec.window),
+            stride: self.stride,
+            strands: self.strand.into(),
+            context: Context::Padding,
+        };
+        let mut out = std::io::stdout();
+        writeln!(
+            out,
+            "model {}, window {}, stride {}, {}; median of {} rounds of {} s",
+            model.spec.name,
+            plan.window,
+            plan.stride,
+            strands(plan.strands),
+            self.rounds,
+            self.seconds
+        )?;
+        writeln!(
+            out,
+            "{:<12} {:<8} {:>7} {:>12} {:>14}",
+            "engine", "device", "threads", "Mbp/s", "windows/s"
+        )?;
+        for kind in self.kinds() {
+            match self.measure(&model, kind, &plan) {
+                Ok(rate) => {
+                    let windows = rate / plan.stride as f64;
+                    let (device, threads) = (self.device, self.threads);
+                    writeln!(
+                        out,
+                        "{kind:<12} {device:<8} {threads:>7} {:>12.3} {windows:>14.0}",
+                        rate / 1e6
+                    )?;
+                }
+                // Measuring all engines, one that cannot run the model is a row of the table.
+                Err(error) if self.engines.is_empty() => writeln!(out, "{kind:<12} {error:#}")?,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn kinds(&self) -> Vec<EngineKind> {
+        match (self.engines.as_slice(), self.device) {
+            ([], Device::Cpu) => EngineKind::ALL.to_vec(),
+            ([], Device::Cuda(_)) => vec![EngineKind::Onnx],
+            (chosen, _) => chosen.to_vec(),
+        }
+    }
+
+    /// Bases a second.
+    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<f64> {
+        let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
+        let shape = chunk_shape(CHUNK, [(engines[0].as_ref(), plan)]);
+        let chunk = random_chunk(CHUNK + shape.left + shape.right);
+        let mut rates = Vec::new();
+        for _ in 0..self.rounds {
+            let started = Instant::now();
+            let scored = thread::scope(|scope| {
+                let threads: Vec<_> = engines
+                    .iter_mut()
+                    .map(|engine| {
+                        let chunk = &chunk;
+                        scope.spawn(move || -> bindscan::Result<u64> {
+                            let (mut scores, mut bases) = (Scores::default(), 0);
+                            while started.elapsed().as_secs_f64() < self.seconds {
+                                engine.score(chunk, plan, &mut scores)?;
+                                bases += (scores.windows * plan.stride) as u64;
+                            }
+                            Ok(bases)
+                        })
+                    })
+                    .collect();
+                let join = |thread: thread::ScopedJoinHandle<'_, bindscan::Result<u64>>| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                };
+                threads.into_iter().map(join).sum::<bindscan::Result<u64>>()
+            })?;
+            rates.push(scored as f64 / started.elapsed().as_secs_f64());
+        }
+        rates.sort_by(f64::total_cmp);
+        Ok(rates[rates.len() / 2])
+    }
+}
+
+fn strands(choice: StrandChoice) -> &'static str {
+    if choice == StrandChoice::Both { "both strands" } else { "one strand" }
+}
+
+fn random_chunk(length: usize) -> Chunk {
+    let genome = Simulation { length: length as u64, contigs: 1, gc: 0.41, sites: 0, seed: 1 };
+    let (name, bases, _) = genome.contig(0, &[]);
+    Chunk::whole(&name, encode::encode(&bases).expect("simulated bases are nucleotides"))
+}

@@ -1,0 +1,132 @@
+//! Options that say which models are run, and how.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::model::{Model, Strands};
+use clap::{Args, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(super) struct ModelArgs {
+    /// Model (ONNX file; repeatable, all are run in one pass)
+    #[arg(short, long = "model", value_name = "MODEL", required = true)]
+    models: Vec<PathBuf>,
+    /// Window in bases [default: the model's own]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    window: Option<usize>,
+    /// Strands to score, the better one counting [default: as the model says]
+    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true)]
+    strand: Option<StrandArg>,
+    /// What lies past a window's ends: the model's padding, or the real bases beside it
+    #[arg(long, default_value = "padding")]
+    context: ContextArg,
+    /// What computes the scores; auto takes the fastest that can
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference")]
+    engine: EngineKind,
+    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum StrandArg {
+    Both,
+    #[value(name = "+")]
+    Forward,
+    #[value(name = "-")]
+    Reverse,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ContextArg {
+    Padding,
+    Flank,
+}
+
+impl From<StrandArg> for StrandChoice {
+    fn from(strand: StrandArg) -> Self {
+        match strand {
+            StrandArg::Both => StrandChoice::Both,
+            StrandArg::Forward => StrandChoice::Forward,
+            StrandArg::Reverse => StrandChoice::Reverse,
+        }
+    }
+}
+
+/// A model with the windows it is to score.
+pub(super) struct Planned {
+    pub(super) model: Model,
+    pub(super) plan: WindowPlan,
+    kind: EngineKind,
+    device: Device,
+}
+
+impl Planned {
+    /// Engines for the model, one for each worker.
+    fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
+        Ok(engine::open(&self.model, self.kind, self.device, workers, workload)?)
+    }
+
+    /// Bases of the shortest sequence that the model can score.
+    pub(super) fn shortest(&self) -> usize {
+        self.model.network.as_ref().map_or(1, |network| {
+            network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
+        })
+    }
+
+    /// Names of the model's columns or targets: the model's own name, and the output's where it has several.
+    pub(super) fn names(&self) -> Vec<String> {
+        let spec = &self.model.spec;
+        match spec.outputs.as_slice() {
+            [_] => vec![spec.name.clone()],
+            many => many.iter().map(|output| format!("{}.{output}", spec.name)).collect(),
+        }
+    }
+}
+
+impl ModelArgs {
+    /// Opens the models and plans their windows.
+    pub(super) fn open(&self, stride: usize) -> Result<Vec<Planned>> {
+        let planned =
+            self.models.iter().map(|path| self.open_one(path, stride)).collect::<Result<Vec<_>>>()?;
+        let mut names: Vec<String> = planned.iter().flat_map(Planned::names).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("two models are named {}: give them different names (import --name)", twice[0]);
+        }
+        Ok(planned)
+    }
+
+    fn open_one(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
+        let model = Model::open(path)?;
+        let spec = &model.spec;
+        let strands = match (self.strand, spec.strands) {
+            (Some(strand), _) => strand.into(),
+            (None, Strands::Both) => StrandChoice::Both,
+            (None, Strands::Single) => StrandChoice::Forward,
+        };
+        let context = match self.context {
+            ContextArg::Padding => Context::Padding,
+            ContextArg::Flank => Context::Flank,
+        };
+        let plan = WindowPlan { window: self.window.unwrap_or(spec.window), stride, strands, context };
+        Ok(Planned { plan, kind: self.engine, device: self.device, model })
+    }
+}
+
+/// For each of `workers`, what `make` gives for each model and an engine of the worker's own.
+pub(super) fn per_worker<T>(
+    models: &[Planned],
+    workers: usize,
+    workload: Workload,
+    make: impl Fn(&Planned, Box<dyn Engine>) -> T,
+) -> Result<Vec<Vec<T>>> {
+    let mut made: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
+    for planned in models {
+        for (worker, engine) in made.iter_mut().zip(planned.engines(workers, workload)?) {
+            worker.push(make(planned, engine));
+        }
+    }
+    Ok(made)
+}

@@ -1,0 +1,185 @@
+//! `bindscan scan`.
+
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Result, bail, ensure};
+use bindscan::engine::{Engine, Workload, chunk_shape};
+use bindscan::genome::RegionQuery;
+use bindscan::scan::{self, Overlaps, ScanSummary, Scanner};
+use bindscan::source::fasta::{self, FastaOptions};
+use bindscan::source::region;
+use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
+use clap::{Args, ValueEnum};
+
+use super::models::{ModelArgs, Planned, per_worker};
+use super::progress::{Progress, grouped};
+use super::{CANCELLED, Session};
+
+/// Find the windows of a genome that a model scores highly
+///
+/// Every window of every contig is scored by every model; those that reach the threshold are reduced to sites (of
+/// overlapping windows the best one) and written in the order of the genome.
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    /// Genome: FASTA, plain, gzip or BGZF; - is standard input
+    genome: PathBuf,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Lowest score of a site (one for all models, or one for each, in order)
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, required_unless_present = "all")]
+    threshold: Vec<f32>,
+    /// Write every window, whatever its score
+    #[arg(long, conflicts_with_all = ["threshold", "overlaps"])]
+    all: bool,
+    /// What becomes of overlapping windows that reach the threshold
+    #[arg(long, default_value = "suppress")]
+    overlaps: OverlapsArg,
+    /// Bases between window starts
+    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive)]
+    stride: usize,
+    /// Region to scan, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable; overlapping ones are joined)
+    #[arg(short, long = "region", value_name = "REGION")]
+    regions: Vec<String>,
+    /// Regions to scan, as BED
+    #[arg(short = 'R', long, value_name = "BED")]
+    regions_file: Option<PathBuf>,
+    /// Read soft-masked (lower-case) bases as N
+    #[arg(long)]
+    mask_lowercase: bool,
+    /// Where to write; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Format of the output [default: by the file's extension, else bed]
+    #[arg(long)]
+    format: Option<FormatArg>,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_positive)]
+    threads: Option<usize>,
+    /// Window starts a worker takes at a time: never changes the output
+    #[arg(long, value_name = "BASES", default_value = "65536", value_parser = super::parse_positive, hide_short_help = true)]
+    chunk_size: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OverlapsArg {
+    /// Only the best of them is written
+    Suppress,
+    /// All are written
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Bed,
+    Tsv,
+}
+
+impl ScanArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let models = self.models.open(self.stride)?;
+        let format = SiteFormat::new(self.format()?, self.targets(&models)?);
+        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let workers = per_worker(&models, threads, Workload::Contigs, |planned, engine| Scanner {
+            engine,
+            plan: planned.plan,
+        })?;
+        let pairs = workers[0].iter().map(|scanner| (scanner.engine.as_ref() as &dyn Engine, &scanner.plan));
+        let shape = chunk_shape(self.chunk_size, pairs);
+        let overlaps = match self.overlaps {
+            _ if self.all => Overlaps::Keep,
+            OverlapsArg::Keep => Overlaps::Keep,
+            OverlapsArg::Suppress => Overlaps::Suppress,
+        };
+        let source = fasta::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
+        let output = Output::create(&self.output)?;
+
+        let mut progress = Progress::start(session);
+        let result = scan::run(
+            Box::new(source),
+            workers,
+            &format,
+            overlaps,
+            output,
+            |at, summary| progress.update(at, summary),
+            &CANCELLED,
+        );
+        progress.clear();
+        let summary = result?;
+        if !session.quiet {
+            eprintln!("bindscan: {}", summary_line(&summary, progress.elapsed().as_secs_f64()));
+        }
+        Ok(())
+    }
+
+    fn format(&self) -> Result<Format> {
+        if let Some(format) = self.format {
+            return Ok(match format {
+                FormatArg::Bed => Format::Bed,
+                FormatArg::Tsv => Format::Tsv,
+            });
+        }
+        let device = self.output.exists() && !self.output.is_file();
+        match self.output.extension().and_then(|extension| extension.to_str()) {
+            Some("tsv") => Ok(Format::Tsv),
+            Some("bed") | None => Ok(Format::Bed),
+            Some(_) if device => Ok(Format::Bed),
+            Some(other) => bail!("no format goes with .{other}: give --format, or a name in .bed or .tsv"),
+        }
+    }
+
+    fn targets(&self, models: &[Planned]) -> Result<Vec<Target>> {
+        ensure!(
+            self.all || self.threshold.len() == 1 || self.threshold.len() == models.len(),
+            "{} thresholds for {} models: give one for all, or one for each",
+            self.threshold.len(),
+            models.len()
+        );
+        ensure!(self.threshold.iter().all(|t| !t.is_nan()), "a threshold must be a number");
+        let threshold = |rank: usize| match self.threshold.as_slice() {
+            [] => f32::NEG_INFINITY,
+            [one] => *one,
+            each => each[rank],
+        };
+        let targets = models.iter().enumerate().flat_map(|(rank, planned)| {
+            planned.names().into_iter().enumerate().map(move |(output, name)| Target {
+                name,
+                model: rank,
+                output,
+                window: planned.plan.window as u64,
+                threshold: threshold(rank),
+                scale: ScoreScale::of(&planned.model.spec),
+            })
+        });
+        Ok(targets.collect())
+    }
+
+    fn source_options(&self) -> Result<FastaOptions> {
+        let mut regions: Vec<RegionQuery> =
+            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
+        if let Some(file) = &self.regions_file {
+            regions.extend(region::read_bed(file)?);
+        }
+        Ok(FastaOptions { mask_lowercase: self.mask_lowercase, regions })
+    }
+}
+
+fn summary_line(summary: &ScanSummary, seconds: f64) -> String {
+    let rate = summary.bases as f64 / 1e6 / seconds.max(1e-9);
+    let mut line = format!(
+        "{} bases, {} windows, {} sites in {seconds:.2} s ({rate:.1} Mbp/s)",
+        grouped(summary.bases),
+        grouped(summary.windows),
+        grouped(summary.sites)
+    );
+    if summary.short_segments > 0 {
+        let names = summary.short_names.join(", ");
+        let more = if summary.short_segments > summary.short_names.len() as u64 { ", …" } else { "" };
+        line += &format!(
+            "; {} of {} contigs or regions skipped, shorter than a window: {names}{more}",
+            grouped(summary.short_segments),
+            grouped(summary.segments)
+        );
+    }
+    line
+}

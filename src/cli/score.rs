@@ -1,0 +1,147 @@
+//! `bindscan score`.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::Result;
+use bindscan::engine::Workload;
+use bindscan::engine::summary::{Summary, score_sequence};
+use bindscan::pipeline;
+use bindscan::scan::Scanner;
+use bindscan::source::sequences::{Column, Sequence, SequenceReader};
+use bindscan::track::Output;
+use clap::Args;
+
+use super::models::{ModelArgs, Planned, per_worker};
+use super::{CANCELLED, Session};
+
+/// Bases that a worker takes at a time.
+const BATCH_BASES: usize = 32 * 1024;
+
+/// Score sequences as the published DeepBind program does
+///
+/// One row a sequence, one column a model: the best window (or the average, with --average) on the better strand. A
+/// sequence no longer than the window is scored once, whole.
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    /// Sequences: FASTA, or one a line, plain or gzip; - is standard input
+    sequences: PathBuf,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Column with the sequences in a tab-separated table: its name in the header, or its rank (no header)
+    #[arg(long, value_name = "NAME|RANK", value_parser = parse_column)]
+    column: Option<Column>,
+    /// Sum of the window scores, divided by the sequence's length, instead of the best
+    #[arg(long)]
+    average: bool,
+    /// Where to write; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_positive)]
+    threads: Option<usize>,
+}
+
+fn parse_column(text: &str) -> Result<Column, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("columns are counted from 1".into()),
+        Ok(rank) => Ok(Column::Rank(rank)),
+        Err(_) => Ok(Column::Name(text.to_owned())),
+    }
+}
+
+impl ScoreArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let models = self.models.open(1)?;
+        let summary = if self.average { Summary::Average } else { Summary::Max };
+        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let scanners = per_worker(&models, threads, Workload::Sequences, |planned, engine| Scorer {
+            scanner: Scanner { engine, plan: planned.plan },
+            shortest: planned.shortest(),
+            summary,
+        })?;
+        let workers = scanners
+            .into_iter()
+            .map(|mut scorers| {
+                move |batch: &Vec<Sequence>, rows: &mut Rows| score_batch(&mut scorers, batch, rows)
+            })
+            .collect();
+        let mut reader = SequenceReader::open(&self.sequences, self.column.as_ref())?;
+        let mut output = Output::create(&self.output)?;
+        let names: Vec<String> = models.iter().flat_map(Planned::names).collect();
+        output.write(format!("sequence\t{}\n", names.join("\t")).as_bytes())?;
+
+        let (mut sequences, mut short) = (0u64, 0u64);
+        pipeline::run(
+            |batch: &mut Vec<Sequence>| {
+                batch.clear();
+                let mut bases = 0;
+                while bases < BATCH_BASES {
+                    let Some(sequence) = reader.read()? else { break };
+                    // An empty sequence costs its row, too.
+                    bases += sequence.codes.len() + 1;
+                    sequences += 1;
+                    batch.push(sequence);
+                }
+                Ok(!batch.is_empty())
+            },
+            workers,
+            |rows: &mut Rows| {
+                short += rows.short;
+                output.write(&rows.text)
+            },
+            &CANCELLED,
+        )?;
+        output.finish()?;
+        if !session.quiet {
+            eprintln!("bindscan: {sequences} sequences scored with {} models", models.len());
+        }
+        if short > 0 {
+            log::warn!("{short} sequences are shorter than some model's detectors: scored as nan");
+        }
+        Ok(())
+    }
+}
+
+/// One model of one worker.
+struct Scorer {
+    scanner: Scanner,
+    /// Bases that the model needs.
+    shortest: usize,
+    summary: Summary,
+}
+
+impl Scorer {
+    fn score(&mut self, codes: &[u8]) -> bindscan::Result<Vec<f32>> {
+        let Scanner { engine, plan } = &mut self.scanner;
+        if codes.len() < self.shortest {
+            return Ok(vec![f32::NAN; engine.spec().outputs.len()]);
+        }
+        score_sequence(engine.as_mut(), codes, plan, self.summary)
+    }
+}
+
+/// A batch's rows, and how many of them have no score.
+#[derive(Default)]
+struct Rows {
+    text: Vec<u8>,
+    short: u64,
+}
+
+/// Scores a batch with every model of one worker and writes its rows.
+fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> bindscan::Result<()> {
+    rows.text.clear();
+    rows.short = 0;
+    for sequence in batch {
+        rows.text.extend_from_slice(sequence.name.as_bytes());
+        rows.short += u64::from(scorers.iter().any(|scorer| sequence.codes.len() < scorer.shortest));
+        for scorer in &mut *scorers {
+            for score in scorer.score(&sequence.codes)? {
+                write!(rows.text, "\t{score:.6}").expect("writing to memory does not fail");
+            }
+        }
+        rows.text.push(b'\n');
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! What a model is made of, as text for people.
+
+use std::fmt;
+
+use super::onnx::interface::{Dim, float_shape, show_shape};
+use super::onnx::proto::tensor_proto::DataType;
+use super::onnx::proto::{GraphProto, NodeProto, TensorProto};
+use super::{
+    Activation, Alphabet, Layout, Model, ModelSpec, Network, PadKind, Padding, Pooling, SPEC_KEY, Strands,
+    onnx,
+};
+
+/// A description of a model; `Display` gives the text of `bindscan inspect`.
+#[derive(Debug, Clone)]
+pub struct Inspection<'a> {
+    model: &'a Model,
+    /// The layers, or the graph's nodes if it is not of the DeepBind family.
+    pub layers: Vec<Layer>,
+    /// Bases that one unit of the first convolution sees, if there is one.
+    pub first_receptive_field: Option<usize>,
+    /// Bases that a score depends on, at the default window.
+    pub receptive_field: usize,
+}
+
+/// A layer of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// What it does.
+    pub name: String,
+    /// Shape of its output at the default window; empty if it is not known.
+    pub shape: String,
+    /// Shapes of its parameters, for a node of a graph that was not recognised.
+    pub parameter_shapes: Vec<String>,
+    /// Numbers that were fitted.
+    pub parameters: usize,
+}
+
+/// Describes `model`.
+pub fn inspect(model: &Model) -> Inspection<'_> {
+    let graph = model.graph.graph.as_ref();
+    let (layers, first) = match &model.network {
+        Ok(network) => (layers(network, model.spec.window), Some(network.detector_length)),
+        Err(_) => (graph.map(nodes).unwrap_or_default(), graph.and_then(first_kernel)),
+    };
+    Inspection { model, layers, first_receptive_field: first, receptive_field: model.spec.window }
+}
+
+impl Inspection<'_> {
+    /// Numbers that were fitted, in all layers.
+    pub fn parameters(&self) -> usize {
+        self.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.parameters))
+    }
+}
+
+fn layers(network: &Network, window: usize) -> Vec<Layer> {
+    let mut layers = Vec::new();
+    let mut add = |name: String, dims: &[usize], parameters: usize| {
+        let dims: Vec<String> =
+            ["N".to_owned()].into_iter().chain(dims.iter().map(usize::to_string)).collect();
+        layers.push(Layer { name, shape: show_shape(&dims), parameter_shapes: Vec::new(), parameters });
+    };
+    let Padding { left, right, .. } = network.padding;
+    let (count, length) = (network.detectors, network.detector_length);
+    let placements = network.alignments(window);
+    add("sequence".into(), &[4, window], 0);
+    if left + right > 0 {
+        let value = pad_name(network.padding.kind());
+        add(format!("pad with {value}, {left} left and {right} right"), &[4, left + window + right], 0);
+    }
+    let convolution = format!("convolution, {count} detectors of length {length}");
+    add(convolution, &[count, placements], network.weights.len() + network.thresholds.len());
+    if network.rectify {
+        add("rectifier".into(), &[count, placements], 0);
+    }
+    let pool = match network.pooling {
+        Pooling::Max => "maximum",
+        Pooling::Average => "mean",
+        Pooling::MaxAndAverage => "maximum and mean",
+    };
+    add(format!("{pool} over positions"), &[network.features()], 0);
+    if let Some(hidden) = &network.hidden {
+        let parameters = hidden.weights.len() + hidden.bias.len();
+        add("hidden layer, rectified".into(), &[hidden.outputs], parameters);
+    }
+    let output = &network.output;
+    add("output layer".into(), &[output.outputs], output.weights.len() + output.bias.len());
+    if network.sigmoid {
+        add("sigmoid".into(), &[output.outputs], 0);
+    }
+    layers
+}
+
+fn nodes(graph: &GraphProto) -> Vec<Layer> {
+    let declared = |name: &String| -> Option<Vec<Dim>> {
+        let mut values = graph.value_info.iter().chain(&graph.output);
+        float_shape(values.find(|value| value.name() == name)?).ok()?
+    };
+    let layer = |node: &NodeProto| {
+        let tensors =
+            node.input.iter().filter_map(|input| graph.initializer.iter().find(|t| t.name() == input));
+        let tensors: Vec<&TensorProto> = tensors.collect();
+        Layer {
+            name: format!("{} {}", node.op_type(), node.name()).trim_end().to_owned(),
+            shape: node.output.first().and_then(declared).map(|dims| show_shape(&dims)).unwrap_or_default(),
+            parameter_shapes: tensors.iter().map(|tensor| show_shape(&tensor.dims)).collect(),
+            parameters: tensors.iter().fold(0, |sum, tensor| sum.saturating_add(size(tensor))),
+        }
+    };
+    graph.node.iter().map(layer).collect()
+}
+
+/// Numbers of a tensor of weights; shapes and axes are integers and count for none.
+fn size(tensor: &TensorProto) -> usize {
+    let types = [DataType::Float, DataType::Float16, DataType::Double];
+    if !types.iter().any(|&float| tensor.data_type() == float as i32) {
+        return 0;
+    }
+    let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0));
+    dims.fold(1, usize::saturating_mul)
+}
+
+/// Longest side of the first convolution's kernel.
+fn first_kernel(graph: &GraphProto) -> Option<usize> {
+    let convolution = graph.node.iter().find(|node| node.op_type() == "Conv")?;
+    let name = convolution.input.get(1)?;
+    let weights = graph.initializer.iter().find(|tensor| tensor.name() == name)?;
+    weights.dims.iter().skip(2).filter_map(|&dim| usize::try_from(dim).ok()).max()
+}
+
+fn pad_name(kind: PadKind) -> &'static str {
+    match kind {
+        PadKind::N => "N",
+        PadKind::Zero => "zeros",
+        PadKind::None => "nothing",
+    }
+}
+
+impl fmt::Display for Inspection<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.specification(f)?;
+        self.interface(f)?;
+        self.table(f)?;
+        self.scanning(f)?;
+        self.metadata(f)
+    }
+}
+
+/// A line `key  value`.
+fn line(f: &mut fmt::Formatter<'_>, key: &str, value: impl fmt::Display) -> fmt::Result {
+    writeln!(f, "{key:<17}{value}")
+}
+
+impl Inspection<'_> {
+    fn specification(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ModelSpec { name, window, alphabet, strands, outputs, padding, activation, .. } =
+            &self.model.spec;
+        line(f, "name", name)?;
+        line(f, "alphabet", if *alphabet == Alphabet::Rna { "RNA" } else { "DNA" })?;
+        let strands = match strands {
+            Strands::Both => "both, the higher score",
+            Strands::Single => "the given one",
+        };
+        line(f, "strands", strands)?;
+        line(f, "default window", format_args!("{window} bases"))?;
+        line(f, "past its ends", pad_name(*padding))?;
+        let activation = match activation {
+            Activation::Identity => "unbounded",
+            Activation::Sigmoid => "sigmoid",
+            Activation::Softmax => "softmax",
+        };
+        line(f, "outputs", format_args!("{} ({activation})", outputs.join(", ")))?;
+        if let Some([low, high]) = self.model.spec.score_range {
+            line(f, "score range", format_args!("{low} to {high}"))?;
+        }
+        Ok(())
+    }
+
+    fn interface(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = &self.model.input;
+        let open = |length: Option<usize>, name: &str| length.map_or(name.to_owned(), |n| n.to_string());
+        let (n, l) = (open(input.batch, "N"), open(input.length, "L"));
+        let shape = match input.layout {
+            Layout::ChannelsFirst => format!("[{n}, 4, {l}]"),
+            Layout::ChannelsLast => format!("[{n}, {l}, 4]"),
+            Layout::ImageRows => format!("[{n}, 1, 4, {l}]"),
+            Layout::ImageChannels => format!("[{n}, 4, 1, {l}]"),
+        };
+        line(f, "graph input", format_args!("{} {shape}", input.name))?;
+        line(f, "graph output", &self.model.output)
+    }
+
+    fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0);
+        writeln!(f, "\n{:<width$}  {:<16}  {:>10}", "layer", "output", "parameters")?;
+        for Layer { name, shape, parameter_shapes, parameters } in &self.layers {
+            write!(f, "{name:<width$}  {shape:<16}  {parameters:>10}")?;
+            if !parameter_shapes.is_empty() {
+                write!(f, "  {}", parameter_shapes.join(" "))?;
+            }
+            writeln!(f)?;
+        }
+        writeln!(f, "{:<width$}  {:<16}  {:>10}\n", "all", "", self.parameters())
+    }
+
+    fn scanning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(bases) = self.first_receptive_field {
+            line(f, "first layer sees", format_args!("{bases} bases"))?;
+        }
+        line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
+        match &self.model.network {
+            Ok(_) => line(f, "scanned by", "the embedded engine: it is a network of the DeepBind family"),
+            Err(reason) => line(
+                f,
+                "scanned by",
+                format_args!("onnx, window by window: not of the DeepBind family ({reason})"),
+            ),
+        }
+    }
+
+    fn metadata(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let graph = &self.model.graph;
+        let producer = format!("{} {}", graph.producer_name(), graph.producer_version());
+        line(
+            f,
+            "file",
+            format_args!("IR {}, operators {}, {}", graph.ir_version(), onnx::opset(graph), producer.trim()),
+        )?;
+        for (key, value) in &self.model.spec.provenance {
+            match value {
+                serde_json::Value::String(text) => line(f, key, text)?,
+                value => line(f, key, value)?,
+            }
+        }
+        let others = graph.metadata_props.iter().filter(|entry| entry.key() != SPEC_KEY);
+        others.into_iter().try_for_each(|entry| line(f, entry.key(), entry.value()))
+    }
+}

@@ -1,0 +1,208 @@
+//! Short sequences for `bindscan score`: FASTA, one a line, or a column of a table; gzip or not.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use super::input::Input;
+use crate::encode;
+use crate::{Error, Result};
+
+/// A named sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sequence {
+    /// FASTA name, or the letters themselves where the format has no names.
+    pub name: String,
+    /// Codes of the bases.
+    pub codes: Vec<u8>,
+}
+
+/// Which column of a table holds the sequences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Column {
+    /// 1-based rank; the table has no header.
+    Rank(usize),
+    /// Name in the header line.
+    Name(String),
+}
+
+enum Form {
+    /// The header line that was read last: the next record's.
+    Fasta {
+        header: Option<String>,
+    },
+    Lines,
+    /// 0-based column.
+    Table {
+        column: usize,
+    },
+}
+
+/// Reads sequences one by one. Without a column, an input whose first character is `>` is FASTA and any other has one
+/// sequence a line.
+pub struct SequenceReader {
+    path: PathBuf,
+    input: Input,
+    form: Form,
+    line: u64,
+    text: String,
+}
+
+impl SequenceReader {
+    /// Opens `path`; `-` is standard input.
+    ///
+    /// # Errors
+    /// An unreadable file, an empty one, or one without the column.
+    pub fn open(path: &Path, column: Option<&Column>) -> Result<SequenceReader> {
+        let input = Input::open(path)?;
+        let mut reader = SequenceReader {
+            path: path.to_path_buf(),
+            input,
+            form: Form::Lines,
+            line: 0,
+            text: String::new(),
+        };
+        match column {
+            Some(Column::Rank(rank)) => reader.form = Form::Table { column: rank - 1 },
+            Some(Column::Name(name)) => {
+                if !reader.next_line()? {
+                    return Err(reader.error("is empty; a header line was expected"));
+                }
+                let found = reader.text.split('\t').position(|field| field == name);
+                let columns = reader.text.replace('\t', ", ");
+                let missing = || reader.error(format!("has no column {name}; it has {columns}"));
+                reader.form = Form::Table { column: found.ok_or_else(missing)? };
+            }
+            None => {
+                let first = reader.input.fill_buf().map_err(Error::io(path, "cannot read"))?.first().copied();
+                if first == Some(b'>') {
+                    reader.next_line()?;
+                    reader.form = Form::Fasta { header: Some(reader.text.clone()) };
+                }
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The next sequence; `None` at the end.
+    ///
+    /// # Errors
+    /// Unreadable input, or a character that is no nucleotide, with its line.
+    pub fn read(&mut self) -> Result<Option<Sequence>> {
+        match &mut self.form {
+            Form::Fasta { header } => {
+                let Some(header) = header.take() else { return Ok(None) };
+                self.read_record(&header).map(Some)
+            }
+            Form::Lines => {
+                if !self.next_filled_line()? {
+                    return Ok(None);
+                }
+                if self.text.contains('\t') {
+                    return Err(self.error("has several columns; name the one with the sequences (--column)"));
+                }
+                let name = self.text.clone();
+                Ok(Some(Sequence { codes: self.encode(&name)?, name }))
+            }
+            &mut Form::Table { column } => {
+                if !self.next_filled_line()? {
+                    return Ok(None);
+                }
+                let field = self.text.split('\t').nth(column).map(str::to_owned);
+                let name = field.ok_or_else(|| self.error(format!("has no column {}", column + 1)))?;
+                Ok(Some(Sequence { codes: self.encode(&name)?, name }))
+            }
+        }
+    }
+
+    fn read_record(&mut self, header: &str) -> Result<Sequence> {
+        let name = header[1..].split_whitespace().next().unwrap_or_default().to_owned();
+        if name.is_empty() {
+            return Err(self.error("a record has no name after >"));
+        }
+        let mut codes = Vec::new();
+        while self.next_line()? {
+            if self.text.starts_with('>') {
+                self.form = Form::Fasta { header: Some(self.text.clone()) };
+                break;
+            }
+            codes.extend(self.encode(&self.text)?);
+        }
+        Ok(Sequence { name, codes })
+    }
+
+    fn encode(&self, letters: &str) -> Result<Vec<u8>> {
+        encode::encode(letters.as_bytes()).map_err(|(at, byte)| {
+            let shown = char::from(byte).escape_default();
+            self.error(format!("'{shown}' (character {}) is no nucleotide", at + 1))
+        })
+    }
+
+    fn next_filled_line(&mut self) -> Result<bool> {
+        while self.next_line()? {
+            if !self.text.trim().is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads a line, without its end, into `text`.
+    fn next_line(&mut self) -> Result<bool> {
+        self.text.clear();
+        let count = self.input.read_line(&mut self.text).map_err(Error::io(&self.path, "cannot read"))?;
+        self.line += 1;
+        self.text.truncate(self.text.trim_end_matches(['\n', '\r']).len());
+        Ok(count > 0)
+    }
+
+    fn error(&self, message: impl Into<String>) -> Error {
+        Error::format(&self.path, self.line, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, column: Option<&Column>) -> Result<Vec<(String, Vec<u8>)>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut reader = SequenceReader::open(file.path(), column)?;
+        let mut all = Vec::new();
+        while let Some(sequence) = reader.read()? {
+            all.push((sequence.name, sequence.codes));
+        }
+        Ok(all)
+    }
+
+    fn sequence(name: &str, codes: &[u8]) -> (String, Vec<u8>) {
+        (name.into(), codes.into())
+    }
+
+    #[test]
+    fn three_forms_are_read() {
+        let want = [sequence("a", &[0, 1, 4]), sequence("b", &[]), sequence("c", &[3, 3])];
+        assert_eq!(read(">a x\r\nAC\r\nn\r\n>b\n>c\n\ntU", None).unwrap(), want);
+        assert_eq!(read("ACn\n\nGG", None).unwrap(), [sequence("ACn", &[0, 1, 4]), sequence("GG", &[2, 2])]);
+        let table = "id\tseq\n1\tAC\n2\tGT\n";
+        let want = [sequence("AC", &[0, 1]), sequence("GT", &[2, 3])];
+        assert_eq!(read(table, Some(&Column::Name("seq".into()))).unwrap(), want);
+        assert_eq!(read("1\tAC\n2\tGT\n", Some(&Column::Rank(2))).unwrap(), want);
+        assert_eq!(read("", None).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line() {
+        let cases = [
+            ("ACGT\nAC!T\n", None, "line 2: '!' (character 3) is no nucleotide"),
+            ("ACGT\tx\n", None, "several columns"),
+            (">\nACGT\n", None, "no name"),
+            ("id\tseq\n", Some(&Column::Name("sequence".into())), "no column sequence; it has id, seq"),
+            ("AC\n", Some(&Column::Rank(2)), "line 1: has no column 2"),
+        ];
+        for (text, column, message) in cases {
+            let error = read(text, column).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Running the program on files made for a test.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The program, with colours and the user's ONNX Runtime settings as they are.
+pub fn bindscan<I: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bindscan"));
+    command.args(args);
+    command
+}
+
+/// Runs the program with words split at blanks, in `directory`.
+pub fn run(directory: &Path, words: &str) -> Output {
+    bindscan(words.split_whitespace()).current_dir(directory).output().unwrap()
+}
+
+/// Standard output of a run that must succeed.
+pub fn stdout(directory: &Path, words: &str) -> String {
+    let output = run(directory, words);
+    assert!(output.status.success(), "bindscan {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Standard output of a run that must succeed, with `input` on standard input.
+pub fn stdout_of_input(directory: &Path, words: &str, input: &[u8]) -> String {
+    let mut child = bindscan(words.split_whitespace())
+        .current_dir(directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap().unwrap();
+    assert!(output.status.success(), "bindscan {words}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one line that a failing run says; asserts exit status 1, one line, nothing on standard output.
+pub fn error_line(directory: &Path, words: &str) -> String {
+    failure(run(directory, words), words, 1)
+}
+
+/// As [`error_line`], for any finished run and exit status.
+pub fn failure(output: Output, what: &str, status: i32) -> String {
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(status), "{what}: {stderr}");
+    let errors: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("bindscan: warn:")).collect();
+    assert_eq!(errors.len(), 1, "{what} says {stderr}");
+    assert!(output.stdout.is_empty(), "{what} wrote output");
+    errors[0].to_owned()
+}
+
+/// A folder with `genome.fa` (simulated, with sites), `truth.bed` and `motif.onnx`.
+pub fn simulated(length: &str, contigs: usize, sites: usize) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let motif = motif_file();
+    let motif = motif.display();
+    let at = directory.path();
+    run_ok(at, &format!("import meme {motif} -o motif.onnx"));
+    run_ok(
+        at,
+        &format!(
+            "simulate --motif {motif} --length {length} --contigs {contigs} --sites {sites} -o genome.fa --truth truth.bed"
+        ),
+    );
+    directory
+}
+
+/// Runs the program, which must succeed.
+pub fn run_ok(directory: &Path, words: &str) {
+    stdout(directory, words);
+}
+
+/// The motif that comes with the project.
+pub fn motif_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/ctcf-consensus.meme")
+}
+
+/// A file of the shared real data, or `None` (said on one line) where it is absent.
+pub fn shared_data(file: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(file);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("skipped: {file} is not in ../shared/data");
+    None
+}
+
+/// Gzip-compresses bytes.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
