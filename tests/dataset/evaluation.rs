@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::atomic::AtomicBool;
 
+use bindscan::Error;
 use bindscan::engine::reference::ReferenceEngine;
 use bindscan::engine::{Context, Engine, StrandChoice, WindowPlan};
 use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbind};
 use bindscan::train::dataset::Dataset;
 use bindscan::train::dataset::table::{TableOptions, read_table};
-use bindscan::train::evaluation::{measure_dataset, score_dataset};
+use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
 use bindscan::train::metric::Metric;
 use bindscan::train::report::detector::profiles;
 
 use super::{codes, shared};
+
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 /// Test set, model and its AUC, as known from the original program's scores.
 const PUBLISHED: [(&str, &str, f64); 7] = [
@@ -62,8 +66,9 @@ fn published_models_reach_their_auc() {
         let Some(path) = shared(&format!("encode/{set}_B.seq.gz")) else { return };
         let dataset = read_table(&path, &TableOptions::default()).unwrap();
         let model = deepbind::parse(model, &parameters[model]).unwrap();
-        let scores = score_dataset(&mut engines(&model, 2), &dataset, &whole(StrandChoice::Both)).unwrap();
-        let measured = measure_dataset(&dataset, &scores, 4.0, 1).unwrap();
+        let scores =
+            score_dataset(&mut engines(&model, 2), &dataset, &whole(StrandChoice::Both), &GO_ON).unwrap();
+        let measured = measure_dataset(&dataset, &scores, 4.0, 1);
         let auc = measured.iter().find(|measured| measured.metric == Metric::Auc).unwrap();
         let (value, interval) = (auc.value.unwrap(), auc.interval.unwrap());
         assert!((value - expected).abs() <= 5.001e-5, "{set}: {value}, not {expected}");
@@ -104,10 +109,12 @@ fn scores_do_not_depend_on_the_threads() {
     let expected = [2.5, 2.5, 2.5, 0.0, 0.0];
     for threads in [1, 2, 3, 5, 9] {
         let scores =
-            score_dataset(&mut engines(&toy(), threads), &dataset, &whole(StrandChoice::Both)).unwrap();
+            score_dataset(&mut engines(&toy(), threads), &dataset, &whole(StrandChoice::Both), &GO_ON)
+                .unwrap();
         assert_eq!(scores, expected, "{threads} threads");
     }
-    let forward = score_dataset(&mut engines(&toy(), 1), &dataset, &whole(StrandChoice::Forward)).unwrap();
+    let forward =
+        score_dataset(&mut engines(&toy(), 1), &dataset, &whole(StrandChoice::Forward), &GO_ON).unwrap();
     assert_eq!(forward, [2.5, 0.0, 2.5, 0.0, 0.0]);
 }
 
@@ -115,11 +122,24 @@ fn scores_do_not_depend_on_the_threads() {
 fn what_cannot_be_scored_is_named() {
     let mut dataset = toy_data();
     dataset.sequences[3] = codes("ACG");
-    let error =
-        score_dataset(&mut engines(&toy(), 2), &dataset, &whole(StrandChoice::Both)).unwrap_err().to_string();
+    let error = score_dataset(&mut engines(&toy(), 2), &dataset, &whole(StrandChoice::Both), &GO_ON)
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("sequence 4 of the data (3 bases): ") && error.contains("toy"), "{error}");
-    let error = measure_dataset(&dataset, &[0.0; 10], 4.0, 1).unwrap_err().to_string();
-    assert_eq!(error, "the model has 2 outputs, and the data have 1 (bound)");
+    let plan = whole(StrandChoice::Both);
+    let stopped = score_dataset(&mut engines(&toy(), 2), &toy_data(), &plan, &AtomicBool::new(true));
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+#[test]
+fn outputs_are_matched_by_name_or_by_number() {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let scores = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+    let choose = |wanted: &[&str]| choose_outputs(&scores, &names(&["a", "b", "c"]), &names(wanted));
+    assert_eq!(choose(&["c", "a"]).unwrap(), [3.0, 1.0, 6.0, 4.0]);
+    assert_eq!(choose(&["x", "y", "z"]).unwrap(), scores);
+    let error = choose(&["a", "y"]).unwrap_err().to_string();
+    assert!(error.starts_with("the model has 3 outputs (a, b, c), and the data have 2 (a, y)"), "{error}");
 }
 
 #[test]
