@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod data;
+mod eval;
 mod import;
 mod inspect;
 mod models;
@@ -34,6 +35,7 @@ pub(crate) struct Args {
 enum Command {
     Scan(scan::ScanArgs),
     Score(score::ScoreArgs),
+    Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
     Simulate(simulate::SimulateArgs),
@@ -78,6 +80,7 @@ impl Args {
         match self.command {
             Command::Scan(args) => args.run(session),
             Command::Score(args) => args.run(session),
+            Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
             Command::Simulate(args) => args.run(session),

@@ -148,7 +148,7 @@ pub enum EngineKind {
     Auto,
     /// The compiled scan kernel ([`kernel`]): the DeepBind family.
     Kernel,
-    /// Plain f64: the oracle ([`reference`]).
+    /// Plain f64: the oracle ([`mod@reference`]).
     Reference,
     /// ONNX Runtime ([`onnx`]).
     Onnx,
@@ -182,11 +182,26 @@ impl FromStr for EngineKind {
     }
 }
 
+/// What engines are opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Many windows under one plan: preparing for that plan pays.
+    Contigs,
+    /// Short sequences, each perhaps with a window of its own.
+    Sequences,
+}
+
 /// Opens engines for `model`, one for each of `workers`.
 ///
 /// # Errors
 /// An engine that cannot run the model or has not the device, or ONNX Runtime missing where it is needed.
-pub fn open(model: &Model, kind: EngineKind, device: Device, workers: usize) -> Result<Vec<Box<dyn Engine>>> {
+pub fn open(
+    model: &Model,
+    kind: EngineKind,
+    device: Device,
+    workers: usize,
+    workload: Workload,
+) -> Result<Vec<Box<dyn Engine>>> {
     let kind = match (kind, &model.network, device) {
         (EngineKind::Auto, Ok(_), Device::Cpu) => EngineKind::Kernel,
         (EngineKind::Auto, ..) => EngineKind::Onnx,
@@ -194,6 +209,7 @@ pub fn open(model: &Model, kind: EngineKind, device: Device, workers: usize) -> 
     };
     if kind == EngineKind::Onnx {
         let first = onnx::OnnxEngine::new(model, device)?;
+        let first = if workload == Workload::Contigs { first.with_dense_graphs() } else { first };
         let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
         return Ok([first]
             .into_iter()

@@ -13,14 +13,14 @@ pub struct Hit {
     pub start: u64,
     /// Rank of the target (a model's output) that scored it.
     pub target: usize,
-    /// Score on the better of the scanned strands, rounded by [`round_score`].
+    /// Score on the better of the scanned strands.
     pub score: f32,
-    /// That strand; forward where both score the same.
+    /// That strand; forward where both score the same ([`round_score`]).
     pub strand: Strand,
 }
 
-/// Rounds to the precision that tracks are written with, 1e-4. Hits are thresholded and compared after rounding: what
-/// is decided is what can be read in the output, and engines that differ in the last bit choose the same sites.
+/// Rounds to the precision of a BED line, 1e-4. Hits are thresholded and compared by rounded scores: what is decided
+/// is what can be read in the output, and engines that differ in the last bit choose the same sites.
 pub fn round_score(score: f32) -> f32 {
     ((f64::from(score) * 1e4).round() / 1e4) as f32
 }
@@ -109,8 +109,10 @@ pub struct Sites {
 /// start in `seen` are among them. A hit whose fate hangs on windows outside `seen` is kept and marked by
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
+    let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
+    let before = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then(a.cmp(&b));
     let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_unstable_by(|&a, &b| hits[b].score.total_cmp(&hits[a].score).then(a.cmp(&b)));
+    order.sort_unstable_by(|&a, &b| before(a, b));
     let mut fates = vec![Fate::Open; hits.len()];
     for i in order {
         let start = hits[i].start;
@@ -122,13 +124,13 @@ pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
         left |= seen.start > 0 && start < seen.start + window - 1;
         right |= start.saturating_add(window - 1) >= seen.end;
         fates[i] = if left || right { Fate::Undecided { left, right } } else { Fate::Site };
-        let before = (0..i).rev().take_while(|&j| hits[j].start + window > start);
-        let after = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
-        for j in before.chain(after) {
+        let left_of = (0..i).rev().take_while(|&j| hits[j].start + window > start);
+        let right_of = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
+        for j in left_of.chain(right_of) {
             fates[j] = match (fates[i], fates[j]) {
                 (Fate::Site, _) | (_, Fate::Overlapped) => Fate::Overlapped,
                 // A better hit that is itself undecided: nothing to add to its fate, it was settled before.
-                (_, decided @ Fate::Undecided { .. }) if better(&hits[j], &hits[i]) => decided,
+                (_, decided @ Fate::Undecided { .. }) if before(j, i).is_lt() => decided,
                 (_, Fate::Undecided { left: l, right: r }) => {
                     Fate::Undecided { left: l || left, right: r || right }
                 }
@@ -153,10 +155,6 @@ pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
         sites.hits.push(*hit);
     }
     sites
-}
-
-fn better(a: &Hit, b: &Hit) -> bool {
-    a.score > b.score || (a.score == b.score && a.start < b.start)
 }
 
 #[cfg(test)]
@@ -202,7 +200,7 @@ mod tests {
         let mut hits = Vec::new();
         collect(&scores, 1, 7, 5.0, &mut hits).unwrap();
         let want = [
-            Hit { start: 30 + 210, target: 7, score: 5.0, strand: Strand::Forward },
+            Hit { start: 30 + 210, target: 7, score: 4.999_96, strand: Strand::Forward },
             Hit { start: 30 + 597, target: 7, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);

@@ -40,8 +40,8 @@ impl Logo {
     /// `base-a` to `base-t`, with a colour of their own where no style sheet says otherwise.
     pub fn to_svg(&self, label: &str) -> String {
         let width = AXIS_WIDTH + COLUMN * self.heights.len() as f64 + 2.0;
-        let span = (self.high - self.low).max(f64::MIN_POSITIVE);
-        let unit = HEIGHT / span;
+        let span = self.high - self.low;
+        let unit = HEIGHT / if span > 0.0 { span } else { 1.0 };
         let zero = TOP + self.high * unit;
         let mut svg = format!(
             "<svg class=\"logo\" role=\"img\" viewBox=\"0 0 {width:.0} {:.0}\" xmlns=\"http://www.w3.org/2000/svg\">\
@@ -71,10 +71,10 @@ impl Logo {
                  fill=\"#777\" font-family=\"sans-serif\">{words}</text>"
             );
         };
-        for value in [self.low, 0.0, self.high] {
-            if value == 0.0 || (value * unit).abs() > 6.0 {
-                text(x - 2.0, zero - value * unit + 2.0, "end", &short(value));
-            }
+        text(x - 2.0, zero + 2.0, "end", "0");
+        // An end too near to the zero has no room for its number.
+        for value in [self.low, self.high].into_iter().filter(|value| (value * unit).abs() > 6.0) {
+            text(x - 2.0, zero - value * unit + 2.0, "end", &short(value));
         }
         for rank in (1..=self.heights.len()).filter(|rank| *rank == 1 || rank.is_multiple_of(5)) {
             let middle = AXIS_WIDTH + COLUMN * (rank as f64 - 0.5);

@@ -6,24 +6,43 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use bindscan::encode::encode;
-use bindscan::engine::reference::ReferenceEngine;
+use bindscan::engine::onnx::library::find_library;
 use bindscan::engine::summary::{Summary, score_sequence};
-use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
+use bindscan::engine::{
+    self, Context, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload,
+};
 use bindscan::model::{Model, Strands, deepbind};
 use bindscan::source::Chunk;
 use flate2::read::MultiGzDecoder;
 
 /// An engine under test. `every` thins out all but the smallest tables: the reference engine would need minutes.
+#[derive(Clone, Copy)]
 struct Candidate {
-    name: &'static str,
-    make: fn(&Model) -> Box<dyn Engine>,
+    kind: EngineKind,
     every: usize,
 }
 
-const CANDIDATES: &[Candidate] = &[Candidate { name: "reference", make: reference, every: 13 }];
+impl Candidate {
+    fn engine(self, model: &Model) -> Box<dyn Engine> {
+        engine::open(model, self.kind, Device::Cpu, 1, Workload::Sequences).unwrap().remove(0)
+    }
+}
 
-fn reference(model: &Model) -> Box<dyn Engine> {
-    Box::new(ReferenceEngine::new(model.spec.clone(), model.network.clone().unwrap()))
+/// Every engine; without ONNX Runtime (unless it is required) all but that one.
+fn candidates() -> Vec<Candidate> {
+    let required = std::env::var_os("BINDSCAN_REQUIRE_ONNXRUNTIME").is_some_and(|value| value == "1");
+    let mut candidates = vec![
+        Candidate { kind: EngineKind::Kernel, every: 1 },
+        Candidate { kind: EngineKind::Reference, every: 13 },
+    ];
+    if required || find_library().is_ok() {
+        candidates.push(Candidate { kind: EngineKind::Onnx, every: 1 });
+    } else {
+        eprintln!(
+            "skipped: the onnx engine, since ONNX Runtime is not installed (scripts/install-onnxruntime)"
+        );
+    }
+    candidates
 }
 
 /// One published score.
@@ -109,24 +128,37 @@ fn difference(found: f32, score: f64) -> f64 {
 fn check(what: &str, cases: &[Case], window: Option<usize>, context: Context, summary: Summary) {
     let Some((models, _)) = data() else { return };
     assert!(!cases.is_empty(), "{what} has no values");
-    for candidate in CANDIDATES {
-        let score = |case: &Case| {
-            let model = &models[&case.model];
-            let codes = encode(case.sequence.as_bytes()).unwrap();
-            let plan = plan(model, window, context);
-            let found = score_sequence(&mut *(candidate.make)(model), &codes, &plan, summary).unwrap();
-            (difference(found[0], case.score), format!("{} on {}", case.model, case.sequence))
-        };
+    for candidate in candidates() {
         let every = if cases.len() < 100 { 1 } else { candidate.every };
-        let thinned: Vec<&Case> = cases.iter().step_by(every).collect();
+        let mut by_model: BTreeMap<&str, Vec<&Case>> = BTreeMap::new();
+        let mut tried = 0;
+        for case in cases.iter().step_by(every) {
+            by_model.entry(&case.model).or_default().push(case);
+            tried += 1;
+        }
+        // Models with few cases each, or one with many: either way two shares of about the same size.
+        let pieces: Vec<(&str, &[&Case])> = by_model
+            .iter()
+            .flat_map(|(&model, cases)| cases.chunks(cases.len().div_ceil(2)).map(move |half| (model, half)))
+            .collect();
+        let score = |&(name, cases): &(&str, &[&Case])| {
+            let model = &models[name];
+            let (mut engine, plan) = (candidate.engine(model), plan(model, window, context));
+            let one = move |case: &&Case| {
+                let codes = encode(case.sequence.as_bytes()).unwrap();
+                let found = score_sequence(engine.as_mut(), &codes, &plan, summary).unwrap();
+                (difference(found[0], case.score), format!("{} on {}", case.model, case.sequence))
+            };
+            cases.iter().map(one).max_by(by_difference).unwrap()
+        };
         let worst = std::thread::scope(|scope| {
-            let halves: Vec<_> = thinned
-                .chunks(thinned.len().div_ceil(2))
-                .map(|half| scope.spawn(move || half.iter().map(|case| score(case)).max_by(by_difference)))
+            let halves: Vec<_> = pieces
+                .chunks(pieces.len().div_ceil(2))
+                .map(|half| scope.spawn(move || half.iter().map(score).max_by(by_difference)))
                 .collect();
             halves.into_iter().filter_map(|half| half.join().unwrap()).max_by(by_difference)
         });
-        report(what, candidate, thinned.len(), cases.len(), &worst.unwrap());
+        report(what, candidate, tried, cases.len(), &worst.unwrap());
     }
 }
 
@@ -134,8 +166,8 @@ fn by_difference(a: &(f64, String), b: &(f64, String)) -> std::cmp::Ordering {
     a.0.total_cmp(&b.0)
 }
 
-fn report(what: &str, candidate: &Candidate, tried: usize, of: usize, (worst, place): &(f64, String)) {
-    let engine = candidate.name;
+fn report(what: &str, candidate: Candidate, tried: usize, of: usize, (worst, place): &(f64, String)) {
+    let engine = candidate.kind;
     eprintln!("{what}, {engine}: worst difference {worst:.2e} in {tried} of {of} values ({place})");
     assert!(*worst <= 1e-4, "{what}, {engine}: {worst:e} at {place}");
 }
@@ -256,9 +288,9 @@ fn every_window_of_a_stretch() {
             }
             stretches.last_mut().unwrap().1.push(row[4].parse().unwrap());
         }
-        for candidate in CANDIDATES {
+        for candidate in candidates() {
             let model = &models[model];
-            let (mut engine, mut scores) = ((candidate.make)(model), Scores::default());
+            let (mut engine, mut scores) = (candidate.engine(model), Scores::default());
             let mut worst = (0.0, String::new());
             for (bases, expected) in &stretches {
                 let chunk = Chunk::whole("stretch", encode(bases.as_bytes()).unwrap());

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bindscan::encode;
-use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan};
+use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
 use bindscan::engine::{Context, chunk_shape};
 use bindscan::model::Model;
 use bindscan::simulate::Simulation;
@@ -108,7 +108,7 @@ impl BenchArgs {
 
     /// Bases a second.
     fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<f64> {
-        let mut engines = engine::open(model, kind, self.device, self.threads)?;
+        let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
         let shape = chunk_shape(CHUNK, [(engines[0].as_ref(), plan)]);
         let chunk = random_chunk(CHUNK + shape.left + shape.right);
         let mut rates = Vec::new();

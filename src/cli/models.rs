@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan};
+use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Model, Strands};
 use clap::{Args, ValueEnum};
 
@@ -64,8 +64,8 @@ pub(super) struct Planned {
 
 impl Planned {
     /// Engines for the model, one for each worker.
-    fn engines(&self, workers: usize) -> Result<Vec<Box<dyn Engine>>> {
-        Ok(engine::open(&self.model, self.kind, self.device, workers)?)
+    fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
+        Ok(engine::open(&self.model, self.kind, self.device, workers, workload)?)
     }
 
     /// Bases of the shortest sequence that the model can score.
@@ -119,11 +119,12 @@ impl ModelArgs {
 pub(super) fn per_worker<T>(
     models: &[Planned],
     workers: usize,
+    workload: Workload,
     make: impl Fn(&Planned, Box<dyn Engine>) -> T,
 ) -> Result<Vec<Vec<T>>> {
     let mut made: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
     for planned in models {
-        for (worker, engine) in made.iter_mut().zip(planned.engines(workers)?) {
+        for (worker, engine) in made.iter_mut().zip(planned.engines(workers, workload)?) {
             worker.push(make(planned, engine));
         }
     }

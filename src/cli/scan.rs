@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::engine::{Engine, chunk_shape};
+use bindscan::engine::{Engine, Workload, chunk_shape};
 use bindscan::genome::RegionQuery;
 use bindscan::scan::{self, Overlaps, ScanSummary, Scanner};
 use bindscan::source::fasta::{self, FastaOptions};
@@ -80,7 +80,10 @@ impl ScanArgs {
         let models = self.models.open(self.stride)?;
         let format = SiteFormat::new(self.format()?, self.targets(&models)?);
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let workers = per_worker(&models, threads, |planned, engine| Scanner { engine, plan: planned.plan })?;
+        let workers = per_worker(&models, threads, Workload::Contigs, |planned, engine| Scanner {
+            engine,
+            plan: planned.plan,
+        })?;
         let pairs = workers[0].iter().map(|scanner| (scanner.engine.as_ref() as &dyn Engine, &scanner.plan));
         let shape = chunk_shape(self.chunk_size, pairs);
         let overlaps = match self.overlaps {
@@ -110,18 +113,19 @@ impl ScanArgs {
     }
 
     fn format(&self) -> Result<Format> {
-        Ok(match (self.format, self.output.extension().and_then(|e| e.to_str())) {
-            (Some(FormatArg::Bed), _) => Format::Bed,
-            (Some(FormatArg::Tsv), _) | (None, Some("tsv")) => Format::Tsv,
-            (None, Some("bed") | None) => Format::Bed,
-            (None, Some(other)) if self.output.exists() && !self.output.is_file() => {
-                log::debug!("{other}: a device, written as BED");
-                Format::Bed
-            }
-            (None, Some(other)) => {
-                bail!("no format goes with .{other}: give --format, or a name in .bed or .tsv")
-            }
-        })
+        if let Some(format) = self.format {
+            return Ok(match format {
+                FormatArg::Bed => Format::Bed,
+                FormatArg::Tsv => Format::Tsv,
+            });
+        }
+        let device = self.output.exists() && !self.output.is_file();
+        match self.output.extension().and_then(|extension| extension.to_str()) {
+            Some("tsv") => Ok(Format::Tsv),
+            Some("bed") | None => Ok(Format::Bed),
+            Some(_) if device => Ok(Format::Bed),
+            Some(other) => bail!("no format goes with .{other}: give --format, or a name in .bed or .tsv"),
+        }
     }
 
     fn targets(&self, models: &[Planned]) -> Result<Vec<Target>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
+use bindscan::engine::Workload;
 use bindscan::engine::summary::{Summary, score_sequence};
 use bindscan::pipeline;
 use bindscan::scan::Scanner;
@@ -29,7 +30,7 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     models: ModelArgs,
     /// Column with the sequences in a tab-separated table: its name in the header, or its rank (no header)
-    #[arg(long, value_name = "NAME|RANK", value_parser = parse_column)]
+    #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column)]
     column: Option<Column>,
     /// Sum of the window scores, divided by the sequence's length, instead of the best
     #[arg(long)]
@@ -42,20 +43,12 @@ pub(super) struct ScoreArgs {
     threads: Option<usize>,
 }
 
-fn parse_column(text: &str) -> Result<Column, String> {
-    match text.parse::<usize>() {
-        Ok(0) => Err("columns are counted from 1".into()),
-        Ok(rank) => Ok(Column::Rank(rank)),
-        Err(_) => Ok(Column::Name(text.to_owned())),
-    }
-}
-
 impl ScoreArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let scanners = per_worker(&models, threads, |planned, engine| Scorer {
+        let scanners = per_worker(&models, threads, Workload::Sequences, |planned, engine| Scorer {
             scanner: Scanner { engine, plan: planned.plan },
             shortest: planned.shortest(),
             summary,

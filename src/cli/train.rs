@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bindscan::Error;
-use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan};
+use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
-use bindscan::train::dataset::scaling::Scaling;
+use bindscan::track::Output;
+use bindscan::train::dataset::load::Loaded;
+use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::train::evaluation::{measure_dataset, score_dataset};
 use bindscan::train::metric::Measured;
+use bindscan::train::report::ScoredSet;
 use bindscan::train::search::{self, Outcome, Progress, Protocol, Resources};
 use bindscan::train::trained;
 use bindscan::train::{Recipe, Space};
@@ -40,6 +43,9 @@ pub(super) struct TrainArgs {
     /// Held-out data, in the form of the training data, on which the model is judged in the end
     #[arg(long, value_name = "FILE")]
     test: Option<PathBuf>,
+    /// Page with curves, trials and detectors (HTML)
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
     /// tuned: what cross-validation found best; published: as DeepBind's authors did
     #[arg(long, default_value = "tuned")]
     recipe: RecipeArg,
@@ -155,11 +161,12 @@ impl TrainArgs {
         let sizes = self.sizes();
         let strands = self.strands();
         let stranded = strands == Strands::Single;
-        let loaded = self.data.open(sizes.ratio, stranded, self.seed)?;
-        loaded.notes.iter().for_each(|note| log::info!("{note}"));
-        let (mut training, mut test) = (loaded.training, loaded.test);
+        let Loaded { mut training, mut test, notes } = self.data.open(sizes.ratio, stranded, self.seed)?;
+        if !session.quiet {
+            notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+        }
         if let Some(path) = &self.test {
-            test = Some(self.data.open_test(path, stranded, self.seed)?);
+            test = Some(self.data.open_other(path, stranded, self.seed)?);
         }
         if let Some(leak) = test.as_ref().and_then(|test| Leaks::find(&training, test, !stranded).message()) {
             log::warn!("{leak}");
@@ -176,18 +183,28 @@ impl TrainArgs {
         let outcome = self.search(session, &training, &protocol, &resources)?;
         let mut model = trained::model(&self.name(), self.alphabet(), &training, &protocol, &outcome)?;
         if let Some(scaling) = scaling {
-            model.spec.provenance.insert("target_scaling".into(), serde_json::to_value(scaling)?);
+            model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
         }
-        let measured =
-            test.as_ref().map(|test| judge(&model, test, resources.threads, self.seed)).transpose()?;
-        if let Some(measured) = &measured {
-            model.spec.provenance.insert("held_out".into(), serde_json::to_value(measured)?);
+        let mut outcomes = match &test {
+            Some(test) => judge(&model, "held out", test, resources.threads, self.seed)?,
+            None => Vec::new(),
+        };
+        let measured: Vec<Measured> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
+        if !measured.is_empty() {
+            model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
         }
         model.save(&self.output)?;
+        if let Some(path) = &self.report {
+            outcomes.extend(judge(&model, "training", &training, resources.threads, self.seed)?);
+            let report = trained::report(&model, &training, &protocol, &outcome, outcomes, notes);
+            let mut file = Output::create(path)?;
+            file.write(report.to_html().as_bytes())?;
+            file.finish()?;
+        }
         // Gone already if nothing was ever noted.
         let _ = fs::remove_file(&state);
         if !session.quiet {
-            summarize(&training, &outcome, measured.as_deref(), began.elapsed());
+            summarize(&training, &outcome, &measured, began.elapsed());
         }
         Ok(())
     }
@@ -328,21 +345,28 @@ fn scale(training: &mut Dataset, test: Option<&mut Dataset>) -> Result<Option<Sc
 /// Standard deviations above the mean from which a measured number counts as positive for AUC.
 const POSITIVE_SIGMAS: f64 = 4.0;
 
-fn judge(model: &Model, test: &Dataset, threads: usize, seed: u64) -> Result<Vec<Measured>> {
-    let longest = test.sequences.iter().map(Vec::len).max().unwrap_or(0);
+/// Scores data with the model, every sequence as a whole, as in training.
+fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64) -> Result<Vec<ScoredSet>> {
     let strands = match model.spec.strands {
         Strands::Both => StrandChoice::Both,
         Strands::Single => StrandChoice::Forward,
     };
-    // Sequences are scored whole, as they were in training.
-    let plan = WindowPlan { window: longest.max(1), stride: 1, strands, context: Context::Padding };
-    let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads)?;
-    let scores = score_dataset(&mut engines, test, &plan)?;
-    Ok(measure_dataset(test, &scores, POSITIVE_SIGMAS, seed)?)
+    let plan = WindowPlan { window: dataset.lengths().1, stride: 1, strands, context: Context::Padding };
+    let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;
+    let scores = score_dataset(&mut engines, dataset, &plan, &CANCELLED)?;
+    let measured = measure_dataset(dataset, &scores, POSITIVE_SIGMAS, seed);
+    let judged = |(output, name): (usize, &String)| ScoredSet {
+        set: set.to_owned(),
+        kind: dataset.kind,
+        scores: scores.iter().skip(output).step_by(dataset.outputs).copied().collect(),
+        targets: dataset.target_column(output),
+        measured: measured.iter().filter(|measured| measured.output == *name).cloned().collect(),
+    };
+    Ok(dataset.output_names.iter().enumerate().map(judged).collect())
 }
 
 /// What the user is told in the end.
-fn summarize(training: &Dataset, outcome: &Outcome, measured: Option<&[Measured]>, took: Duration) {
+fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took: Duration) {
     let trial = &outcome.trials[outcome.chosen];
     let metric = trained::metric_name(training.kind);
     let best = trial.best().map_or_else(String::new, |(_, value)| format!("{metric} {value:.4}"));
@@ -356,7 +380,7 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: Option<&[Measured]
         outcome.steps,
         took.as_secs_f64()
     );
-    for measured in measured.unwrap_or_default() {
+    for measured in measured {
         let Measured { output, metric, value, interval, .. } = measured;
         let value = value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
         let interval =

@@ -164,10 +164,10 @@ impl SequenceReader {
 mod tests {
     use super::*;
 
-    fn read(text: &str, column: Option<Column>) -> Result<Vec<(String, Vec<u8>)>> {
+    fn read(text: &str, column: Option<&Column>) -> Result<Vec<(String, Vec<u8>)>> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut reader = SequenceReader::open(file.path(), column.as_ref())?;
+        let mut reader = SequenceReader::open(file.path(), column)?;
         let mut all = Vec::new();
         while let Some(sequence) = reader.read()? {
             all.push((sequence.name, sequence.codes));
@@ -186,8 +186,8 @@ mod tests {
         assert_eq!(read("ACn\n\nGG", None).unwrap(), [sequence("ACn", &[0, 1, 4]), sequence("GG", &[2, 2])]);
         let table = "id\tseq\n1\tAC\n2\tGT\n";
         let want = [sequence("AC", &[0, 1]), sequence("GT", &[2, 3])];
-        assert_eq!(read(table, Some(Column::Name("seq".into()))).unwrap(), want);
-        assert_eq!(read("1\tAC\n2\tGT\n", Some(Column::Rank(2))).unwrap(), want);
+        assert_eq!(read(table, Some(&Column::Name("seq".into()))).unwrap(), want);
+        assert_eq!(read("1\tAC\n2\tGT\n", Some(&Column::Rank(2))).unwrap(), want);
         assert_eq!(read("", None).unwrap(), []);
     }
 
@@ -197,8 +197,8 @@ mod tests {
             ("ACGT\nAC!T\n", None, "line 2: '!' (character 3) is no nucleotide"),
             ("ACGT\tx\n", None, "several columns"),
             (">\nACGT\n", None, "no name"),
-            ("id\tseq\n", Some(Column::Name("sequence".into())), "no column sequence; it has id, seq"),
-            ("AC\n", Some(Column::Rank(2)), "line 1: has no column 2"),
+            ("id\tseq\n", Some(&Column::Name("sequence".into())), "no column sequence; it has id, seq"),
+            ("AC\n", Some(&Column::Rank(2)), "line 1: has no column 2"),
         ];
         for (text, column, message) in cases {
             let error = read(text, column).unwrap_err().to_string();

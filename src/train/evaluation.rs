@@ -1,5 +1,6 @@
 //! A model judged by a data set.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::dataset::Dataset;
@@ -14,8 +15,8 @@ use crate::{Error, Result};
 /// the window is one window, whole.
 ///
 /// # Errors
-/// A sequence too short for the model (the first, by its number), a score that is not finite, or a failure of the
-/// engine.
+/// A sequence too short for the model (the first, by its number), a score that is not finite, a failure of the engine, or
+/// [`Error::Interrupted`] once `cancelled` is set.
 ///
 /// # Panics
 /// If there is no engine.
@@ -23,13 +24,14 @@ pub fn score_dataset(
     engines: &mut [Box<dyn Engine>],
     dataset: &Dataset,
     plan: &WindowPlan,
+    cancelled: &AtomicBool,
 ) -> Result<Vec<f32>> {
     let share = dataset.len().div_ceil(engines.len()).max(1);
     let parts: Vec<Result<Vec<f32>>> = thread::scope(|scope| {
         let parts = dataset.sequences.chunks(share).zip(engines.iter_mut()).enumerate();
         let threads: Vec<_> = parts
             .map(|(part, (sequences, engine))| {
-                scope.spawn(move || score_part(engine.as_mut(), sequences, part * share, plan))
+                scope.spawn(move || score_part(engine.as_mut(), sequences, part * share, plan, cancelled))
             })
             .collect();
         let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
@@ -44,9 +46,13 @@ fn score_part(
     sequences: &[Vec<u8>],
     before: usize,
     plan: &WindowPlan,
+    cancelled: &AtomicBool,
 ) -> Result<Vec<f32>> {
     let mut scores = Vec::with_capacity(sequences.len());
     for (i, codes) in sequences.iter().enumerate() {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
         let place = || format!("sequence {} of the data ({} bases)", before + i + 1, codes.len());
         let row = score_sequence(engine, codes, plan, Summary::Max);
         let row = row.map_err(|error| Error::Request(format!("{}: {error}", place())))?;
@@ -58,27 +64,38 @@ fn score_part(
     Ok(scores)
 }
 
-/// Metrics of every output ([`measure`]); `scores` as [`score_dataset`] gives them.
+/// The scores of the outputs that the data are about: those with the data's names if the model has all of them, otherwise
+/// all in their order, if they are as many.
 ///
 /// # Errors
-/// Scores of another number of outputs than the data have.
-pub fn measure_dataset(
-    dataset: &Dataset,
-    scores: &[f32],
-    positive_sigmas: f64,
-    seed: u64,
-) -> Result<Vec<Measured>> {
-    if scores.len() != dataset.targets.len() {
-        return Err(Error::Request(format!(
-            "the model has {} outputs, and the data have {} ({})",
-            scores.len() / dataset.len().max(1),
-            dataset.outputs,
-            dataset.output_names.join(", ")
-        )));
+/// Outputs that do not match.
+pub fn choose_outputs(scores: &[f32], outputs: &[String], wanted: &[String]) -> Result<Vec<f32>> {
+    let place = |name: &String| outputs.iter().position(|output| output == name);
+    match wanted.iter().map(place).collect::<Option<Vec<usize>>>() {
+        Some(places) => {
+            let rows = scores.chunks_exact(outputs.len());
+            Ok(rows.flat_map(|row| places.iter().map(|&place| row[place])).collect())
+        }
+        None if outputs.len() == wanted.len() => Ok(scores.to_vec()),
+        None => Err(Error::Request(format!(
+            "the model has {} outputs ({}), and the data have {} ({}): choose columns with --target",
+            outputs.len(),
+            outputs.join(", "),
+            wanted.len(),
+            wanted.join(", ")
+        ))),
     }
+}
+
+/// Metrics of every output ([`measure`]): `scores[sequence * outputs + output]`.
+///
+/// # Panics
+/// If there is not one score for each target.
+pub fn measure_dataset(dataset: &Dataset, scores: &[f32], positive_sigmas: f64, seed: u64) -> Vec<Measured> {
+    assert_eq!(scores.len(), dataset.targets.len());
     let measured = dataset.output_names.iter().enumerate().map(|(output, name)| {
         let column: Vec<f32> = scores.iter().skip(output).step_by(dataset.outputs).copied().collect();
         measure(name, dataset.kind, &column, &dataset.target_column(output), positive_sigmas, seed)
     });
-    Ok(measured.flatten().collect())
+    measured.flatten().collect()
 }

@@ -222,14 +222,6 @@ impl<'a> Fit<'a> {
         self.averages.iter().map(|&x| x * weight).collect()
     }
 
-    /// Mean loss of such scores as [`Fit::scores`] gives.
-    pub(super) fn loss_of(&self, ranks: &[u32], scores: &[f32]) -> f64 {
-        let outputs = self.examples.dataset.outputs;
-        let of = |&rank: &u32| &self.examples.dataset.targets[rank as usize * outputs..][..outputs];
-        let targets: Vec<f32> = ranks.iter().flat_map(of).copied().collect();
-        self.examples.loss().mean(scores, &targets)
-    }
-
     /// Scores of examples, the better strand's: `[rank][output]`.
     pub fn scores(&mut self, ranks: &[u32]) -> Vec<f32> {
         let mut scores = Vec::with_capacity(ranks.len() * self.layout.architecture.outputs);

@@ -20,15 +20,6 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Mean loss of scores, over the targets that are not missing.
-    pub(super) fn mean(self, scores: &[f32], targets: &[f32]) -> f64 {
-        let known = scores.iter().zip(targets).filter(|(_, target)| !target.is_nan());
-        let (total, count) = known.fold((0.0, 0usize), |(total, count), (&score, &target)| {
-            (total + self.of(score, target).0, count + 1)
-        });
-        total / count.max(1) as f64
-    }
-
     /// Loss of a score, and its derivative.
     #[inline(always)]
     fn of(self, score: f32, target: f32) -> (f64, f32) {

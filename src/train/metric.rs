@@ -235,7 +235,8 @@ impl Paired {
 /// # Panics
 /// If the slices differ in length.
 pub fn roc_curve(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
-    let Some((steps, positives, negatives)) = steps(scores, labels) else { return Vec::new() };
+    let steps = steps(scores, labels);
+    let Some(&(positives, negatives)) = steps.last() else { return steps };
     let corners = steps.into_iter().map(|(up, down)| (down / negatives, up / positives));
     std::iter::once((0.0, 0.0)).chain(corners).collect()
 }
@@ -246,13 +247,15 @@ pub fn roc_curve(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
 /// # Panics
 /// If the slices differ in length.
 pub fn precision_recall_curve(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
-    let Some((steps, positives, _)) = steps(scores, labels) else { return Vec::new() };
+    let steps = steps(scores, labels);
+    let Some(&(positives, _)) = steps.last() else { return steps };
     steps.into_iter().map(|(up, down)| (up / positives, up / (up + down))).collect()
 }
 
-/// True and false positives at each distinct score, falling, and positives and negatives in all.
-fn steps(scores: &[f32], labels: &[f32]) -> Option<(Vec<(f64, f64)>, f64, f64)> {
-    let paired = Paired::new(Metric::Auc, scores, labels)?;
+/// True and false positives at each distinct score, falling: the last step has all positives and all negatives. Empty if
+/// there is one class only.
+fn steps(scores: &[f32], labels: &[f32]) -> Vec<(f64, f64)> {
+    let Some(paired) = Paired::new(Metric::Auc, scores, labels) else { return Vec::new() };
     let weights = vec![1; paired.scores.len()];
     let (mut positives, mut negatives) = (0.0, 0.0);
     let mut steps = Vec::new();
@@ -262,7 +265,7 @@ fn steps(scores: &[f32], labels: &[f32]) -> Option<(Vec<(f64, f64)>, f64, f64)> 
         negatives += down;
         steps.push((positives, negatives));
     }
-    (positives > 0.0 && negatives > 0.0).then_some((steps, positives, negatives))
+    if positives > 0.0 && negatives > 0.0 { steps } else { Vec::new() }
 }
 
 /// Ranks of the values by size.

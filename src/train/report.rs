@@ -26,13 +26,11 @@ pub struct TrainingReport {
     /// Oddities of the data, one sentence each.
     pub notes: Vec<String>,
     /// The model's scores on data; the most trustworthy first, whose metrics head the page.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<ScoredSet>,
     /// Name of the number that the search went by, for instance "cross-validated AUC".
     pub search_score: String,
     /// Every trial of the search.
     pub trials: Vec<Trial>,
-    /// The final fits.
-    pub fits: Vec<Fit>,
     /// The detectors ([`detector::profiles`]).
     pub detectors: Vec<DetectorProfile>,
     /// Letters of the logos.
@@ -41,7 +39,7 @@ pub struct TrainingReport {
 
 /// Scores of one output on one data set.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct ScoredSet {
     /// What the data are, for instance "test" or "cross-validation".
     pub set: String,
     /// What the targets are.
@@ -63,21 +61,23 @@ pub struct Trial {
     pub learning_rate: f64,
     /// Name and value of every other hyper-parameter, the same names in all trials.
     pub parameters: Vec<(String, String)>,
+    /// How it went: the means over the folds of the cross-validation.
+    pub checkpoints: Vec<Checkpoint>,
     /// What the trial reached, the higher the better; `None` if it failed.
     pub score: Option<f64>,
     /// Whether it was chosen.
     pub best: bool,
 }
 
-/// A fit, watched at its checkpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Fit {
-    /// Name of the fit.
-    pub name: String,
-    /// Step, loss on training data, and loss on held-out data where that was measured.
-    pub checkpoints: Vec<(u64, f64, Option<f64>)>,
-    /// Whether the fit went into the model.
-    pub kept: bool,
+/// A fit, some steps on its way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Checkpoint {
+    /// Steps made so far.
+    pub step: u64,
+    /// Loss on the training data.
+    pub loss: f64,
+    /// Score on the held-out fold.
+    pub score: f64,
 }
 
 /// Outcomes that share a chart, told apart by colour.
@@ -94,6 +94,9 @@ const BARS: usize = 40;
 
 /// Fewer sites than this make no logo; the weights are shown instead.
 const SITES: usize = 10;
+
+/// Detectors that are shown; a merged ensemble has very many.
+const DETECTORS: usize = 24;
 
 impl TrainingReport {
     /// The page. It loads nothing and runs nothing.
@@ -114,7 +117,7 @@ impl TrainingReport {
             ("Scores", self.distributions()),
             ("Detectors", self.logos()),
             ("Search", self.search()),
-            ("Final fits", self.fitting()),
+            ("Training", self.fitting()),
             ("Data and model", self.facts()),
         ];
         for (title, content) in sections.iter().filter(|(_, content)| !content.is_empty()) {
@@ -174,10 +177,10 @@ impl TrainingReport {
 
     /// A name for each outcome, with the output where there are several.
     fn labels(&self) -> Vec<String> {
-        let output = |outcome: &Outcome| outcome.measured.first().map(|measured| measured.output.clone());
+        let output = |outcome: &ScoredSet| outcome.measured.first().map(|measured| measured.output.clone());
         let first = self.outcomes.first().and_then(output);
         let several = self.outcomes.iter().any(|outcome| output(outcome) != first);
-        let label = |outcome: &Outcome| match output(outcome) {
+        let label = |outcome: &ScoredSet| match output(outcome) {
             Some(output) if several => format!("{}, {output}", outcome.set),
             _ => outcome.set.clone(),
         };
@@ -186,7 +189,7 @@ impl TrainingReport {
 
     fn curves(&self) -> String {
         let labels = self.labels();
-        let binary: Vec<(&Outcome, &String)> = self
+        let binary: Vec<(&ScoredSet, &String)> = self
             .outcomes
             .iter()
             .zip(&labels)
@@ -243,7 +246,7 @@ impl TrainingReport {
     /// Histograms of the scores of bound and unbound sequences.
     fn distributions(&self) -> String {
         let mut figures = String::new();
-        let binary = |(outcome, _): &(&Outcome, String)| outcome.kind == TargetKind::Binary;
+        let binary = |(outcome, _): &(&ScoredSet, String)| outcome.kind == TargetKind::Binary;
         for (outcome, label) in self.outcomes.iter().zip(self.labels()).filter(binary).take(SERIES) {
             let class = |wanted: bool| -> Vec<f64> {
                 let pairs = outcome.scores.iter().zip(&outcome.targets);
@@ -258,8 +261,8 @@ impl TrainingReport {
             let y = Axis::new("Share of sequences (%)", 0.0, if top > 0.0 { top * 1.05 } else { 1.0 });
             let chart = Chart::new(x, y).bars("s2", &low).bars("s1", &high);
             let legend = [
-                (series(0), format!("bound ({})", bound.len())),
-                (series(1), format!("unbound ({})", unbound.len())),
+                ("s1 block".to_owned(), format!("bound ({})", bound.len())),
+                ("s2 block".to_owned(), format!("unbound ({})", unbound.len())),
             ];
             figures +=
                 &figure(&label, &chart, &format!("Scores of bound and unbound sequences: {label}"), &legend);
@@ -269,7 +272,7 @@ impl TrainingReport {
 
     fn logos(&self) -> String {
         let mut figures = String::new();
-        for profile in &self.detectors {
+        for profile in self.detectors.iter().take(DETECTORS) {
             let number = profile.detector + 1;
             let (logo, made_of) = if profile.sites < SITES {
                 (
@@ -296,7 +299,8 @@ impl TrainingReport {
         format!(
             "<p class=\"soft\">Made of the stretches of bound sequences that activate a detector most, where they reach half \
              of its highest activation. The most telling detectors come first.</p>\n\
-             <div class=\"figures logos\">\n{figures}</div>"
+             <div class=\"figures logos\">\n{figures}</div>{}",
+            more_than(self.detectors.len(), DETECTORS)
         )
     }
 
@@ -345,35 +349,41 @@ impl TrainingReport {
         figure("Trials", &chart, "Score of each trial against its learning rate", &legend)
     }
 
+    /// Loss and score of all trials at their checkpoints, side by side.
     fn fitting(&self) -> String {
-        let points = || self.fits.iter().flat_map(|fit| &fit.checkpoints);
-        if points().next().is_none() {
-            return String::new();
-        }
-        let losses = points().flat_map(|&(_, training, held_out)| [training].into_iter().chain(held_out));
-        let last = points().map(|point| point.0).max().unwrap_or(1);
-        let mut chart = Chart::new(Axis::new("Step", 0.0, last.max(1) as f64), Axis::around("Loss", losses));
-        let held_out_known = points().any(|point| point.2.is_some());
-        // Kept fits are drawn last, on top.
-        for kept in [false, true] {
-            for fit in self.fits.iter().filter(|fit| fit.kept == kept) {
-                let weight = if kept { "" } else { " thin" };
-                let training: Vec<(f64, f64)> =
-                    fit.checkpoints.iter().map(|point| (point.0 as f64, point.1)).collect();
-                let held_out: Vec<(f64, f64)> =
-                    fit.checkpoints.iter().filter_map(|point| Some((point.0 as f64, point.2?))).collect();
-                chart = chart.line(&format!("s1{weight}"), &training);
-                chart = chart.line(&format!("s2 checked{weight}"), &held_out);
+        let last =
+            self.trials.iter().flat_map(|trial| &trial.checkpoints).map(|checkpoint| checkpoint.step).max();
+        let Some(last) = last else { return String::new() };
+        let legend = [
+            ("s2 solid".to_owned(), "chosen trial".to_owned()),
+            (series(0), "other trials".to_owned()),
+            (String::new(), "means over the folds".to_owned()),
+        ];
+        let chart = |label: &str, value: fn(&Checkpoint) -> f64| {
+            let title = format!("{label} of the trials at their checkpoints");
+            figure(label, &self.checkpoint_chart(label, last, value), &title, &legend)
+        };
+        let score = capitalized(&self.search_score);
+        let figures =
+            chart("Loss", |checkpoint| checkpoint.loss) + &chart(&score, |checkpoint| checkpoint.score);
+        format!("<div class=\"figures\">\n{figures}</div>")
+    }
+
+    fn checkpoint_chart(&self, label: &str, last: u64, value: fn(&Checkpoint) -> f64) -> Chart {
+        let values = self.trials.iter().flat_map(|trial| &trial.checkpoints).map(value);
+        let mut chart = Chart::new(Axis::new("Step", 0.0, last.max(1) as f64), Axis::around(label, values));
+        // The chosen one is drawn last, on top.
+        for best in [false, true] {
+            for trial in self.trials.iter().filter(|trial| trial.best == best) {
+                let points: Vec<(f64, f64)> = trial
+                    .checkpoints
+                    .iter()
+                    .map(|checkpoint| (checkpoint.step as f64, value(checkpoint)))
+                    .collect();
+                chart = chart.line(if best { "s2 solid" } else { "s1 thin" }, &points);
             }
         }
-        let kept = self.fits.iter().filter(|fit| fit.kept).count();
-        let mut legend = vec![(series(0), "training data".to_owned())];
-        if held_out_known {
-            legend.push((series(1), "held-out data".to_owned()));
-        }
-        legend.push((String::new(), format!("{kept} of {} fits kept; the others are thin", self.fits.len())));
-        let figure = figure("Loss", &chart, "Loss of the final fits at their checkpoints", &legend);
-        format!("<div class=\"figures\">\n{figure}</div>")
+        chart
     }
 
     fn facts(&self) -> String {
@@ -440,8 +450,8 @@ fn figure(heading: &str, chart: &Chart, title: &str, legend: &[(String, String)]
 }
 
 /// Share of positives, if it is the same in all outcomes to the percent: what precision chance gives.
-fn share_of_positives(outcomes: &[(&Outcome, &String)]) -> Option<f64> {
-    let share = |outcome: &Outcome| {
+fn share_of_positives(outcomes: &[(&ScoredSet, &String)]) -> Option<f64> {
+    let share = |outcome: &ScoredSet| {
         let present = outcome.targets.iter().filter(|target| !target.is_nan());
         let (count, positives) = present.fold((0, 0), |(n, p), &target| (n + 1, p + i32::from(target > 0.5)));
         f64::from(positives) / f64::from(count.max(1))
@@ -463,7 +473,7 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn more_than(count: usize, shown: usize) -> String {
     match count.saturating_sub(shown) {
         0 => String::new(),
-        more => format!("<p class=\"soft\">{more} more are in the table only.</p>"),
+        more => format!("<p class=\"soft\">{more} more are not shown.</p>"),
     }
 }
 

@@ -81,8 +81,6 @@ pub enum FoldResult {
 pub struct Checkpoint {
     /// Mean loss of the steps since the last checkpoint.
     pub loss: f64,
-    /// Mean loss on what is held out.
-    pub held_out: f64,
     /// AUC (binary targets) or Pearson correlation (real ones) on what is held out, the mean over outputs, to six
     /// decimals.
     pub metric: f64,
@@ -98,26 +96,29 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Metric at each checkpoint, the mean over folds; `None` if a fold is missing or diverged.
-    pub fn curve(&self) -> Option<Vec<f64>> {
-        let folds: Option<Vec<_>> = self
-            .folds
-            .iter()
-            .map(|fold| match fold {
-                Some(FoldResult::Scored(checkpoints)) => Some(checkpoints),
-                _ => None,
-            })
-            .collect();
-        let folds = folds.filter(|folds| !folds.is_empty())?;
-        let at = |i: usize| folds.iter().map(|fold| fold[i].metric).sum::<f64>() / folds.len() as f64;
-        Some((0..folds[0].len()).map(|i| rounded(at(i))).collect())
+    /// The checkpoints, means over the folds; `None` if a fold is missing or diverged.
+    pub fn curve(&self) -> Option<Vec<Checkpoint>> {
+        let scored = |fold: &'_ Option<FoldResult>| match fold {
+            Some(FoldResult::Scored(checkpoints)) => Some(checkpoints.clone()),
+            _ => None,
+        };
+        let folds: Vec<Vec<Checkpoint>> = self.folds.iter().map(scored).collect::<Option<_>>()?;
+        let mean = |i: usize, of: fn(&Checkpoint) -> f64| {
+            rounded(folds.iter().map(|fold| of(&fold[i])).sum::<f64>() / folds.len() as f64)
+        };
+        let count = folds.first()?.len();
+        Some(
+            (0..count)
+                .map(|i| Checkpoint { loss: mean(i, |at| at.loss), metric: mean(i, |at| at.metric) })
+                .collect(),
+        )
     }
 
     /// Best checkpoint (counted from 0) and its metric.
     pub fn best(&self) -> Option<(usize, f64)> {
-        let curve = self.curve()?;
+        let metrics = self.curve()?.into_iter().map(|at| at.metric);
         // The first of equal ones: fewer steps.
-        curve.into_iter().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+        metrics.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 
     /// Whether a fold ran away.
@@ -185,6 +186,11 @@ impl Protocol {
         }
         let shortest = if space.padded { 1 } else { space.detector_length };
         dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)
+    }
+
+    /// Steps made at a checkpoint, counted from 0; from one to the next are equally many, at the last perhaps fewer.
+    pub fn steps_at(&self, checkpoint: usize) -> usize {
+        (self.steps.div_ceil(self.checkpoints) * (checkpoint + 1)).min(self.steps)
     }
 
     /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random,
@@ -362,11 +368,6 @@ impl<'a> Run<'a> {
         Fit::new(&self.examples, ranks, candidate.architecture, candidate.settings, seed)
     }
 
-    /// Steps from one checkpoint to the next; the last ones may be fewer.
-    fn leg(&self) -> usize {
-        self.protocol.steps.div_ceil(self.protocol.checkpoints)
-    }
-
     fn cross_validate(&self, trial: usize, fold: usize) -> Result<FoldResult> {
         let others = self.folds.iter().enumerate().filter(|&(i, _)| i != fold);
         let ranks: Vec<u32> = others.flat_map(|(_, ranks)| ranks).copied().collect();
@@ -375,18 +376,14 @@ impl<'a> Run<'a> {
         let mut fit = self.fit(&self.candidates[trial], &ranks, seed);
         let mut checkpoints = Vec::with_capacity(self.protocol.checkpoints);
         while fit.steps() < self.protocol.steps {
-            let leg = self.leg().min(self.protocol.steps - fit.steps());
+            let leg = self.protocol.steps_at(checkpoints.len()) - fit.steps();
             let loss = match fit.run(leg, self.resources.cancel) {
                 Ok(loss) => rounded(loss),
                 Err(Stopped::Diverged) => return Ok(FoldResult::Diverged),
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             };
             let scores = fit.scores(held_out);
-            checkpoints.push(Checkpoint {
-                loss,
-                held_out: rounded(fit.loss_of(held_out, &scores)),
-                metric: judge(self.examples.dataset(), held_out, &scores),
-            });
+            checkpoints.push(Checkpoint { loss, metric: judge(self.examples.dataset(), held_out, &scores) });
         }
         Ok(FoldResult::Scored(checkpoints))
     }
@@ -402,7 +399,7 @@ impl<'a> Run<'a> {
                 trials.len()
             )));
         };
-        let steps = (self.leg() * (checkpoint + 1)).min(self.protocol.steps);
+        let steps = self.protocol.steps_at(checkpoint);
         let all: Vec<u32> = (0..self.examples.dataset().len() as u32).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let fitted = Mutex::new(vec![None; self.protocol.finals]);

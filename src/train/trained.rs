@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::dataset::{Dataset, TargetKind};
 use super::report::detector::profiles;
-use super::report::{self, TrainingReport};
-use super::search::{FoldResult, Outcome, Protocol, Trial};
+use super::report::{self, ScoredSet, TrainingReport};
+use super::search::{Checkpoint, Outcome, Protocol, Trial};
 use crate::Result;
 use crate::model::{Alphabet, Model, ModelSpec, Strands};
 
@@ -77,21 +77,28 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The page on a training. `outcomes` are the model's scores on data, the held-out ones first; `notes` say what is odd
+/// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd
 /// about the data.
 pub fn report(
     model: &Model,
     dataset: &Dataset,
     protocol: &Protocol,
     outcome: &Outcome,
-    outcomes: Vec<report::Outcome>,
+    sets: Vec<ScoredSet>,
     notes: Vec<String>,
 ) -> TrainingReport {
     let network = &outcome.network;
     let trial = |(rank, trial): (usize, &Trial)| report::Trial {
         number: rank + 1,
         learning_rate: f64::from(trial.candidate.settings.rate),
-        parameters: trial.candidate.describe().into_iter().map(|(name, value)| (name, plain(&value))).collect(),
+        parameters: trial
+            .candidate
+            .describe()
+            .into_iter()
+            .filter(|(name, _)| name != "learning_rate")
+            .map(|(name, value)| (name.replace('_', " "), plain(&value)))
+            .collect(),
+        checkpoints: checkpoints(protocol, trial),
         score: trial.best().map(|(_, metric)| metric),
         best: rank == outcome.chosen,
     };
@@ -103,34 +110,29 @@ pub fn report(
             network.detector_length,
             dataset.len()
         ),
-        facts: model.spec.provenance.iter().map(|(name, value)| (name.replace('_', " "), plain(value))).collect(),
+        facts: model
+            .spec
+            .provenance
+            .iter()
+            .map(|(name, value)| (name.replace('_', " "), plain(value)))
+            .collect(),
         notes,
-        outcomes,
+        outcomes: sets,
         search_score: format!("cross-validated {}", metric_name(dataset.kind)),
         trials: outcome.trials.iter().enumerate().map(trial).collect(),
-        fits: folds(protocol, &outcome.trials[outcome.chosen]),
         detectors: profiles(network, dataset, protocol.space.strands == Strands::Both),
         alphabet: model.spec.alphabet,
     }
 }
 
-/// The cross-validation of the chosen trial, fold by fold.
-fn folds(protocol: &Protocol, trial: &Trial) -> Vec<report::Fit> {
-    let leg = protocol.steps.div_ceil(protocol.checkpoints);
-    let scored = trial.folds.iter().enumerate().filter_map(|(fold, result)| match result {
-        Some(FoldResult::Scored(checkpoints)) => Some((fold, checkpoints)),
-        _ => None,
-    });
-    let fit = |(fold, checkpoints): (usize, &Vec<super::search::Checkpoint>)| report::Fit {
-        name: format!("chosen trial, fold {}", fold + 1),
-        checkpoints: checkpoints
-            .iter()
-            .zip(1..)
-            .map(|(at, number)| ((leg * number).min(protocol.steps) as u64, at.loss, Some(at.held_out)))
-            .collect(),
-        kept: false,
+fn checkpoints(protocol: &Protocol, trial: &Trial) -> Vec<report::Checkpoint> {
+    let curve = trial.curve().unwrap_or_default().into_iter().enumerate();
+    let checkpoint = |(i, at): (usize, Checkpoint)| report::Checkpoint {
+        step: protocol.steps_at(i) as u64,
+        loss: at.loss,
+        score: at.metric,
     };
-    scored.map(fit).collect()
+    curve.map(checkpoint).collect()
 }
 
 /// A value without the quotation marks of JSON.

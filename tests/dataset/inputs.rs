@@ -1,9 +1,10 @@
 //! Tables and FASTA files, good and bad, and what becomes of them.
 
-use bindscan::train::dataset::fasta::read_fasta;
+use bindscan::source::sequences::Column;
+use bindscan::train::dataset::fasta::read_sequences;
 use bindscan::train::dataset::load::{DataRequest, Negatives, load};
 use bindscan::train::dataset::scaling::{Scaling, join_replicates};
-use bindscan::train::dataset::table::{Column, TableOptions, Targets, read_table};
+use bindscan::train::dataset::table::{TableOptions, Targets, read_table};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
 
 use super::{codes, file, shared, write, write_gzip};
@@ -124,7 +125,7 @@ fn gzip_makes_no_difference() {
 #[test]
 fn fasta_files_are_read_and_refused() {
     let (_directory, path) = file("a.fa", ">a one\nACGT\nAC\n\n>a\nuuGG\n");
-    assert_eq!(read_fasta(&path).unwrap(), [codes("ACGTAC"), codes("TTGG")]);
+    assert_eq!(read_sequences(&path).unwrap(), [codes("ACGTAC"), codes("TTGG")]);
     for (text, message) in [
         ("", "no sequence"),
         ("ACGT\n", "line 1"),
@@ -133,7 +134,7 @@ fn fasta_files_are_read_and_refused() {
         (">a\nAC!T\n", "line 2: '!' (character 3) is no nucleotide"),
     ] {
         let (_directory, path) = file("a.fa", text);
-        let error = read_fasta(&path).unwrap_err().to_string();
+        let error = read_sequences(&path).unwrap_err().to_string();
         assert!(error.contains(message), "{error}, not {message}");
     }
 }

@@ -1,9 +1,11 @@
-//! Data sets, negatives and metrics, through the library's public interface.
+//! Data sets, negatives, metrics and reports, through the library's public interface.
 
+mod evaluation;
 mod inputs;
 mod metrics;
 mod negatives;
 mod peaks;
+mod report;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

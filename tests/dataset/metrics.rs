@@ -2,7 +2,8 @@
 
 use bindscan::train::dataset::TargetKind;
 use bindscan::train::metric::{
-    Metric, auc, average_precision, labels_above, measure, pearson, quantile, r2, spearman,
+    Metric, auc, average_precision, labels_above, measure, pearson, precision_recall_curve, quantile, r2,
+    roc_curve, spearman,
 };
 use proptest::prelude::*;
 
@@ -201,6 +202,24 @@ proptest! {
             sum += above().filter(|pair| pair.1).count() as f64 / above().count() as f64;
         }
         prop_assert!((average_precision(&scores, &labels).unwrap() - sum / positives as f64).abs() < 1e-12);
+    }
+
+    /// The areas under the curves: by trapezia for ROC, by steps for precision and recall.
+    #[test]
+    fn curves_enclose_what_the_metrics_say(pairs in prop::collection::vec((0u8..9, any::<bool>()), 2..60)) {
+        let scores: Vec<f32> = pairs.iter().map(|&(score, _)| f32::from(score)).collect();
+        let labels: Vec<f32> = pairs.iter().map(|&(_, label)| f32::from(u8::from(label))).collect();
+        let (roc, recall) = (roc_curve(&scores, &labels), precision_recall_curve(&scores, &labels));
+        let Some(area) = auc(&scores, &labels) else {
+            prop_assert!(roc.is_empty() && recall.is_empty());
+            return Ok(());
+        };
+        let trapezia: f64 = roc.windows(2).map(|p| (p[1].0 - p[0].0) * (p[0].1 + p[1].1) / 2.0).sum();
+        prop_assert!((trapezia - area).abs() < 1e-12);
+        let mut before = 0.0;
+        let steps: f64 = recall.iter().map(|&(r, p)| (r - std::mem::replace(&mut before, r)) * p).sum();
+        prop_assert!((steps - average_precision(&scores, &labels).unwrap()).abs() < 1e-12);
+        prop_assert_eq!((roc[0], roc[roc.len() - 1], recall[recall.len() - 1].0), ((0.0, 0.0), (1.0, 1.0), 1.0));
     }
 
     /// Ranks see the order only; correlations do not change with the units.

@@ -92,7 +92,7 @@ impl Overhang {
 
 /// The widest tile whose sums the registers hold.
 pub(super) fn widest_tile(simd: Simd) -> usize {
-    if simd.many_registers() { 24 } else { 8 }
+    if simd.many_registers() { 24 } else { 4 }
 }
 
 /// Letters before that of the first window which the chain must see, for detectors of `length` columns.

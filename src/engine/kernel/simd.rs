@@ -49,9 +49,12 @@ pub(super) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// The greater of the two, lane by lane.
     fn max(self, other: Self) -> Self;
-    /// As `max`, where `self` has no negative lane and no -0. Bits of such numbers are in the order of the numbers,
-    /// and those of negative ones are less, so integers are compared: twice as fast as `max` on some processors.
-    fn max_from_zero(self, other: Self) -> Self;
+    /// As `max`, where `self` has no negative lane and no -0. Their bits are in the order of the numbers, and those
+    /// of negative numbers are less, so integers may be compared instead where that is faster.
+    #[inline(always)]
+    fn max_from_zero(self, other: Self) -> Self {
+        other.max(self)
+    }
     /// Lane i of the result is the sum over the lanes of `rows[i]`: lanes j and j + 8 first, then j and j + 4 of
     /// those sums, j and j + 2, and the last two.
     #[inline(always)]

@@ -17,10 +17,10 @@ use crate::model::Network;
 use crate::source::Chunk;
 
 /// Positions that go through the stages together.
-const TILE: usize = 256;
+const TILE: usize = 192;
 
 /// Windows whose features are gathered before the dense layers run: no fewer than a tile can end.
-const BATCH: usize = 256;
+const BATCH: usize = 192;
 
 /// Working memory of a sweep.
 #[derive(Debug, Clone, Default)]

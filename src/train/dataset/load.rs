@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fasta::{is_fasta, read_fasta};
+use super::fasta::{is_fasta, read_sequences};
 use super::peaks::{PeakOptions, Windows, cut_windows};
 use super::scaling::join_replicates;
 use super::table::{TableOptions, read_table};
@@ -62,7 +62,7 @@ pub struct Loaded {
 pub fn load(request: &DataRequest) -> Result<Loaded> {
     negatives::wanted(1, request.negatives_per_positive)?;
     let given = match &request.negatives {
-        Negatives::File(path) => Some(read_fasta(path)?),
+        Negatives::File(path) => Some(read_sequences(path)?),
         _ => None,
     };
     if has_peak_name(&request.data) || request.genome.is_some() {
@@ -77,7 +77,7 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
     }
     let mut notes = Vec::new();
     let dataset = if is_fasta(&request.data)? {
-        Dataset::of_classes(read_fasta(&request.data)?, Vec::new())?
+        Dataset::of_classes(read_sequences(&request.data)?, Vec::new())?
     } else {
         read_table(&request.data, &request.table)?
     };

@@ -4,30 +4,12 @@
 //! is a number or a sequence is a header. The tables of ENCODE (`FoldID EventID seq Bound`), of protein-binding
 //! microarrays (probe, signal, background) and of RNAcompete (intensity, probe) are read without further options.
 
-use std::fmt;
 use std::path::Path;
 
 use super::text::{Lines, encode_sequence};
 use super::{BOUND, Dataset, TargetKind};
+use crate::source::sequences::Column;
 use crate::{Error, Result};
-
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Column {
-    /// By its rank, counted from 1.
-    Rank(usize),
-    /// By its name in the header.
-    Name(String),
-}
-
-impl fmt::Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Column::Rank(rank) => write!(f, "{rank}"),
-            Column::Name(name) => f.write_str(name),
-        }
-    }
-}
 
 /// Which columns hold the targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

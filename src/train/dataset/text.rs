@@ -33,7 +33,8 @@ impl Lines {
             }
             self.number += 1;
             let blank = self.text.iter().all(u8::is_ascii_whitespace);
-            if !blank && !(comments && self.text.starts_with(b"#")) {
+            let comment = comments && self.text.starts_with(b"#");
+            if !(blank || comment) {
                 break;
             }
         }

@@ -71,6 +71,7 @@ impl Vector for Zmm {
     }
     #[inline(always)]
     fn max_from_zero(self, other: Self) -> Self {
+        // Zen 5 compares two vectors of integers a cycle, but one of numbers.
         // SAFETY: called through `enter` only.
         Zmm(unsafe {
             let bits = _mm512_max_epi32(_mm512_castps_si512(self.0), _mm512_castps_si512(other.0));

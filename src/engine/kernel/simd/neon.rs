@@ -74,12 +74,4 @@ impl Vector for Quad {
         // SAFETY: called through `enter` only.
         self.zip(other, |x, y| unsafe { vmaxq_f32(x, y) })
     }
-    #[inline(always)]
-    fn max_from_zero(self, other: Self) -> Self {
-        let max = |x, y| {
-            // SAFETY: called through `enter` only.
-            unsafe { vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(x), vreinterpretq_s32_f32(y))) }
-        };
-        self.zip(other, max)
-    }
 }

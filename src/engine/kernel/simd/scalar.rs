@@ -31,10 +31,4 @@ impl Vector for Array {
     fn max(self, other: Self) -> Self {
         Array(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
     }
-    #[inline(always)]
-    fn max_from_zero(self, other: Self) -> Self {
-        Array(std::array::from_fn(|i| {
-            f32::from_bits((self.0[i].to_bits() as i32).max(other.0[i].to_bits() as i32) as u32)
-        }))
-    }
 }
