@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod data;
+mod eval;
 mod import;
 mod inspect;
 mod models;
@@ -13,6 +15,7 @@ mod progress;
 mod scan;
 mod score;
 mod simulate;
+mod train;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
 #[derive(Debug, Parser)]
@@ -32,9 +35,11 @@ pub(crate) struct Args {
 enum Command {
     Scan(scan::ScanArgs),
     Score(score::ScoreArgs),
+    Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
     Simulate(simulate::SimulateArgs),
+    Train(train::TrainArgs),
     Bench(bench::BenchArgs),
 }
 
@@ -89,9 +94,11 @@ impl Args {
         match self.command {
             Command::Scan(args) => args.run(session),
             Command::Score(args) => args.run(session),
+            Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
             Command::Simulate(args) => args.run(session),
+            Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),
         }
     }

@@ -23,6 +23,9 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
+pub mod logo;
+pub mod train;
+
 pub mod simulate;
 
 pub use error::{Error, Result};

@@ -29,7 +29,7 @@ pub(super) struct ScoreArgs {
     #[command(flatten)]
     models: ModelArgs,
     /// Column with the sequences in a tab-separated table: its name in the header, or its rank (no header)
-    #[arg(long, value_name = "NAME|RANK", value_parser = parse_column)]
+    #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column)]
     column: Option<Column>,
     /// Sum of the window scores, divided by the sequence's length, instead of the best
     #[arg(long)]
@@ -40,14 +40,6 @@ pub(super) struct ScoreArgs {
     /// Threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
-}
-
-fn parse_column(text: &str) -> Result<Column, String> {
-    match text.parse::<usize>() {
-        Ok(0) => Err("columns are counted from 1".into()),
-        Ok(rank) => Ok(Column::Rank(rank)),
-        Err(_) => Ok(Column::Name(text.to_owned())),
-    }
 }
 
 impl ScoreArgs {

@@ -1,0 +1,217 @@
+//! `bindscan eval`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::thread;
+
+use anyhow::{Result, ensure};
+use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::model::{Alphabet, Model, Strands};
+use bindscan::output::Output;
+use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
+use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
+use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
+use bindscan::train::metric::{Measured, Metric};
+use clap::{Args, ValueEnum};
+
+use super::data::DataArgs;
+use super::models::StrandArg;
+use super::{CANCELLED, Session};
+
+/// Judge a model by measured sequences: AUC, AUPRC, Pearson, Spearman, with 95 % bootstrap intervals
+///
+/// Classes (0 and 1) are ranked; for numbers, those above mean + 4 standard deviations are the positives of AUC and AUPRC,
+/// and R2 is given where the model knows the scale it was fitted on.
+#[derive(Debug, Args)]
+pub(super) struct EvalArgs {
+    /// Model (ONNX)
+    model: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
+    /// What the model was trained on, in the form of the data: sequences that are in both are reported
+    #[arg(long, value_name = "FILE")]
+    training: Option<PathBuf>,
+    /// Negatives made for each positive, where the data have none
+    #[arg(long, value_name = "RATIO", default_value = "1")]
+    negatives_per_positive: f64,
+    /// Standard deviations above the mean from which a number counts as positive
+    #[arg(long, value_name = "SIGMAS", default_value = "4")]
+    positives_above: f64,
+    /// Score the best window of so many bases [default: each sequence as a whole]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    window: Option<usize>,
+    /// Strands to score, the better one counting [default: as the model says]
+    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true)]
+    strand: Option<StrandArg>,
+    /// What computes the scores; auto takes the fastest that can
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference")]
+    engine: EngineKind,
+    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu")]
+    device: Device,
+    /// Seed of the negatives and of the intervals
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Where to write; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: PathBuf,
+    /// Format of the output
+    #[arg(long, default_value = "text")]
+    format: FormatArg,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_positive)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    /// A table to read
+    Text,
+    /// A table to compute with
+    Tsv,
+    /// One object, with the data's digest
+    Json,
+}
+
+impl EvalArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        ensure!(
+            self.positives_above.is_finite(),
+            "--positives-above {}: a number is needed",
+            self.positives_above
+        );
+        let model = Model::open(&self.model)?;
+        let strands = match (self.strand, model.spec.strands) {
+            (Some(strand), _) => strand.into(),
+            (None, Strands::Both) => StrandChoice::Both,
+            (None, Strands::Single) => StrandChoice::Forward,
+        };
+        let (mut dataset, leaks) = self.read(&model, strands, session)?;
+        let scaled = scale(&model, &mut dataset)?;
+        let plan = WindowPlan {
+            window: self.window.unwrap_or_else(|| dataset.lengths().1),
+            stride: 1,
+            strands,
+            context: Context::Padding,
+        };
+        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let mut engines = engine::open(&model, self.engine, self.device, threads, Workload::Sequences)?;
+        let scores = score_dataset(&mut engines, &dataset, &plan, &CANCELLED)?;
+        let scores = choose_outputs(&scores, &model.spec.outputs, &dataset.output_names)?;
+        let mut measured = measure_dataset(&dataset, &scores, self.positives_above, self.seed);
+        // Without the scale of the training, a score is no prediction in the data's units.
+        measured.retain(|measured| measured.metric != Metric::R2 || scaled);
+
+        let text = match self.format {
+            FormatArg::Text => text_table(&measured),
+            FormatArg::Tsv => tsv(&measured),
+            FormatArg::Json => self.json(&model, &dataset, leaks, &measured),
+        };
+        let mut output = Output::create(&self.output)?;
+        output.write(text.as_bytes())?;
+        output.finish()?;
+        Ok(())
+    }
+
+    /// The test set, and how many of its sequences are known to have been trained on.
+    fn read(
+        &self,
+        model: &Model,
+        strands: StrandChoice,
+        session: Session,
+    ) -> Result<(Dataset, Option<usize>)> {
+        let stranded = model.spec.alphabet == Alphabet::Rna;
+        let loaded = self.data.open(self.negatives_per_positive, stranded, self.seed)?;
+        if !session.quiet {
+            loaded.notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+        }
+        let trained_on = match &self.training {
+            Some(path) => Some(self.data.open_other(path, stranded, self.seed)?),
+            None if self.data.holds_out() => Some(loaded.training.clone()),
+            None => None,
+        };
+        let dataset = loaded.test.unwrap_or(loaded.training);
+        let both = strands == StrandChoice::Both;
+        let leaks = trained_on.map(|training| Leaks::find(&training, &dataset, both));
+        if let Some(message) = leaks.as_ref().and_then(Leaks::message) {
+            log::warn!("{message}");
+        }
+        Ok((dataset, leaks.map(|leaks| leaks.ranks.len())))
+    }
+
+    fn json(&self, model: &Model, dataset: &Dataset, leaks: Option<usize>, measured: &[Measured]) -> String {
+        let object = serde_json::json!({
+            "model": model.spec.name,
+            "data": self.data.path(),
+            "sha256": dataset.digest,
+            "sequences": dataset.len(),
+            "window": self.window,
+            "seed": self.seed,
+            "also_in_training": leaks,
+            "metrics": measured,
+        });
+        format!("{object:#}\n")
+    }
+}
+
+/// Puts measured numbers on the scale that the model was fitted on, if it knows it.
+fn scale(model: &Model, dataset: &mut Dataset) -> Result<bool> {
+    let Some(scaling) = model.spec.provenance.get(PROVENANCE_KEY) else { return Ok(false) };
+    if dataset.kind == TargetKind::Binary {
+        return Ok(false);
+    }
+    let scaling: Scaling = serde_json::from_value(scaling.clone()).map_err(|e| {
+        bindscan::Error::model(&model.spec.name, format!("its {PROVENANCE_KEY} is unreadable: {e}"))
+    })?;
+    scaling.apply(dataset)?;
+    Ok(true)
+}
+
+const HEADER: [&str; 6] = ["output", "metric", "value", "95% interval", "sequences", "positives"];
+
+fn text_table(measured: &[Measured]) -> String {
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
+    let row = |m: &Measured| {
+        [
+            m.output.clone(),
+            m.metric.to_string(),
+            number(m.value),
+            m.interval.map_or_else(|| "-".into(), |i| format!("{:.4} to {:.4}", i.low, i.high)),
+            m.count.to_string(),
+            m.positives.map_or_else(|| "-".into(), |positives| positives.to_string()),
+        ]
+    };
+    let rows: Vec<[String; 6]> =
+        std::iter::once(HEADER.map(str::to_owned)).chain(measured.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
+            if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+fn tsv(measured: &[Measured]) -> String {
+    let number = |value: Option<f64>| value.map_or_else(|| "nan".into(), |value| format!("{value:.6}"));
+    let mut text = String::from("output\tmetric\tvalue\tlow\thigh\tsequences\tpositives\n");
+    for m in measured {
+        let (low, high) = (m.interval.map(|i| i.low), m.interval.map(|i| i.high));
+        let positives = m.positives.map_or_else(String::new, |positives| positives.to_string());
+        let _ = writeln!(
+            text,
+            "{}\t{}\t{}\t{}\t{}\t{}\t{positives}",
+            m.output,
+            m.metric,
+            number(m.value),
+            number(low),
+            number(high),
+            m.count
+        );
+    }
+    text
+}

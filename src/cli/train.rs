@@ -1,0 +1,415 @@
+//! `bindscan train`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use bindscan::Error;
+use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::model::{Alphabet, Model, Pooling, Strands};
+use bindscan::output::Output;
+use bindscan::train::dataset::load::Loaded;
+use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
+use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
+use bindscan::train::evaluation::{measure_dataset, score_dataset};
+use bindscan::train::metric::Measured;
+use bindscan::train::report::ScoredSet;
+use bindscan::train::search::{self, Outcome, Progress, Protocol, Resources};
+use bindscan::train::trained;
+use bindscan::train::{Recipe, Space};
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::data::DataArgs;
+use super::{CANCELLED, Session};
+
+/// Fit a model to measured sequences: random search, cross-validation, final fits
+///
+/// Where a table has real numbers, replicates are joined to their median, values above the 99.95th percentile are
+/// clamped, and all are scaled to mean 0 and standard deviation 1. An interrupted training goes on with --resume.
+#[derive(Debug, Args)]
+pub(super) struct TrainArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Model to write (ONNX)
+    #[arg(short, long, value_name = "ONNX")]
+    output: PathBuf,
+    /// Name of the model [default: the output's]
+    #[arg(long)]
+    name: Option<String>,
+    /// Held-out data, in the form of the training data, on which the model is judged in the end
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// Page with curves, trials and detectors (HTML)
+    #[arg(long, value_name = "HTML")]
+    report: Option<PathBuf>,
+    /// tuned: what cross-validation found best; published: as DeepBind's authors did
+    #[arg(long, default_value = "tuned")]
+    recipe: RecipeArg,
+    /// Fewer trials of fewer steps: a first look
+    #[arg(long)]
+    quick: bool,
+    /// Draws of hyper-parameters
+    #[arg(long, value_parser = super::parse_positive)]
+    trials: Option<usize>,
+    /// Parts that the data are divided into for cross-validation
+    #[arg(long, default_value = "3", value_parser = super::parse_positive)]
+    folds: usize,
+    /// Most steps of a fit
+    #[arg(long, value_parser = super::parse_positive)]
+    steps: Option<usize>,
+    /// Fits with the best hyper-parameters to all data
+    #[arg(long = "final", value_name = "FITS", value_parser = super::parse_positive)]
+    finals: Option<usize>,
+    /// Negatives made for each positive, where the data have none
+    #[arg(long, value_name = "RATIO")]
+    negatives_per_positive: Option<f64>,
+    /// Detectors of each fit
+    #[arg(long, value_parser = super::parse_positive)]
+    detectors: Option<usize>,
+    /// Bases of a detector
+    #[arg(long, value_name = "BASES", default_value = "24", value_parser = super::parse_positive)]
+    detector_length: usize,
+    /// Place detectors only where they fit, instead of padding windows with N
+    #[arg(long)]
+    no_padding: bool,
+    /// Strands to read, the better one counting [default: both for DNA, single for RNA]
+    #[arg(long)]
+    strands: Option<StrandsArg>,
+    /// Pooling [default: searched for]
+    #[arg(long)]
+    pool: Option<PoolArg>,
+    /// Units of the hidden layer, 0 for none [default: 0 or 32, searched for]
+    #[arg(long, value_name = "UNITS")]
+    hidden: Option<usize>,
+    /// How steps are made [default: as the recipe says]
+    #[arg(long)]
+    optimizer: Option<OptimizerArg>,
+    /// Sequences a step
+    #[arg(long, default_value = "64", value_parser = super::parse_positive)]
+    batch: usize,
+    /// Letters of the model
+    #[arg(long, default_value = "dna")]
+    alphabet: AlphabetArg,
+    /// Seed: the same one gives the same model, whatever the number of threads
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    /// Minutes that the training may take; fewer trials are made if it must be
+    #[arg(long, value_name = "MINUTES")]
+    budget: Option<f64>,
+    /// Go on with a training that was interrupted
+    #[arg(long)]
+    resume: bool,
+    /// Fits at a time [default: all cores]
+    #[arg(short, long, value_parser = super::parse_positive)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum RecipeArg {
+    Tuned,
+    Published,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StrandsArg {
+    Both,
+    Single,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PoolArg {
+    Max,
+    Avg,
+    #[value(name = "max+avg")]
+    MaxAvg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum OptimizerArg {
+    Adam,
+    Nesterov,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+enum AlphabetArg {
+    Dna,
+    Rna,
+}
+
+/// Sizes of a recipe's protocol.
+struct Sizes {
+    trials: usize,
+    steps: usize,
+    finals: usize,
+    detectors: usize,
+    /// Negatives a positive.
+    ratio: f64,
+}
+
+/// Times at which a fit is scored on its way (the published number).
+const CHECKPOINTS: usize = 5;
+
+impl TrainArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let began = Instant::now();
+        let state = state_path(&self.output);
+        self.check(&state)?;
+        let sizes = self.sizes();
+        let strands = self.strands();
+        let stranded = strands == Strands::Single;
+        let Loaded { mut training, mut test, notes } = self.data.open(sizes.ratio, stranded, self.seed)?;
+        if !session.quiet {
+            notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+        }
+        if let Some(path) = &self.test {
+            test = Some(self.data.open_other(path, stranded, self.seed)?);
+        }
+        if let Some(leak) = test.as_ref().and_then(|test| Leaks::find(&training, test, !stranded).message()) {
+            log::warn!("{leak}");
+        }
+        let scaling = scale(&mut training, test.as_mut())?;
+
+        let protocol = self.protocol(&sizes, strands, training.outputs);
+        let resources = Resources {
+            threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+            budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
+            state: Some(&state),
+            cancel: &CANCELLED,
+        };
+        let outcome = self.search(session, &training, &protocol, &resources)?;
+        let mut model = trained::model(&self.name(), self.alphabet(), &training, &protocol, &outcome)?;
+        if let Some(scaling) = scaling {
+            model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
+        }
+        let mut outcomes = match &test {
+            Some(test) => judge(&model, "held out", test, resources.threads, self.seed)?,
+            None => Vec::new(),
+        };
+        let measured: Vec<Measured> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
+        if !measured.is_empty() {
+            model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
+        }
+        model.save(&self.output)?;
+        if let Some(path) = &self.report {
+            outcomes.extend(judge(&model, "training", &training, resources.threads, self.seed)?);
+            let report = trained::report(&model, &training, &protocol, &outcome, outcomes, notes);
+            let mut file = Output::create(path)?;
+            file.write(report.to_html().as_bytes())?;
+            file.finish()?;
+        }
+        // Gone already if nothing was ever noted.
+        let _ = fs::remove_file(&state);
+        if !session.quiet {
+            summarize(&training, &outcome, &measured, began.elapsed());
+        }
+        Ok(())
+    }
+
+    fn check(&self, state: &Path) -> Result<()> {
+        if let Some(minutes) = self.budget.filter(|minutes| !(*minutes > 0.0 && *minutes < 1e6)) {
+            bail!("--budget {minutes}: a positive number of minutes is needed");
+        }
+        if self.test.is_some() && self.data.holds_out() {
+            bail!("--test and --test-contigs: give one of them");
+        }
+        match (state.exists(), self.resume) {
+            (true, false) => bail!(
+                "{}: left by an interrupted training; go on with --resume, or remove it to begin anew",
+                state.display()
+            ),
+            (false, true) => bail!("{}: there is no training to resume", state.display()),
+            _ => {}
+        }
+        // Better now than after the search.
+        match self.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) if !folder.is_dir() => bail!("{}: there is no such folder", folder.display()),
+            _ if self.output.is_dir() => bail!("{}: is a folder", self.output.display()),
+            _ => Ok(()),
+        }
+    }
+
+    fn sizes(&self) -> Sizes {
+        let sizes = match self.recipe {
+            RecipeArg::Published => Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, ratio: 1.0 },
+            RecipeArg::Tuned => Sizes { trials: 10, steps: 10_000, finals: 6, detectors: 32, ratio: 10.0 },
+        };
+        let sizes = match self.quick {
+            true => {
+                Sizes { trials: sizes.trials / 3, steps: sizes.steps / 4, finals: sizes.finals / 2, ..sizes }
+            }
+            false => sizes,
+        };
+        Sizes {
+            trials: self.trials.unwrap_or(sizes.trials),
+            steps: self.steps.unwrap_or(sizes.steps),
+            finals: self.finals.unwrap_or(sizes.finals),
+            detectors: self.detectors.unwrap_or(sizes.detectors),
+            ratio: self.negatives_per_positive.unwrap_or(sizes.ratio),
+        }
+    }
+
+    fn strands(&self) -> Strands {
+        match (self.strands, self.alphabet) {
+            (Some(StrandsArg::Single), _) | (None, AlphabetArg::Rna) => Strands::Single,
+            (Some(StrandsArg::Both), _) | (None, AlphabetArg::Dna) => Strands::Both,
+        }
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        match self.alphabet {
+            AlphabetArg::Dna => Alphabet::Dna,
+            AlphabetArg::Rna => Alphabet::Rna,
+        }
+    }
+
+    fn name(&self) -> String {
+        let stem = || self.output.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(stem)
+    }
+
+    fn protocol(&self, sizes: &Sizes, strands: Strands, outputs: usize) -> Protocol {
+        let space = Space {
+            recipe: match self.recipe {
+                RecipeArg::Published => Recipe::Published,
+                RecipeArg::Tuned => Recipe::Tuned,
+            },
+            detectors: sizes.detectors,
+            detector_length: self.detector_length,
+            padded: !self.no_padding,
+            strands,
+            outputs,
+            batch: self.batch,
+            pooling: self.pool.map(|pool| match pool {
+                PoolArg::Max => Pooling::Max,
+                PoolArg::Avg => Pooling::Average,
+                PoolArg::MaxAvg => Pooling::MaxAndAverage,
+            }),
+            hidden: self.hidden,
+            adam: self.optimizer.map(|optimizer| optimizer == OptimizerArg::Adam),
+        };
+        Protocol {
+            space,
+            trials: sizes.trials,
+            folds: self.folds,
+            steps: sizes.steps,
+            checkpoints: CHECKPOINTS.min(sizes.steps),
+            finals: sizes.finals,
+            seed: self.seed,
+        }
+    }
+
+    fn search(
+        &self,
+        session: Session,
+        training: &Dataset,
+        protocol: &Protocol,
+        resources: &Resources<'_>,
+    ) -> Result<Outcome> {
+        let bar = Bar::new(session, training.kind, protocol.trials);
+        let outcome = search::run(training, protocol, resources, &|progress| bar.update(progress));
+        bar.bar.finish_and_clear();
+        match outcome {
+            Err(Error::Interrupted) if resources.state.is_some_and(Path::exists) => {
+                let trials = bar.trials.into_inner().unwrap_or_default();
+                bail!("interrupted; {trials} of {} trials are kept: go on with --resume", protocol.trials)
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+}
+
+/// Where finished fits are noted while a training goes on.
+fn state_path(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".training.json");
+    output.with_file_name(name)
+}
+
+/// Scales measured numbers as published, the test set on the scale of the training set.
+fn scale(training: &mut Dataset, test: Option<&mut Dataset>) -> Result<Option<Scaling>> {
+    if training.kind == TargetKind::Binary {
+        return Ok(None);
+    }
+    let scaling = Scaling::fit(training)?;
+    scaling.apply(training)?;
+    if let Some(test) = test {
+        scaling.apply(test)?;
+    }
+    Ok(Some(scaling))
+}
+
+/// Standard deviations above the mean from which a measured number counts as positive for AUC.
+const POSITIVE_SIGMAS: f64 = 4.0;
+
+/// Scores data with the model, every sequence as a whole, as in training.
+fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64) -> Result<Vec<ScoredSet>> {
+    let strands = match model.spec.strands {
+        Strands::Both => StrandChoice::Both,
+        Strands::Single => StrandChoice::Forward,
+    };
+    let plan = WindowPlan { window: dataset.lengths().1, stride: 1, strands, context: Context::Padding };
+    let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;
+    let scores = score_dataset(&mut engines, dataset, &plan, &CANCELLED)?;
+    let measured = measure_dataset(dataset, &scores, POSITIVE_SIGMAS, seed);
+    let judged = |(output, name): (usize, &String)| ScoredSet {
+        set: set.to_owned(),
+        kind: dataset.kind,
+        scores: scores.iter().skip(output).step_by(dataset.outputs).copied().collect(),
+        targets: dataset.target_column(output),
+        measured: measured.iter().filter(|measured| measured.output == *name).cloned().collect(),
+    };
+    Ok(dataset.output_names.iter().enumerate().map(judged).collect())
+}
+
+/// What the user is told in the end.
+fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took: Duration) {
+    let trial = &outcome.trials[outcome.chosen];
+    let metric = trained::metric_name(training.kind);
+    let best = trial.best().map_or_else(String::new, |(_, value)| format!("{metric} {value:.4}"));
+    let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
+    let diverged = outcome.trials.iter().filter(|trial| trial.diverged()).count();
+    eprintln!(
+        "bindscan: {} sequences, {complete} trials ({diverged} diverged), {} final fits of {} steps, {:.0} s; \
+         cross-validated {best}",
+        training.len(),
+        outcome.finals.len(),
+        outcome.steps,
+        took.as_secs_f64()
+    );
+    for measured in measured {
+        let Measured { output, metric, value, interval, .. } = measured;
+        let value = value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
+        let interval =
+            interval.as_ref().map_or_else(String::new, |i| format!(" ({:.4} to {:.4})", i.low, i.high));
+        eprintln!("bindscan: held out, {output}: {metric} {value}{interval}");
+    }
+}
+
+/// Progress on standard error.
+struct Bar {
+    bar: ProgressBar,
+    metric: &'static str,
+    of: usize,
+    trials: Mutex<usize>,
+}
+
+impl Bar {
+    fn new(session: Session, kind: TargetKind, of: usize) -> Bar {
+        let bar = if session.terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let style = "{elapsed} [{wide_bar}] {percent}% {msg}, {eta} left";
+        bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
+        Bar { bar, metric: trained::metric_name(kind), of, trials: Mutex::new(0) }
+    }
+
+    fn update(&self, progress: Progress) {
+        *self.trials.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = progress.trials;
+        let best = progress.best.map_or_else(String::new, |best| format!(", best {} {best:.4}", self.metric));
+        self.bar.set_length(progress.total as u64);
+        self.bar.set_position(progress.done as u64);
+        self.bar.set_message(format!("{} of {} trials{best}", progress.trials, self.of));
+    }
+}

@@ -1,0 +1,353 @@
+//! Windows of a genome around measured peaks, and windows without peaks that match them in GC content.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::text::Lines;
+use crate::encode::{N, reverse_complement_into};
+use crate::source::{Chunk, ChunkShape, SequenceSource, fasta};
+use crate::{Error, Result};
+
+/// How windows are cut around peaks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeakOptions {
+    /// Bases of a window, centred on the summit: `summit - width / 2` is its first.
+    pub width: usize,
+    /// Use only so many peaks, the strongest.
+    pub max_peaks: Option<usize>,
+    /// Peaks on these contigs are the test set.
+    pub test_contigs: Vec<String>,
+    /// Read peaks on the reverse strand as their reverse complement (RNA); otherwise the strand is ignored.
+    pub stranded: bool,
+    /// Windows without peaks that are drawn for each peak, on average; 0 for none.
+    pub background: f64,
+    /// Seed of the windows without peaks.
+    pub seed: u64,
+}
+
+impl Default for PeakOptions {
+    /// Windows of 101 bases around all peaks, no test set, no background.
+    fn default() -> Self {
+        PeakOptions {
+            width: 101,
+            max_peaks: None,
+            test_contigs: Vec::new(),
+            stranded: false,
+            background: 0.0,
+            seed: 1,
+        }
+    }
+}
+
+/// Windows on some contigs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// Around the peaks, strongest first.
+    pub peaks: Vec<Vec<u8>>,
+    /// Without peaks, of the same GC content and on the same contigs.
+    pub background: Vec<Vec<u8>>,
+}
+
+/// Windows for training and test, and what became of the other peaks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PeakWindows {
+    /// Windows on the contigs that were not held out.
+    pub training: Windows,
+    /// Windows on the test contigs.
+    pub test: Windows,
+    /// Peaks that were not used, and why.
+    pub skipped: Skipped,
+}
+
+/// Peaks that were not used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// On a contig that the genome does not have.
+    pub unknown_contig: usize,
+    /// The window would reach past the contig's ends.
+    pub past_end: usize,
+    /// More than half of the window is N.
+    pub n_rich: usize,
+    /// A stronger peak, or an earlier one, has the same summit.
+    pub same_summit: usize,
+    /// Weaker than the strongest that were asked for.
+    pub weaker: usize,
+    /// Peaks for which fewer windows without peaks were found than asked for.
+    pub unmatched: usize,
+}
+
+impl Skipped {
+    /// One sentence for each kind there is.
+    pub fn messages(&self) -> Vec<String> {
+        let kinds = [
+            (self.unknown_contig, "peaks lie on contigs that the genome does not have"),
+            (self.past_end, "peaks lie too close to a contig's end"),
+            (self.n_rich, "peaks lie in stretches that are more than half N"),
+            (self.same_summit, "peaks have the summit of another"),
+            (self.weaker, "peaks are weaker than the strongest that were asked for"),
+        ];
+        let mut messages: Vec<String> = kinds
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, why)| format!("{count} {why}: left out"))
+            .collect();
+        if self.unmatched > 0 {
+            messages.push(format!("for {} peaks too few windows without peaks were found", self.unmatched));
+        }
+        messages
+    }
+}
+
+/// A line of a BED or narrowPeak file.
+#[derive(Debug, Clone, PartialEq)]
+struct Peak {
+    contig: String,
+    start: u64,
+    end: u64,
+    summit: u64,
+    strength: f64,
+    reverse: bool,
+}
+
+/// Columns of narrowPeak. (BED with 12 columns has something else in the tenth.)
+const NARROW_PEAK_COLUMNS: usize = 10;
+
+/// Cuts windows around the peaks of a BED or narrowPeak file (plain or gzip) out of a FASTA file.
+///
+/// The summit is narrowPeak's tenth column, where there is one that is not -1, otherwise the middle of the interval.
+/// Strongest first is by signal (narrowPeak) or score (fifth column), then in the order of the file.
+///
+/// # Errors
+/// A file that cannot be read, a line that is no BED line, a test contig that the genome does not have, and nothing
+/// left to train on (or to test on, if there are test contigs).
+pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result<PeakWindows> {
+    if options.width == 0 {
+        return Err(Error::Request("a window must have 1 base or more".into()));
+    }
+    let mut skipped = Skipped::default();
+    let peaks_by_contig = by_contig(read_peaks(peaks)?, &mut skipped);
+    let mut names = BTreeSet::new();
+    let mut cut = Vec::new();
+    for_each_contig(genome, |name, codes| {
+        names.insert(name.to_owned());
+        if let Some(peaks) = peaks_by_contig.get(name) {
+            let rng = Xoshiro256PlusPlus::seed_from_u64(options.seed.wrapping_add(names.len() as u64));
+            cut.extend(cut_contig(codes, peaks, options, rng, &mut skipped));
+        }
+    })?;
+    let known = |name: &String| names.contains(name);
+    skipped.unknown_contig =
+        peaks_by_contig.iter().filter(|(name, _)| !known(name)).map(|(_, peaks)| peaks.len()).sum();
+    if let Some(unknown) = options.test_contigs.iter().find(|name| !known(name)) {
+        let some: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+        let some = some.join(", ");
+        return Err(Error::format(
+            genome,
+            None,
+            format!("it has no contig {unknown} to test on; it has {some}, …"),
+        ));
+    }
+    let windows = split(cut, options, skipped);
+    let missing = |which: &str| {
+        let why = windows.skipped.messages().join("; ");
+        let why = if why.is_empty() { why } else { format!(" ({why})") };
+        Err(Error::format(peaks, None, format!("no peak is left {which}{why}")))
+    };
+    match &windows {
+        PeakWindows { training, .. } if training.peaks.is_empty() => missing("to train on"),
+        PeakWindows { test, .. } if test.peaks.is_empty() && !options.test_contigs.is_empty() => {
+            missing("to test on")
+        }
+        _ => Ok(windows),
+    }
+}
+
+/// Peaks with their places in the order of strength.
+type Ranked = Vec<(usize, Peak)>;
+
+/// Sorts by strength, drops peaks at the same place, and puts the rest by contig.
+fn by_contig(mut peaks: Vec<Peak>, skipped: &mut Skipped) -> BTreeMap<String, Ranked> {
+    peaks.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+    let mut summits = HashSet::new();
+    let mut contigs: BTreeMap<String, Ranked> = BTreeMap::new();
+    for (rank, peak) in peaks.into_iter().enumerate() {
+        if summits.insert((peak.contig.clone(), peak.summit, peak.reverse)) {
+            contigs.entry(peak.contig.clone()).or_default().push((rank, peak));
+        } else {
+            skipped.same_summit += 1;
+        }
+    }
+    contigs
+}
+
+/// A window around a peak, with those drawn to match it.
+struct Cut {
+    rank: usize,
+    test: bool,
+    codes: Vec<u8>,
+    background: Vec<Vec<u8>>,
+}
+
+/// Cuts the windows out of one contig. Its codes are used up: what has been taken is overwritten with N, so that a
+/// window without N is free.
+fn cut_contig(
+    codes: &mut [u8],
+    peaks: &Ranked,
+    options: &PeakOptions,
+    mut rng: Xoshiro256PlusPlus,
+    skipped: &mut Skipped,
+) -> Vec<Cut> {
+    let mut cuts = Vec::with_capacity(peaks.len());
+    for (rank, peak) in peaks {
+        let start = peak.summit.checked_sub(options.width as u64 / 2);
+        let range = start.map(|start| start as usize..start as usize + options.width);
+        let Some(window) = range.and_then(|range| codes.get(range)) else {
+            skipped.past_end += 1;
+            continue;
+        };
+        if 2 * window.iter().filter(|&&code| code == N).count() > window.len() {
+            skipped.n_rich += 1;
+            continue;
+        }
+        let test = options.test_contigs.contains(&peak.contig);
+        let codes = if options.stranded && peak.reverse { reversed(window) } else { window.to_vec() };
+        cuts.push(Cut { rank: *rank, test, codes, background: Vec::new() });
+    }
+    if options.background > 0.0 {
+        let half = options.width as u64 / 2;
+        for (_, peak) in peaks {
+            let taken =
+                peak.start.min(peak.summit.saturating_sub(half))..peak.end.max(peak.summit + half + 1);
+            mask(codes, taken.start as usize, taken.end as usize);
+        }
+        draw_background(codes, &mut cuts, options, &mut rng, skipped);
+    }
+    cuts
+}
+
+fn reversed(codes: &[u8]) -> Vec<u8> {
+    let mut reverse = Vec::with_capacity(codes.len());
+    reverse_complement_into(codes, &mut reverse);
+    reverse
+}
+
+fn mask(codes: &mut [u8], start: usize, end: usize) {
+    let end = end.min(codes.len());
+    codes[start.min(end)..end].fill(N);
+}
+
+/// Places tried for a window, and after how many the GC count may be off by one base more.
+const TRIES: usize = 20_000;
+const TRIES_PER_BASE: usize = 400;
+
+fn draw_background(
+    codes: &mut [u8],
+    cuts: &mut [Cut],
+    options: &PeakOptions,
+    rng: &mut Xoshiro256PlusPlus,
+    skipped: &mut Skipped,
+) {
+    let share = |count: usize| (count as f64 * options.background).round() as usize;
+    for (i, cut) in cuts.iter_mut().enumerate() {
+        let wanted = share(i + 1) - share(i);
+        for _ in 0..wanted {
+            let Some(start) = free_window(codes, &cut.codes, rng) else {
+                skipped.unmatched += 1;
+                break;
+            };
+            let end = start + options.width;
+            cut.background.push(codes[start..end].to_vec());
+            mask(codes, start, end);
+        }
+    }
+}
+
+/// Start of a random window without N and with the GC content of `like`, as near as it is found.
+fn free_window(codes: &[u8], like: &[u8], rng: &mut Xoshiro256PlusPlus) -> Option<usize> {
+    let last = codes.len().checked_sub(like.len())?;
+    let gc = |window: &[u8]| window.iter().filter(|&&code| code == 1 || code == 2).count();
+    let goal = gc(like);
+    (0..TRIES).find_map(|attempt| {
+        let start = rng.random_range(0..=last);
+        let window = &codes[start..start + like.len()];
+        let fits = !window.contains(&N) && gc(window).abs_diff(goal) <= attempt / TRIES_PER_BASE;
+        fits.then_some(start)
+    })
+}
+
+fn split(mut cuts: Vec<Cut>, options: &PeakOptions, mut skipped: Skipped) -> PeakWindows {
+    cuts.sort_by_key(|cut| cut.rank);
+    let keep = options.max_peaks.unwrap_or(cuts.len()).min(cuts.len());
+    skipped.weaker = cuts.len() - keep;
+    let mut windows = PeakWindows { skipped, ..PeakWindows::default() };
+    for cut in cuts.into_iter().take(keep) {
+        let side = if cut.test { &mut windows.test } else { &mut windows.training };
+        side.peaks.push(cut.codes);
+        side.background.extend(cut.background);
+    }
+    windows
+}
+
+/// Reads the contigs of a FASTA file, each as a whole.
+fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8])) -> Result<()> {
+    let shape = ChunkShape { own: 1 << 20, left: 0, right: 0, reach: 0 };
+    let mut source = fasta::open(genome, &fasta::FastaOptions::default())?.into_chunks(shape);
+    let (mut chunk, mut codes) = (Chunk::default(), Vec::new());
+    while source.read_chunk(&mut chunk)? {
+        if chunk.first {
+            codes.clear();
+        }
+        codes.extend_from_slice(&chunk.codes);
+        if chunk.last {
+            visit(&chunk.contig.name, &mut codes);
+        }
+    }
+    Ok(())
+}
+
+fn read_peaks(path: &Path) -> Result<Vec<Peak>> {
+    let mut lines = Lines::open(path)?;
+    let mut peaks = Vec::new();
+    while let Some(line) = lines.next(true)? {
+        if ["track", "browser"].contains(&line.split_whitespace().next().unwrap_or_default()) {
+            continue;
+        }
+        let peak = parse_peak(line);
+        peaks.push(peak.map_err(|message| lines.error(message))?);
+    }
+    if peaks.is_empty() {
+        return Err(lines.file_error("there is no peak in it"));
+    }
+    Ok(peaks)
+}
+
+fn parse_peak(line: &str) -> Result<Peak, String> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let position = |i: usize| fields.get(i).and_then(|field| field.parse::<u64>().ok());
+    let (Some(start), Some(end)) = (position(1), position(2)) else {
+        return Err("a BED line has a contig, a start and an end; one of them is missing or no number".into());
+    };
+    if end <= start {
+        return Err(format!("the interval {start} to {end} is empty; BED ends lie after their starts"));
+    }
+    let narrow = fields.len() == NARROW_PEAK_COLUMNS;
+    let offset = match fields.get(NARROW_PEAK_COLUMNS - 1).filter(|_| narrow) {
+        None | Some(&"-1") => (end - start) / 2,
+        Some(text) => {
+            let offset = text.parse().ok().filter(|&offset| offset < end - start);
+            offset.ok_or_else(|| format!("the summit {text} (column 10) is no place within the interval"))?
+        }
+    };
+    let number = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).filter(|x| !x.is_nan());
+    Ok(Peak {
+        contig: fields[0].to_owned(),
+        start,
+        end,
+        summit: start + offset,
+        strength: number(if narrow { 6 } else { 4 }).unwrap_or(0.0),
+        reverse: fields.get(5) == Some(&"-"),
+    })
+}

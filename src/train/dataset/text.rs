@@ -1,0 +1,69 @@
+//! Lines of a text file, plain or gzip, with their numbers.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use crate::encode;
+use crate::source::input::Input;
+use crate::{Error, Result};
+
+/// Reads a text file line by line.
+pub(super) struct Lines {
+    path: PathBuf,
+    input: Input,
+    number: u64,
+    text: Vec<u8>,
+}
+
+impl Lines {
+    /// Opens a file; `-` is standard input. gzip is recognised by content.
+    pub(super) fn open(path: &Path) -> Result<Lines> {
+        Ok(Lines { path: path.to_path_buf(), input: Input::open(path)?, number: 0, text: Vec::new() })
+    }
+
+    /// The next line without its end; `None` at the end of the file. Blank lines and, with `comments`, those that
+    /// start with `#` are passed over.
+    pub(super) fn next(&mut self, comments: bool) -> Result<Option<&str>> {
+        loop {
+            self.text.clear();
+            let action = self.input.read_action();
+            let read = self.input.read_until(b'\n', &mut self.text);
+            if read.map_err(Error::io(&self.path, action))? == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            let blank = self.text.iter().all(u8::is_ascii_whitespace);
+            let comment = comments && self.text.starts_with(b"#");
+            if !(blank || comment) {
+                break;
+            }
+        }
+        let text = std::str::from_utf8(&self.text).map_err(|_| self.error("this is no text"))?;
+        Ok(Some(text.trim_end_matches(['\n', '\r'])))
+    }
+
+    /// Whether the first byte of the file, of which nothing has been read yet, is `byte`.
+    pub(super) fn starts_with(&mut self, byte: u8) -> Result<bool> {
+        Ok(self.input.fill_buf().map_err(Error::io(&self.path, "cannot read"))?.first() == Some(&byte))
+    }
+
+    /// An error at the line that was read last.
+    pub(super) fn error(&self, message: impl Into<String>) -> Error {
+        Error::format(&self.path, self.number, message)
+    }
+
+    /// An error about the file as a whole.
+    pub(super) fn file_error(&self, message: impl Into<String>) -> Error {
+        Error::format(&self.path, None, message)
+    }
+}
+
+/// Codes of a sequence, or what is wrong with it.
+pub(super) fn encode_sequence(letters: &str) -> Result<Vec<u8>, String> {
+    if letters.is_empty() {
+        return Err("the sequence is empty".into());
+    }
+    encode::encode(letters.as_bytes()).map_err(|(at, byte)| {
+        format!("'{}' (character {}) is no nucleotide", char::from(byte).escape_default(), at + 1)
+    })
+}

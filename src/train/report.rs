@@ -1,0 +1,502 @@
+//! The report on a training: one web page that needs nothing else, for screens wide and narrow, light and dark, and for
+//! paper.
+
+use std::fmt::Write;
+
+use crate::logo::{Logo, escape};
+use crate::model::Alphabet;
+use crate::train::dataset::TargetKind;
+use crate::train::metric::{Measured, Metric, precision_recall_curve, roc_curve};
+
+mod chart;
+pub mod detector;
+
+use chart::{Axis, Chart, significant};
+use detector::DetectorProfile;
+
+/// Everything that the page shows. What is empty is left out of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingReport {
+    /// Name of the model.
+    pub name: String,
+    /// What was fitted to what, in a sentence.
+    pub summary: String,
+    /// Further facts: what it is, and its value.
+    pub facts: Vec<(String, String)>,
+    /// Oddities of the data, one sentence each.
+    pub notes: Vec<String>,
+    /// The model's scores on data; the most trustworthy first, whose metrics head the page.
+    pub outcomes: Vec<ScoredSet>,
+    /// Name of the number that the search went by, for instance "cross-validated AUC".
+    pub search_score: String,
+    /// Every trial of the search.
+    pub trials: Vec<Trial>,
+    /// The detectors ([`detector::profiles`]).
+    pub detectors: Vec<DetectorProfile>,
+    /// Letters of the logos.
+    pub alphabet: Alphabet,
+}
+
+/// Scores of one output on one data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredSet {
+    /// What the data are, for instance "test" or "cross-validation".
+    pub set: String,
+    /// What the targets are.
+    pub kind: TargetKind,
+    /// Scores, one a sequence.
+    pub scores: Vec<f32>,
+    /// Targets, one a sequence; NaN where missing.
+    pub targets: Vec<f32>,
+    /// The metrics ([`super::metric::measure`]).
+    pub measured: Vec<Measured>,
+}
+
+/// One draw of hyper-parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// Number of the trial, from 1.
+    pub number: usize,
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Name and value of every other hyper-parameter, the same names in all trials.
+    pub parameters: Vec<(String, String)>,
+    /// How it went: the means over the folds of the cross-validation.
+    pub checkpoints: Vec<Checkpoint>,
+    /// What the trial reached, the higher the better; `None` if it failed.
+    pub score: Option<f64>,
+    /// Whether it was chosen.
+    pub best: bool,
+}
+
+/// A fit, some steps on its way.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Checkpoint {
+    /// Steps made so far.
+    pub step: u64,
+    /// Loss on the training data.
+    pub loss: f64,
+    /// Score on the held-out fold.
+    pub score: f64,
+}
+
+/// Outcomes that share a chart, told apart by colour.
+const SERIES: usize = 6;
+
+/// Corners of a curve that are drawn, about.
+const CORNERS: usize = 400;
+
+/// Points of a scatter plot that are drawn.
+const POINTS: usize = 2000;
+
+/// Bars of a histogram.
+const BARS: usize = 40;
+
+/// Fewer sites than this make no logo; the weights are shown instead.
+const SITES: usize = 10;
+
+/// Detectors that are shown; a merged ensemble has very many.
+const DETECTORS: usize = 24;
+
+impl TrainingReport {
+    /// The page. It loads nothing and runs nothing.
+    pub fn to_html(&self) -> String {
+        let name = escape(&self.name);
+        let mut page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>{name}: training report</title>\n<style>\n{}</style>\n</head>\n<body>\n\
+             <header>\n<h1>{name}</h1>\n<p>{}</p>\n{}</header>\n<main>\n",
+            include_str!("report/style.css"),
+            escape(&self.summary),
+            self.headline()
+        );
+        let sections = [
+            ("Accuracy", self.accuracy()),
+            ("Curves", self.curves()),
+            ("Scores", self.distributions()),
+            ("Detectors", self.logos()),
+            ("Search", self.search()),
+            ("Training", self.fitting()),
+            ("Data and model", self.facts()),
+        ];
+        for (title, content) in sections.iter().filter(|(_, content)| !content.is_empty()) {
+            let _ = write!(page, "<section>\n<h2>{title}</h2>\n{content}\n</section>\n");
+        }
+        let _ = write!(
+            page,
+            "</main>\n<footer>Made by bindscan {}.</footer>\n</body>\n</html>\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        page
+    }
+
+    /// The first metrics of the first outcome, large.
+    fn headline(&self) -> String {
+        let Some(outcome) = self.outcomes.first() else { return String::new() };
+        let mut list = String::from("<ul class=\"heads\">\n");
+        for measured in outcome.measured.iter().take(2) {
+            let Some(value) = measured.value else { continue };
+            let interval = measured.interval.map(|i| format!("{:.3} to {:.3}, ", i.low, i.high));
+            let _ = writeln!(
+                list,
+                "<li><b>{value:.3}</b><span>{} ({}{})</span></li>",
+                measured.metric,
+                interval.unwrap_or_default(),
+                escape(&outcome.set)
+            );
+        }
+        list + "</ul>\n"
+    }
+
+    fn accuracy(&self) -> String {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for measured in self.outcomes.iter().flat_map(|outcome| &outcome.measured) {
+            if !metrics.contains(&measured.metric) {
+                metrics.push(measured.metric);
+            }
+        }
+        if metrics.is_empty() {
+            return String::new();
+        }
+        let mut rows = String::new();
+        for (outcome, label) in self.outcomes.iter().zip(self.labels()) {
+            let find = |metric: &Metric| outcome.measured.iter().find(|measured| measured.metric == *metric);
+            let count = outcome.measured.first().map_or(0, |measured| measured.count);
+            let cells: String = metrics.iter().map(|metric| measured_cell(find(metric))).collect();
+            let _ =
+                writeln!(rows, "<tr><th scope=\"row\">{}</th><td>{count}</td>{cells}</tr>", escape(&label));
+        }
+        let heads: String = metrics.iter().map(|metric| format!("<th scope=\"col\">{metric}</th>")).collect();
+        format!(
+            "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Data</th><th scope=\"col\">Sequences</th>\
+             {heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+             <p class=\"soft\">In brackets: 95 % bootstrap intervals.</p>"
+        )
+    }
+
+    /// A name for each outcome, with the output where there are several.
+    fn labels(&self) -> Vec<String> {
+        let output = |outcome: &ScoredSet| outcome.measured.first().map(|measured| measured.output.clone());
+        let first = self.outcomes.first().and_then(output);
+        let several = self.outcomes.iter().any(|outcome| output(outcome) != first);
+        let label = |outcome: &ScoredSet| match output(outcome) {
+            Some(output) if several => format!("{}, {output}", outcome.set),
+            _ => outcome.set.clone(),
+        };
+        self.outcomes.iter().map(label).collect()
+    }
+
+    fn curves(&self) -> String {
+        let labels = self.labels();
+        let binary: Vec<(&ScoredSet, &String)> = self
+            .outcomes
+            .iter()
+            .zip(&labels)
+            .filter(|(outcome, _)| outcome.kind == TargetKind::Binary)
+            .collect();
+        let shown = &binary[..binary.len().min(SERIES)];
+        if shown.is_empty() {
+            return self.scatter_plots();
+        }
+        let mut roc = Chart::new(Axis::share("False positive rate"), Axis::share("True positive rate"))
+            .line("guide", &[(0.0, 0.0), (1.0, 1.0)]);
+        let mut recall = Chart::new(Axis::share("Recall"), Axis::share("Precision"));
+        let (mut roc_legend, mut recall_legend) = (Vec::new(), Vec::new());
+        for (i, (outcome, label)) in shown.iter().enumerate() {
+            let class = series(i);
+            roc = roc.line(&class, &thinned(&roc_curve(&outcome.scores, &outcome.targets)));
+            recall =
+                recall.line(&class, &thinned(&precision_recall_curve(&outcome.scores, &outcome.targets)));
+            let entry = |metric: Metric| {
+                let measured = outcome.measured.iter().find(|measured| measured.metric == metric);
+                let value = measured.and_then(|measured| measured.value);
+                (class.clone(), value.map_or(label.to_string(), |value| format!("{label} ({value:.3})")))
+            };
+            roc_legend.push(entry(Metric::Auc));
+            recall_legend.push(entry(Metric::AveragePrecision));
+        }
+        if let Some(share) = share_of_positives(shown) {
+            recall = recall.line("guide", &[(0.0, share), (1.0, share)]);
+        }
+        let figures = figure("ROC", &roc, "ROC curves", &roc_legend)
+            + &figure("Precision and recall", &recall, "Precision-recall curves", &recall_legend);
+        format!("<div class=\"figures\">\n{figures}</div>{}", more_than(binary.len(), SERIES))
+    }
+
+    /// Scores against measured numbers.
+    fn scatter_plots(&self) -> String {
+        let mut figures = String::new();
+        for (outcome, label) in self.outcomes.iter().zip(self.labels()).take(SERIES) {
+            let pairs =
+                || outcome.targets.iter().zip(&outcome.scores).map(|(&t, &s)| (f64::from(t), f64::from(s)));
+            let x = Axis::around("Measured", pairs().map(|pair| pair.0));
+            let y = Axis::around("Score", pairs().map(|pair| pair.1));
+            let step = outcome.scores.len().div_ceil(POINTS).max(1);
+            let chart = pairs()
+                .step_by(step)
+                .fold(Chart::new(x, y), |chart, point| chart.dot("s1 cloud", 2.0, point, None));
+            let shown = if step > 1 { format!("one of {step} sequences is drawn") } else { String::new() };
+            let title = format!("Scores against measurements: {label}");
+            figures += &figure(&label, &chart, &title, &[(String::new(), shown)]);
+        }
+        if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>") }
+    }
+
+    /// Histograms of the scores of bound and unbound sequences.
+    fn distributions(&self) -> String {
+        let mut figures = String::new();
+        let binary = |(outcome, _): &(&ScoredSet, String)| outcome.kind == TargetKind::Binary;
+        for (outcome, label) in self.outcomes.iter().zip(self.labels()).filter(binary).take(SERIES) {
+            let class = |wanted: bool| -> Vec<f64> {
+                let pairs = outcome.scores.iter().zip(&outcome.targets);
+                let chosen = pairs.filter(|(_, target)| !target.is_nan() && (**target > 0.5) == wanted);
+                chosen.map(|(&score, _)| f64::from(score)).filter(|score| score.is_finite()).collect()
+            };
+            let (bound, unbound) = (class(true), class(false));
+            let x = Axis::around("Score", bound.iter().chain(&unbound).copied());
+            let range = extent(bound.iter().chain(&unbound));
+            let (high, low) = (histogram(&bound, range), histogram(&unbound, range));
+            let top = high.iter().chain(&low).map(|bar| bar.2).fold(0.0, f64::max);
+            let y = Axis::new("Share of sequences (%)", 0.0, if top > 0.0 { top * 1.05 } else { 1.0 });
+            let chart = Chart::new(x, y).bars("s2", &low).bars("s1", &high);
+            let legend = [
+                ("s1 block".to_owned(), format!("bound ({})", bound.len())),
+                ("s2 block".to_owned(), format!("unbound ({})", unbound.len())),
+            ];
+            figures +=
+                &figure(&label, &chart, &format!("Scores of bound and unbound sequences: {label}"), &legend);
+        }
+        if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>") }
+    }
+
+    fn logos(&self) -> String {
+        let mut figures = String::new();
+        for profile in self.detectors.iter().take(DETECTORS) {
+            let number = profile.detector + 1;
+            let (logo, made_of) = if profile.sites < SITES {
+                (
+                    Logo::of_weights(&profile.weights, self.alphabet),
+                    "weights; too few sites for a logo".to_owned(),
+                )
+            } else {
+                (Logo::of_counts(&profile.counts, self.alphabet), format!("{} sites", profile.sites))
+            };
+            let (name, value) = match (self.outcomes.first().map(|outcome| outcome.kind), profile.alone) {
+                (_, None) => ("", String::new()),
+                (Some(TargetKind::Real), Some(alone)) => ("Spearman", format!(" {alone:.2} alone, ")),
+                (_, Some(alone)) => ("AUC", format!(" {alone:.2} alone, ")),
+            };
+            let svg = logo.to_svg(&format!("Logo of detector {number}"));
+            let _ = writeln!(
+                figures,
+                "<figure>{svg}<figcaption>Detector {number}: {name}{value}{made_of}</figcaption></figure>"
+            );
+        }
+        if figures.is_empty() {
+            return figures;
+        }
+        format!(
+            "<p class=\"soft\">Made of the stretches of bound sequences that activate a detector most, where they reach half \
+             of its highest activation. The most telling detectors come first.</p>\n\
+             <div class=\"figures logos\">\n{figures}</div>{}",
+            more_than(self.detectors.len(), DETECTORS)
+        )
+    }
+
+    fn search(&self) -> String {
+        let Some(first) = self.trials.first() else { return String::new() };
+        let mut trials: Vec<&Trial> = self.trials.iter().collect();
+        trials.sort_by(|a, b| {
+            let score = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
+            score(b).total_cmp(&score(a)).then(a.number.cmp(&b.number))
+        });
+        let heads: String = first
+            .parameters
+            .iter()
+            .map(|(name, _)| format!("<th scope=\"col\">{}</th>", escape(name)))
+            .collect();
+        let rows: String = trials.iter().map(|trial| trial_row(trial)).collect();
+        let label = escape(&self.search_score);
+        format!(
+            "<div class=\"figures\">\n{}</div>\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">Trial</th>\
+             <th scope=\"col\">{label}</th><th scope=\"col\">Learning rate</th>{heads}</tr></thead>\n\
+             <tbody>\n{rows}</tbody>\n</table></div>",
+            self.search_chart(&trials)
+        )
+    }
+
+    fn search_chart(&self, trials: &[&Trial]) -> String {
+        let x = Axis::around_log("Learning rate", trials.iter().map(|trial| trial.learning_rate));
+        let y = Axis::around(&capitalized(&self.search_score), trials.iter().filter_map(|trial| trial.score));
+        // The chosen one is drawn last, on top.
+        let chart = trials.iter().rev().filter_map(|trial| Some((trial, trial.score?)));
+        let chart = chart.fold(Chart::new(x, y), |chart, (trial, score)| {
+            let title = format!(
+                "trial {}: {score:.4} at learning rate {}",
+                trial.number,
+                significant(trial.learning_rate)
+            );
+            let (class, radius) = if trial.best { ("s2 best", 6.0) } else { ("s1", 4.0) };
+            chart.dot(class, radius, (trial.learning_rate, score), Some(&title))
+        });
+        let failed = trials.iter().filter(|trial| trial.score.is_none()).count();
+        let mut legend =
+            vec![("s2 round".into(), "chosen".into()), ("s1 round".into(), "other trials".into())];
+        if failed > 0 {
+            legend.push((String::new(), format!("{failed} trials failed and are not drawn")));
+        }
+        figure("Trials", &chart, "Score of each trial against its learning rate", &legend)
+    }
+
+    /// Loss and score of all trials at their checkpoints, side by side.
+    fn fitting(&self) -> String {
+        let last =
+            self.trials.iter().flat_map(|trial| &trial.checkpoints).map(|checkpoint| checkpoint.step).max();
+        let Some(last) = last else { return String::new() };
+        let legend = [
+            ("s2 solid".to_owned(), "chosen trial".to_owned()),
+            (series(0), "other trials".to_owned()),
+            (String::new(), "means over the folds".to_owned()),
+        ];
+        let chart = |label: &str, value: fn(&Checkpoint) -> f64| {
+            let title = format!("{label} of the trials at their checkpoints");
+            figure(label, &self.checkpoint_chart(label, last, value), &title, &legend)
+        };
+        let score = capitalized(&self.search_score);
+        let figures =
+            chart("Loss", |checkpoint| checkpoint.loss) + &chart(&score, |checkpoint| checkpoint.score);
+        format!("<div class=\"figures\">\n{figures}</div>")
+    }
+
+    fn checkpoint_chart(&self, label: &str, last: u64, value: fn(&Checkpoint) -> f64) -> Chart {
+        let values = self.trials.iter().flat_map(|trial| &trial.checkpoints).map(value);
+        let mut chart = Chart::new(Axis::new("Step", 0.0, last.max(1) as f64), Axis::around(label, values));
+        // The chosen one is drawn last, on top.
+        for best in [false, true] {
+            for trial in self.trials.iter().filter(|trial| trial.best == best) {
+                let points: Vec<(f64, f64)> = trial
+                    .checkpoints
+                    .iter()
+                    .map(|checkpoint| (checkpoint.step as f64, value(checkpoint)))
+                    .collect();
+                chart = chart.line(if best { "s2 solid" } else { "s1 thin" }, &points);
+            }
+        }
+        chart
+    }
+
+    fn facts(&self) -> String {
+        let mut html = String::new();
+        if !self.facts.is_empty() {
+            html += "<dl class=\"facts\">\n";
+            for (name, value) in &self.facts {
+                let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
+            }
+            html += "</dl>\n";
+        }
+        if !self.notes.is_empty() {
+            html += "<ul class=\"notes\">\n";
+            for note in &self.notes {
+                let _ = writeln!(html, "<li>{}</li>", escape(note));
+            }
+            html += "</ul>\n";
+        }
+        html
+    }
+}
+
+/// Class of the i-th series.
+fn series(i: usize) -> String {
+    format!("s{}", i + 1)
+}
+
+fn measured_cell(measured: Option<&Measured>) -> String {
+    let Some(value) = measured.and_then(|measured| measured.value) else { return "<td>–</td>".into() };
+    match measured.and_then(|measured| measured.interval) {
+        Some(interval) => {
+            format!("<td>{value:.4} <small>({:.3} to {:.3})</small></td>", interval.low, interval.high)
+        }
+        None => format!("<td>{value:.4}</td>"),
+    }
+}
+
+fn trial_row(trial: &Trial) -> String {
+    let cells: String =
+        trial.parameters.iter().map(|(_, value)| format!("<td>{}</td>", escape(value))).collect();
+    format!(
+        "<tr{}><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td>{cells}</tr>\n",
+        if trial.best { " class=\"best\"" } else { "" },
+        trial.number,
+        if trial.best { " (chosen)" } else { "" },
+        trial.score.map_or_else(|| "failed".into(), |score| format!("{score:.4}")),
+        significant(trial.learning_rate)
+    )
+}
+
+/// A chart with a heading and a legend: class of the key (none if empty) and words.
+fn figure(heading: &str, chart: &Chart, title: &str, legend: &[(String, String)]) -> String {
+    let mut entries = String::new();
+    for (class, words) in legend.iter().filter(|(_, words)| !words.is_empty()) {
+        let key =
+            if class.is_empty() { String::new() } else { format!("<span class=\"key {class}\"></span>") };
+        let _ = write!(entries, "<li>{key}{}</li>", escape(words));
+    }
+    format!(
+        "<figure><h3>{}</h3>{}<figcaption><ul>{entries}</ul></figcaption></figure>\n",
+        escape(heading),
+        chart.to_svg(title)
+    )
+}
+
+/// Share of positives, if it is the same in all outcomes to the percent: what precision chance gives.
+fn share_of_positives(outcomes: &[(&ScoredSet, &String)]) -> Option<f64> {
+    let share = |outcome: &ScoredSet| {
+        let present = outcome.targets.iter().filter(|target| !target.is_nan());
+        let (count, positives) = present.fold((0, 0), |(n, p), &target| (n + 1, p + i32::from(target > 0.5)));
+        f64::from(positives) / f64::from(count.max(1))
+    };
+    let first = share(outcomes.first()?.0);
+    outcomes.iter().all(|(outcome, _)| (share(outcome) - first).abs() < 0.01).then_some(first)
+}
+
+/// The points that matter to the eye: at most about [`CORNERS`], evenly spread, with both ends.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let step = points.len().div_ceil(CORNERS).max(1);
+    let mut kept: Vec<(f64, f64)> = points.iter().step_by(step).copied().collect();
+    if kept.last() != points.last() {
+        kept.extend(points.last());
+    }
+    kept
+}
+
+fn more_than(count: usize, shown: usize) -> String {
+    match count.saturating_sub(shown) {
+        0 => String::new(),
+        more => format!("<p class=\"soft\">{more} more are not shown.</p>"),
+    }
+}
+
+fn extent<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
+}
+
+/// Left edge, right edge and share of the values in percent, for [`BARS`] equal parts of the range.
+fn histogram(values: &[f64], (low, high): (f64, f64)) -> Vec<(f64, f64, f64)> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let width = if high > low { (high - low) / BARS as f64 } else { 1.0 };
+    let mut counts = [0u32; BARS];
+    values.iter().for_each(|value| counts[(((value - low) / width) as usize).min(BARS - 1)] += 1);
+    let bar = |(i, &count): (usize, &u32)| {
+        let left = low + i as f64 * width;
+        (left, left + width, 100.0 * f64::from(count) / values.len() as f64)
+    };
+    counts.iter().enumerate().map(bar).collect()
+}
+
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

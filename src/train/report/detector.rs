@@ -1,0 +1,143 @@
+//! What the detectors of a network have learned: the stretches that activate them.
+
+use crate::encode::{N, ONE_HOT, reverse_complement_into};
+use crate::model::Network;
+use crate::train::dataset::{Dataset, TargetKind};
+use crate::train::metric::{auc, spearman};
+
+/// One detector, seen through the data.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DetectorProfile {
+    /// Rank of the detector in the network, from 0.
+    pub detector: usize,
+    /// Stretches that `counts` are made of.
+    pub sites: usize,
+    /// `counts[position]`: how often A, C, G, T stand there in the stretches that activate the detector.
+    pub counts: Vec<[f64; 4]>,
+    /// `weights[position]` of A, C, G, T.
+    pub weights: Vec<[f64; 4]>,
+    /// How well the detector's highest activation tells on its own: AUC for classes, Spearman's coefficient for
+    /// numbers. `None` if it is the same everywhere.
+    pub alone: Option<f64>,
+}
+
+/// Sequences that are looked at, of the bound (or highest) and of the others: the first so many.
+const SEQUENCES: usize = 2000;
+
+/// A stretch counts if it activates the detector by this share of its highest activation, or more.
+const SHARE: f32 = 0.5;
+
+/// Looks at every detector of `network`, the most telling first.
+///
+/// For each of the bound sequences (of numbers: the sequences with the highest ones) the stretch that activates the
+/// detector most is found, on both strands if so asked and only where it lies within the sequence; those with half of
+/// the highest activation or more are counted. Only the first output of `dataset` is used, and 2,000 sequences of each
+/// kind.
+pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<DetectorProfile> {
+    let targets = dataset.target_column(0);
+    let rows = rows_to_look_at(&targets, dataset.kind);
+    let chosen: Vec<f32> = rows.iter().map(|&row| targets[row]).collect();
+    let front = rows.len() / 2;
+    let mut profiles: Vec<DetectorProfile> = (0..network.detectors)
+        .map(|detector| {
+            let weights = weights_of(network, detector);
+            let best: Vec<Stretch> = rows
+                .iter()
+                .map(|&row| strongest(network, detector, &dataset.sequences[row], both_strands))
+                .collect();
+            let activations: Vec<f32> = best.iter().map(|stretch| stretch.activation).collect();
+            let alone = match dataset.kind {
+                TargetKind::Binary => auc(&activations, &chosen),
+                TargetKind::Real => spearman(&activations, &chosen),
+            };
+            // Bound sequences or high numbers come first.
+            let bound = match dataset.kind {
+                TargetKind::Binary => chosen.iter().take_while(|&&target| target > 0.5).count(),
+                TargetKind::Real => front,
+            };
+            let (sites, counts) = count(&best[..bound], network.detector_length);
+            DetectorProfile { detector, sites, counts, weights, alone }
+        })
+        .collect();
+    let middle = if dataset.kind == TargetKind::Binary { 0.5 } else { 0.0 };
+    let telling = |profile: &DetectorProfile| profile.alone.map_or(0.0, |alone| (alone - middle).abs());
+    profiles.sort_by(|a, b| telling(b).total_cmp(&telling(a)).then(a.detector.cmp(&b.detector)));
+    profiles
+}
+
+/// Classes: the first bound ones, then the first unbound ones. Numbers: the highest, then the lowest.
+fn rows_to_look_at(targets: &[f32], kind: TargetKind) -> Vec<usize> {
+    let mut present: Vec<usize> = (0..targets.len()).filter(|&row| !targets[row].is_nan()).collect();
+    present.sort_by(|&a, &b| targets[b].total_cmp(&targets[a]));
+    match kind {
+        TargetKind::Binary => {
+            let (bound, unbound) = present.split_at(present.partition_point(|&row| targets[row] > 0.5));
+            bound.iter().take(SEQUENCES).chain(unbound.iter().take(SEQUENCES)).copied().collect()
+        }
+        TargetKind::Real => {
+            let half = SEQUENCES.min(present.len() / 2);
+            present[..half].iter().chain(&present[present.len() - half..]).copied().collect()
+        }
+    }
+}
+
+/// The stretch of a sequence that activates a detector most.
+struct Stretch {
+    activation: f32,
+    codes: Vec<u8>,
+}
+
+fn strongest(network: &Network, detector: usize, codes: &[u8], both_strands: bool) -> Stretch {
+    let mut best = Stretch { activation: f32::NEG_INFINITY, codes: Vec::new() };
+    let mut reverse = Vec::new();
+    if both_strands {
+        reverse_complement_into(codes, &mut reverse);
+    }
+    for window in [codes, &reverse].into_iter().flat_map(|strand| strand.windows(network.detector_length)) {
+        let activation = activation(network, detector, window);
+        if activation > best.activation {
+            best.activation = activation;
+            best.codes.clear();
+            best.codes.extend_from_slice(window);
+        }
+    }
+    // Sequences shorter than the detector activate it as little as any.
+    best.activation = if network.rectify { best.activation.max(0.0) } else { best.activation.max(f32::MIN) };
+    best
+}
+
+fn activation(network: &Network, detector: usize, window: &[u8]) -> f32 {
+    let length = network.detector_length;
+    let weights = &network.weights[detector * 4 * length..(detector + 1) * 4 * length];
+    let column = |(j, &code): (usize, &u8)| -> f32 {
+        match code {
+            N => (0..4).map(|channel| weights[channel * length + j] * ONE_HOT[usize::from(N)][channel]).sum(),
+            code => weights[usize::from(code) * length + j],
+        }
+    };
+    network.thresholds[detector] + window.iter().enumerate().map(column).sum::<f32>()
+}
+
+fn weights_of(network: &Network, detector: usize) -> Vec<[f64; 4]> {
+    let length = network.detector_length;
+    let weight = |channel: usize, j: usize| f64::from(network.weights[(detector * 4 + channel) * length + j]);
+    (0..length).map(|j| [0, 1, 2, 3].map(|channel| weight(channel, j))).collect()
+}
+
+/// How many stretches activate the detector enough, and their bases.
+fn count(stretches: &[Stretch], length: usize) -> (usize, Vec<[f64; 4]>) {
+    let highest = stretches.iter().map(|stretch| stretch.activation).fold(0.0, f32::max);
+    let enough = |stretch: &&Stretch| {
+        stretch.activation > 0.0 && stretch.activation >= SHARE * highest && !stretch.codes.is_empty()
+    };
+    let mut counts = vec![[0.0; 4]; length];
+    let mut sites = 0;
+    for stretch in stretches.iter().filter(enough) {
+        sites += 1;
+        for (column, &code) in counts.iter_mut().zip(&stretch.codes) {
+            let share = ONE_HOT[usize::from(code)].map(f64::from);
+            column.iter_mut().zip(share).for_each(|(count, share)| *count += share);
+        }
+    }
+    (sites, counts)
+}

@@ -1,0 +1,283 @@
+//! Tables and FASTA files, good and bad, and what becomes of them.
+
+use bindscan::source::sequences::Column;
+use bindscan::train::dataset::fasta::read_sequences;
+use bindscan::train::dataset::load::{DataRequest, Negatives, load};
+use bindscan::train::dataset::scaling::{Scaling, join_replicates};
+use bindscan::train::dataset::table::{TableOptions, Targets, read_table};
+use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
+
+use super::{codes, file, shared, write, write_gzip};
+
+fn table(text: &str, options: &TableOptions) -> Result<Dataset, String> {
+    let (_directory, path) = file("table.tsv", text);
+    read_table(&path, options).map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+}
+
+fn usual(text: &str) -> Result<Dataset, String> {
+    table(text, &TableOptions::default())
+}
+
+fn named(name: &str) -> Column {
+    Column::Name(name.into())
+}
+
+#[test]
+fn the_usual_tables_need_no_options() {
+    let encode = usual("FoldID\tEventID\tseq\tBound\nA\tx_1\tACGTN\t1\nA\tx_2\tttgg\t0\r\n").unwrap();
+    assert_eq!(encode.sequences, [codes("ACGTN"), codes("TTGG")]);
+    assert_eq!((encode.targets.as_slice(), encode.kind), ([1.0, 0.0].as_slice(), TargetKind::Binary));
+    assert_eq!((encode.output_names.as_slice(), &encode.folds), (["Bound".to_owned()].as_slice(), &None));
+
+    let microarray = usual("AAAAC\t1557.5\t183.0\nAAAAG\t14858.0\t245.0\n").unwrap();
+    assert_eq!(
+        (microarray.targets.as_slice(), microarray.kind),
+        ([1557.5, 14858.0].as_slice(), TargetKind::Real)
+    );
+
+    let compete = usual("-0.388803 AGAGGACUG\n1.25 AGAU\n").unwrap();
+    assert_eq!(compete.sequences, [codes("AGAGGACTG"), codes("AGAT")]);
+    assert_eq!(compete.targets, [-0.388803, 1.25]);
+
+    let bare = usual("ACGT\nGGCA\n").unwrap();
+    assert_eq!((bare.targets.as_slice(), bare.has_positives_only()), ([1.0, 1.0].as_slice(), true));
+}
+
+#[test]
+fn columns_and_folds_are_found_by_name_and_by_rank() {
+    let text =
+        "#a remark\nid\tdna\ty1\ty2\tpart\nr1\tACGT\t0.5\tNA\tx\nr2\tACGA\t\t2\ty\nr3\tACGC\t1\t3\tx\n";
+    let by_name = TableOptions {
+        sequence: Some(named("dna")),
+        targets: Targets::These(vec![named("y2"), named("y1")]),
+        fold: Some(named("part")),
+        kind: None,
+    };
+    let dataset = table(text, &by_name).unwrap();
+    assert_eq!(
+        (dataset.outputs, dataset.output_names.as_slice()),
+        (2, ["y2".to_owned(), "y1".into()].as_slice())
+    );
+    assert!(dataset.targets[0].is_nan() && dataset.targets[3].is_nan());
+    assert_eq!(dataset.target_column(1)[0], 0.5);
+    assert_eq!(dataset.folds, Some(vec![0, 1, 0]));
+    assert_eq!(dataset.select(&[2, 1]).unwrap().folds, Some(vec![0, 1]));
+
+    let all = table(text, &TableOptions { targets: Targets::All, ..TableOptions::default() }).unwrap();
+    assert_eq!(all.output_names, ["y1"], "y2 is missing in the first row, and so not known to be a number");
+
+    let ranks = TableOptions { targets: Targets::These(vec![Column::Rank(3)]), ..TableOptions::default() };
+    assert_eq!(table("r1\tACGT\t0.5\t7\nr2\tACGA\t1\t8\n", &ranks).unwrap().targets, [0.5, 1.0]);
+}
+
+#[test]
+fn what_is_wrong_with_a_table_is_said_with_its_line() {
+    let fold = TableOptions { fold: Some(named("cv")), ..TableOptions::default() };
+    let targets = |column| TableOptions { targets: Targets::These(vec![column]), ..TableOptions::default() };
+    let binary = TableOptions { kind: Some(TargetKind::Binary), ..TableOptions::default() };
+    let cases: [(&str, &TableOptions, &str); 14] = [
+        ("", &TableOptions::default(), "FILE: there are no rows in it"),
+        ("seq\tbound\n", &TableOptions::default(), "FILE: there is a header and no rows"),
+        ("relKa\n0.013\n0.014\n", &TableOptions::default(), "FILE: no column of it holds sequences"),
+        (
+            "ACGT\t1\nACGT\tyes\n",
+            &TableOptions::default(),
+            "FILE, line 2: \"yes\" in column 2 (target) is no number",
+        ),
+        ("ACGT\t1\nACGT\tinf\n", &TableOptions::default(), "FILE, line 2: \"inf\" in column 2"),
+        (
+            "seq\tbound\nACGT\t1\nAC-T\t0\n",
+            &TableOptions::default(),
+            "FILE, line 3: '-' (character 3) is no nucleotide",
+        ),
+        ("ACGT\t1\nACGT\n", &TableOptions::default(), "FILE, line 2: column 2 is missing; the line has 1"),
+        ("ACGT\t1\n\t0\n", &TableOptions::default(), "FILE, line 2: the sequence is empty"),
+        ("seq\tbound\nACGT\t1\n", &fold, "FILE: there is no column cv; there are seq, bound"),
+        ("ACGT\t1\n", &fold, "FILE: there is no column cv, because there is no header"),
+        ("ACGT\t1\n", &targets(Column::Rank(3)), "FILE: there is no column 3; there are 2"),
+        ("ACGT\t1\n", &targets(Column::Rank(0)), "FILE: there is no column 0; there are 2"),
+        ("ACGT\t1\n", &targets(Column::Rank(1)), "FILE: column 1 cannot hold the targets, too"),
+        ("ACGT\t1\nACGA\t2\n", &binary, "FILE: not all targets are 0 or 1"),
+    ];
+    for (text, options, message) in cases {
+        let error = table(text, options).unwrap_err();
+        assert!(error.starts_with(message), "{error}, not {message}");
+        assert!(!error.contains('\n'));
+    }
+    let (_directory, path) = file("binary.tsv", "");
+    std::fs::write(&path, [b'A', b'C', 0xff, b'\t', b'1', b'\n']).unwrap();
+    let error = read_table(&path, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("line 1: this is no text"), "{error}");
+}
+
+#[test]
+fn gzip_makes_no_difference() {
+    let text = "seq\tbound\nACGT\t1\nACGA\t0\n";
+    let (directory, path) = file("a.tsv", text);
+    let gzip = directory.path().join("a.seq.gz");
+    write_gzip(&gzip, text);
+    let options = TableOptions::default();
+    assert_eq!(read_table(&path, &options).unwrap(), read_table(&gzip, &options).unwrap());
+    std::fs::write(&gzip, &std::fs::read(&gzip).unwrap()[..30]).unwrap();
+    assert!(read_table(&gzip, &options).unwrap_err().to_string().contains("cannot decompress"));
+}
+
+#[test]
+fn fasta_files_are_read_and_refused() {
+    let (_directory, path) = file("a.fa", ">a one\nACGT\nAC\n\n>a\nuuGG\n");
+    assert_eq!(read_sequences(&path).unwrap(), [codes("ACGTAC"), codes("TTGG")]);
+    for (text, message) in [
+        ("", "no sequence"),
+        ("ACGT\n", "line 1"),
+        (">a\n>b\nACGT\n", "empty"),
+        (">a\nACGT\n>b\n", "empty"),
+        (">a\nAC!T\n", "line 2: '!' (character 3) is no nucleotide"),
+    ] {
+        let (_directory, path) = file("a.fa", text);
+        let error = read_sequences(&path).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}, not {message}");
+    }
+}
+
+fn request(data: &std::path::Path) -> DataRequest {
+    DataRequest { data: data.into(), negatives_per_positive: 1.0, seed: 1, ..DataRequest::default() }
+}
+
+#[test]
+fn bound_sequences_get_unbound_ones() {
+    let (directory, positives) = file("positives.fa", ">a\nACGATCGATCGGATAC\n>b\nGGATTCAGAGACC\n");
+    let made = load(&request(&positives)).unwrap();
+    assert_eq!(made.training.targets, [1.0, 1.0, 0.0, 0.0]);
+    assert_eq!(made.training.lengths(), (13, 16));
+    assert!(made.notes[0].contains("2 dinucleotide shuffles"));
+    let twice = DataRequest { negatives_per_positive: 2.0, ..request(&positives) };
+    assert_eq!(load(&twice).unwrap().training.len(), 6);
+
+    let negatives = directory.path().join("negatives.fa");
+    write(&negatives, ">n\nACGTACGT\n");
+    let given = DataRequest { negatives: Negatives::File(negatives), ..request(&positives) };
+    let given = load(&given).unwrap();
+    assert_eq!(given.training.targets, [1.0, 1.0, 0.0]);
+    assert_eq!(given.training.sequences[2], codes("ACGTACGT"));
+
+    for (negatives, message) in
+        [(Negatives::Genome, "for peaks only"), (Negatives::File("no.fa".into()), "no.fa")]
+    {
+        let error = load(&DataRequest { negatives, ..request(&positives) }).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
+    let error = load(&DataRequest { negatives_per_positive: 0.0, ..request(&positives) }).unwrap_err();
+    assert!(error.to_string().contains("more than 0"));
+}
+
+#[test]
+fn replicates_are_joined_to_their_median() {
+    let text = "ACGT\t1\t\nACGA\t5\t2\nACGT\t3\t7\nACGT\t2\t9\nACGA\tNA\t4\n";
+    let both = TableOptions {
+        targets: Targets::These(vec![Column::Rank(2), Column::Rank(3)]),
+        ..TableOptions::default()
+    };
+    let (joined, count) = join_replicates(&table(text, &both).unwrap()).unwrap();
+    assert_eq!(count, 3);
+    assert_eq!(joined.sequences, [codes("ACGT"), codes("ACGA")]);
+    assert_eq!(joined.targets, [2.0, 8.0, 5.0, 3.0]);
+    let (_directory, path) = file("a.tsv", "ACGT\t1\nACGT\t3\nACGA\t7\n");
+    let loaded = load(&request(&path)).unwrap();
+    assert_eq!(loaded.training.targets, [2.0, 7.0]);
+    assert!(loaded.notes.iter().any(|note| note.contains("1 replicates")), "{:?}", loaded.notes);
+}
+
+/// The same steps in numpy: `numpy.minimum(x, numpy.quantile(x, 0.9995))`, then mean and `std`.
+#[test]
+fn scaling_clamps_and_standardises() {
+    let sequences: Vec<Vec<u8>> =
+        (0..2001u32).map(|i| (0..6).map(|j| (i >> (2 * j) & 3) as u8).collect()).collect();
+    let targets: Vec<f32> = (0..2001).map(|i| if i == 2000 { 1e6 } else { (i % 100) as f32 }).collect();
+    let mut dataset = Dataset::new(sequences, targets, vec!["y".into()], TargetKind::Real).unwrap();
+    let digest = dataset.digest.clone();
+    let scaling = Scaling::fit(&dataset).unwrap();
+    let scale = scaling.scales[0];
+    assert_eq!(scale.clamp, 99.0, "the quantile falls on the second largest value");
+    scaling.apply(&mut dataset).unwrap();
+    let values: Vec<f64> = dataset.targets.iter().map(|&t| f64::from(t)).collect();
+    let mean = values.iter().sum::<f64>() / 2001.0;
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2001.0;
+    assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6);
+    assert_eq!(dataset.targets[2000], scale.apply(99.0));
+    assert_eq!(dataset.digest, digest);
+    let json = serde_json::to_string(&scaling).unwrap();
+    assert_eq!(serde_json::from_str::<Scaling>(&json).unwrap(), scaling);
+    let constant =
+        Dataset::new(vec![codes("ACGT"); 2], vec![2.0; 2], vec!["y".into()], TargetKind::Real).unwrap();
+    assert!(Scaling::fit(&constant).unwrap_err().to_string().contains("column y has no values that differ"));
+}
+
+#[test]
+fn oddities_and_shortages_are_named() {
+    let positives = vec![codes("ACGTACGT"), codes("NNNNNNGT"), codes("ACGTACGT"), codes("ACG")];
+    let dataset = Dataset::of_classes(positives, vec![codes("ACGTACGT")]).unwrap();
+    let messages = dataset.quality().messages();
+    assert_eq!(
+        messages,
+        [
+            "2 sequences are there more than once, 1 of them with another target",
+            "1 sequences are more than half N"
+        ]
+    );
+    let error = |dataset: &Dataset, count, length| dataset.require(count, length).unwrap_err().to_string();
+    assert_eq!(error(&dataset, 20, 1), "there are 5 sequences; 20 or more are needed");
+    assert!(
+        error(&dataset, 5, 8).starts_with("1 of 5 sequences are shorter than 8 bases (the shortest has 3)")
+    );
+    assert!(dataset.require(5, 3).is_ok());
+    let single = Dataset::of_classes(vec![codes("ACGT"); 3], Vec::new()).unwrap();
+    assert_eq!(error(&single, 1, 1), "all 3 sequences are of one class (1) in column bound");
+    let missing = Dataset::new(vec![codes("A")], vec![f32::NAN], vec!["y".into()], TargetKind::Real).unwrap();
+    assert_eq!(error(&missing, 1, 1), "every value is missing in column y");
+    assert!(Dataset::of_classes(vec![Vec::new()], Vec::new()).is_err());
+    assert!(Dataset::of_classes(Vec::new(), Vec::new()).is_err());
+}
+
+#[test]
+fn the_digest_is_of_the_data_and_nothing_else() {
+    let a = usual("seq\tbound\nACGT\t1\nACGA\t0\n").unwrap();
+    let b = usual("bound\tid\tseq\n1\tx\tacgu\n0\ty\tACGA\n").unwrap();
+    assert_eq!(a.digest, b.digest);
+    assert_eq!(a.digest.len(), 64);
+    for other in
+        ["seq\tbound\nACGT\t1\nACGA\t1\n", "seq\tbound\nACGT\t1\nACGC\t0\n", "seq\tlabel\nACGT\t1\nACGA\t0\n"]
+    {
+        assert_ne!(usual(other).unwrap().digest, a.digest);
+    }
+}
+
+#[test]
+fn leaks_are_found_on_both_strands() {
+    let training = Dataset::of_classes(vec![codes("AACCG"), codes("TTTTT")], Vec::new()).unwrap();
+    let test = vec![codes("GATTA"), codes("CGGTT"), codes("TTTTT"), codes("AAAAA")];
+    let test = Dataset::of_classes(test, Vec::new()).unwrap();
+    assert_eq!(Leaks::find(&training, &test, true).ranks, [1, 2, 3]);
+    let stranded = Leaks::find(&training, &test, false);
+    assert_eq!(stranded.ranks, [2]);
+    assert!(stranded.message().unwrap().starts_with("1 of 4 test sequences are also in the training set"));
+    assert_eq!(Leaks::find(&test.select(&[0]).unwrap(), &training, true).message(), None);
+}
+
+#[test]
+fn the_shared_files_are_read_whole() {
+    let rows = [
+        ("encode/ELK1_GM12878_AC.seq.gz", 5084, TargetKind::Binary),
+        ("encode/ELK1_GM12878_B.seq.gz", 1000, TargetKind::Binary),
+        ("pbm/Sp1_ME.txt.gz", 40455, TargetKind::Real),
+        ("rna/RNCMPT00001.train.gz", 30000, TargetKind::Real),
+    ];
+    for (name, count, kind) in rows {
+        let Some(path) = shared(name) else { return };
+        let dataset = read_table(&path, &TableOptions::default()).unwrap();
+        assert_eq!((dataset.len(), dataset.kind, dataset.outputs), (count, kind, 1), "{name}");
+        assert_eq!(dataset.quality().messages().len(), 0, "{name}");
+    }
+    let selex = shared("selex/r0_r1_max_selex_seq_10mer_150_onestrand_relKa_val.txt.gz").unwrap();
+    let error = read_table(&selex, &TableOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("no column of it holds sequences"), "{error}");
+}
