@@ -25,6 +25,10 @@ impl Engine for NullEngine {
         &self.0
     }
 
+    fn description(&self) -> String {
+        "null".into()
+    }
+
     fn flanks(&self, _: &WindowPlan) -> (usize, usize) {
         (0, 0)
     }

@@ -66,12 +66,14 @@ pub fn collect(
             continue;
         }
         for i in 0..block.len() {
-            let rounded =
-                |strand: &[f32]| strand.get(i).map_or(f32::NEG_INFINITY, |&score| round_score(score));
-            let (forward, reverse) = (rounded(forward), rounded(reverse));
-            let score = forward.max(reverse);
-            if score >= threshold {
-                let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
+            let at = |strand: &[f32]| strand.get(i).copied().unwrap_or(f32::NEG_INFINITY);
+            let (forward, reverse) = (at(forward), at(reverse));
+            let (score, strand) = if round_score(forward) >= round_score(reverse) {
+                (forward, Strand::Forward)
+            } else {
+                (reverse, Strand::Reverse)
+            };
+            if round_score(score) >= threshold {
                 let start = scores.start + ((from + i) * scores.stride) as u64;
                 hits.push(Hit { start, target, score, strand });
             }

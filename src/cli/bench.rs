@@ -74,24 +74,15 @@ impl BenchArgs {
             self.rounds,
             self.seconds
         )?;
-        writeln!(
-            out,
-            "{:<12} {:<8} {:>7} {:>12} {:>14}",
-            "engine", "device", "threads", "Mbp/s", "windows/s"
-        )?;
+        writeln!(out, "{:<16} {:>7} {:>12} {:>14}", "engine", "threads", "Mbp/s", "windows/s")?;
         for kind in self.kinds() {
             match self.measure(&model, kind, &plan) {
-                Ok(rate) => {
-                    let windows = rate / plan.stride as f64;
-                    let (device, threads) = (self.device, self.threads);
-                    writeln!(
-                        out,
-                        "{kind:<12} {device:<8} {threads:>7} {:>12.3} {windows:>14.0}",
-                        rate / 1e6
-                    )?;
+                Ok((engine, rate)) => {
+                    let (windows, rate, threads) = (rate / plan.stride as f64, rate / 1e6, self.threads);
+                    writeln!(out, "{engine:<16} {threads:>7} {rate:>12.3} {windows:>14.0}")?;
                 }
                 // Measuring all engines, one that cannot run the model is a row of the table.
-                Err(error) if self.engines.is_empty() => writeln!(out, "{kind:<12} {error:#}")?,
+                Err(error) if self.engines.is_empty() => writeln!(out, "{kind:<16} {error:#}")?,
                 Err(error) => return Err(error),
             }
         }
@@ -106,8 +97,8 @@ impl BenchArgs {
         }
     }
 
-    /// Bases a second.
-    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<f64> {
+    /// The engine's description, and the bases it scores a second.
+    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<(String, f64)> {
         let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
         let shape = chunk_shape(CHUNK, [(engines[0].as_ref(), plan)]);
         let chunk = random_chunk(CHUNK + shape.left + shape.right);
@@ -137,7 +128,7 @@ impl BenchArgs {
             rates.push(scored as f64 / started.elapsed().as_secs_f64());
         }
         rates.sort_by(f64::total_cmp);
-        Ok(rates[rates.len() / 2])
+        Ok((engines[0].description(), rates[rates.len() / 2]))
     }
 }
 

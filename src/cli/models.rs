@@ -124,7 +124,11 @@ pub(super) fn per_worker<T>(
 ) -> Result<Vec<Vec<T>>> {
     let mut made: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
     for planned in models {
-        for (worker, engine) in made.iter_mut().zip(planned.engines(workers, workload)?) {
+        let engines = planned.engines(workers, workload)?;
+        let WindowPlan { window, stride, .. } = planned.plan;
+        let engine = engines[0].description();
+        log::info!("{}: window {window}, stride {stride}, engine {engine}", planned.model.spec.name);
+        for (worker, engine) in made.iter_mut().zip(engines) {
             worker.push(make(planned, engine));
         }
     }
