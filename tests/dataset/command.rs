@@ -51,6 +51,24 @@ fn classes_are_judged_in_three_formats() {
     assert_eq!(json["metrics"][0]["positives"], 3);
 }
 
+/// More rows than any buffer holds, so that none can get lost on the way.
+#[test]
+fn standard_input_is_read_whole() {
+    let (directory, _) = file("data.tsv", "");
+    let directory = directory.path();
+    toy().save(directory.join("toy.onnx")).unwrap();
+    let table = format!("seq\tbound\n{}", "CCGATAAGCC\t1\nCCCCCCCCCC\t0\n".repeat(20_000));
+    let fasta = ">a\nCCGATAAGCC\n".repeat(30_000);
+    for (name, text, count) in [("table", table, "40000"), ("fasta", fasta, "60000")] {
+        write(&directory.join(name), &text);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bindscan"));
+        command.current_dir(directory).args(["eval", "toy.onnx", "-", "--format", "tsv"]);
+        let output = command.stdin(std::fs::File::open(directory.join(name)).unwrap()).output().unwrap();
+        let row = printed(&output);
+        assert_eq!(row.lines().nth(1).unwrap().split('\t').nth(5), Some(count), "{name}");
+    }
+}
+
 #[test]
 fn a_leak_is_reported() {
     let (directory, _) = file("data.tsv", CLASSES);

@@ -51,7 +51,11 @@ const SHORTEST_SEQUENCE: usize = 4;
 /// A file that cannot be read or has no rows or not those columns; a row with too few columns, a letter that is no
 /// nucleotide or a target that is no number, with its line.
 pub fn read_table(path: &Path, options: &TableOptions) -> Result<Dataset> {
-    let mut lines = Lines::open(path)?;
+    read(Lines::open(path)?, options)
+}
+
+/// As [`read_table`], from lines of which none has been read.
+pub(super) fn read(mut lines: Lines, options: &TableOptions) -> Result<Dataset> {
     let first = lines.next(true)?.map(str::to_owned);
     let Some(first) = first else { return Err(lines.file_error("there are no rows in it")) };
     let separator = Separator::of(&first);
