@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, ModelSpec};
-use crate::source::{Chunk, ChunkShape};
+use crate::source::Chunk;
 use crate::{Error, Result};
 
 pub mod kernel;
@@ -255,19 +255,4 @@ pub fn open(
 
 fn copies<E: Engine + Clone + 'static>(engine: &E, workers: usize) -> Vec<Box<dyn Engine>> {
     (0..workers).map(|_| Box::new(engine.clone()) as Box<dyn Engine>).collect()
-}
-
-/// The chunk shape that serves several engines at once, with `own` window starts a chunk.
-pub fn chunk_shape<'a>(
-    own: usize,
-    engines: impl IntoIterator<Item = (&'a dyn Engine, &'a WindowPlan)>,
-) -> ChunkShape {
-    let mut shape = ChunkShape { own, left: 0, right: 0, reach: 0 };
-    for (engine, plan) in engines {
-        let (left, right) = engine.flanks(plan);
-        shape.left = shape.left.max(left);
-        shape.right = shape.right.max(plan.window - 1 + right);
-        shape.reach = shape.reach.max(plan.window - 1);
-    }
-    shape
 }

@@ -6,7 +6,9 @@
 //! window in three operations a position (`pool`), and the dense layers take 16 windows at a time (`dense`).
 //! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
 //! (`overhang`). Positions go through these stages a tile at a time, so that intermediate results stay in the
-//! cache. The reverse strand is the same sweep with reversed, complemented detectors.
+//! cache. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
+//! threshold are wanted, bounds on eight windows at a time spare most of them the pool and the dense layer
+//! (`prune`).
 //!
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
 //! whatever instruction set is used: it is the same bits however the input is cut.
@@ -27,12 +29,14 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod detector;
+mod matrices;
 mod overhang;
 mod pool;
 mod prune;
 mod simd;
 mod sweep;
 
+pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
 
 /// Scores windows with a compiled [`Network`]. Clones share the tables, so that one a thread costs little.

@@ -163,8 +163,8 @@ impl Linear {
                     let windows: &[Lanes; WIDTH] =
                         features[first + half * WIDTH..].first_chunk().expect("room for 16");
                     for (sum, window) in sums.iter_mut().zip(windows) {
-                        let window = V::load(window);
-                        *sum = if i == 0 { window.mul(weights) } else { window.mul_add(weights, *sum) };
+                        let product = V::load(window).mul(weights);
+                        *sum = if i == 0 { product } else { sum.add(product) };
                     }
                 }
                 V::sum_lanes(&sums).add(V::splat(bias)).store(y);

@@ -5,6 +5,7 @@
 //! its inner alignments at positions `i * stride .. i * stride + inner`.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::convolve::{self, Convolve, Index};
 use super::dense::{self, Apply, Head};
@@ -229,7 +230,7 @@ impl Sweep<'_> {
                 }
                 self.skip(hopeless);
                 hopeless = 0;
-                self.windows_of_block(block, (from..next).map(|window| window * stride - at));
+                self.windows_of_block(block, at, from..next);
             }
         }
         self.skip(hopeless);
@@ -259,6 +260,7 @@ impl Sweep<'_> {
         let Job { head, simd, network, .. } = self.job;
         let outputs = network.output.outputs;
         let Buffers { groups, dense, low, .. } = &mut *self.buffers;
+        // The pooled low ends of windows are not in use: such windows have no overhang.
         let features = &mut low.max;
         features.resize(groups.len() * blocks, Lanes::ZERO);
         for (favoured, out) in bounds.chunks_exact_mut(outputs * blocks).enumerate() {
@@ -278,13 +280,12 @@ impl Sweep<'_> {
         }
     }
 
-    /// Exact features of the windows that start at `offsets` in a block.
-    fn windows_of_block(&mut self, block: usize, offsets: impl ExactSizeIterator<Item = usize> + Clone) {
-        let count = offsets.len();
+    /// Exact features of `windows`, all those that start in a block, whose first position is `at`.
+    fn windows_of_block(&mut self, block: usize, at: usize, windows: Range<usize>) {
+        let (count, stride) = (windows.len(), self.job.plan.stride);
         self.make_room(count);
         for group in 0..self.buffers.groups.len() {
-            let (at, _) = self.features(group);
-            let Some(at) = at else { continue };
+            let (Some(place), _) = self.features(group) else { continue };
             let Buffers { groups, features, .. } = &mut *self.buffers;
             let state = &groups[group];
             let mut maxima = [Lanes::ZERO; BLOCK];
@@ -297,8 +298,8 @@ impl Sweep<'_> {
                 let statistic = PhantomData::<Max>;
                 self.job.simd.run(Windows { activations, window, low, statistic, out });
             }
-            for (offset, feature) in offsets.clone().zip(&mut features[at..at + count]) {
-                *feature = maxima[offset];
+            for (window, feature) in windows.clone().zip(&mut features[place..place + count]) {
+                *feature = maxima[window * stride - at];
             }
         }
         self.filled += count;
