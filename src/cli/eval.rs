@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Result, ensure};
 use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Strands};
-use bindscan::track::Output;
+use bindscan::output::Output;
 use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
