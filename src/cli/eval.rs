@@ -131,6 +131,7 @@ impl EvalArgs {
             None => None,
         };
         let dataset = loaded.test.unwrap_or(loaded.training);
+        dataset.require(2, 1)?;
         let both = strands == StrandChoice::Both;
         let leaks = trained_on.map(|training| Leaks::find(&training, &dataset, both));
         if let Some(message) = leaks.as_ref().and_then(Leaks::message) {

@@ -53,7 +53,14 @@ impl SequenceReader {
     /// # Errors
     /// An unreadable file, an empty one, or one without the column.
     pub fn open(path: &Path, column: Option<&Column>) -> Result<SequenceReader> {
-        let input = Input::open(path)?;
+        SequenceReader::new(path, Input::open(path)?, column)
+    }
+
+    /// Reads from an input that is open already; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`SequenceReader::open`].
+    pub fn new(path: &Path, input: Input, column: Option<&Column>) -> Result<SequenceReader> {
         let mut reader = SequenceReader {
             path: path.to_path_buf(),
             input,
