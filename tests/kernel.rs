@@ -283,3 +283,11 @@ fn published_semantics_on_short_sequences() {
         }
     }
 }
+
+/// NEON is part of 64-bit Arm as Rust's targets define it, so the tests above run it there.
+#[cfg(target_arch = "aarch64")]
+#[test]
+fn neon_is_among_the_instruction_sets() {
+    let names: Vec<_> = Simd::available().iter().map(Simd::name).collect();
+    assert_eq!(names, ["neon", "scalar"]);
+}
