@@ -150,6 +150,19 @@ fn kernel(criterion: &mut Criterion) {
                 });
             });
         }
+        // The same as the plain case, for a caller that wants the best ten-thousandth of the scores.
+        let mut engine =
+            KernelEngine::new(PLAIN.spec(), PLAIN.network(&mut rng), simd).expect("a sound network");
+        let (plan, mut scores) = (PLAIN.plan(), Scores::default());
+        engine.score(&chunk, &plan, &mut scores).expect("a window that fits");
+        scores.forward.sort_by(|a, b| b.total_cmp(a));
+        let threshold = scores.forward[scores.windows / 10_000];
+        group.bench_function("16x24 w101 above a threshold", |bencher| {
+            bencher.iter(|| {
+                let chunk = black_box(&chunk);
+                engine.score_above(chunk, &plan, threshold, &mut scores).expect("a window that fits");
+            });
+        });
         group.finish();
     }
 }

@@ -4,12 +4,13 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan, chunk_shape};
+use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
-use bindscan::scan::{self, Overlaps, Scanner};
+use bindscan::output::Output;
+use bindscan::scan::{self, Overlaps, Scanner, chunk_shape};
 use bindscan::simulate::Simulation;
 use bindscan::source::{Chunk, fasta};
-use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
+use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
 use bindscan::{Result, encode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -23,6 +24,10 @@ struct NullEngine(ModelSpec);
 impl Engine for NullEngine {
     fn spec(&self) -> &ModelSpec {
         &self.0
+    }
+
+    fn description(&self) -> String {
+        "null".into()
     }
 
     fn flanks(&self, _: &WindowPlan) -> (usize, usize) {
@@ -76,16 +81,15 @@ fn pipeline(criterion: &mut Criterion) {
 fn scan_with_null_engine(genome: &Path, threads: usize) {
     let targets = vec![Target {
         name: "null".into(),
-        model: 0,
+        scanner: 0,
         output: 0,
         window: PLAN.window as u64,
         threshold: 1.0,
         scale: ScoreScale::Logistic,
     }];
-    let engine = null_engine();
-    let shape = chunk_shape(65_536, [(&engine as &dyn Engine, &PLAN)]);
-    let scanners =
-        (0..threads).map(|_| vec![Scanner { engine: Box::new(null_engine()), plan: PLAN }]).collect();
+    let scanner = || Scanner::Model { engine: Box::new(null_engine()), plan: PLAN };
+    let shape = chunk_shape(65_536, &[scanner()]);
+    let scanners = (0..threads).map(|_| vec![scanner()]).collect();
     let source = fasta::open(genome, &fasta::FastaOptions::default()).unwrap().into_chunks(shape);
     let summary = scan::run(
         Box::new(source),

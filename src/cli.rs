@@ -24,10 +24,10 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
     /// Print nothing but errors on standard error
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     quiet: bool,
     /// Say more on standard error (twice: still more)
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     verbose: u8,
 }
 
@@ -51,6 +51,14 @@ struct Session {
     terminal: bool,
 }
 
+/// How long a run may take to end itself after Ctrl-C.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
+
+fn end_interrupted() {
+    eprintln!("bindscan: interrupted");
+    std::process::exit(1);
+}
+
 /// Set by Ctrl-C.
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 
@@ -70,10 +78,16 @@ impl Args {
                 writeln!(out, "bindscan: {}: {}", record.level().as_str().to_lowercase(), record.args())
             })
             .init();
-        // A second Ctrl-C ends the process at once: temporary files then stay, final names are never taken.
+        // Runs end by themselves, and tidy up. What waits for input does not see the mark: it is ended after a while,
+        // or by a second Ctrl-C; temporary files then stay, final names are never taken.
         ctrlc::set_handler(|| {
-            if CANCELLED.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
+            if !CANCELLED.swap(true, Ordering::SeqCst) {
+                std::thread::spawn(|| {
+                    std::thread::sleep(GRACE);
+                    end_interrupted();
+                });
+            } else {
+                end_interrupted();
             }
         })?;
         let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
@@ -98,24 +112,40 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// The error with its causes, on one line.
+/// The error on one line; of a run that was interrupted, that alone.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace(['\n', '\r'], " ")
+    // Errors of the library hold their cause in their own text.
+    error.to_string().replace(['\n', '\r'], " ")
 }
 
 /// Parses a count with an optional suffix k, M or G (powers of 1,000).
 fn parse_count(text: &str) -> Result<u64, String> {
-    let (digits, factor) = match text.trim_end_matches("bp").char_indices().next_back() {
-        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
-        Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
-        Some((at, 'g' | 'G')) => (&text[..at], 1_000_000_000),
-        _ => (text, 1),
+    let bare = text.strip_suffix("bp").unwrap_or(text);
+    let (digits, factor) = match bare.char_indices().next_back() {
+        Some((at, 'k' | 'K')) => (&bare[..at], 1e3),
+        Some((at, 'm' | 'M')) => (&bare[..at], 1e6),
+        Some((at, 'g' | 'G')) => (&bare[..at], 1e9),
+        _ => (bare, 1.0),
     };
     let number: f64 = digits.replace([',', '_'], "").parse().map_err(|_| format!("{text} is not a count"))?;
-    if !(0.0..1e15).contains(&number) || (number * f64::from(factor)).fract() != 0.0 {
+    let number = number * factor;
+    if !(0.0..1e15).contains(&number) || number.fract() != 0.0 {
         return Err(format!("{text} is not a count"));
     }
-    Ok((number * f64::from(factor)) as u64)
+    Ok(number as u64)
+}
+
+/// Parses a number of threads.
+fn parse_threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(threads @ 1..=1024) => Ok(threads),
+        _ => Err("give 1 to 1024".into()),
+    }
+}
+
+/// `1 model`, `2 models`, `12,345 models`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", progress::grouped(count), if count == 1 { "" } else { "s" })
 }
 
 /// Parses a number greater than zero.
@@ -140,8 +170,9 @@ mod tests {
     fn counts_have_suffixes() {
         assert_eq!(parse_count("100M"), Ok(100_000_000));
         assert_eq!(parse_count("1.5k"), Ok(1_500));
+        assert_eq!(parse_count("30bp"), parse_count("0.03kbp"));
         assert_eq!(parse_count("12,071,326"), Ok(12_071_326));
-        for wrong in ["", "M", "ten", "-1", "0.5", "nan"] {
+        for wrong in ["", "M", "ten", "-1", "0.5", "nan", "9000000G"] {
             assert!(parse_count(wrong).is_err(), "{wrong}");
         }
         assert!(parse_positive("0").is_err());

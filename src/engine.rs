@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Model, ModelSpec};
-use crate::source::{Chunk, ChunkShape};
+use crate::source::Chunk;
 use crate::{Error, Result};
 
 pub mod kernel;
@@ -131,6 +131,9 @@ pub trait Engine: Send {
     /// The model's specification.
     fn spec(&self) -> &ModelSpec;
 
+    /// What computes, in a word or two for people: the engine, and its instruction set or device.
+    fn description(&self) -> String;
+
     /// Real bases that the engine looks at on each side of a window under `plan`: left and right.
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize);
 
@@ -139,6 +142,22 @@ pub trait Engine: Send {
     /// # Errors
     /// A window length that the model cannot take, or a failure of the device.
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()>;
+
+    /// As [`score`](Engine::score), for a caller that only wants scores of `threshold` and more: all of those are
+    /// the same, and an engine may give minus infinity in place of any that are lower.
+    ///
+    /// # Errors
+    /// As [`score`](Engine::score).
+    fn score_above(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        threshold: f32,
+        out: &mut Scores,
+    ) -> Result<()> {
+        let _ = threshold;
+        self.score(chunk, plan, out)
+    }
 }
 
 /// What computes the scores.
@@ -236,19 +255,4 @@ pub fn open(
 
 fn copies<E: Engine + Clone + 'static>(engine: &E, workers: usize) -> Vec<Box<dyn Engine>> {
     (0..workers).map(|_| Box::new(engine.clone()) as Box<dyn Engine>).collect()
-}
-
-/// The chunk shape that serves several engines at once, with `own` window starts a chunk.
-pub fn chunk_shape<'a>(
-    own: usize,
-    engines: impl IntoIterator<Item = (&'a dyn Engine, &'a WindowPlan)>,
-) -> ChunkShape {
-    let mut shape = ChunkShape { own, left: 0, right: 0, reach: 0 };
-    for (engine, plan) in engines {
-        let (left, right) = engine.flanks(plan);
-        shape.left = shape.left.max(left);
-        shape.right = shape.right.max(plan.window - 1 + right);
-        shape.reach = shape.reach.max(plan.window - 1);
-    }
-    shape
 }

@@ -1,6 +1,7 @@
 //! From window scores to binding sites: thresholding, and non-maximum suppression that gives the same sites however
 //! the genome was cut into chunks.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::engine::Scores;
@@ -25,22 +26,30 @@ pub fn round_score(score: f32) -> f32 {
     ((f64::from(score) * 1e4).round() / 1e4) as f32
 }
 
+/// A score below this cannot be rounded up to `threshold`.
+pub fn unrounded_bound(threshold: f32) -> f32 {
+    threshold - 1e-4 - threshold.abs() * 1e-6
+}
+
+/// The better of two strands' scores, compared as rounded; forward where they are the same.
+pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
+    if round_score(forward) >= round_score(reverse) {
+        (forward, Strand::Forward)
+    } else {
+        (reverse, Strand::Reverse)
+    }
+}
+
 /// Windows looked at together: most blocks have no hit and cost one comparison.
 const BLOCK: usize = 64;
 
-/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start.
+/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start;
+/// [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
-pub fn collect(
-    scores: &Scores,
-    output: usize,
-    target: usize,
-    threshold: f32,
-    hits: &mut Vec<Hit>,
-) -> Result<(), u64> {
-    // A score this far below the threshold cannot be rounded up to it.
-    let unrounded = threshold - 1e-4 - threshold.abs() * 1e-6;
+pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hit>) -> Result<(), u64> {
+    let unrounded = unrounded_bound(threshold);
     let row = |strand: &'_ [f32]| -> Range<usize> {
         if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
     };
@@ -66,31 +75,15 @@ pub fn collect(
             continue;
         }
         for i in 0..block.len() {
-            let rounded =
-                |strand: &[f32]| strand.get(i).map_or(f32::NEG_INFINITY, |&score| round_score(score));
-            let (forward, reverse) = (rounded(forward), rounded(reverse));
-            let score = forward.max(reverse);
-            if score >= threshold {
-                let strand = if forward >= reverse { Strand::Forward } else { Strand::Reverse };
+            let at = |strand: &[f32]| strand.get(i).copied().unwrap_or(f32::NEG_INFINITY);
+            let (score, strand) = better_strand(at(forward), at(reverse));
+            if round_score(score) >= threshold {
                 let start = scores.start + ((from + i) * scores.stride) as u64;
-                hits.push(Hit { start, target, score, strand });
+                hits.push(Hit { start, target: output, score, strand });
             }
         }
     }
     Ok(())
-}
-
-/// What is known of a hit while windows beyond the chunk's edges have not been seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Open,
-    Site,
-    Overlapped,
-    /// Depends on windows to the left, the right, or both.
-    Undecided {
-        left: bool,
-        right: bool,
-    },
 }
 
 /// Hits of one target, in order of start, after suppression within what has been seen.
@@ -110,50 +103,34 @@ pub struct Sites {
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
     let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
-    let before = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then(a.cmp(&b));
     let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_unstable_by(|&a, &b| before(a, b));
-    let mut fates = vec![Fate::Open; hits.len()];
-    for i in order {
-        let start = hits[i].start;
-        let (mut left, mut right) = match fates[i] {
-            Fate::Overlapped => continue,
-            Fate::Undecided { left, right } => (left, right),
-            Fate::Open | Fate::Site => (false, false),
-        };
-        left |= seen.start > 0 && start < seen.start + window - 1;
-        right |= start.saturating_add(window - 1) >= seen.end;
-        fates[i] = if left || right { Fate::Undecided { left, right } } else { Fate::Site };
-        let left_of = (0..i).rev().take_while(|&j| hits[j].start + window > start);
-        let right_of = (i + 1..hits.len()).take_while(|&j| hits[j].start < start + window);
-        for j in left_of.chain(right_of) {
-            fates[j] = match (fates[i], fates[j]) {
-                (Fate::Site, _) | (_, Fate::Overlapped) => Fate::Overlapped,
-                // A better hit that is itself undecided: nothing to add to its fate, it was settled before.
-                (_, decided @ Fate::Undecided { .. }) if before(j, i).is_lt() => decided,
-                (_, Fate::Undecided { left: l, right: r }) => {
-                    Fate::Undecided { left: l || left, right: r || right }
-                }
-                _ => Fate::Undecided { left, right },
-            };
-        }
-    }
+    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+
     let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
-    for (hit, fate) in hits.iter().zip(fates) {
-        match fate {
-            Fate::Overlapped => continue,
-            Fate::Undecided { left, right } => {
-                if left {
-                    sites.settled_from = sites.settled_from.max(hit.start + 1);
-                }
-                if right {
-                    sites.settled_to = sites.settled_to.min(hit.start);
-                }
-            }
-            Fate::Open | Fate::Site => {}
+    // Starts of the better hits: sites, and those that wait for windows to the left or to the right.
+    let (mut taken, mut left, mut right) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for hit in order.into_iter().map(|i| hits[i]) {
+        let reach = hit.start.saturating_sub(window - 1)..=hit.start.saturating_add(window - 1);
+        let among = |starts: &BTreeSet<u64>| starts.range(reach.clone()).next().is_some();
+        if among(&taken) {
+            continue;
         }
-        sites.hits.push(*hit);
+        let waits_left = (seen.start > 0 && *reach.start() < seen.start) || among(&left);
+        let waits_right = *reach.end() >= seen.end || among(&right);
+        if waits_left {
+            left.insert(hit.start);
+            sites.settled_from = sites.settled_from.max(hit.start + 1);
+        }
+        if waits_right {
+            right.insert(hit.start);
+            sites.settled_to = sites.settled_to.min(hit.start);
+        }
+        if !waits_left && !waits_right {
+            taken.insert(hit.start);
+        }
+        sites.hits.push(hit);
     }
+    sites.hits.sort_unstable_by_key(|hit| hit.start);
     sites
 }
 
@@ -198,16 +175,16 @@ mod tests {
         scores.reverse[200 + 199] = 6.0;
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
-        collect(&scores, 1, 7, 5.0, &mut hits).unwrap();
+        collect(&scores, 1, 5.0, &mut hits).unwrap();
         let want = [
-            Hit { start: 30 + 210, target: 7, score: 4.999_96, strand: Strand::Forward },
-            Hit { start: 30 + 597, target: 7, score: 6.0, strand: Strand::Reverse },
+            Hit { start: 30 + 210, target: 1, score: 4.999_96, strand: Strand::Forward },
+            Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, 7, 5.0, &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, 5.0, &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, 0, f32::NEG_INFINITY, &mut hits).unwrap();
+        collect(&scores, 0, f32::NEG_INFINITY, &mut hits).unwrap();
         assert_eq!(hits.len(), 200);
     }
 

@@ -17,6 +17,7 @@ pub mod model;
 pub mod engine;
 
 pub mod hits;
+pub mod output;
 pub mod track;
 
 pub mod pipeline;

@@ -5,6 +5,15 @@ use std::fmt::Write;
 use crate::model::Alphabet;
 
 /// A logo: a stack of letters for each position.
+///
+/// ```
+/// use bindscan::logo::Logo;
+/// use bindscan::model::Alphabet;
+///
+/// let counts = [[80.0, 5.0, 10.0, 5.0], [0.0, 0.0, 100.0, 0.0]];
+/// let svg = Logo::of_counts(&counts, Alphabet::Dna).to_svg("a motif of two bases");
+/// assert!(svg.starts_with("<svg"));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Logo {
     /// Height of A, C, G, T (or U) at each position; below the axis where negative.

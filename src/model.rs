@@ -1,12 +1,12 @@
 //! Models: an ONNX graph, the specification that says how to use it, and the DeepBind network it may contain.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::output::Output;
 use crate::{Error, Result};
 
 pub mod deepbind;
@@ -177,6 +177,14 @@ impl ModelSpec {
         if self.outputs.is_empty() {
             return Err("it names no outputs".into());
         }
+        for (i, output) in self.outputs.iter().enumerate() {
+            if output.is_empty() || output.contains(char::is_whitespace) {
+                return Err(format!("the output name `{output}` is empty or has white space"));
+            }
+            if self.outputs[..i].contains(output) {
+                return Err(format!("two outputs are named `{output}`"));
+            }
+        }
         if self.score_range.is_some_and(|[low, high]| !(low <= high && low.is_finite() && high.is_finite())) {
             return Err(format!("the score range {:?} is not a range", self.score_range));
         }
@@ -212,6 +220,9 @@ impl Model {
     /// A file that cannot be read, or one that [`Model::from_bytes`] refuses.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         let path = path.as_ref();
+        if path.is_dir() {
+            return Err(Error::format(path, None, "is a directory; give a model file (ONNX)"));
+        }
         let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
         Model::from_bytes(&stem(path), &bytes).map_err(|error| match error {
             Error::Model { message, .. } => Error::format(path, None, message),
@@ -287,20 +298,9 @@ impl Model {
     /// # Errors
     /// A place that cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        if path.is_dir() {
-            return Err(Error::io(path, "cannot write")(std::io::ErrorKind::IsADirectory.into()));
-        }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let write = || {
-            let mut builder = tempfile::Builder::new();
-            #[cfg(unix)]
-            builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-            let mut file = builder.tempfile_in(folder)?;
-            file.write_all(&self.to_bytes())?;
-            file.persist(path).map_err(|e| e.error)
-        };
-        write().map(drop).map_err(Error::io(path, "cannot write"))
+        let mut output = Output::create(path.as_ref())?;
+        output.write(&self.to_bytes())?;
+        output.finish()
     }
 }
 

@@ -79,13 +79,24 @@ where
     };
 
     thread::scope(|scope| {
-        let mut threads = vec![scope.spawn(read)];
+        let mut threads = vec![thread::Builder::new().spawn_scoped(scope, read)];
         for worker in workers {
             let jobs = work_rx.clone();
             let work = &work;
-            threads.push(scope.spawn(move || work(worker, jobs)));
+            threads.push(thread::Builder::new().spawn_scoped(scope, move || work(worker, jobs)));
         }
         drop(work_rx);
+        let threads: std::io::Result<Vec<_>> = threads.into_iter().collect();
+        let threads = match threads {
+            Ok(threads) => threads,
+            Err(error) => {
+                // The threads that did start end when nobody takes their results.
+                drop(write);
+                return Err(Error::Request(format!(
+                    "cannot start so many threads ({error}); use fewer (--threads)"
+                )));
+            }
+        };
         let written = write();
         let panicked = threads.into_iter().filter_map(|thread| thread.join().err()).count();
         if panicked > 0 { written.and(Err(worker_lost())) } else { written }

@@ -7,12 +7,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, Scores, WindowPlan};
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
+use crate::output::Output;
 use crate::pipeline;
-use crate::source::{Chunk, SequenceSource};
-use crate::track::{Output, SiteFormat};
+use crate::source::{Chunk, ChunkShape, SequenceSource};
+use crate::track::SiteFormat;
 use crate::{Error, Result};
 
 /// What becomes of hits whose windows overlap.
@@ -24,12 +26,41 @@ pub enum Overlaps {
     Keep,
 }
 
-/// A model as a worker holds it.
-pub struct Scanner {
-    /// The worker's own engine.
-    pub engine: Box<dyn Engine>,
-    /// Which windows it scores.
-    pub plan: WindowPlan,
+/// What a worker scans with.
+pub enum Scanner {
+    /// A model: each of its outputs is a target.
+    Model {
+        /// The worker's own engine.
+        engine: Box<dyn Engine>,
+        /// Which windows it scores.
+        plan: WindowPlan,
+    },
+    /// Motif matrices: each is a target.
+    Matrices(MatrixScanner),
+}
+
+impl Scanner {
+    /// Bases that a window looks at: of its left flank, past its first base, and of its right flank.
+    fn reach(&self) -> (usize, usize, usize) {
+        match self {
+            Scanner::Model { engine, plan } => {
+                let (left, right) = engine.flanks(plan);
+                (left, plan.window - 1, right)
+            }
+            Scanner::Matrices(matrices) => (0, matrices.longest() - 1, 0),
+        }
+    }
+}
+
+/// The chunk shape that serves several scanners at once, with `own` window starts a chunk.
+pub fn chunk_shape(own: usize, scanners: &[Scanner]) -> ChunkShape {
+    let mut shape = ChunkShape { own, left: 0, right: 0, reach: 0 };
+    for (left, reach, right) in scanners.iter().map(Scanner::reach) {
+        shape.left = shape.left.max(left);
+        shape.right = shape.right.max(reach + right);
+        shape.reach = shape.reach.max(reach);
+    }
+    shape
 }
 
 /// What a scan did.
@@ -76,8 +107,14 @@ pub fn run(
             move |item: &Item, part: &mut Part| worker.scan(item, part)
         })
         .collect();
-    let mut writer =
-        Writer { format, output, pending: Vec::new(), lines: Vec::new(), summary: ScanSummary::default() };
+    let mut writer = Writer {
+        format,
+        output,
+        pending: Vec::new(),
+        windows: Vec::new(),
+        lines: Vec::new(),
+        summary: ScanSummary::default(),
+    };
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
@@ -115,10 +152,9 @@ struct Part {
     sites: u64,
     /// Hits right of the settled stretch.
     tail: Vec<Hit>,
-    windows: u64,
-    /// Whether this is a segment's first chunk, and whether some model has no window in the segment.
+    /// Windows scored by each model.
+    windows: Vec<u64>,
     first: bool,
-    short: bool,
     progress: (u64, Option<u64>),
 }
 
@@ -127,7 +163,8 @@ struct Worker<'a> {
     format: &'a SiteFormat,
     overlaps: Overlaps,
     scores: Scores,
-    hits: Vec<Hit>,
+    /// Hits of each output of the scanner in hand.
+    hits: Vec<Vec<Hit>>,
 }
 
 impl Worker<'_> {
@@ -136,7 +173,8 @@ impl Worker<'_> {
         part.contig = Some(chunk.contig.clone());
         (part.own, part.first, part.last) = (chunk.own.clone(), chunk.first, chunk.last);
         part.progress = item.progress;
-        (part.windows, part.short, part.sites) = (0, false, 0);
+        part.sites = 0;
+        part.windows.clear();
         part.head.clear();
         part.tail.clear();
         part.lines.clear();
@@ -145,24 +183,42 @@ impl Worker<'_> {
             if chunk.first { 0 } else { chunk.own.start }..if chunk.last { u64::MAX } else { chunk.own.end };
         let mut settled = 0..u64::MAX;
         let mut sites = Vec::new();
-        let mut targets = self.format.targets().iter().enumerate().peekable();
-        for (model, scanner) in self.scanners.iter_mut().enumerate() {
-            scanner.engine.score(chunk, &scanner.plan, &mut self.scores)?;
-            let scored = &self.scores;
-            part.windows += scored.windows as u64;
-            part.short |= chunk.first && chunk.last && scored.windows == 0;
-            while let Some((rank, target)) = targets.next_if(|(_, target)| target.model == model) {
-                self.hits.clear();
-                hits::collect(scored, target.output, rank, target.threshold, &mut self.hits).map_err(
-                    |start| {
-                        let at = format!("gave NaN for the window at {}:{}", chunk.contig.name, start + 1);
-                        Error::model(&target.name, at)
-                    },
-                )?;
+        for (number, scanner) in self.scanners.iter_mut().enumerate() {
+            let targets =
+                self.format.targets().iter().enumerate().filter(|(_, target)| target.scanner == number);
+            let hits = &mut self.hits;
+            hits.iter_mut().for_each(Vec::clear);
+            match scanner {
+                Scanner::Model { engine, plan } => {
+                    let lowest =
+                        targets.clone().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
+                    engine.score_above(chunk, plan, hits::unrounded_bound(lowest), &mut self.scores)?;
+                    let scored = &self.scores;
+                    part.windows.push(scored.windows as u64);
+                    for (_, target) in targets.clone() {
+                        hits::collect(scored, target.output, target.threshold, at(hits, target.output))
+                            .map_err(|start| {
+                                let place = format!("{}:{}", chunk.contig.name, start + 1);
+                                Error::model(&target.name, format!("gave NaN for the window at {place}"))
+                            })?;
+                    }
+                }
+                Scanner::Matrices(matrices) => {
+                    let thresholds: Vec<f32> = targets.clone().map(|(_, target)| target.threshold).collect();
+                    hits.resize_with(hits.len().max(thresholds.len()), Vec::new);
+                    matrices.find(chunk, &thresholds, hits);
+                    for rank in 0..matrices.matrices() {
+                        part.windows.push(matrices.windows(chunk, rank) as u64);
+                    }
+                }
+            }
+            for (rank, target) in targets {
+                let found = at(hits, target.output);
+                found.iter_mut().for_each(|hit| hit.target = rank);
                 if self.overlaps == Overlaps::Keep {
-                    sites.append(&mut self.hits);
+                    sites.append(found);
                 } else {
-                    let found = hits::suppress(&self.hits, target.window, &seen);
+                    let found = hits::suppress(found, target.window, &seen);
                     settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
                     sites.extend(found.hits);
                 }
@@ -185,6 +241,14 @@ impl Worker<'_> {
     }
 }
 
+/// The hits of one output.
+fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
+    if hits.len() <= output {
+        hits.resize_with(output + 1, Vec::new);
+    }
+    &mut hits[output]
+}
+
 fn sort(hits: &mut [Hit]) {
     hits.sort_by_key(|hit| (hit.start, hit.target));
 }
@@ -194,6 +258,8 @@ struct Writer<'a> {
     output: Output,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
+    /// Windows of the current segment so far, by model.
+    windows: Vec<u64>,
     lines: Vec<u8>,
     summary: ScanSummary,
 }
@@ -213,10 +279,15 @@ impl Writer<'_> {
 
         let summary = &mut self.summary;
         summary.bases += part.own.end - part.own.start;
-        summary.windows += part.windows;
+        summary.windows += part.windows.iter().sum::<u64>();
         summary.sites += part.sites;
         summary.segments += u64::from(part.first);
-        if part.short {
+        if part.first {
+            self.windows.clear();
+        }
+        self.windows.resize(part.windows.len(), 0);
+        self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
+        if part.last && self.windows.contains(&0) {
             summary.short_segments += 1;
             if summary.short_names.len() < NAMES_KEPT {
                 summary.short_names.push(contig.name.clone());

@@ -8,6 +8,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::genome::Strand;
 use crate::{Error, Result};
 
+/// Bases of the longest contig that is made: contigs are held in memory one at a time.
+const LONGEST: u64 = 1 << 32;
+
 /// What to simulate.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
@@ -45,6 +48,12 @@ impl Simulation {
         if self.contigs == 0 || self.length < self.contigs as u64 {
             return wrong(format!("{} bases cannot be spread over {} contigs", self.length, self.contigs));
         }
+        let longest = self.length.div_ceil(self.contigs as u64);
+        if longest > LONGEST {
+            return wrong(format!(
+                "a contig of {longest} bases is too long; the most is {LONGEST} (use more contigs)"
+            ));
+        }
         // Every site has a slot of its own, so that sites never overlap.
         let shortest = self.length / self.contigs as u64;
         let most = self.sites.div_ceil(self.contigs as u64);
@@ -67,8 +76,8 @@ impl Simulation {
         };
         let (length, count) = (share(self.length), share(self.sites));
         // Contigs have streams of their own: one can be made without the others.
-        let mut rng =
-            Xoshiro256PlusPlus::seed_from_u64(self.seed.wrapping_add(index as u64) ^ 0x5EED_B1D5_CA40_0000);
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        (0..index).for_each(|_| rng.jump());
         let mut bases = self.background(length as usize, &mut rng);
         let sites = (0..count).map(|i| implant(&mut bases, i, count, motif, &mut rng)).collect();
         (format!("sim{}", index + 1), bases, sites)

@@ -1,14 +1,10 @@
-//! Tracks: sites as lines of text, and the files they go to.
+//! Tracks: sites as lines of text.
 
 use std::io::Write;
 
 use crate::genome::Contig;
 use crate::hits::Hit;
 use crate::model::{Activation, ModelSpec};
-
-mod output;
-
-pub use output::Output;
 
 /// A text format of sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +20,9 @@ pub enum Format {
 pub struct Target {
     /// Name in the track.
     pub name: String,
-    /// Rank of the model among those scanned.
-    pub model: usize,
-    /// Output of that model.
+    /// Rank of the scanner that scores it.
+    pub scanner: usize,
+    /// Output of that scanner: a model's output, or a matrix's rank.
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,

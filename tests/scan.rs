@@ -131,6 +131,48 @@ fn two_models_share_one_pass_and_one_sorted_output() {
 }
 
 #[test]
+fn matrices_share_a_sweep_and_score_as_the_reference_does() {
+    let directory = simulated("20k", 3, 60);
+    let at = directory.path();
+    let mut genome = fs::read(at.join("genome.fa")).unwrap();
+    genome[5_000..5_040].fill(b'N');
+    fs::write(at.join("genome.fa"), genome).unwrap();
+    let mut models = "-m motif.onnx".to_owned();
+    // Matrices of many widths: more than one vector of them.
+    for width in 1..=21 {
+        let row = |i: usize| {
+            let counts = [i % 7 + 1, i % 3 + 1, i % 5 + 1, i % 4 + 1];
+            let sum: usize = counts.iter().sum();
+            counts.map(|count| format!("{:.9}", count as f64 / sum as f64)).join(" ") + "\n"
+        };
+        let rows: String = (0..width).map(|i| row(i * width + 3)).collect();
+        let head = "MEME version 4\n\nALPHABET= ACGT\n\n";
+        let matrix =
+            format!("MOTIF M{width}\nletter-probability matrix: alength= 4 w= {width} nsites= 20\n{rows}");
+        fs::write(at.join("m.meme"), head.to_owned() + &matrix).unwrap();
+        common::run_ok(at, &format!("import meme m.meme -o m{width}.onnx"));
+        models += &format!(" -m m{width}.onnx");
+    }
+    for options in
+        ["--overlaps keep", "--strand + --stride 3", "--strand -", "-r sim2:100-900 --overlaps keep"]
+    {
+        let scan = format!("scan {models} genome.fa --threshold 1.5 --chunk-size 700 --format tsv {options}");
+        let found = stdout(at, &scan);
+        let want = stdout(at, &format!("{scan} --engine reference"));
+        assert!(found.lines().count() > 500, "{options}: {} lines", found.lines().count());
+        assert_eq!(found.lines().count(), want.lines().count(), "{options}");
+        for (a, b) in found.lines().zip(want.lines()) {
+            let ((place, score), (other, reference)) =
+                (a.rsplit_once('\t').unwrap(), b.rsplit_once('\t').unwrap());
+            assert_eq!(place, other);
+            if let (Ok(score), Ok(reference)) = (score.parse::<f64>(), reference.parse::<f64>()) {
+                assert!((score - reference).abs() <= 1e-4 * reference.abs().max(1.0), "{a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
 fn short_contigs_are_counted_and_named() {
     let directory = simulated("50k", 1, 5);
     let at = directory.path();

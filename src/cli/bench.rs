@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 use bindscan::encode;
+use bindscan::engine::Context;
 use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
-use bindscan::engine::{Context, chunk_shape};
 use bindscan::model::Model;
 use bindscan::simulate::Simulation;
 use bindscan::source::Chunk;
@@ -37,20 +37,20 @@ pub(super) struct BenchArgs {
     /// Strands to score
     #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true)]
     strand: StrandArg,
-    /// Engines to measure [default: all that can run the model]
-    #[arg(long = "engine", value_delimiter = ',')]
+    /// Engines to measure: kernel, onnx, reference [default: all that can run the model]
+    #[arg(long = "engine", value_name = "ENGINE,…", value_delimiter = ',')]
     engines: Vec<EngineKind>,
     /// Where ONNX Runtime computes: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: Device,
     /// Threads
-    #[arg(short, long, default_value = "1", value_parser = super::parse_positive)]
+    #[arg(short, long, default_value = "1", value_parser = super::parse_threads)]
     threads: usize,
     /// Rounds, of which the median is printed
     #[arg(long, default_value = "5", value_parser = super::parse_positive)]
     rounds: usize,
     /// Seconds a round lasts, about
-    #[arg(long, default_value = "1")]
+    #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = parse_seconds)]
     seconds: f64,
 }
 
@@ -74,24 +74,15 @@ impl BenchArgs {
             self.rounds,
             self.seconds
         )?;
-        writeln!(
-            out,
-            "{:<12} {:<8} {:>7} {:>12} {:>14}",
-            "engine", "device", "threads", "Mbp/s", "windows/s"
-        )?;
+        writeln!(out, "{:<16} {:>7} {:>12} {:>14}", "engine", "threads", "Mbp/s", "windows/s")?;
         for kind in self.kinds() {
             match self.measure(&model, kind, &plan) {
-                Ok(rate) => {
-                    let windows = rate / plan.stride as f64;
-                    let (device, threads) = (self.device, self.threads);
-                    writeln!(
-                        out,
-                        "{kind:<12} {device:<8} {threads:>7} {:>12.3} {windows:>14.0}",
-                        rate / 1e6
-                    )?;
+                Ok((engine, rate)) => {
+                    let (windows, rate, threads) = (rate / plan.stride as f64, rate / 1e6, self.threads);
+                    writeln!(out, "{engine:<16} {threads:>7} {rate:>12.3} {windows:>14.0}")?;
                 }
                 // Measuring all engines, one that cannot run the model is a row of the table.
-                Err(error) if self.engines.is_empty() => writeln!(out, "{kind:<12} {error:#}")?,
+                Err(error) if self.engines.is_empty() => writeln!(out, "{kind:<16} {error:#}")?,
                 Err(error) => return Err(error),
             }
         }
@@ -106,11 +97,11 @@ impl BenchArgs {
         }
     }
 
-    /// Bases a second.
-    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<f64> {
+    /// The engine's description, and the bases it scores a second.
+    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<(String, f64)> {
         let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
-        let shape = chunk_shape(CHUNK, [(engines[0].as_ref(), plan)]);
-        let chunk = random_chunk(CHUNK + shape.left + shape.right);
+        let (left, right) = engines[0].flanks(plan);
+        let chunk = random_chunk(left + CHUNK + plan.window - 1 + right);
         let mut rates = Vec::new();
         for _ in 0..self.rounds {
             let started = Instant::now();
@@ -137,7 +128,14 @@ impl BenchArgs {
             rates.push(scored as f64 / started.elapsed().as_secs_f64());
         }
         rates.sort_by(f64::total_cmp);
-        Ok(rates[rates.len() / 2])
+        Ok((engines[0].description(), rates[rates.len() / 2]))
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.001..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give 0.001 to 3600".into()),
     }
 }
 

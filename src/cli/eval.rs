@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Result, ensure};
 use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Strands};
-use bindscan::track::Output;
+use bindscan::output::Output;
 use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
@@ -131,6 +131,7 @@ impl EvalArgs {
             None => None,
         };
         let dataset = loaded.test.unwrap_or(loaded.training);
+        dataset.require(2, 1)?;
         let both = strands == StrandChoice::Both;
         let leaks = trained_on.map(|training| Leaks::find(&training, &dataset, both));
         if let Some(message) = leaks.as_ref().and_then(Leaks::message) {

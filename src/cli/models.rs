@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
-use bindscan::model::{Model, Strands};
+use bindscan::model::{Model, Network, Strands};
+use bindscan::scan::Scanner;
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
@@ -63,14 +65,25 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// The network, if it can be scanned as a motif matrix.
+    fn as_matrix(&self) -> Option<&Network> {
+        let kernel = matches!(self.kind, EngineKind::Auto | EngineKind::Kernel) && self.device == Device::Cpu;
+        self.model.network.as_ref().ok().filter(|network| kernel && MatrixScanner::suits(network, &self.plan))
+    }
+
+    fn log(&self, engine: &str) {
+        let WindowPlan { window, stride, .. } = self.plan;
+        log::info!("{}: window {window}, stride {stride}, engine {engine}", self.model.spec.name);
+    }
+
     /// Engines for the model, one for each worker.
-    fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
+    pub(super) fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
         Ok(engine::open(&self.model, self.kind, self.device, workers, workload)?)
     }
 
     /// Bases of the shortest sequence that the model can score.
     pub(super) fn shortest(&self) -> usize {
-        self.model.network.as_ref().map_or(1, |network| {
+        self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
             network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
         })
     }
@@ -115,18 +128,43 @@ impl ModelArgs {
     }
 }
 
-/// For each of `workers`, what `make` gives for each model and an engine of the worker's own.
-pub(super) fn per_worker<T>(
-    models: &[Planned],
-    workers: usize,
-    workload: Workload,
-    make: impl Fn(&Planned, Box<dyn Engine>) -> T,
-) -> Result<Vec<Vec<T>>> {
-    let mut made: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
-    for planned in models {
-        for (worker, engine) in made.iter_mut().zip(planned.engines(workers, workload)?) {
-            worker.push(make(planned, engine));
+/// Where a model's scores come from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place {
+    /// Rank of the scanner.
+    pub(super) scanner: usize,
+    /// The scanner's output that is the model's first.
+    pub(super) output: usize,
+}
+
+/// Scanners for each of `workers`, and the place of each model among them. Matrices that are read alike share one.
+pub(super) fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>, Vec<Place>)> {
+    let mut made: Vec<Vec<Scanner>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut places = vec![Place::default(); models.len()];
+    for (rank, planned) in models.iter().enumerate() {
+        let scanner = made[0].len();
+        if planned.as_matrix().is_none() {
+            let engines = planned.engines(workers, Workload::Contigs)?;
+            planned.log(&engines[0].description());
+            places[rank] = Place { scanner, output: 0 };
+            for (worker, engine) in made.iter_mut().zip(engines) {
+                worker.push(Scanner::Model { engine, plan: planned.plan });
+            }
+            continue;
         }
+        let alike =
+            |other: &Planned| other.as_matrix().is_some() && other.plan.strands == planned.plan.strands;
+        if models[..rank].iter().any(alike) {
+            continue;
+        }
+        let group: Vec<usize> = (rank..models.len()).filter(|&other| alike(&models[other])).collect();
+        let networks: Vec<&Network> = group.iter().filter_map(|&member| models[member].as_matrix()).collect();
+        let matrices = MatrixScanner::new(&networks, &planned.plan, Simd::from_environment()?);
+        for (output, &member) in group.iter().enumerate() {
+            models[member].log(&matrices.description());
+            places[member] = Place { scanner, output };
+        }
+        made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
     }
-    Ok(made)
+    Ok((made, places))
 }

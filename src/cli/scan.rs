@@ -1,18 +1,18 @@
 //! `bindscan scan`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::engine::{Engine, Workload, chunk_shape};
 use bindscan::genome::RegionQuery;
-use bindscan::scan::{self, Overlaps, ScanSummary, Scanner};
+use bindscan::output::Output;
+use bindscan::scan::{self, Overlaps, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::region;
-use bindscan::track::{Format, Output, ScoreScale, SiteFormat, Target};
-use clap::{Args, ValueEnum};
+use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
+use clap::{ArgGroup, Args, ValueEnum};
 
-use super::models::{ModelArgs, Planned, per_worker};
+use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::{CANCELLED, Session};
 
@@ -21,16 +21,17 @@ use super::{CANCELLED, Session};
 /// Every window of every contig is scored by every model; those that reach the threshold are reduced to sites (of
 /// overlapping windows the best one) and written in the order of the genome.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["threshold", "all"]))]
 pub(super) struct ScanArgs {
     /// Genome: FASTA, plain, gzip or BGZF; - is standard input
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
     /// Lowest score of a site (one for all models, or one for each, in order)
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, required_unless_present = "all")]
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold)]
     threshold: Vec<f32>,
     /// Write every window, whatever its score
-    #[arg(long, conflicts_with_all = ["threshold", "overlaps"])]
+    #[arg(long, conflicts_with = "overlaps")]
     all: bool,
     /// What becomes of overlapping windows that reach the threshold
     #[arg(long, default_value = "suppress")]
@@ -54,11 +55,18 @@ pub(super) struct ScanArgs {
     #[arg(long)]
     format: Option<FormatArg>,
     /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_positive)]
+    #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
     /// Window starts a worker takes at a time: never changes the output
     #[arg(long, value_name = "BASES", default_value = "65536", value_parser = super::parse_positive, hide_short_help = true)]
     chunk_size: usize,
+}
+
+fn parse_threshold(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(threshold) if !threshold.is_nan() => Ok(threshold),
+        _ => Err("not a number".into()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -78,14 +86,11 @@ enum FormatArg {
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let models = self.models.open(self.stride)?;
-        let format = SiteFormat::new(self.format()?, self.targets(&models)?);
+        let thresholds = self.thresholds(models.len())?;
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let workers = per_worker(&models, threads, Workload::Contigs, |planned, engine| Scanner {
-            engine,
-            plan: planned.plan,
-        })?;
-        let pairs = workers[0].iter().map(|scanner| (scanner.engine.as_ref() as &dyn Engine, &scanner.plan));
-        let shape = chunk_shape(self.chunk_size, pairs);
+        let (workers, places) = scanners(&models, threads)?;
+        let format = SiteFormat::new(self.format()?, targets(&models, &places, &thresholds));
+        let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
             OverlapsArg::Keep => Overlaps::Keep,
@@ -113,6 +118,11 @@ impl ScanArgs {
     }
 
     fn format(&self) -> Result<Format> {
+        ensure!(
+            !self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")),
+            "{}: output is not compressed here; write to standard output and pipe it through bgzip",
+            self.output.display()
+        );
         if let Some(format) = self.format {
             return Ok(match format {
                 FormatArg::Bed => Format::Bed,
@@ -120,7 +130,8 @@ impl ScanArgs {
             });
         }
         let device = self.output.exists() && !self.output.is_file();
-        match self.output.extension().and_then(|extension| extension.to_str()) {
+        let extension = self.output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
             Some("tsv") => Ok(Format::Tsv),
             Some("bed") | None => Ok(Format::Bed),
             Some(_) if device => Ok(Format::Bed),
@@ -128,33 +139,22 @@ impl ScanArgs {
         }
     }
 
-    fn targets(&self, models: &[Planned]) -> Result<Vec<Target>> {
-        ensure!(
-            self.all || self.threshold.len() == 1 || self.threshold.len() == models.len(),
-            "{} thresholds for {} models: give one for all, or one for each",
-            self.threshold.len(),
-            models.len()
-        );
-        ensure!(self.threshold.iter().all(|t| !t.is_nan()), "a threshold must be a number");
-        let threshold = |rank: usize| match self.threshold.as_slice() {
-            [] => f32::NEG_INFINITY,
-            [one] => *one,
-            each => each[rank],
-        };
-        let targets = models.iter().enumerate().flat_map(|(rank, planned)| {
-            planned.names().into_iter().enumerate().map(move |(output, name)| Target {
-                name,
-                model: rank,
-                output,
-                window: planned.plan.window as u64,
-                threshold: threshold(rank),
-                scale: ScoreScale::of(&planned.model.spec),
-            })
-        });
-        Ok(targets.collect())
+    /// The threshold of each model.
+    fn thresholds(&self, models: usize) -> Result<Vec<f32>> {
+        match self.threshold.as_slice() {
+            [] => Ok(vec![f32::NEG_INFINITY; models]),
+            [one] => Ok(vec![*one; models]),
+            each if each.len() == models => Ok(each.to_vec()),
+            each => bail!("{} thresholds for {models} models: give one for all, or one for each", each.len()),
+        }
     }
 
     fn source_options(&self) -> Result<FastaOptions> {
+        let stdin = Path::new("-");
+        ensure!(
+            self.genome != stdin || self.regions_file.as_deref() != Some(stdin),
+            "the genome and the regions cannot both come from standard input"
+        );
         let mut regions: Vec<RegionQuery> =
             self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
         if let Some(file) = &self.regions_file {
@@ -162,6 +162,22 @@ impl ScanArgs {
         }
         Ok(FastaOptions { mask_lowercase: self.mask_lowercase, regions })
     }
+}
+
+/// A target for each output of each model, in the order of the models.
+fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> Vec<Target> {
+    let of_model = |((planned, place), &threshold): ((&Planned, &Place), &f32)| {
+        let target = |(output, name)| Target {
+            name,
+            scanner: place.scanner,
+            output: place.output + output,
+            window: planned.plan.window as u64,
+            threshold,
+            scale: ScoreScale::of(&planned.model.spec),
+        };
+        planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
+    };
+    models.iter().zip(places).zip(thresholds).flat_map(of_model).collect()
 }
 
 fn summary_line(summary: &ScanSummary, seconds: f64) -> String {

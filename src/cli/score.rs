@@ -5,16 +5,15 @@ use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
-use bindscan::engine::Workload;
 use bindscan::engine::summary::{Summary, score_sequence};
+use bindscan::engine::{Engine, WindowPlan, Workload};
+use bindscan::output::Output;
 use bindscan::pipeline;
-use bindscan::scan::Scanner;
 use bindscan::source::sequences::{Column, Sequence, SequenceReader};
-use bindscan::track::Output;
 use clap::Args;
 
-use super::models::{ModelArgs, Planned, per_worker};
-use super::{CANCELLED, Session};
+use super::models::{ModelArgs, Planned};
+use super::{CANCELLED, Session, counted};
 
 /// Bases that a worker takes at a time.
 const BATCH_BASES: usize = 32 * 1024;
@@ -39,7 +38,7 @@ pub(super) struct ScoreArgs {
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_positive)]
+    #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
 }
 
@@ -48,12 +47,13 @@ impl ScoreArgs {
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
         let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let scanners = per_worker(&models, threads, Workload::Sequences, |planned, engine| Scorer {
-            scanner: Scanner { engine, plan: planned.plan },
-            shortest: planned.shortest(),
-            summary,
-        })?;
-        let workers = scanners
+        let mut workers: Vec<Vec<Scorer>> = (0..threads).map(|_| Vec::new()).collect();
+        for planned in &models {
+            for (worker, engine) in workers.iter_mut().zip(planned.engines(threads, Workload::Sequences)?) {
+                worker.push(Scorer { engine, plan: planned.plan, shortest: planned.shortest(), summary });
+            }
+        }
+        let workers = workers
             .into_iter()
             .map(|mut scorers| {
                 move |batch: &Vec<Sequence>, rows: &mut Rows| score_batch(&mut scorers, batch, rows)
@@ -87,10 +87,11 @@ impl ScoreArgs {
         )?;
         output.finish()?;
         if !session.quiet {
-            eprintln!("bindscan: {sequences} sequences scored with {} models", models.len());
+            let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
+            eprintln!("bindscan: {sequences} scored with {models}");
         }
         if short > 0 {
-            log::warn!("{short} sequences are shorter than some model's detectors: scored as nan");
+            log::warn!("{} too short for a model: scored as nan", counted(short, "sequence"));
         }
         Ok(())
     }
@@ -98,7 +99,8 @@ impl ScoreArgs {
 
 /// One model of one worker.
 struct Scorer {
-    scanner: Scanner,
+    engine: Box<dyn Engine>,
+    plan: WindowPlan,
     /// Bases that the model needs.
     shortest: usize,
     summary: Summary,
@@ -106,11 +108,10 @@ struct Scorer {
 
 impl Scorer {
     fn score(&mut self, codes: &[u8]) -> bindscan::Result<Vec<f32>> {
-        let Scanner { engine, plan } = &mut self.scanner;
         if codes.len() < self.shortest {
-            return Ok(vec![f32::NAN; engine.spec().outputs.len()]);
+            return Ok(vec![f32::NAN; self.engine.spec().outputs.len()]);
         }
-        score_sequence(engine.as_mut(), codes, plan, self.summary)
+        score_sequence(self.engine.as_mut(), codes, &self.plan, self.summary)
     }
 }
 
@@ -130,7 +131,11 @@ fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> b
         rows.short += u64::from(scorers.iter().any(|scorer| sequence.codes.len() < scorer.shortest));
         for scorer in &mut *scorers {
             for score in scorer.score(&sequence.codes)? {
-                write!(rows.text, "\t{score:.6}").expect("writing to memory does not fail");
+                let written = match score.is_nan() {
+                    true => write!(rows.text, "\tnan"),
+                    false => write!(rows.text, "\t{score:.6}"),
+                };
+                written.expect("writing to memory does not fail");
             }
         }
         rows.text.push(b'\n');

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use bindscan::Error;
+use bindscan::output::Output;
 use bindscan::simulate::Simulation;
-use bindscan::track::Output;
 use clap::Args;
 
 use super::import::choose_motif;
@@ -19,11 +19,10 @@ const LINE: usize = 60;
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     /// Motif to draw the sites from (MEME or JASPAR)
-    #[arg(long, value_name = "FILE")]
-    motif: PathBuf,
-    /// Which motif of that file, by ID or name
+    file: PathBuf,
+    /// Which motif of the file, by ID or name
     #[arg(long, value_name = "ID")]
-    motif_id: Option<String>,
+    motif: Option<String>,
     /// Bases in all
     #[arg(long, value_name = "BASES", default_value = "100M", value_parser = super::parse_count)]
     length: u64,
@@ -49,7 +48,7 @@ pub(super) struct SimulateArgs {
 
 impl SimulateArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let motif = choose_motif(&self.motif, self.motif_id.as_deref())?;
+        let motif = choose_motif(&self.file, self.motif.as_deref())?;
         let simulation = Simulation {
             length: self.length,
             contigs: self.contigs,

@@ -2,11 +2,13 @@
 //! does not depend on the window.
 //!
 //! Windows that overlap share their convolution, so a detector is placed at each position once
-//! ([`convolve`]: three bases select a precomputed row for 16 detectors), a sliding maximum or sum pools any
-//! window in three operations a position ([`pool`]), and the dense layers take 16 windows at a time ([`dense`]).
+//! (`convolve`: three bases select a precomputed row for 16 detectors), a sliding maximum or sum pools any
+//! window in three operations a position (`pool`), and the dense layers take 16 windows at a time (`dense`).
 //! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
-//! ([`overhang`]). Positions go through these stages a tile at a time, so that intermediate results stay in the
-//! cache. The reverse strand is the same sweep with reversed, complemented detectors.
+//! (`overhang`). Positions go through these stages a tile at a time, so that intermediate results stay in the
+//! cache. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
+//! threshold are wanted, bounds on eight windows at a time spare most of them the pool and the dense layer
+//! (`prune`).
 //!
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
 //! whatever instruction set is used: it is the same bits however the input is cut.
@@ -27,11 +29,14 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod detector;
+mod matrices;
 mod overhang;
 mod pool;
+mod prune;
 mod simd;
 mod sweep;
 
+pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
 
 /// Scores windows with a compiled [`Network`]. Clones share the tables, so that one a thread costs little.
@@ -103,11 +108,37 @@ impl Engine for KernelEngine {
         &self.spec
     }
 
+    fn description(&self) -> String {
+        format!("kernel/{}", self.simd())
+    }
+
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
         flanks(&self.compiled.network, plan)
     }
 
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
+        self.sweep(chunk, plan, None, out)
+    }
+
+    fn score_above(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        threshold: f32,
+        out: &mut Scores,
+    ) -> Result<()> {
+        self.sweep(chunk, plan, Some(threshold), out)
+    }
+}
+
+impl KernelEngine {
+    fn sweep(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        threshold: Option<f32>,
+        out: &mut Scores,
+    ) -> Result<()> {
         let compiled = Arc::clone(&self.compiled);
         let network = &compiled.network;
         check_window(&self.spec, network, plan.window)?;
@@ -132,7 +163,8 @@ impl Engine for KernelEngine {
         );
         for (side, scores) in [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)] {
             if !scores.is_empty() {
-                let job = Job { network, side, head, simd: self.simd, plan, margin, start: out.start };
+                let (simd, start) = (self.simd, out.start);
+                let job = Job { network, side, head, simd, plan, margin, start, threshold };
                 job.run(out.windows, &mut self.buffers, scores);
             }
         }

@@ -323,6 +323,10 @@ impl Engine for OnnxEngine {
         &self.model().spec
     }
 
+    fn description(&self) -> String {
+        format!("onnx/{}", self.sessions.device)
+    }
+
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
         self.model().network.as_ref().map_or((0, 0), |network| flanks(network, plan))
     }

@@ -26,6 +26,10 @@ impl Engine for ReferenceEngine {
         &self.spec
     }
 
+    fn description(&self) -> String {
+        "reference".into()
+    }
+
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
         flanks(&self.network, plan)
     }

@@ -208,7 +208,7 @@ impl Inspection<'_> {
         }
         line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
         match &self.model.network {
-            Ok(_) => line(f, "scanned by", "the embedded engine: it is a network of the DeepBind family"),
+            Ok(_) => line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family"),
             Err(reason) => line(
                 f,
                 "scanned by",

@@ -21,7 +21,7 @@ use proto::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, Tenso
 /// Bytes that are no ONNX model, a model without a graph, or one that keeps its weights in other files.
 pub fn decode(name: &str, bytes: &[u8]) -> Result<ModelProto> {
     let model =
-        ModelProto::decode(bytes).map_err(|e| Error::model(name, format!("not an ONNX file: {e}")))?;
+        ModelProto::decode(bytes).map_err(|_| Error::model(name, "not an ONNX file; bindscan import makes one of published DeepBind parameters or of a motif matrix"))?;
     let Some(graph) = &model.graph else {
         return Err(Error::model(name, "not an ONNX file: it holds no graph"));
     };

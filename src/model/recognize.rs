@@ -197,6 +197,13 @@ impl Walk {
             Stage::Features(features) => (features, Vec::new(), false),
             Stage::Units { features, layers, sigmoid } => (features, layers.clone(), *sigmoid),
         };
+        let long = flow.axes.iter().filter(|axis| matches!(axis, Axis::Fixed(n) if *n > 1)).count();
+        if flow.axes.first() != Some(&Axis::Batch)
+            || flow.axes[1..].iter().any(|axis| !matches!(axis, Axis::Fixed(_)))
+            || long > 1
+        {
+            return Err("its output has not the shape [windows, outputs]".into());
+        }
         let first = features.first().ok_or("it has no features")?;
         if features.iter().any(|f| (f.convolution, f.rectified) != (first.convolution, first.rectified)) {
             return Err("it has more than one convolution, or pools before and after the rectifier".into());

@@ -53,7 +53,14 @@ impl SequenceReader {
     /// # Errors
     /// An unreadable file, an empty one, or one without the column.
     pub fn open(path: &Path, column: Option<&Column>) -> Result<SequenceReader> {
-        let input = Input::open(path)?;
+        SequenceReader::new(path, Input::open(path)?, column)
+    }
+
+    /// Reads from an input that is open already; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`SequenceReader::open`].
+    pub fn new(path: &Path, input: Input, column: Option<&Column>) -> Result<SequenceReader> {
         let mut reader = SequenceReader {
             path: path.to_path_buf(),
             input,
@@ -133,7 +140,12 @@ impl SequenceReader {
     fn encode(&self, letters: &str) -> Result<Vec<u8>> {
         encode::encode(letters.as_bytes()).map_err(|(at, byte)| {
             let shown = char::from(byte).escape_default();
-            self.error(format!("'{shown}' (character {}) is no nucleotide", at + 1))
+            let header = if self.line == 1 && matches!(self.form, Form::Table { .. }) {
+                "; if this is a header, give the column's name"
+            } else {
+                ""
+            };
+            self.error(format!("'{shown}' (character {}) is no nucleotide{header}", at + 1))
         })
     }
 
@@ -149,7 +161,10 @@ impl SequenceReader {
     /// Reads a line, without its end, into `text`.
     fn next_line(&mut self) -> Result<bool> {
         self.text.clear();
-        let count = self.input.read_line(&mut self.text).map_err(Error::io(&self.path, "cannot read"))?;
+        let count = {
+            let action = self.input.read_action();
+            self.input.read_line(&mut self.text).map_err(Error::io(&self.path, action))?
+        };
         self.line += 1;
         self.text.truncate(self.text.trim_end_matches(['\n', '\r']).len());
         Ok(count > 0)

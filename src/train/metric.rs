@@ -16,6 +16,12 @@ use super::dataset::TargetKind;
 
 /// Area under the ROC curve: the chance that a positive (label above 0.5) scores higher than a negative, ties counting
 /// one half.
+///
+/// ```
+/// use bindscan::train::metric::auc;
+///
+/// assert_eq!(auc(&[0.9, 0.8, 0.8, 0.1], &[1.0, 1.0, 0.0, 0.0]), Some(0.875));
+/// ```
 pub fn auc(scores: &[f32], labels: &[f32]) -> Option<f64> {
     Metric::Auc.of(scores, labels)
 }

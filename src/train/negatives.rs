@@ -13,6 +13,22 @@ const BASES: usize = 4;
 ///
 /// Each of the sequences with these dinucleotide counts is equally likely. N stay where they are, and the stretches
 /// between them are shuffled each for itself.
+///
+/// ```
+/// use bindscan::encode::encode;
+/// use bindscan::train::negatives::shuffle_dinucleotides;
+/// use rand::SeedableRng;
+///
+/// let codes = encode(b"GATTACAGATTACA").unwrap();
+/// let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
+/// let shuffled = shuffle_dinucleotides(&codes, &mut rng);
+/// let pairs = |codes: &[u8]| {
+///     let mut pairs: Vec<[u8; 2]> = codes.windows(2).map(|pair| [pair[0], pair[1]]).collect();
+///     pairs.sort_unstable();
+///     pairs
+/// };
+/// assert_eq!(pairs(&shuffled), pairs(&codes));
+/// ```
 pub fn shuffle_dinucleotides(codes: &[u8], rng: &mut impl Rng) -> Vec<u8> {
     let mut shuffled = codes.to_vec();
     shuffled.split_mut(|&code| code >= N).for_each(|stretch| shuffle_stretch(stretch, rng));

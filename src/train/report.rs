@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use serde_json::{Map, Value};
+
 use crate::logo::{Logo, escape};
 use crate::model::Alphabet;
 use crate::train::dataset::TargetKind;
@@ -21,7 +23,7 @@ pub struct TrainingReport {
     pub name: String,
     /// What was fitted to what, in a sentence.
     pub summary: String,
-    /// Further facts: what it is, and its value.
+    /// Further facts: what it is, and its value ([`facts`]).
     pub facts: Vec<(String, String)>,
     /// Oddities of the data, one sentence each.
     pub notes: Vec<String>,
@@ -311,17 +313,28 @@ impl TrainingReport {
             let score = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
             score(b).total_cmp(&score(a)).then(a.number.cmp(&b.number))
         });
-        let heads: String = first
-            .parameters
+        // What was the same in all trials would only widen the table.
+        let varies =
+            |i: usize| self.trials.iter().any(|trial| trial.parameters.get(i) != first.parameters.get(i));
+        let (varied, fixed): (Vec<usize>, Vec<usize>) = (0..first.parameters.len()).partition(|&i| varies(i));
+        let head =
+            |&i: &usize| format!("<th scope=\"col\">{}</th>", escape(&capitalized(&first.parameters[i].0)));
+        let heads: String = varied.iter().map(head).collect();
+        let rows: String = trials.iter().map(|trial| trial_row(trial, &varied)).collect();
+        let same: Vec<String> = fixed
             .iter()
-            .map(|(name, _)| format!("<th scope=\"col\">{}</th>", escape(name)))
+            .map(|&i| &first.parameters[i])
+            .map(|(name, value)| format!("{name} {value}"))
             .collect();
-        let rows: String = trials.iter().map(|trial| trial_row(trial)).collect();
-        let label = escape(&self.search_score);
+        let same = match same.as_slice() {
+            [] => String::new(),
+            same => format!("\n<p class=\"soft\">The same in all trials: {}.</p>", escape(&same.join(", "))),
+        };
+        let label = escape(&capitalized(&self.search_score));
         format!(
             "<div class=\"figures\">\n{}</div>\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">Trial</th>\
              <th scope=\"col\">{label}</th><th scope=\"col\">Learning rate</th>{heads}</tr></thead>\n\
-             <tbody>\n{rows}</tbody>\n</table></div>",
+             <tbody>\n{rows}</tbody>\n</table></div>{same}",
             self.search_chart(&trials)
         )
     }
@@ -406,6 +419,53 @@ impl TrainingReport {
     }
 }
 
+/// A model's provenance as [`TrainingReport::facts`]: objects are taken apart, names lose their underscores; metrics, which
+/// the page has in a table, and values that are null are left out.
+pub fn facts(provenance: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    for (name, value) in provenance {
+        let name = capitalized(&name.replace('_', " "));
+        match value {
+            Value::Object(fields) => {
+                let inner = facts_of_fields(fields);
+                facts.extend(inner.into_iter().map(|(field, value)| (format!("{name}: {field}"), value)));
+            }
+            value => facts.extend(plain(value).map(|value| (name, value))),
+        }
+    }
+    facts
+}
+
+fn facts_of_fields(fields: &Map<String, Value>) -> Vec<(String, String)> {
+    let fact = |(name, value): (&String, &Value)| Some((name.replace('_', " "), plain(value)?));
+    fields.iter().filter_map(fact).collect()
+}
+
+/// A value in words; nothing for null, and for lists of objects.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if number.is_f64() => number.as_f64().map(significant),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| if item.is_object() { None } else { plain(item) })
+            .collect::<Option<Vec<_>>>()
+            .map(|items| items.join(", ")),
+        Value::Object(fields) => {
+            let fields = facts_of_fields(fields);
+            Some(
+                fields
+                    .into_iter()
+                    .map(|(name, value)| format!("{name} {value}"))
+                    .collect::<Vec<_>>()
+                    .join(", "),
+            )
+        }
+        other => Some(other.to_string()),
+    }
+}
+
 /// Class of the i-th series.
 fn series(i: usize) -> String {
     format!("s{}", i + 1)
@@ -421,9 +481,10 @@ fn measured_cell(measured: Option<&Measured>) -> String {
     }
 }
 
-fn trial_row(trial: &Trial) -> String {
-    let cells: String =
-        trial.parameters.iter().map(|(_, value)| format!("<td>{}</td>", escape(value))).collect();
+/// A row of the table of trials, with the parameters of these ranks.
+fn trial_row(trial: &Trial, parameters: &[usize]) -> String {
+    let value = |&i: &usize| trial.parameters.get(i).map_or("", |(_, value)| value);
+    let cells: String = parameters.iter().map(|i| format!("<td>{}</td>", escape(value(i)))).collect();
     format!(
         "<tr{}><th scope=\"row\">{}{}</th><td>{}</td><td>{}</td>{cells}</tr>\n",
         if trial.best { " class=\"best\"" } else { "" },

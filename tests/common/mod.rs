@@ -69,7 +69,7 @@ pub fn simulated(length: &str, contigs: usize, sites: usize) -> TempDir {
     run_ok(
         at,
         &format!(
-            "simulate --motif {motif} --length {length} --contigs {contigs} --sites {sites} -o genome.fa --truth truth.bed"
+            "simulate {motif} --length {length} --contigs {contigs} --sites {sites} -o genome.fa --truth truth.bed"
         ),
     );
     directory

@@ -78,7 +78,7 @@ fn published_models_reach_their_auc() {
 }
 
 /// One detector without padding, which counts the letters that agree with GATAAG.
-fn toy() -> Model {
+pub(super) fn toy() -> Model {
     let motif = codes("GATAAG");
     let mut weights = vec![0.0; 4 * motif.len()];
     motif.iter().enumerate().for_each(|(j, &code)| weights[usize::from(code) * motif.len() + j] = 1.0);

@@ -1,5 +1,6 @@
 //! Data sets, negatives, metrics and reports, through the library's public interface.
 
+mod command;
 mod evaluation;
 mod inputs;
 mod metrics;

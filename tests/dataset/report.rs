@@ -4,7 +4,7 @@ use bindscan::model::Alphabet;
 use bindscan::train::dataset::TargetKind;
 use bindscan::train::metric::measure;
 use bindscan::train::report::detector::DetectorProfile;
-use bindscan::train::report::{Checkpoint, ScoredSet, TrainingReport, Trial};
+use bindscan::train::report::{Checkpoint, ScoredSet, TrainingReport, Trial, facts};
 
 fn scored(set: &str, kind: TargetKind, count: u64, separation: f32) -> ScoredSet {
     let mut x = 7 + count;
@@ -113,6 +113,10 @@ fn the_page_is_well_formed_and_has_everything() {
     assert_eq!(count("circle"), 29, "one trial failed");
     assert!(html.contains("<h1>ELK1 &lt;GM12878&gt; &amp; friends</h1>"));
     assert!(html.contains("1 trials failed") && html.contains("weights; too few sites"));
+    assert!(
+        html.contains("<th scope=\"col\">Momentum</th>") && !html.contains("<th scope=\"col\">Dropout</th>")
+    );
+    assert!(html.contains("The same in all trials: Dropout 0.25."));
     for word in ["NaN", "inf", "http:", "https:", "<script", "url(", "@import"] {
         let found = html.replace("http://www.w3.org/2000/svg", "");
         assert!(!found.contains(word), "{word}");
@@ -153,4 +157,22 @@ fn what_is_missing_is_left_out() {
     let html = TrainingReport { outcomes: vec![one_class], ..bare }.to_html();
     elements(&html);
     assert!(!html.contains("NaN"));
+}
+
+#[test]
+fn provenance_becomes_facts() {
+    let provenance = serde_json::json!({
+        "data_sha256": "3c71",
+        "final_fits": [0.912556, 0.5],
+        "held_out": [{"metric": "auc", "value": 0.9}],
+        "hyper_parameters": {"batch": 64, "dense_scale": null, "optimizer": {"name": "adam", "rate": 0.0055133}},
+    });
+    let names = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let expected = [
+        names("Data sha256", "3c71"),
+        names("Final fits", "0.913, 0.5"),
+        names("Hyper parameters: batch", "64"),
+        names("Hyper parameters: optimizer", "name adam, rate 0.00551"),
+    ];
+    assert_eq!(facts(provenance.as_object().unwrap()), expected);
 }

@@ -47,7 +47,7 @@ const SPAN: usize = TABLES * TRIPLE + SIDE;
 
 impl Task for Convolve<'_> {
     #[inline(always)]
-    fn run<V: Vector>(mut self) {
+    fn run<V: Vector>(self) {
         let count = self.tables.len();
         let rounds = count.div_ceil(TABLES);
         let mut done = 0;

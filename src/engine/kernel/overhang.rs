@@ -117,26 +117,31 @@ impl Task for Chain<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let Overhang { tiles, padded, outside, rectify } = self.overhang;
-        let (mut padded, zero) = (V::load(padded), V::splat(0.0));
-        fill(self.sums, padded);
-        if *rectify {
-            padded = zero.max_from_zero(padded);
-        }
+        let (start, zero) = (V::load(padded), V::splat(0.0));
+        let padded = if *rectify { zero.max_from_zero(start) } else { start };
         let none = if *rectify { zero } else { V::splat(Max::EMPTY) };
-        fill(self.max, if *outside > 0 { padded } else { none });
-        fill(self.sum, if *outside > 0 { padded.mul(V::splat(*outside as f32)) } else { zero });
+        let max = if *outside > 0 { padded } else { none };
+        let sum = if *outside > 0 { padded.mul(V::splat(*outside as f32)) } else { zero };
+        if let [tile] = tiles.as_slice()
+            && tile.placed
+        {
+            return self.tile::<V, true>(tile, Start { sums: start, max, sum });
+        }
+        fill(self.sums, start);
+        fill(self.max, max);
+        fill(self.sum, sum);
         for tile in tiles {
-            match tile.width {
-                4 => self.tile::<V, 4>(tile),
-                8 => self.tile::<V, 8>(tile),
-                12 if V::MANY => self.tile::<V, 12>(tile),
-                16 if V::MANY => self.tile::<V, 16>(tile),
-                20 if V::MANY => self.tile::<V, 20>(tile),
-                24 if V::MANY => self.tile::<V, 24>(tile),
-                _ => self.tile::<V, 1>(tile),
-            }
+            self.tile::<V, false>(tile, Start { sums: start, max, sum });
         }
     }
+}
+
+/// What a chain starts from.
+#[derive(Clone, Copy)]
+struct Start<V> {
+    sums: V,
+    max: V,
+    sum: V,
 }
 
 #[inline(always)]
@@ -147,23 +152,51 @@ fn fill<V: Vector>(lanes: &mut [Lanes], value: V) {
 }
 
 impl Chain<'_> {
+    /// `ALONE`: the chain has no other tile.
     #[inline(always)]
-    fn tile<V: Vector, const N: usize>(&mut self, tile: &Tile) {
-        match (tile.placed && !self.max.is_empty(), tile.placed && !self.sum.is_empty()) {
-            (false, false) => self.sweep::<V, N, false, false, false>(tile),
-            (true, false) if self.overhang.rectify => self.sweep::<V, N, true, false, true>(tile),
-            (true, false) => self.sweep::<V, N, true, false, false>(tile),
-            (false, true) if self.overhang.rectify => self.sweep::<V, N, false, true, true>(tile),
-            (false, true) => self.sweep::<V, N, false, true, false>(tile),
-            (true, true) if self.overhang.rectify => self.sweep::<V, N, true, true, true>(tile),
-            (true, true) => self.sweep::<V, N, true, true, false>(tile),
+    fn tile<V: Vector, const ALONE: bool>(&mut self, tile: &Tile, start: Start<V>) {
+        match tile.width {
+            4 => self.columns::<V, ALONE, 4>(tile, start),
+            8 => self.columns::<V, ALONE, 8>(tile, start),
+            12 if V::MANY => self.columns::<V, ALONE, 12>(tile, start),
+            16 if V::MANY => self.columns::<V, ALONE, 16>(tile, start),
+            20 if V::MANY => self.columns::<V, ALONE, 20>(tile, start),
+            24 if V::MANY => self.columns::<V, ALONE, 24>(tile, start),
+            _ => self.columns::<V, ALONE, 1>(tile, start),
         }
     }
 
     #[inline(always)]
-    fn sweep<V: Vector, const N: usize, const MAX: bool, const SUM: bool, const RECTIFY: bool>(
+    fn columns<V: Vector, const ALONE: bool, const N: usize>(&mut self, tile: &Tile, start: Start<V>) {
+        match (tile.placed && !self.max.is_empty(), tile.placed && !self.sum.is_empty()) {
+            (false, false) => self.sweep::<V, ALONE, N, false, false, false>(tile, start),
+            (true, false) if self.overhang.rectify => {
+                self.sweep::<V, ALONE, N, true, false, true>(tile, start);
+            }
+            (true, false) => self.sweep::<V, ALONE, N, true, false, false>(tile, start),
+            (false, true) if self.overhang.rectify => {
+                self.sweep::<V, ALONE, N, false, true, true>(tile, start);
+            }
+            (false, true) => self.sweep::<V, ALONE, N, false, true, false>(tile, start),
+            (true, true) if self.overhang.rectify => {
+                self.sweep::<V, ALONE, N, true, true, true>(tile, start);
+            }
+            (true, true) => self.sweep::<V, ALONE, N, true, true, false>(tile, start),
+        }
+    }
+
+    #[inline(always)]
+    fn sweep<
+        V: Vector,
+        const ALONE: bool,
+        const N: usize,
+        const MAX: bool,
+        const SUM: bool,
+        const RECTIFY: bool,
+    >(
         &mut self,
         tile: &Tile,
+        start: Start<V>,
     ) {
         let rows: &[[Lanes; N]; 8] = tile.rows.as_chunks().0.try_into().expect("eight codes");
         let zero = V::splat(0.0);
@@ -171,20 +204,26 @@ impl Chain<'_> {
         let sums = &mut self.sums[..count];
         let max = if MAX { &mut self.max[..count] } else { &mut [] };
         let sum = if SUM { &mut self.sum[..count] } else { &mut [] };
-        let start = V::load(&self.overhang.padded);
-        let mut v = [start; N];
-        let mut above = start;
+        let mut v = [start.sums; N];
+        let mut above = start.sums;
         for (i, &letter) in self.letters.iter().enumerate() {
             let row = &rows[usize::from(letter & 7)];
             for k in 0..N - 1 {
                 v[k] = v[k + 1].add(V::load(&row[k]));
             }
             v[N - 1] = above.add(V::load(&row[N - 1]));
-            // The next tile's sums start from this one's first column, one letter later.
-            above = V::load(&sums[i]);
-            v[0].store(&mut sums[i]);
-            let mut best = if MAX { V::load(&max[i]) } else { zero };
-            let mut total = if SUM { V::load(&sum[i]) } else { zero };
+            let (mut best, mut total) = (start.max, start.sum);
+            if !ALONE {
+                // The next tile's sums start from this one's first column, one letter later.
+                above = V::load(&sums[i]);
+                v[0].store(&mut sums[i]);
+                if MAX {
+                    best = V::load(&max[i]);
+                }
+                if SUM {
+                    total = V::load(&sum[i]);
+                }
+            }
             for v in v.into_iter().rev() {
                 if MAX {
                     best = if RECTIFY { best.max_from_zero(v) } else { best.max(v) };

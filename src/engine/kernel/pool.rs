@@ -112,7 +112,7 @@ impl<S: Statistic> Task for Slide<'_, S> {
         empty.store(&mut self.running.back[window]);
         let mut front = self.running.front.as_ref().map_or(empty, V::load);
         let (mut at, mut next) = (start, window_end);
-        let mut out = self.out.iter_mut();
+        let mut out = self.out;
         while at < stop {
             let block = at - at % window;
             let end = (block + window).min(stop);
@@ -121,11 +121,14 @@ impl<S: Statistic> Task for Slide<'_, S> {
             while next < end {
                 front = join_all::<S, V>(front, &activations[at..next]);
                 let run = if stride == 1 { end - next } else { 1 };
-                let values = activations[next..].iter().zip(&back[next - block + 1..]);
-                for ((value, back), out) in values.take(run).zip(&mut out) {
+                let (ended, later) = out.split_at_mut(run);
+                let values = &activations[next..next + run];
+                let back = &back[next - block + 1..][..run];
+                for ((value, back), out) in values.iter().zip(back).zip(ended) {
                     front = S::join(front, V::load(value));
                     S::join(V::load(back), front).store(out);
                 }
+                out = later;
                 at = next + run;
                 next += run.max(stride);
             }

@@ -3,7 +3,8 @@
 //! A stage of the kernel is a [`Task`], written once over the [`Vector`] trait; [`Simd::run`] compiles it for every
 //! instruction set. One module an instruction set holds all `unsafe` code: a token that only exists where the CPU
 //! has the feature, the vector type, and the one function that enters code compiled for it. All of them compute the
-//! same IEEE operations in the same order (no fused multiply-add), so scores are the same bits on all of them.
+//! same IEEE operations in the same order (multiply and add are fused
+//! where the code says so, and nowhere else), so scores are the same bits on all of them.
 
 use std::fmt;
 
@@ -47,6 +48,8 @@ pub(super) trait Vector: Copy {
     fn add(self, other: Self) -> Self;
     /// Products, lane by lane.
     fn mul(self, other: Self) -> Self;
+    /// `self * factor + term`, lane by lane, rounded once.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The greater of the two, lane by lane.
     fn max(self, other: Self) -> Self;
     /// As `max`, where `self` has no negative lane and no -0. Their bits are in the order of the numbers, and those

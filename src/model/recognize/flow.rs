@@ -138,6 +138,10 @@ impl Flow {
         let order = permutation(order, rank)?;
         let axes = order.iter().map(|&i| self.axes[i]).collect();
         let mut flow = self.with_axes(axes);
+        let long = |axis: &&Axis| matches!(axis, Axis::Fixed(n) if *n > 1);
+        if matches!(self.stage, Stage::Units { .. }) && self.axes.iter().filter(long).count() > 1 {
+            return Err("puts the outputs of a dense layer in another order".into());
+        }
         if let Stage::Features(features) = &self.stage {
             let lengths: Vec<usize> = self.axes.iter().map(|&axis| length(axis)).collect();
             flow.stage = Stage::Features(permute(features, &lengths, &order));

@@ -2,24 +2,21 @@
 
 use std::path::Path;
 
-use super::text::Lines;
+use crate::source::input::Input;
 use crate::source::sequences::SequenceReader;
 use crate::{Error, Result};
-
-/// Whether a file (plain or gzip) begins as FASTA does.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn is_fasta(path: &Path) -> Result<bool> {
-    Lines::open(path)?.starts_with(b'>')
-}
 
 /// Reads the sequences of a file, FASTA or one a line, plain or gzip.
 ///
 /// # Errors
 /// A file that cannot be read or has no sequences, an empty record, or a letter that is no nucleotide, with its line.
 pub fn read_sequences(path: &Path) -> Result<Vec<Vec<u8>>> {
-    let mut reader = SequenceReader::open(path, None)?;
+    read(path, Input::open(path)?)
+}
+
+/// As [`read_sequences`], from an input that is open already.
+pub(super) fn read(path: &Path, input: Input) -> Result<Vec<Vec<u8>>> {
+    let mut reader = SequenceReader::new(path, input, None)?;
     let mut sequences = Vec::new();
     while let Some(sequence) = reader.read()? {
         if sequence.codes.is_empty() {

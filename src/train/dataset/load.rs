@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::fasta::{is_fasta, read_sequences};
+use super::fasta::{self, read_sequences};
 use super::peaks::{PeakOptions, Windows, cut_windows};
 use super::scaling::join_replicates;
-use super::table::{TableOptions, read_table};
+use super::table::{self, TableOptions};
+use super::text::Lines;
 use super::{Dataset, TargetKind};
 use crate::train::negatives::{self, shuffles};
 use crate::{Error, Result};
@@ -76,10 +77,12 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
         return wrong("test contigs go with peaks only; give the test sequences as a file of their own");
     }
     let mut notes = Vec::new();
-    let dataset = if is_fasta(&request.data)? {
-        Dataset::of_classes(read_sequences(&request.data)?, Vec::new())?
+    // Opened once: it may be standard input.
+    let mut lines = Lines::open(&request.data)?;
+    let dataset = if lines.starts_with(b'>')? {
+        Dataset::of_classes(fasta::read(&request.data, lines.into_input())?, Vec::new())?
     } else {
-        read_table(&request.data, &request.table)?
+        table::read(lines, &request.table)?
     };
     let training = complete(dataset, given, request, request.seed, &mut notes)?;
     Ok(Loaded { training, test: None, notes })
@@ -144,7 +147,12 @@ fn complete(
     notes: &mut Vec<String>,
 ) -> Result<Dataset> {
     let positives = dataset.len();
-    notes.extend(dataset.quality().messages());
+    let mut quality = dataset.quality();
+    if dataset.kind == TargetKind::Real {
+        // Replicates are joined, which has a note of its own.
+        (quality.duplicates, quality.contradictions) = (0, 0);
+    }
+    notes.extend(quality.messages());
     match (dataset.kind, given) {
         (TargetKind::Real, Some(_)) => {
             let message = "negatives go with bound sequences; these have measured numbers";

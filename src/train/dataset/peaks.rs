@@ -84,7 +84,7 @@ impl Skipped {
     pub fn messages(&self) -> Vec<String> {
         let kinds = [
             (self.unknown_contig, "peaks lie on contigs that the genome does not have"),
-            (self.past_end, "peaks lie too close to a contig's end"),
+            (self.past_end, "peaks lie past a contig's end, or too close to it"),
             (self.n_rich, "peaks lie in stretches that are more than half N"),
             (self.same_summit, "peaks have the summit of another"),
             (self.weaker, "peaks are weaker than the strongest that were asked for"),
@@ -122,7 +122,7 @@ const NARROW_PEAK_COLUMNS: usize = 10;
 ///
 /// # Errors
 /// A file that cannot be read, a line that is no BED line, a test contig that the genome does not have, and nothing
-/// left to train on (or to test on, if there are test contigs).
+/// left outside the test contigs, or on them if there are any.
 pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result<PeakWindows> {
     if options.width == 0 {
         return Err(Error::Request("a window must have 1 base or more".into()));
@@ -151,16 +151,17 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         ));
     }
     let windows = split(cut, options, skipped);
-    let missing = |which: &str| {
+    let held_out = !options.test_contigs.is_empty();
+    let missing = |where_from: &str| {
         let why = windows.skipped.messages().join("; ");
         let why = if why.is_empty() { why } else { format!(" ({why})") };
-        Err(Error::format(peaks, None, format!("no peak is left {which}{why}")))
+        Err(Error::format(peaks, None, format!("no peak is left{where_from}{why}")))
     };
     match &windows {
-        PeakWindows { training, .. } if training.peaks.is_empty() => missing("to train on"),
-        PeakWindows { test, .. } if test.peaks.is_empty() && !options.test_contigs.is_empty() => {
-            missing("to test on")
+        PeakWindows { training, .. } if training.peaks.is_empty() => {
+            missing(if held_out { " outside the test contigs" } else { "" })
         }
+        PeakWindows { test, .. } if test.peaks.is_empty() && held_out => missing(" on the test contigs"),
         _ => Ok(windows),
     }
 }

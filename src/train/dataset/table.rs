@@ -1,7 +1,7 @@
 //! Tables with a sequence and one or more targets on each line.
 //!
-//! Columns are separated by tabs, or by any white space where the first line has no tab. A first line in which nothing
-//! is a number or a sequence is a header. The tables of ENCODE (`FoldID EventID seq Bound`), of protein-binding
+//! Columns are separated by tabs, where the first line has no tab by commas, and where it has neither by white space. A
+//! first line in which nothing is a number or a sequence is a header. The tables of ENCODE (`FoldID EventID seq Bound`), of protein-binding
 //! microarrays (probe, signal, background) and of RNAcompete (intensity, probe) are read without further options.
 
 use std::path::Path;
@@ -17,7 +17,7 @@ pub enum Targets {
     /// The column named `bound`, `label` or `target`; otherwise the first that holds numbers.
     #[default]
     Usual,
-    /// Every column that holds numbers, apart from the folds.
+    /// Every column whose first value is a number or missing, apart from the folds.
     All,
     /// These.
     These(Vec<Column>),
@@ -51,32 +51,58 @@ const SHORTEST_SEQUENCE: usize = 4;
 /// A file that cannot be read or has no rows or not those columns; a row with too few columns, a letter that is no
 /// nucleotide or a target that is no number, with its line.
 pub fn read_table(path: &Path, options: &TableOptions) -> Result<Dataset> {
-    let mut lines = Lines::open(path)?;
+    read(Lines::open(path)?, options)
+}
+
+/// As [`read_table`], from lines of which none has been read.
+pub(super) fn read(mut lines: Lines, options: &TableOptions) -> Result<Dataset> {
     let first = lines.next(true)?.map(str::to_owned);
     let Some(first) = first else { return Err(lines.file_error("there are no rows in it")) };
-    let tabs = first.contains('\t');
-    let header = is_header(&split(&first, tabs)).then(|| first.clone());
+    let separator = Separator::of(&first);
+    let header = is_header(&separator.split(&first)).then(|| first.clone());
     let sample = match &header {
         Some(_) => lines.next(true)?.map(str::to_owned),
         None => Some(first.clone()),
     };
     let Some(sample) = sample else { return Err(lines.file_error("there is a header and no rows")) };
-    let names = header.as_deref().map(|header| split(header, tabs));
-    let layout = Layout::find(names.as_deref(), &split(&sample, tabs), options);
+    let names = header.as_deref().map(|header| separator.split(header));
+    let layout = Layout::find(names.as_deref(), &separator.split(&sample), options);
     let layout = layout.map_err(|message| lines.file_error(message))?;
 
     let mut rows = Rows::default();
     let mut row = Some(sample.as_str());
     while let Some(line) = row {
-        let read = rows.add(&split(line, tabs), &layout);
+        let read = rows.add(&separator.split(line), &layout);
         read.map_err(|message| lines.error(message))?;
         row = lines.next(true)?;
     }
     rows.finish(layout, options.kind).map_err(|error| lines.file_error(error.to_string()))
 }
 
-fn split(line: &str, tabs: bool) -> Vec<&str> {
-    if tabs { line.split('\t').map(str::trim).collect() } else { line.split_whitespace().collect() }
+/// What stands between columns.
+#[derive(Clone, Copy)]
+enum Separator {
+    Tab,
+    Comma,
+    WhiteSpace,
+}
+
+impl Separator {
+    fn of(line: &str) -> Separator {
+        match line {
+            line if line.contains('\t') => Separator::Tab,
+            line if line.contains(',') => Separator::Comma,
+            _ => Separator::WhiteSpace,
+        }
+    }
+
+    fn split(self, line: &str) -> Vec<&str> {
+        match self {
+            Separator::Tab => line.split('\t').map(str::trim).collect(),
+            Separator::Comma => line.split(',').map(str::trim).collect(),
+            Separator::WhiteSpace => line.split_whitespace().collect(),
+        }
+    }
 }
 
 fn is_header(fields: &[&str]) -> bool {
@@ -122,12 +148,14 @@ impl Layout {
             Some(column) => Some(place(column)?),
             None => named(&FOLD_NAMES),
         };
-        let numbers: Vec<usize> =
-            (0..sample.len()).filter(|&i| i != sequence && Some(i) != fold && is_number(sample[i])).collect();
-        let targets = match &options.targets {
+        let others = || (0..sample.len()).filter(|&i| i != sequence && Some(i) != fold);
+        let targets: Vec<usize> = match &options.targets {
             Targets::These(columns) => columns.iter().map(place).collect::<Result<_, _>>()?,
-            Targets::All => numbers,
-            Targets::Usual => named(&TARGET_NAMES).or(numbers.first().copied()).into_iter().collect(),
+            Targets::All => others().filter(|&i| is_number(sample[i]) || is_missing(sample[i])).collect(),
+            Targets::Usual => named(&TARGET_NAMES)
+                .or_else(|| others().find(|&i| is_number(sample[i])))
+                .into_iter()
+                .collect(),
         };
         if let Some(twice) = targets.iter().find(|&&i| i == sequence || Some(i) == fold) {
             return Err(format!("column {} cannot hold the targets, too", twice + 1));
@@ -138,6 +166,13 @@ impl Layout {
             None => format!("column_{}", i + 1),
         };
         let target_names = targets.iter().map(name).collect();
+        let unused: Vec<String> = others()
+            .filter(|&i| is_number(sample[i]) && !targets.contains(&i))
+            .map(|i| (i + 1).to_string())
+            .collect();
+        if !unused.is_empty() {
+            log::info!("numbers in column {} are not used (--target)", unused.join(", "));
+        }
         Ok(Layout { sequence, target_names, targets, fold, fold_found: options.fold.is_none() })
     }
 }

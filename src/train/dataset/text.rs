@@ -47,6 +47,11 @@ impl Lines {
         Ok(self.input.fill_buf().map_err(Error::io(&self.path, "cannot read"))?.first() == Some(&byte))
     }
 
+    /// The input, from where the lines have been read to.
+    pub(super) fn into_input(self) -> Input {
+        self.input
+    }
+
     /// An error at the line that was read last.
     pub(super) fn error(&self, message: impl Into<String>) -> Error {
         Error::format(&self.path, self.number, message)

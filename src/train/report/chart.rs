@@ -104,7 +104,7 @@ pub(super) fn significant(value: f64) -> String {
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 270.0;
 const LEFT: f64 = 54.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 18.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
 

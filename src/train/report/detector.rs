@@ -1,6 +1,6 @@
 //! What the detectors of a network have learned: the stretches that activate them.
 
-use crate::encode::{N, ONE_HOT, reverse_complement_into};
+use crate::encode::{ONE_HOT, reverse_complement_into};
 use crate::model::Network;
 use crate::train::dataset::{Dataset, TargetKind};
 use crate::train::metric::{auc, spearman};
@@ -22,7 +22,7 @@ pub struct DetectorProfile {
 }
 
 /// Sequences that are looked at, of the bound (or highest) and of the others: the first so many.
-const SEQUENCES: usize = 2000;
+const SEQUENCES: usize = 1000;
 
 /// A stretch counts if it activates the detector by this share of its highest activation, or more.
 const SHARE: f32 = 0.5;
@@ -31,7 +31,7 @@ const SHARE: f32 = 0.5;
 ///
 /// For each of the bound sequences (of numbers: the sequences with the highest ones) the stretch that activates the
 /// detector most is found, on both strands if so asked and only where it lies within the sequence; those with half of
-/// the highest activation or more are counted. Only the first output of `dataset` is used, and 2,000 sequences of each
+/// the highest activation or more are counted. Only the first output of `dataset` is used, and 1,000 sequences of each
 /// kind.
 pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<DetectorProfile> {
     let targets = dataset.target_column(0);
@@ -41,10 +41,9 @@ pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec
     let mut profiles: Vec<DetectorProfile> = (0..network.detectors)
         .map(|detector| {
             let weights = weights_of(network, detector);
-            let best: Vec<Stretch> = rows
-                .iter()
-                .map(|&row| strongest(network, detector, &dataset.sequences[row], both_strands))
-                .collect();
+            let table = Table::new(&weights, network.thresholds[detector], network.rectify);
+            let best: Vec<Stretch> =
+                rows.iter().map(|&row| table.strongest(&dataset.sequences[row], both_strands)).collect();
             let activations: Vec<f32> = best.iter().map(|stretch| stretch.activation).collect();
             let alone = match dataset.kind {
                 TargetKind::Binary => auc(&activations, &chosen),
@@ -87,35 +86,47 @@ struct Stretch {
     codes: Vec<u8>,
 }
 
-fn strongest(network: &Network, detector: usize, codes: &[u8], both_strands: bool) -> Stretch {
-    let mut best = Stretch { activation: f32::NEG_INFINITY, codes: Vec::new() };
-    let mut reverse = Vec::new();
-    if both_strands {
-        reverse_complement_into(codes, &mut reverse);
-    }
-    for window in [codes, &reverse].into_iter().flat_map(|strand| strand.windows(network.detector_length)) {
-        let activation = activation(network, detector, window);
-        if activation > best.activation {
-            best.activation = activation;
-            best.codes.clear();
-            best.codes.extend_from_slice(window);
-        }
-    }
-    // Sequences shorter than the detector activate it as little as any.
-    best.activation = if network.rectify { best.activation.max(0.0) } else { best.activation.max(f32::MIN) };
-    best
+/// A detector as a look-up: what each code adds at each position.
+struct Table {
+    columns: Vec<[f32; 5]>,
+    threshold: f32,
+    /// An activation is never lower.
+    least: f32,
 }
 
-fn activation(network: &Network, detector: usize, window: &[u8]) -> f32 {
-    let length = network.detector_length;
-    let weights = &network.weights[detector * 4 * length..(detector + 1) * 4 * length];
-    let column = |(j, &code): (usize, &u8)| -> f32 {
-        match code {
-            N => (0..4).map(|channel| weights[channel * length + j] * ONE_HOT[usize::from(N)][channel]).sum(),
-            code => weights[usize::from(code) * length + j],
+impl Table {
+    fn new(weights: &[[f64; 4]], threshold: f32, rectify: bool) -> Table {
+        let column = |weights: &[f64; 4]| {
+            ONE_HOT.map(|one_hot| {
+                let sum: f64 = one_hot.iter().zip(weights).map(|(&x, weight)| f64::from(x) * weight).sum();
+                sum as f32
+            })
+        };
+        let least = if rectify { 0.0 } else { f32::MIN };
+        Table { columns: weights.iter().map(column).collect(), threshold, least }
+    }
+
+    fn activation(&self, window: &[u8]) -> f32 {
+        let sum: f32 = self.columns.iter().zip(window).map(|(column, &code)| column[usize::from(code)]).sum();
+        (self.threshold + sum).max(self.least)
+    }
+
+    /// A sequence shorter than the detector activates it as little as any.
+    fn strongest(&self, codes: &[u8], both_strands: bool) -> Stretch {
+        let mut reverse = Vec::new();
+        if both_strands {
+            reverse_complement_into(codes, &mut reverse);
         }
-    };
-    network.thresholds[detector] + window.iter().enumerate().map(column).sum::<f32>()
+        let windows = [codes, &reverse].into_iter().flat_map(|strand| strand.windows(self.columns.len()));
+        let mut best: (f32, &[u8]) = (self.least, &[]);
+        for window in windows {
+            let activation = self.activation(window);
+            if activation > best.0 {
+                best = (activation, window);
+            }
+        }
+        Stretch { activation: best.0, codes: best.1.to_vec() }
+    }
 }
 
 fn weights_of(network: &Network, detector: usize) -> Vec<[f64; 4]> {

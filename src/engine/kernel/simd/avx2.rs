@@ -4,30 +4,31 @@ use std::arch::x86_64::*;
 
 use super::{Lanes, Task, Vector, WIDTH};
 
-/// Proof that the CPU has AVX2.
+/// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Avx2(());
 
 impl Avx2 {
-    /// The proof, or `None` where the CPU lacks AVX2.
+    /// The proof, or `None` where the CPU lacks one of them.
     pub(super) fn new() -> Option<Self> {
-        is_x86_feature_detected!("avx2").then_some(Avx2(()))
+        let present = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        present.then_some(Avx2(()))
     }
 
     /// Runs `task`.
     pub(super) fn run(self, task: impl Task) {
-        // SAFETY: `self` exists only where `new` found AVX2.
+        // SAFETY: `self` exists only where `new` found every feature that `enter` enables.
         unsafe { enter(task) }
     }
 }
 
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn enter<T: Task>(task: T) {
     task.run::<Ymm>();
 }
 
 /// Sixteen numbers, lanes 0 to 7 and 8 to 15. The type is named nowhere but in [`enter`], so its methods run only
-/// where AVX2 is present; the safety comments below refer to this.
+/// where they are present; the safety comments below refer to this.
 #[derive(Clone, Copy)]
 struct Ymm(__m256, __m256);
 
@@ -62,6 +63,11 @@ impl Vector for Ymm {
     fn mul(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
         unsafe { Ymm(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(_mm256_fmadd_ps(self.0, factor.0, term.0), _mm256_fmadd_ps(self.1, factor.1, term.1)) }
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {

@@ -65,6 +65,11 @@ impl Vector for Zmm {
         Zmm(unsafe { _mm512_mul_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        Zmm(unsafe { _mm512_fmadd_ps(self.0, factor.0, term.0) })
+    }
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
         Zmm(unsafe { _mm512_max_ps(self.0, other.0) })

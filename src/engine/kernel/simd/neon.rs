@@ -70,6 +70,12 @@ impl Vector for Quad {
         self.zip(other, |x, y| unsafe { vmulq_f32(x, y) })
     }
     #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        let ([a, b, c, d], [w, x, y, z], [i, j, k, l]) = (self.0, factor.0, term.0);
+        // SAFETY: called through `enter` only.
+        Quad(unsafe { [vfmaq_f32(i, a, w), vfmaq_f32(j, b, x), vfmaq_f32(k, c, y), vfmaq_f32(l, d, z)] })
+    }
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
         self.zip(other, |x, y| unsafe { vmaxq_f32(x, y) })

@@ -28,7 +28,44 @@ impl Vector for Array {
         Array(std::array::from_fn(|i| self.0[i] * other.0[i]))
     }
     #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        Array(std::array::from_fn(|i| mul_add(self.0[i], factor.0[i], term.0[i])))
+    }
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         Array(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+}
+
+/// `x * y + z`, rounded once, without the instruction for it, whose replacement in the system's library is slow.
+///
+/// The product is exact in `f64`. The sum is rounded there to the neighbour with an odd last bit where it is not
+/// exact, and so the second rounding gives what a single one would (Boldo and Melquiond 2008).
+#[inline(always)]
+fn mul_add(x: f32, y: f32, z: f32) -> f32 {
+    let (product, z) = (f64::from(x) * f64::from(y), f64::from(z));
+    let sum = product + z;
+    let part = sum - product;
+    let error = (product - (sum - part)) + (z - part);
+    let bits = sum.to_bits();
+    let away_from_zero = (error > 0.0) == (sum > 0.0);
+    let odd = if away_from_zero { bits | 1 } else { bits.wrapping_sub(1) | 1 };
+    f64::from_bits(if error.abs() > 0.0 && bits & 1 == 0 { odd } else { bits }) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn fused_as_by_the_library(x in any::<f32>(), y in any::<f32>(), z in any::<f32>(), near in -4..4i32) {
+            prop_assert_eq!(super::mul_add(x, y, z).to_bits(), x.mul_add(y, z).to_bits());
+            // The cases that matter: a product that cancels the term, or nearly.
+            let z = f32::from_bits((-x * y).to_bits().wrapping_add_signed(near));
+            if z.is_finite() {
+                prop_assert_eq!(super::mul_add(x, y, z).to_bits(), x.mul_add(y, z).to_bits());
+            }
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a track is written: standard output, or a file that appears under its own name only when it is whole.
+//! Where results are written: standard output, or a file that appears under its own name only when it is whole.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -10,9 +10,10 @@ use crate::{Error, Result};
 
 const BUFFER: usize = 256 * 1024;
 
-/// A track's destination. Dropping it without [`Output::finish`] leaves nothing under the final name.
+/// A destination of results. Dropping it without [`Output::finish`] leaves nothing under the final name.
 #[derive(Debug)]
 pub struct Output {
+    /// As it was given, for messages; of a link, what it points to is written.
     path: PathBuf,
     sink: Sink,
 }
@@ -23,7 +24,7 @@ enum Sink {
     /// A pipe or device that exists already: written in place.
     Device(BufWriter<File>),
     /// Written beside the final name, and renamed.
-    File(BufWriter<NamedTempFile>),
+    File(BufWriter<NamedTempFile>, PathBuf),
 }
 
 impl Output {
@@ -39,12 +40,17 @@ impl Output {
                 Ok(meta) if meta.is_dir() => {
                     return Err(Error::format(path, None, "is a directory; give a file to write to"));
                 }
-                Ok(meta) if !meta.is_file() => {
+                // The file behind standard output is the caller's: it is written, never replaced.
+                Ok(meta) if !meta.is_file() || path.starts_with("/dev") => {
                     let file =
                         File::options().write(true).open(path).map_err(Error::io(path, "cannot write"))?;
                     Sink::Device(BufWriter::with_capacity(BUFFER, file))
                 }
-                _ => Sink::File(BufWriter::with_capacity(BUFFER, beside(path)?)),
+                found => {
+                    let target = if found.is_ok() { fs::canonicalize(path) } else { Ok(path.to_path_buf()) };
+                    let target = target.map_err(Error::io(path, "cannot write"))?;
+                    Sink::File(BufWriter::with_capacity(BUFFER, beside(&target)?), target)
+                }
             }
         };
         Ok(Output { path: path.to_path_buf(), sink })
@@ -58,7 +64,7 @@ impl Output {
         let result = match &mut self.sink {
             Sink::Stdout(sink) => sink.write_all(bytes),
             Sink::Device(sink) => sink.write_all(bytes),
-            Sink::File(sink) => sink.write_all(bytes),
+            Sink::File(sink, _) => sink.write_all(bytes),
         };
         result.map_err(Error::io(&self.path, "cannot write"))
     }
@@ -73,9 +79,9 @@ impl Output {
         match self.sink {
             Sink::Stdout(mut sink) => sink.flush().map_err(failed()),
             Sink::Device(mut sink) => sink.flush().map_err(failed()),
-            Sink::File(sink) => {
+            Sink::File(sink, target) => {
                 let file = sink.into_inner().map_err(|error| failed()(error.into_error()))?;
-                file.persist(path).map_err(|error| failed()(error.error))?;
+                file.persist(target).map_err(|error| failed()(error.error))?;
                 Ok(())
             }
         }
@@ -94,7 +100,12 @@ fn beside(path: &Path) -> Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(directory).map_err(Error::io(path, "cannot create"))
+    builder.tempfile_in(directory).map_err(|error| {
+        // The plain reason, without the temporary file's name.
+        let inner = error.get_ref().and_then(|wrapped| wrapped.source()?.downcast_ref::<io::Error>());
+        let plain = inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error);
+        Error::io(path, "cannot create")(plain)
+    })
 }
 
 #[cfg(test)]
@@ -116,6 +127,20 @@ mod tests {
         drop(abandoned);
         assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_stays_and_what_it_points_to_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let (link, target) = (directory.path().join("link.bed"), directory.path().join("target.bed"));
+        fs::write(&target, b"old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut output = Output::create(&link).unwrap();
+        output.write(b"new").unwrap();
+        output.finish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
     }
 
     #[test]

@@ -1,0 +1,222 @@
+//! Scanning with many motif matrices at once.
+//!
+//! A matrix is a network with one detector, one alignment a window and no pooling: a sweep of its own would leave 15 of
+//! 16 lanes empty. Here the matrices share them, both strands of one side by side, shorter ones filled up with zeros
+//! at the end. One convolution gives the scores of eight matrices on both strands; a comparison with the thresholds
+//! finds the few positions that are looked at one by one.
+
+use std::sync::Arc;
+
+use super::convolve::{self, Convolve, Index};
+use super::detector::{Detectors, TRIPLE};
+use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
+use crate::encode::complement;
+use crate::engine::{StrandChoice, WindowPlan};
+use crate::genome::Strand;
+use crate::hits::{Hit, better_strand, round_score, unrounded_bound};
+use crate::model::{Network, Padding, Pooling};
+use crate::source::Chunk;
+
+/// Positions that go through the stages together.
+const TILE: usize = 256;
+
+/// Scans with several motif matrices. Clones share the tables, so that one a thread costs little.
+#[derive(Debug, Clone)]
+pub struct MatrixScanner {
+    compiled: Arc<Compiled>,
+    simd: Simd,
+    codes: Vec<u8>,
+    triples: Vec<u8>,
+    activations: Vec<Lanes>,
+    masks: Vec<u16>,
+}
+
+#[derive(Debug)]
+struct Compiled {
+    detectors: Detectors,
+    widths: Vec<usize>,
+    shortest: usize,
+    longest: usize,
+    /// Lanes that a matrix takes: 1 or 2.
+    lanes: usize,
+    stride: usize,
+    strands: StrandChoice,
+}
+
+impl MatrixScanner {
+    /// Whether [`MatrixScanner`] gives the scores of `network` under `plan`: one linear detector, placed once a window.
+    pub fn suits(network: &Network, plan: &WindowPlan) -> bool {
+        network.detectors == 1
+            && network.pooling == Pooling::Max
+            && network.padding == Padding::NONE
+            && !network.rectify
+            && network.hidden.is_none()
+            && network.output.outputs == 1
+            && !network.sigmoid
+            && plan.window == network.detector_length
+    }
+
+    /// A scanner for matrices that [suit](MatrixScanner::suits) it, with the stride and the strands of `plan`; hits
+    /// refer to them by rank.
+    ///
+    /// # Panics
+    /// Without a matrix.
+    pub fn new(matrices: &[&Network], plan: &WindowPlan, simd: Simd) -> MatrixScanner {
+        let widths: Vec<usize> = matrices.iter().map(|matrix| matrix.detector_length).collect();
+        let longest = widths.iter().copied().max().expect("at least one matrix");
+        let shortest = widths.iter().copied().min().expect("at least one matrix");
+        let strands: &[Strand] = match plan.strands {
+            StrandChoice::Both => &[Strand::Forward, Strand::Reverse],
+            StrandChoice::Forward => &[Strand::Forward],
+            StrandChoice::Reverse => &[Strand::Reverse],
+        };
+        let mut joined = Network {
+            detectors: matrices.len() * strands.len(),
+            detector_length: longest,
+            weights: Vec::new(),
+            thresholds: Vec::new(),
+            ..matrices[0].clone()
+        };
+        for matrix in matrices {
+            let (scale, shift) = (matrix.output.weights[0], matrix.output.bias[0]);
+            for &strand in strands {
+                joined.weights.extend(as_read_on(matrix, strand, longest).map(|weight| scale * weight));
+                joined.thresholds.push(scale * matrix.thresholds[0] + shift);
+            }
+        }
+        let detectors = Detectors::new(&joined, Strand::Forward);
+        let (lanes, stride, strands) = (strands.len(), plan.stride, plan.strands);
+        MatrixScanner {
+            compiled: Arc::new(Compiled { detectors, widths, shortest, longest, lanes, stride, strands }),
+            simd,
+            codes: Vec::new(),
+            triples: Vec::new(),
+            activations: vec![Lanes([0.0; WIDTH]); TILE],
+            masks: vec![0; TILE],
+        }
+    }
+
+    /// Number of matrices.
+    pub fn matrices(&self) -> usize {
+        self.compiled.widths.len()
+    }
+
+    /// Length of the longest matrix, in bases.
+    pub fn longest(&self) -> usize {
+        self.compiled.longest
+    }
+
+    /// What computes, in a word or two for people.
+    pub fn description(&self) -> String {
+        format!("kernel/{}", self.simd)
+    }
+
+    /// Windows of `chunk` that matrix `rank` scores.
+    pub fn windows(&self, chunk: &Chunk, rank: usize) -> usize {
+        chunk.windows(&self.plan(rank)).1
+    }
+
+    fn plan(&self, rank: usize) -> WindowPlan {
+        let Compiled { stride, strands, .. } = *self.compiled;
+        let window = self.compiled.widths[rank];
+        WindowPlan { window, stride, strands, context: crate::engine::Context::Padding }
+    }
+
+    /// Appends the windows whose rounded score reaches `thresholds[rank]` to `hits[rank]`, by start;
+    /// [`Hit::target`] is the rank.
+    pub fn find(&mut self, chunk: &Chunk, thresholds: &[f32], hits: &mut [Vec<Hit>]) {
+        let compiled = Arc::clone(&self.compiled);
+        let Compiled { detectors, shortest, longest, lanes, .. } = &*compiled;
+        let last_start = (chunk.end + 1).saturating_sub(*shortest as u64);
+        let positions = chunk.own.end.min(last_start).saturating_sub(chunk.own.start) as usize;
+        let indices = positions + longest + TILE + convolve::slack(longest.div_ceil(TRIPLE));
+        self.codes.clear();
+        chunk.codes_at(chunk.own.start as i64, indices + TRIPLE - 1, &mut self.codes);
+        self.triples.resize(indices, 0);
+        self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
+
+        for (g, group) in detectors.groups.iter().enumerate() {
+            let first = g * WIDTH / lanes;
+            let members = first..self.matrices().min(first + WIDTH / lanes);
+            let mut bounds = Lanes([f32::INFINITY; WIDTH]);
+            for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
+                *bound = unrounded_bound(thresholds[first + lane / lanes]);
+            }
+            for from in (0..positions).step_by(TILE) {
+                let count = TILE.min(positions - from);
+                self.simd.run(Convolve {
+                    tables: &group.tables,
+                    triples: &self.triples[from..],
+                    rectify: false,
+                    out: &mut self.activations[..count],
+                });
+                let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
+                self.simd.run(Reach { activations, bounds: &bounds, masks });
+                for (i, &mask) in self.masks[..count].iter().enumerate().filter(|(_, mask)| **mask != 0) {
+                    let start = chunk.own.start + (from + i) as u64;
+                    for rank in members.clone() {
+                        let lane = (rank - first) * lanes;
+                        if mask >> lane & ((1 << lanes) - 1) != 0 {
+                            let scores = &self.activations[i].0[lane..lane + lanes];
+                            self.keep(chunk, start, rank, scores, thresholds[rank], &mut hits[rank]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Adds a hit if the window is one of the matrix's, and its rounded score reaches the threshold.
+    fn keep(
+        &self,
+        chunk: &Chunk,
+        start: u64,
+        rank: usize,
+        scores: &[f32],
+        threshold: f32,
+        hits: &mut Vec<Hit>,
+    ) {
+        let (score, strand) = match (self.compiled.strands, scores) {
+            (StrandChoice::Both, &[forward, reverse]) => better_strand(forward, reverse),
+            (StrandChoice::Reverse, &[score, ..]) => (score, Strand::Reverse),
+            (_, scores) => (scores[0], Strand::Forward),
+        };
+        let inside = start + self.compiled.widths[rank] as u64 <= chunk.end;
+        if inside && start.is_multiple_of(self.compiled.stride as u64) && round_score(score) >= threshold {
+            hits.push(Hit { start, target: rank, score, strand });
+        }
+    }
+}
+
+/// Weights of a matrix as `strand` reads the forward sequence, shape `[4, length]`, zeros past the matrix's end.
+fn as_read_on(matrix: &Network, strand: Strand, length: usize) -> impl Iterator<Item = f32> {
+    let width = matrix.detector_length;
+    (0..4 * length).map(move |i| {
+        let (channel, j) = (i / length, i % length);
+        match strand {
+            _ if j >= width => 0.0,
+            Strand::Forward => matrix.weights[channel * width + j],
+            Strand::Reverse => matrix.weights[usize::from(complement(channel as u8)) * width + width - 1 - j],
+        }
+    })
+}
+
+/// Which lanes reach their bound, as the bits of a mask a position.
+struct Reach<'a> {
+    activations: &'a [Lanes],
+    bounds: &'a Lanes,
+    masks: &'a mut [u16],
+}
+
+impl Task for Reach<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (activation, mask) in self.activations.iter().zip(self.masks) {
+            let mut bits = 0;
+            for (lane, (x, bound)) in activation.0.iter().zip(&self.bounds.0).enumerate() {
+                bits |= u16::from(x >= bound) << lane;
+            }
+            *mask = bits;
+        }
+    }
+}
