@@ -235,7 +235,7 @@ impl TrainArgs {
     fn sizes(&self) -> Sizes {
         let sizes = match self.recipe {
             RecipeArg::Published => Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, ratio: 1.0 },
-            RecipeArg::Tuned => Sizes { trials: 10, steps: 10_000, finals: 6, detectors: 32, ratio: 10.0 },
+            RecipeArg::Tuned => Sizes { trials: 6, steps: 5_000, finals: 6, detectors: 32, ratio: 10.0 },
         };
         let sizes = match self.quick {
             true => {

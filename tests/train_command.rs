@@ -1,0 +1,108 @@
+//! `bindscan train` from end to end.
+
+mod common;
+
+use std::fmt::Write;
+use std::path::Path;
+
+use common::{error_line, run, stdout};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use tempfile::tempdir;
+
+/// Sizes that are done in a moment.
+const SMALL: &str = "--trials 2 --steps 300 --final 2 --detectors 6 --detector-length 10 --batch 16";
+
+/// Bound sequences of 40 bases, one a line with a header; each has TGACGTCA somewhere.
+fn bound(count: usize, seed: u64) -> String {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut table = String::from("seq\tbound\n");
+    for _ in 0..count {
+        let mut letters: Vec<u8> = (0..40).map(|_| b"ACGT"[rng.random_range(0..4)]).collect();
+        let at = rng.random_range(0..32);
+        letters[at..at + 8].copy_from_slice(b"TGACGTCA");
+        writeln!(table, "{}\t1", String::from_utf8(letters).unwrap()).unwrap();
+    }
+    table
+}
+
+fn write(directory: &Path, name: &str, text: &str) {
+    std::fs::write(directory.join(name), text).unwrap();
+}
+
+#[test]
+fn a_model_comes_out_that_inspect_and_eval_take() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    write(path, "data.tsv", &bound(120, 1));
+    write(path, "test.tsv", &bound(60, 2));
+    let words = format!("train data.tsv -o creb.onnx --test test.tsv --report creb.html {SMALL}");
+    let output = run(path, &words);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("cross-validated AUC"), "{said}");
+    assert!(said.contains("held out, bound: AUC"), "{said}");
+    assert!(!path.join("creb.onnx.training.json").exists());
+    let page = std::fs::read_to_string(path.join("creb.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("creb"));
+
+    let inspected = stdout(path, "inspect creb.onnx");
+    for word in ["creb", "window   40 bases", "12 detectors of length 10", "held_out", "data_sha256"] {
+        assert!(inspected.contains(word), "{word} is missing:\n{inspected}");
+    }
+    let table = stdout(path, "eval creb.onnx test.tsv --format tsv");
+    let auc = table.lines().find(|line| line.contains("AUC")).unwrap();
+    let value: f64 = auc.split('\t').find_map(|cell| cell.parse().ok()).unwrap();
+    assert!(value > 0.9, "{auc}");
+
+    let first = std::fs::read(path.join("creb.onnx")).unwrap();
+    for threads in [1, 3] {
+        assert!(run(path, &format!("{words} --threads {threads}")).status.success());
+        assert!(
+            std::fs::read(path.join("creb.onnx")).unwrap() == first,
+            "{threads} threads give other bytes"
+        );
+    }
+}
+
+#[test]
+fn what_was_interrupted_is_not_overwritten() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    write(path, "data.tsv", &bound(40, 1));
+    let line = error_line(path, &format!("train --quiet data.tsv -o m.onnx --resume {SMALL}"));
+    assert!(line.contains("m.onnx.training.json: there is no training to resume"), "{line}");
+    write(path, "m.onnx.training.json", "{}");
+    let line = error_line(path, &format!("train --quiet data.tsv -o m.onnx {SMALL}"));
+    assert!(line.contains("--resume"), "{line}");
+    let line = error_line(path, &format!("train --quiet data.tsv -o m.onnx --resume {SMALL}"));
+    assert!(line.contains("not the state of a training"), "{line}");
+    assert!(!path.join("m.onnx").exists());
+}
+
+#[test]
+fn bad_requests_end_with_one_line() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    write(path, "data.tsv", &bound(40, 1));
+    write(path, "few.tsv", &bound(8, 1));
+    let zeros = bound(40, 1).replace("\t1", "\t0");
+    write(path, "unbound.tsv", &zeros);
+    let cases = [
+        ("few.tsv -o m.onnx --negatives-per-positive 1", "18 or more are needed"),
+        ("unbound.tsv -o m.onnx", "one class"),
+        ("data.tsv -o m.onnx --no-padding --detector-length 41", "shorter than 41"),
+        ("data.tsv -o nowhere/m.onnx", "nowhere: there is no such folder"),
+        ("data.tsv -o .", "is a folder"),
+        ("data.tsv -o m.onnx --budget 0", "--budget 0"),
+        ("data.tsv -o m.onnx --budget NaN", "--budget NaN"),
+        ("data.tsv -o m.onnx --folds 1", "2 folds"),
+        ("data.tsv -o m.onnx --negatives-per-positive 0", "more than 0"),
+        ("missing.tsv -o m.onnx", "missing.tsv"),
+    ];
+    for (words, expected) in cases {
+        let line = error_line(path, &format!("train --quiet {words}"));
+        assert!(line.contains(expected), "train {words}: {line}");
+    }
+    assert!(!path.join("m.onnx").exists());
+}
