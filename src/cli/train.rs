@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use bindscan::Error;
 use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
-use bindscan::track::Output;
+use bindscan::output::Output;
 use bindscan::train::dataset::load::Loaded;
 use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
