@@ -107,8 +107,7 @@ impl Pooled {
 /// Adds the gradient of the maxima to the tables' gradients.
 #[inline(always)]
 pub(super) fn scatter_maximum(gradients: &mut [Table], row: Row<'_>, at: &[u32; WIDTH], gradient: Lanes) {
-    for l in 0..WIDTH {
-        let (placement, g) = (at[l], gradient.0[l]);
+    for (l, (&placement, g)) in at.iter().zip(gradient.0).enumerate() {
         if placement == NOWHERE || g == 0.0 {
             continue;
         }

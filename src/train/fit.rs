@@ -283,3 +283,87 @@ pub(super) fn shuffle<T>(items: &mut [T], rng: &mut Xoshiro256PlusPlus) {
         items.swap(i, rng.random_range(0..=i));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pooling, Strands};
+
+    /// One step, gradient and update.
+    struct Step<'a> {
+        layout: &'a Layout,
+        parameters: Vec<Lanes>,
+        examples: &'a Examples<'a>,
+        memory: Memory,
+        workspace: Workspace,
+    }
+
+    impl lanes::Task for Step<'_> {
+        type Output = (f64, Vec<Lanes>);
+
+        #[inline(always)]
+        fn run(mut self) -> Self::Output {
+            let mut gradient = vec![Lanes::ZERO; self.layout.size()];
+            let mut averages = gradient.clone();
+            let loss = Gradient {
+                layout: self.layout,
+                parameters: &self.parameters,
+                triplets: &self.examples.triplets,
+                batch: &[3, 1, 4, 1, 5, 9],
+                targets: &self.examples.dataset.targets,
+                loss: self.examples.loss(),
+                masks: &[],
+                workspace: &mut self.workspace,
+                gradient: &mut gradient,
+            }
+            .run();
+            Update {
+                layout: self.layout,
+                memory: &mut self.memory,
+                rate: 0.01,
+                penalty: Penalty { detectors: 1e-3, hidden: 1e-3, output: 1e-3 },
+                parameters: &mut self.parameters,
+                gradient: &mut gradient,
+                averages: &mut averages,
+                averaging: AVERAGING,
+            }
+            .run();
+            (loss, self.parameters)
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_makes_the_same_step() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        let mut sequences = || {
+            (0..6).map(|i| (0..40 + i).map(|_| rng.random_range(0..5)).collect()).collect::<Vec<Vec<u8>>>()
+        };
+        let dataset = Dataset::of_classes(sequences(), sequences()).unwrap();
+        for (pooling, hidden) in [(Pooling::Max, 0), (Pooling::MaxAndAverage, 32)] {
+            let architecture = Architecture {
+                detectors: 20,
+                detector_length: 11,
+                padded: true,
+                pooling,
+                hidden,
+                outputs: 1,
+                strands: Strands::Both,
+            };
+            let (layout, examples) = (Layout::new(architecture), Examples::new(&dataset, &architecture));
+            let start = Start { detector_scale: 0.3, dense_scale: None, kmers: 0.0 };
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+            let network = initial::network(&dataset, &[0, 1, 7, 8], &architecture, start, &mut rng);
+            for optimizer in [Optimizer::Adam, Optimizer::Nesterov { momentum: 0.9 }] {
+                let steps = lanes::run_with_each(|| Step {
+                    layout: &layout,
+                    parameters: layout.parameters(&network),
+                    examples: &examples,
+                    memory: Memory::new(optimizer, layout.size()),
+                    workspace: Workspace::new(&layout, 6),
+                });
+                assert!(steps[0].0 > 0.0 && steps[0].1 != layout.parameters(&network));
+                assert!(steps.iter().all(|step| *step == steps[0]), "{architecture:?} {optimizer:?}");
+            }
+        }
+    }
+}

@@ -116,3 +116,21 @@ fn avx512<T: Task>(task: T) -> T::Output {
 fn avx2<T: Task>(task: T) -> T::Output {
     task.run()
 }
+
+/// Runs a task with every instruction set that the CPU has, portable code first.
+#[cfg(test)]
+pub(super) fn run_with_each<T: Task>(mut task: impl FnMut() -> T) -> Vec<T::Output> {
+    let mut outputs = vec![task().run()];
+    #[cfg(target_arch = "x86_64")]
+    {
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the CPU has the feature that the function was compiled for.
+            outputs.push(unsafe { avx2(task()) });
+        }
+        if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl") {
+            // SAFETY: the CPU has the features that the function was compiled for.
+            outputs.push(unsafe { avx512(task()) });
+        }
+    }
+    outputs
+}

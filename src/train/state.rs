@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::Dataset;
 use super::search::{FoldResult, Protocol};
+use crate::output::Output;
 use crate::{Error, Result};
 
 /// Results of the cross-validation so far.
@@ -74,18 +75,13 @@ impl State {
         self.record.fits.get(&key(trial, fold))
     }
 
-    /// Adds a result and writes the file, beside its place first, so that it is whole at any time.
+    /// Adds a result and writes the file, which is whole at any time.
     pub(super) fn add(&mut self, trial: usize, fold: usize, result: FoldResult) -> Result<()> {
         self.record.fits.insert(key(trial, fold), result);
         let Some(path) = &self.path else { return Ok(()) };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            serde_json::to_writer(&mut file, &self.record)?;
-            file.flush()?;
-            file.persist(path).map_err(|e| e.error)
-        };
-        write().map(drop).map_err(Error::io(path, "cannot write"))
+        let mut file = Output::create(path)?;
+        file.write(serde_json::json!(self.record).to_string().as_bytes())?;
+        file.finish()
     }
 }
 
