@@ -1,9 +1,10 @@
 //! ONNX Runtime: any model, on the processor or on an NVIDIA GPU.
 //!
 //! Every window is expanded to its one-hot columns and put through the graph for itself, many in one batch. That is
-//! slow, but it holds for any graph. Unpadded networks of the DeepBind family have a dense graph ([`build::dense`](crate::model::onnx::build::dense))
-//! that scores all windows of a stretch at once. The library is loaded at run time; [`library`] tells where it is
-//! looked for.
+//! slow, but it holds for any graph. Graphs without padding have a dense one that scores all windows of a stretch at
+//! once: networks of the DeepBind family that of [`build::dense`](crate::model::onnx::build::dense), others that of
+//! [`onnx::dense`](crate::model::onnx::dense). The library is loaded at run time; [`library`] tells where it is looked
+//! for.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use super::reference::{check_window, flanks};
 use super::{Context, Device, Engine, Scores, WindowPlan};
 use crate::encode::{ONE_HOT, one_hot, reverse_complement_into};
 use crate::genome::Strand;
+use crate::model::onnx::dense::{Rewrite, rewrite};
 use crate::model::{Layout, Model, ModelSpec};
 use crate::source::Chunk;
 use crate::{Error, Result};
@@ -49,6 +51,8 @@ struct Sessions {
     unpadded: Result<Model, String>,
     device: Device,
     open: Mutex<Vec<(Form, SharedSession)>>,
+    /// The dense graph of a model that is not of the DeepBind family, for the window length last asked for.
+    rewritten: Mutex<Option<(usize, Arc<Result<Rewrite, String>>)>>,
 }
 
 impl Sessions {
@@ -57,8 +61,14 @@ impl Sessions {
         match (form, self.unpadded()) {
             (Form::Window, _) => Ok(Cow::Borrowed(&self.model)),
             (Form::Flanked, Ok(unpadded)) => Ok(Cow::Borrowed(unpadded)),
-            (Form::Dense(window), Ok(unpadded)) => Ok(Cow::Owned(dense::model(unpadded, window))),
-            (_, Err(reason)) => Err(Error::model(
+            (Form::Dense(window), Ok(unpadded)) => Ok(Cow::Owned(dense::of_network(unpadded, window))),
+            (Form::Dense(window), Err(_)) => match &*self.rewritten(window) {
+                Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(&self.model.spec, rewrite.graph.clone()))),
+                Err(reason) => {
+                    Err(Error::model(&self.model.spec.name, format!("has no dense graph: {reason}")))
+                }
+            },
+            (Form::Flanked, Err(reason)) => Err(Error::model(
                 &self.model.spec.name,
                 format!("cannot score windows with their flanks: {reason}"),
             )),
@@ -68,6 +78,23 @@ impl Sessions {
     /// The model without its padding, or why there is none.
     fn unpadded(&self) -> Result<&Model, &str> {
         self.unpadded.as_ref().map_err(String::as_str)
+    }
+
+    /// The dense graph for windows of `window` bases, or why there is none, for a model that is not of the DeepBind
+    /// family.
+    fn rewritten(&self, window: usize) -> Arc<Result<Rewrite, String>> {
+        let mut last = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, rewrite)) = last.as_ref().filter(|(length, _)| *length == window) {
+            return Arc::clone(rewrite);
+        }
+        let Model { spec, graph, input, output, .. } = &self.model;
+        let rewrite = rewrite(graph, input, output, window);
+        if let Err(reason) = &rewrite {
+            log::info!("model {}: windows one at a time: {reason}", spec.name);
+        }
+        let rewrite = Arc::new(rewrite);
+        *last = Some((window, Arc::clone(&rewrite)));
+        rewrite
     }
 
     /// New buffers for `form`, bound to its session.
@@ -111,7 +138,8 @@ impl OnnxEngine {
             Ok(network) => Ok(Model::from_network(model.spec.clone(), network.unpadded())?),
             Err(reason) => Err(reason.clone()),
         };
-        Self::on(Arc::new(Sessions { model: model.clone(), unpadded, device, open: Mutex::default() }))
+        let (model, open, rewritten) = (model.clone(), Mutex::default(), Mutex::default());
+        Self::on(Arc::new(Sessions { model, unpadded, device, open, rewritten }))
     }
 
     /// An engine for another worker: with a session of its own on the processor, with the same session on a GPU,
@@ -202,7 +230,7 @@ impl OnnxEngine {
         self.take_up(by_window)?;
         let Some(dense) = dense else { return Ok(()) };
         if let Err(reason) = self.try_dense(dense, plan) {
-            log::warn!("model {}: scored window by window: {reason}", self.model().spec.name);
+            log::warn!("model {}: windows one at a time: {reason}", self.model().spec.name);
             self.refused = Some(dense);
             self.take_up(by_window)?;
         }

@@ -207,13 +207,15 @@ impl Inspection<'_> {
             line(f, "first layer sees", format_args!("{bases} bases"))?;
         }
         line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
-        match &self.model.network {
-            Ok(_) => line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family"),
-            Err(reason) => line(
-                f,
-                "scanned by",
-                format_args!("onnx, window by window: not of the DeepBind family ({reason})"),
-            ),
+        let Model { spec, graph, input, output, network } = self.model;
+        if network.is_ok() {
+            return line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family");
+        }
+        match onnx::dense::rewrite(graph, input, output, spec.window) {
+            Ok(_) => line(f, "scanned by", "the onnx engine, densely: all windows of a stretch at once"),
+            Err(reason) => {
+                line(f, "scanned by", format_args!("the onnx engine, windows one at a time: {reason}"))
+            }
         }
     }
 

@@ -5,10 +5,13 @@ use prost::Message;
 use crate::{Error, Result};
 
 pub mod build;
+pub(super) mod constant;
+pub mod dense;
 pub mod interface;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
 pub mod tensor;
+pub(super) mod value;
 
 pub use proto::ModelProto;
 

@@ -5,14 +5,12 @@
 //! the next; anything else gives the reason why the graph is not of the family. So it does not matter which nodes
 //! an exporter spells a layer with, only what they compute.
 
-use std::collections::HashMap;
-
 use super::onnx::proto::NodeProto;
 use super::onnx::tensor::Tensor;
-use super::onnx::{self, ModelProto};
+use super::onnx::value::{self, describe};
+use super::onnx::{self, ModelProto, constant};
 use super::{Dense, Input, Layout, Network, Padding, Pooling};
 
-mod constant;
 mod flow;
 mod layer;
 
@@ -36,39 +34,17 @@ pub fn network(model: &ModelProto, input: &Input, output: &str) -> Result<Networ
         convolutions: Vec::new(),
         budget: BUDGET,
     };
-    let mut values = Values::new();
-    for tensor in &graph.initializer {
-        let value = Tensor::read(tensor).map(Value::Constant);
-        values.insert(tensor.name(), value.map_err(|e| format!("tensor `{}`: {e}", tensor.name())));
-    }
-    values.insert(&input.name, Ok(Value::Flow(sequence(input.layout))));
+    let mut values = value::initial(graph, &input.name, sequence(input.layout));
     for node in &graph.node {
-        let Some((first, others)) = node.output.split_first() else { continue };
         let value = walk.run(node, &values);
-        values.insert(first, value);
-        for name in others {
-            values.insert(name, Err(describe(node, "has a second output in use")));
-        }
+        value::note(node, value, &mut values);
     }
-    match values.get(output) {
-        Some(Ok(Value::Flow(flow))) => walk.finish(flow),
-        Some(Ok(Value::Constant(_))) => Err("its output does not depend on the sequence".into()),
-        Some(Err(reason)) => Err(reason.clone()),
-        None => Err(format!("no node gives its output `{output}`")),
-    }
+    walk.finish(value::last(&values, output)?)
 }
 
-/// What is known of one tensor of the graph.
-#[derive(Debug, Clone)]
-enum Value {
-    /// Its numbers.
-    Constant(Tensor),
-    /// How it comes from the sequence.
-    Flow(Flow),
-}
-
-/// What is known of each tensor by its name, or why it is of no use.
-type Values<'a> = HashMap<&'a str, Result<Value, String>>;
+type Value = value::Value<Flow>;
+type Values<'a> = value::Values<'a, Flow>;
+type Inputs<'a> = value::Inputs<'a, Flow>;
 
 /// The state of a walk over the nodes.
 struct Walk {
@@ -91,27 +67,10 @@ fn sequence(layout: Layout) -> Flow {
     Flow { axes, stage: Stage::Sequence(Padding::NONE) }
 }
 
-/// A reason with the node it concerns.
-fn describe(node: &NodeProto, reason: &str) -> String {
-    format!("{} `{}` {reason}", node.op_type(), node.name())
-}
-
 impl Walk {
     fn run(&mut self, node: &NodeProto, values: &Values<'_>) -> Result<Value, String> {
-        if !onnx::is_default_domain(node.domain()) {
-            return Err(describe(node, &format!("is an operator of {}", node.domain())));
-        }
-        // An error of an input is passed on as it is: it is the first cause.
-        let mut inputs = Vec::with_capacity(node.input.len());
-        for name in &node.input {
-            inputs.push(match values.get(name.as_str()) {
-                Some(Ok(value)) => Some(value),
-                Some(Err(reason)) => return Err(reason.clone()),
-                None if name.is_empty() => None,
-                None => return Err(describe(node, &format!("reads `{name}`, which no node gives"))),
-            });
-        }
-        let value = self.apply(node, &Inputs(inputs)).map_err(|reason| describe(node, &reason))?;
+        let inputs = Inputs::of(node, values)?;
+        let value = self.apply(node, &inputs).map_err(|reason| describe(node, &reason))?;
         let size = match &value {
             Value::Constant(tensor) => tensor.data.len(),
             Value::Flow(flow) => flow.size(),
@@ -129,9 +88,7 @@ impl Walk {
             return Ok(Value::Constant(self.shape(node, inputs.flow(0)?)));
         }
         let flow = match op {
-            "Identity" => inputs.flow(0)?.clone(),
-            "Cast" => layer::cast(node, inputs)?,
-            "Dropout" => layer::dropout(inputs)?,
+            _ if constant::hands_on(node, inputs)? => inputs.flow(0)?.clone(),
             "Reshape" => self.reshape(node, inputs)?,
             "Flatten" => inputs.flow(0)?.flatten(constant::int(node, "axis", 1))?,
             "Squeeze" => inputs.flow(0)?.squeeze(constant::axes(node, inputs, self.opset < 13)?)?,
@@ -169,13 +126,7 @@ impl Walk {
             Axis::Fixed(n) => *n as i64,
         };
         let dims: Vec<i64> = flow.axes.iter().map(length).collect();
-        let end = |name, default| {
-            let at = constant::int(node, name, default);
-            let at = if at < 0 { at.saturating_add(dims.len() as i64) } else { at };
-            at.clamp(0, dims.len() as i64) as usize
-        };
-        let (start, stop) = (end("start", 0), end("end", i64::MAX));
-        Tensor::ints(dims.get(start..stop).unwrap_or_default().to_vec())
+        constant::shape(node, &dims)
     }
 
     fn reshape(&self, node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String> {
@@ -263,40 +214,4 @@ fn by_feature(layer: &Dense, features: &[Feature], detectors: usize, pooling: Po
         }
     }
     Dense { inputs, weights, ..layer.clone() }
-}
-
-/// The inputs of a node; `None` where an optional one is left out.
-struct Inputs<'a>(Vec<Option<&'a Value>>);
-
-impl Inputs<'_> {
-    fn get(&self, i: usize) -> Option<&Value> {
-        self.0.get(i).copied().flatten()
-    }
-
-    /// An input that must come from the sequence.
-    fn flow(&self, i: usize) -> Result<&Flow, String> {
-        match self.get(i) {
-            Some(Value::Flow(flow)) => Ok(flow),
-            Some(Value::Constant(_)) => Err("has constants where the sequence is looked for".into()),
-            None => Err("has too few inputs".into()),
-        }
-    }
-
-    fn flows(&self) -> Result<Vec<&Flow>, String> {
-        (0..self.0.len()).map(|i| self.flow(i)).collect()
-    }
-
-    /// An input, if it is constant.
-    fn constant(&self, i: usize) -> Option<&Tensor> {
-        match self.get(i) {
-            Some(Value::Constant(tensor)) => Some(tensor),
-            _ => None,
-        }
-    }
-
-    /// An input that must be constant floats.
-    fn weights(&self, i: usize) -> Result<(&[usize], &[f32]), String> {
-        let tensor = self.constant(i).ok_or("has weights that are not constant")?;
-        Ok((&tensor.dims, tensor.as_floats().ok_or("has weights that are not floats")?))
-    }
 }

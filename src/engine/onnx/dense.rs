@@ -4,8 +4,9 @@ use super::{Batch, Failure, Form, OnnxEngine, expand, oriented, start_of};
 use crate::encode::N;
 use crate::engine::{Context, Device, Scores, WindowPlan};
 use crate::genome::Strand;
-use crate::model::onnx::build;
-use crate::model::{Input, Layout, Model};
+use crate::model::onnx::dense::Rewrite;
+use crate::model::onnx::{ModelProto, build};
+use crate::model::{Input, Layout, Model, ModelSpec};
 use crate::source::Chunk;
 use crate::{Error, Result};
 
@@ -13,17 +14,28 @@ use crate::{Error, Result};
 const CPU_POSITIONS: usize = 8 << 10;
 /// Window starts in every stretch on a GPU.
 const CUDA_POSITIONS: usize = 64 << 10;
-/// Windows on which a dense graph is checked.
-const CHECKED: usize = 200;
+/// Fewest window starts that are computed: with fewer, ONNX Runtime adds up in another order.
+const FEWEST_POSITIONS: usize = 128;
+/// Most values of a tensor within the graph (16 MiB), unless windows are very long.
+const STRETCH_VALUES: usize = 4 << 20;
+/// Most windows on which a dense graph is checked, and fewest.
+const CHECKED: (usize, usize) = (200, 20);
+/// Bases that these windows have in all, if they are not fewer or more.
+const CHECKED_BASES: usize = 20_000;
 
 /// The dense model of an unpadded one, for windows of `window` bases.
-pub(super) fn model(unpadded: &Model, window: usize) -> Model {
+pub(super) fn of_network(unpadded: &Model, window: usize) -> Model {
     let network = unpadded.network.as_ref().expect("an unpadded model was made from its network");
+    of_graph(&unpadded.spec, build::dense::model(network, window))
+}
+
+/// The model of a dense graph.
+pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto) -> Model {
     Model {
-        spec: unpadded.spec.clone(),
+        spec: spec.clone(),
         input: Input { name: build::INPUT.into(), layout: Layout::ImageChannels, length: None, batch: None },
         output: build::OUTPUT.into(),
-        graph: build::dense::model(network, window),
+        graph,
         network: Err("it scores stretches, not windows".into()),
     }
 }
@@ -32,20 +44,43 @@ impl OnnxEngine {
     /// The dense graph for `plan`, if there is one (nothing may be padded) and it pays: a run computes every start,
     /// so with a stride longer than a window has alignments, single windows cost less.
     pub(super) fn dense_form(&self, plan: &WindowPlan) -> Option<Form> {
-        let network = self.model().network.as_ref().ok()?;
+        let Ok(network) = self.model().network.as_ref() else { return self.rewritten_form(plan) };
         let padded = network.padding.left + network.padding.right > 0;
         let holds = plan.context == Context::Flank || !padded;
         let (_, length) = self.extent(plan, Strand::Forward);
         (holds && plan.stride <= network.alignments(plan.window)).then_some(Form::Dense(length))
     }
 
+    /// As [`dense_form`](OnnxEngine::dense_form), for a model that is not of the DeepBind family.
+    fn rewritten_form(&self, plan: &WindowPlan) -> Option<Form> {
+        let rewrite = self.sessions.rewritten(plan.window);
+        let Rewrite { cost, window_cost, .. } = (*rewrite).as_ref().ok()?;
+        (plan.context == Context::Padding && plan.stride as f64 * cost <= *window_cost)
+            .then_some(Form::Dense(plan.window))
+    }
+
+    /// Window starts in a stretch: most of them, and the fewest that are computed. A GPU always gets the same shape.
+    fn positions(&self, plan: &WindowPlan) -> (usize, usize) {
+        let widest = match &self.model().network {
+            Ok(_) => 1,
+            Err(_) => (*self.sessions.rewritten(plan.window)).as_ref().map_or(1, |rewrite| rewrite.widest),
+        };
+        // Stretches overlap by a window, which must not become the most of the work.
+        let fits = |most: usize| most.min(STRETCH_VALUES / widest).max(4 * plan.window);
+        match self.sessions.device {
+            Device::Cpu => (fits(CPU_POSITIONS), FEWEST_POSITIONS),
+            Device::Cuda(_) => (fits(CUDA_POSITIONS), fits(CUDA_POSITIONS)),
+        }
+    }
+
     /// Takes up a dense graph, after checking on random windows that it scores like the graph that is in use. On an
     /// error the dense graph is not to be used.
     pub(super) fn try_dense(&mut self, dense: Form, plan: &WindowPlan) -> Result<()> {
         let (left, length) = self.extent(plan, Strand::Forward);
-        let mut chunk = Chunk::whole("random", random_codes(length + CHECKED - 1));
+        let checked = (CHECKED_BASES / length).clamp(CHECKED.1, CHECKED.0);
+        let mut chunk = Chunk::whole("random", random_codes(length + checked - 1));
         // As many windows as are to be checked, each with its flanks.
-        chunk.own = left as u64..(left + CHECKED) as u64;
+        chunk.own = left as u64..(left + checked) as u64;
         let plan = WindowPlan { stride: 1, ..*plan };
         let (mut want, mut have) = (Scores::default(), Scores::default());
         want.reset(&chunk, &plan, self.model().spec.outputs.len());
@@ -73,12 +108,12 @@ impl OnnxEngine {
         out: &mut Scores,
     ) -> Result<()> {
         let (before, length) = self.extent(plan, strand);
-        let cuda = matches!(self.sessions.device, Device::Cuda(_));
-        let most = if cuda { CUDA_POSITIONS } else { CPU_POSITIONS }.div_ceil(plan.stride);
+        let (most, fewest) = self.positions(plan);
+        let most = most.div_ceil(plan.stride);
         for begin in (0..out.windows).step_by(most) {
             let count = most.min(out.windows - begin);
-            // A GPU always gets the same shape; starts past the last window are not looked at.
-            let positions = (if cuda { most } else { count } - 1) * plan.stride + 1;
+            // Starts past the last window are not looked at.
+            let positions = ((count - 1) * plan.stride + 1).max(fewest);
             let bases = positions + length - 1;
             let input = self.runner.input(&[1, 4, 1, bases as i64])?;
             self.codes.clear();

@@ -34,7 +34,7 @@ pub fn model(network: &Network) -> ModelProto {
     finish(builder)
 }
 
-fn finish(mut builder: Builder) -> ModelProto {
+pub(super) fn finish(mut builder: Builder) -> ModelProto {
     builder.graph.name = Some("bindscan".into());
     ModelProto {
         ir_version: Some(IR_VERSION),
@@ -46,9 +46,10 @@ fn finish(mut builder: Builder) -> ModelProto {
     }
 }
 
+/// A graph to which nodes are added.
 #[derive(Default)]
-struct Builder {
-    graph: GraphProto,
+pub(super) struct Builder {
+    pub(super) graph: GraphProto,
 }
 
 impl Builder {
@@ -104,31 +105,31 @@ impl Builder {
         self.node("Gemm", &[x, &weights, &bias], output, [int("transB", 1)])
     }
 
-    fn constant(&mut self, name: &str, tensor: &Tensor) -> String {
+    pub(super) fn constant(&mut self, name: &str, tensor: &Tensor) -> String {
         self.graph.initializer.push(tensor.write(name));
         name.to_owned()
     }
 
-    fn node<const A: usize>(
+    pub(super) fn node(
         &mut self,
         op: &str,
         inputs: &[&str],
         output: &str,
-        attributes: [AttributeProto; A],
+        attributes: impl IntoIterator<Item = AttributeProto>,
     ) -> String {
         self.graph.node.push(NodeProto {
             op_type: Some(op.to_owned()),
             name: Some(output.to_owned()),
             input: inputs.iter().map(|&name| name.to_owned()).collect(),
             output: vec![output.to_owned()],
-            attribute: attributes.into(),
+            attribute: attributes.into_iter().collect(),
             ..NodeProto::default()
         });
         output.to_owned()
     }
 }
 
-fn int(name: &str, value: i64) -> AttributeProto {
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
         r#type: Some(AttributeType::Int as i32),
@@ -137,7 +138,7 @@ fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
         r#type: Some(AttributeType::Ints as i32),
@@ -146,11 +147,11 @@ fn ints(name: &str, values: &[i64]) -> AttributeProto {
     }
 }
 
-fn symbol(name: &str) -> Dim {
+pub(super) fn symbol(name: &str) -> Dim {
     Dim::DimParam(name.to_owned())
 }
 
-fn value_info<const D: usize>(name: &str, dims: [Dim; D]) -> ValueInfoProto {
+pub(super) fn value_info<const D: usize>(name: &str, dims: [Dim; D]) -> ValueInfoProto {
     let dim = dims.map(|value| Dimension { value: Some(value), denotation: None });
     let tensor = TensorType {
         elem_type: Some(DataType::Float as i32),

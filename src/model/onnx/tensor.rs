@@ -109,6 +109,40 @@ impl Tensor {
     }
 }
 
+/// An axis counted from the front, or from the back if negative.
+pub(in crate::model) fn resolve(axis: i64, rank: usize) -> Result<usize, String> {
+    let from_front = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
+    usize::try_from(from_front)
+        .ok()
+        .filter(|&i| i < rank)
+        .ok_or_else(|| format!("names axis {axis} of {rank}"))
+}
+
+/// An order of axes, checked; the reverse if none is given.
+pub(in crate::model) fn permutation(order: Option<Vec<i64>>, rank: usize) -> Result<Vec<usize>, String> {
+    let Some(order) = order else { return Ok((0..rank).rev().collect()) };
+    let order = order.iter().map(|&axis| resolve(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+    let complete = order.len() == rank && (0..rank).all(|i| order.contains(&i));
+    if complete { Ok(order) } else { Err("does not name every axis once".into()) }
+}
+
+/// Row-major `data` with its axes of these lengths put in another order.
+pub(in crate::model) fn permute<T: Copy>(data: &[T], lengths: &[usize], order: &[usize]) -> Vec<T> {
+    let mut strides = vec![1; lengths.len()];
+    for i in (1..lengths.len()).rev() {
+        strides[i - 1] = strides[i] * lengths[i];
+    }
+    let source = |mut target: usize| {
+        let mut index = 0;
+        for &axis in order.iter().rev() {
+            index += target % lengths[axis] * strides[axis];
+            target /= lengths[axis];
+        }
+        index
+    };
+    (0..data.len()).map(|i| data[source(i)]).collect()
+}
+
 fn read_data(proto: &TensorProto) -> Result<Data, String> {
     let element = DataType::try_from(proto.data_type()).unwrap_or(DataType::Undefined);
     let raw = proto.raw_data.as_deref();

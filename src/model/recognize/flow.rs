@@ -1,8 +1,9 @@
 //! The sequence on its way through a graph, and the operations that only move axes.
 
 use super::BUDGET;
-use super::constant::{BATCH, POSITIONS};
 use super::layer::Convolution;
+use crate::model::onnx::constant::{BATCH, POSITIONS};
+use crate::model::onnx::tensor::{permutation, permute, resolve};
 use crate::model::{Dense, Padding};
 
 /// A tensor that comes from the sequence.
@@ -252,38 +253,4 @@ pub(super) fn concat(parts: &[&Flow], axis: i64) -> Result<Flow, String> {
 
 fn length(axis: Axis) -> usize {
     if let Axis::Fixed(n) = axis { n } else { 1 }
-}
-
-/// An axis counted from the front, or from the back if negative.
-pub(super) fn resolve(axis: i64, rank: usize) -> Result<usize, String> {
-    let from_front = if axis < 0 { axis.saturating_add(rank as i64) } else { axis };
-    usize::try_from(from_front)
-        .ok()
-        .filter(|&i| i < rank)
-        .ok_or_else(|| format!("names axis {axis} of {rank}"))
-}
-
-/// An order of axes, checked; the reverse if none is given.
-pub(super) fn permutation(order: Option<Vec<i64>>, rank: usize) -> Result<Vec<usize>, String> {
-    let Some(order) = order else { return Ok((0..rank).rev().collect()) };
-    let order = order.iter().map(|&axis| resolve(axis, rank)).collect::<Result<Vec<_>, _>>()?;
-    let complete = order.len() == rank && (0..rank).all(|i| order.contains(&i));
-    if complete { Ok(order) } else { Err("does not name every axis once".into()) }
-}
-
-/// Row-major `data` with its axes of these lengths put in another order.
-pub(super) fn permute<T: Copy>(data: &[T], lengths: &[usize], order: &[usize]) -> Vec<T> {
-    let mut strides = vec![1; lengths.len()];
-    for i in (1..lengths.len()).rev() {
-        strides[i - 1] = strides[i] * lengths[i];
-    }
-    let source = |mut target: usize| {
-        let mut index = 0;
-        for &axis in order.iter().rev() {
-            index += target % lengths[axis] * strides[axis];
-            target /= lengths[axis];
-        }
-        index
-    };
-    (0..data.len()).map(|i| data[source(i)]).collect()
 }

@@ -1,11 +1,10 @@
 //! The operations that compute: padding, convolution, rectifier, pool, dense layers.
 
-use super::constant::{float, int, ints, list, string};
 use super::flow::{Axis, Feature, Flow, Layer, Stage};
-use super::{Inputs, Walk, constant};
+use super::{Inputs, Walk};
+use crate::model::onnx::constant::{self, float, int, ints, list, string};
 use crate::model::onnx::proto::NodeProto;
-use crate::model::onnx::proto::tensor_proto::DataType;
-use crate::model::onnx::tensor::Tensor;
+use crate::model::onnx::tensor::{Tensor, permute};
 use crate::model::{Dense, Padding};
 
 /// Longest padding on one side.
@@ -20,21 +19,6 @@ pub(super) struct Convolution {
     /// `[detectors, 4, length]`
     pub(super) weights: Vec<f32>,
     pub(super) thresholds: Vec<f32>,
-}
-
-pub(super) fn cast(node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String> {
-    if int(node, "to", 0) == DataType::Float as i64 {
-        Ok(inputs.flow(0)?.clone())
-    } else {
-        Err("leaves float32".into())
-    }
-}
-
-pub(super) fn dropout(inputs: &Inputs<'_>) -> Result<Flow, String> {
-    match inputs.get(2).map(|_| inputs.constant(2).and_then(Tensor::as_ints)) {
-        None | Some(Some([0])) => Ok(inputs.flow(0)?.clone()),
-        _ => Err("is in training mode".into()),
-    }
 }
 
 /// Padding of the sequence. A window padded twice must be padded with the same value.
@@ -164,11 +148,8 @@ impl Walk {
         }
         // Where positions come before the bases of an image, the weights are [detector][position][base].
         let bases_last = flow.axes.last() == Some(&Axis::Fixed(4));
-        let weights = if bases_last {
-            super::flow::permute(weights, &[dims[0], length, 4], &[0, 2, 1])
-        } else {
-            weights.to_vec()
-        };
+        let weights =
+            if bases_last { permute(weights, &[dims[0], length, 4], &[0, 2, 1]) } else { weights.to_vec() };
         let thresholds = match inputs.get(2) {
             None => vec![0.0; dims[0]],
             Some(_) => inputs.weights(2)?.1.to_vec(),
@@ -353,7 +334,7 @@ pub(super) fn clip(node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String
 /// A `Max` with 0, which is a rectifier.
 pub(super) fn maximum(inputs: &Inputs<'_>) -> Result<Flow, String> {
     let zero = |i: usize| inputs.constant(i).and_then(Tensor::as_floats) == Some(&[0.0][..]);
-    match inputs.0.len() {
+    match inputs.len() {
         2 if zero(0) => rectify(inputs.flow(1)?),
         2 if zero(1) => rectify(inputs.flow(0)?),
         _ => Err("is not the maximum with 0".into()),
@@ -380,7 +361,7 @@ pub(super) fn gemm(node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String
     let by_output = if int(node, "transB", 0) != 0 {
         weights.to_vec()
     } else {
-        super::flow::permute(weights, &[rows, columns], &[1, 0])
+        permute(weights, &[rows, columns], &[1, 0])
     };
     let outputs = if int(node, "transB", 0) != 0 { rows } else { columns };
     let flow = dense(flow, outputs, by_output.into_iter().map(|w| alpha * w).collect())?;
@@ -398,7 +379,7 @@ pub(super) fn multiply(inputs: &Inputs<'_>) -> Result<Flow, String> {
     let flow = inputs.flow(0)?;
     let (dims, weights) = inputs.weights(1)?;
     let &[rows, columns] = dims else { return Err("has weights that are no matrix".into()) };
-    dense(flow, columns, super::flow::permute(weights, &[rows, columns], &[1, 0]))
+    dense(flow, columns, permute(weights, &[rows, columns], &[1, 0]))
 }
 
 /// A dense layer without bias over the last axis; `weights` are `[outputs, inputs]`.

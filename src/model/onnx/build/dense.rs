@@ -28,6 +28,16 @@ pub fn model(network: &Network, window: usize) -> ModelProto {
     finish(builder)
 }
 
+/// Taps and distances of the pools that give the maximum over `width` neighbours, one after another. One of a
+/// single tap does nothing.
+pub(in crate::model::onnx) fn maximum_levels(width: usize) -> [(usize, usize); 3] {
+    let near = width.isqrt().max(1);
+    let far = width / near;
+    // What the two levels leave over is covered by two overlapping spans.
+    let rest = width - near * far;
+    [(near, 1), (far, near), (if rest > 0 { 2 } else { 1 }, rest)]
+}
+
 impl Builder {
     /// Adds all nodes, pooling over `alignments` positions; returns the name of the last one's output.
     fn dense_network(&mut self, network: &Network, alignments: usize) -> String {
@@ -63,13 +73,9 @@ impl Builder {
 
     /// Maximum over `width` positions from each on.
     fn sliding_maximum(&mut self, x: &str, width: usize) -> String {
-        let near = width.isqrt();
-        let far = width / near;
         let mut x = x.to_owned();
-        // What the two levels leave over is covered by two overlapping spans.
-        let levels = [("near", near, 1), ("far", far, near), ("rest", 2, width - near * far)];
-        for (name, taps, step) in levels {
-            if taps > 1 && step > 0 {
+        for (name, (taps, step)) in ["near", "far", "rest"].iter().zip(maximum_levels(width)) {
+            if taps > 1 {
                 let attributes =
                     [ints("kernel_shape", &[1, taps as i64]), ints("dilations", &[1, step as i64])];
                 x = self.node("MaxPool", &[&x], &format!("{name}_maxima"), attributes);

@@ -1,40 +1,43 @@
 //! Attributes of nodes, and operations on constants: exporters compute shapes and paddings in the graph.
 
-use super::Inputs;
-use super::flow::{permutation, permute, resolve};
-use crate::model::onnx::attribute;
-use crate::model::onnx::proto::NodeProto;
-use crate::model::onnx::proto::tensor_proto::DataType;
-use crate::model::onnx::tensor::{Data, Tensor};
+use super::attribute;
+use super::proto::NodeProto;
+use super::proto::tensor_proto::DataType;
+use super::tensor::{Data, Tensor, permutation, permute, resolve};
+use super::value::Inputs;
 
 /// Stands for the number of windows among the dimensions that a `Shape` node gives.
-pub(super) const BATCH: i64 = i64::MIN;
+pub(in crate::model) const BATCH: i64 = i64::MIN;
 /// Stands there for a number of positions that no file fixes.
-pub(super) const POSITIONS: i64 = i64::MIN + 1;
+pub(in crate::model) const POSITIONS: i64 = i64::MIN + 1;
 
 /// Longest result of folding; weights proper are initialisers and need none.
 const LARGEST_FOLDED: usize = 1 << 20;
 /// Longest list of axes or dimensions.
 const LARGEST_RANK: usize = 8;
 
-pub(super) fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
+pub(in crate::model) fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
     attribute(node, name).and_then(|a| a.i).unwrap_or(default)
 }
 
-pub(super) fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
+pub(in crate::model) fn float(node: &NodeProto, name: &str, default: f32) -> f32 {
     attribute(node, name).and_then(|a| a.f).unwrap_or(default)
 }
 
-pub(super) fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
+pub(in crate::model) fn ints(node: &NodeProto, name: &str) -> Option<Vec<i64>> {
     attribute(node, name).map(|a| a.ints.clone())
 }
 
-pub(super) fn string<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
+pub(in crate::model) fn string<'a>(node: &'a NodeProto, name: &str, default: &'a str) -> &'a str {
     attribute(node, name).and_then(|a| str::from_utf8(a.s()).ok()).unwrap_or(default)
 }
 
 /// The axes a node names: an attribute in older operator sets, its second input in newer ones.
-pub(super) fn axes(node: &NodeProto, inputs: &Inputs<'_>, old: bool) -> Result<Option<Vec<i64>>, String> {
+pub(in crate::model) fn axes<F>(
+    node: &NodeProto,
+    inputs: &Inputs<'_, F>,
+    old: bool,
+) -> Result<Option<Vec<i64>>, String> {
     let axes = match inputs.get(1) {
         _ if old => ints(node, "axes"),
         None => None,
@@ -47,7 +50,7 @@ pub(super) fn axes(node: &NodeProto, inputs: &Inputs<'_>, old: bool) -> Result<O
 }
 
 /// An input that must be constant integers.
-pub(super) fn list<'a>(inputs: &'a Inputs<'_>, i: usize) -> Result<&'a [i64], String> {
+pub(in crate::model) fn list<'a, F>(inputs: &'a Inputs<'_, F>, i: usize) -> Result<&'a [i64], String> {
     inputs
         .constant(i)
         .and_then(Tensor::as_ints)
@@ -55,15 +58,17 @@ pub(super) fn list<'a>(inputs: &'a Inputs<'_>, i: usize) -> Result<&'a [i64], St
 }
 
 /// The result of a node whose inputs are all constant, if it is one of the operations that exporters leave there.
-pub(super) fn fold(node: &NodeProto, inputs: &Inputs<'_>, opset: i64) -> Result<Option<Tensor>, String> {
+pub(in crate::model) fn fold<F>(
+    node: &NodeProto,
+    inputs: &Inputs<'_, F>,
+    opset: i64,
+) -> Result<Option<Tensor>, String> {
     let op = node.op_type();
     if op == "Constant" {
         return constant(node).map(Some);
     }
-    let parts: Vec<&Tensor> = (0..inputs.0.len()).filter_map(|i| inputs.constant(i)).collect();
-    let Some(&first) = parts.first().filter(|_| inputs.0.iter().flatten().count() == parts.len()) else {
-        return Ok(None);
-    };
+    let Some(parts) = inputs.constants() else { return Ok(None) };
+    let Some(&first) = parts.first() else { return Ok(None) };
     if parts.iter().map(|part| part.data.len()).sum::<usize>() > LARGEST_FOLDED {
         return Err("computes with constants that are too long to be followed".into());
     }
@@ -117,6 +122,34 @@ pub(super) fn fold(node: &NodeProto, inputs: &Inputs<'_>, opset: i64) -> Result<
         }
         _ => return Ok(None),
     }))
+}
+
+/// Whether the node hands its first input on as it is.
+///
+/// # Errors
+/// A conversion to another type than f32, and a dropout that drops.
+pub(in crate::model) fn hands_on<F>(node: &NodeProto, inputs: &Inputs<'_, F>) -> Result<bool, String> {
+    match node.op_type() {
+        "Identity" => Ok(true),
+        "Cast" if int(node, "to", 0) == DataType::Float as i64 => Ok(true),
+        "Cast" => Err("leaves float32".into()),
+        "Dropout" => match inputs.get(2).map(|_| inputs.constant(2).and_then(Tensor::as_ints)) {
+            None | Some(Some([0])) => Ok(true),
+            _ => Err("is in training mode".into()),
+        },
+        _ => Ok(false),
+    }
+}
+
+/// The part of a tensor's `dims` that a `Shape` node gives.
+pub(in crate::model) fn shape(node: &NodeProto, dims: &[i64]) -> Tensor {
+    let end = |name, default| {
+        let at = int(node, name, default);
+        let at = if at < 0 { at.saturating_add(dims.len() as i64) } else { at };
+        at.clamp(0, dims.len() as i64) as usize
+    };
+    let (start, stop) = (end("start", 0), end("end", i64::MAX));
+    Tensor::ints(dims.get(start..stop).unwrap_or_default().to_vec())
 }
 
 fn constant(node: &NodeProto) -> Result<Tensor, String> {
@@ -180,7 +213,7 @@ fn places(dims: &[usize], axis: usize, indices: &[usize]) -> Result<Vec<usize>, 
     Ok((0..outer).flat_map(|o| indices.iter().flat_map(move |&i| run(o, i))).collect())
 }
 
-fn gather(tensor: &Tensor, inputs: &Inputs<'_>, axis: i64) -> Result<Tensor, String> {
+fn gather<F>(tensor: &Tensor, inputs: &Inputs<'_, F>, axis: i64) -> Result<Tensor, String> {
     let axis = resolve(axis, tensor.dims.len())?;
     let length = tensor.dims[axis];
     let indices = list(inputs, 1)?.iter().map(|&i| resolve(i, length)).collect::<Result<Vec<_>, _>>()?;
@@ -190,7 +223,7 @@ fn gather(tensor: &Tensor, inputs: &Inputs<'_>, axis: i64) -> Result<Tensor, Str
     Ok(Tensor { dims, data })
 }
 
-fn slice(tensor: &Tensor, inputs: &Inputs<'_>) -> Result<Tensor, String> {
+fn slice<F>(tensor: &Tensor, inputs: &Inputs<'_, F>) -> Result<Tensor, String> {
     let (starts, ends) = (list(inputs, 1)?, list(inputs, 2)?);
     let all_axes: Vec<i64> = (0..starts.len() as i64).collect();
     let axes = if inputs.get(3).is_some() { list(inputs, 3)? } else { &all_axes };

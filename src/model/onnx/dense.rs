@@ -1,0 +1,525 @@
+//! The dense graph of a window classifier: any ONNX graph without padding, made to score every window of a stretch.
+//!
+//! A layer that slides along a window does the same for every window, so the windows of a stretch can share it. In
+//! the dense graph every tensor is `[1, channels, 1, P]`, and entry p belongs to the window that starts at base p:
+//! what the graph has at place j of that window lies at p + j · step. The step is the product of the strides passed
+//! so far, because a layer with stride s does all positions here and leaves it to the next one to look at every s-th.
+//! So a convolution or pool keeps its numbers, has stride 1 and is dilated by the step; a pool over all positions is
+//! a pool over as many; a dense layer over flattened positions is a convolution that spans them.
+//!
+//! The nodes are followed in order on descriptions ([`Flow`]) in place of numbers, with the window's length known.
+//! What reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
+//! is not known gives the reason why there is no dense graph.
+
+use super::build::{self, Builder, INPUT, OUTPUT};
+use super::constant::{self, BATCH, axes, int, ints};
+use super::proto::tensor_shape_proto::dimension::Value as Dim;
+use super::proto::{AttributeProto, NodeProto};
+use super::tensor::{Tensor, permutation, permute, resolve};
+use super::value::{self, Inputs, Value, describe};
+use super::{ModelProto, opset};
+use crate::model::{Input, Layout};
+
+mod slide;
+
+/// Oldest version of the operators that is followed.
+const OLDEST_OPSET: i64 = 11;
+/// Numbers that the constants of a dense graph may have in all (1 GiB).
+const BUDGET: usize = 1 << 28;
+
+/// A dense graph, and what it costs.
+#[derive(Debug, Clone)]
+pub struct Rewrite {
+    /// From f32 `[1, 4, 1, L]`, named [`INPUT`], to f32 `[1, outputs, 1, L - window + 1]`, named [`OUTPUT`].
+    pub graph: ModelProto,
+    /// Multiplications and comparisons for each base of a stretch.
+    pub cost: f64,
+    /// Those of the graph it was made from, for each window.
+    pub window_cost: f64,
+    /// Most channels that a tensor has.
+    pub widest: usize,
+}
+
+/// Makes the graph of `model`, from `input` to the output named `output`, dense for windows of `window` bases. Or
+/// tells in one line why the windows must be scored one at a time.
+///
+/// # Errors
+/// The first node that pads, that is no operation which windows can share, or that is used in another way than is
+/// known here; operators older than version 11.
+pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -> Result<Rewrite, String> {
+    if opset(model) < OLDEST_OPSET {
+        return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
+    }
+    let graph = model.graph.as_ref().ok_or("the model has no graph")?;
+    let mut walk = Walk {
+        builder: Builder::default(),
+        opset: opset(model),
+        batch: input.batch,
+        constants: 0,
+        names: 0,
+        cost: 0.0,
+        window_cost: 0.0,
+        widest: 4,
+    };
+    let mut values = value::initial(graph, &input.name, sequence(input.layout, window));
+    for node in &graph.node {
+        let inputs = Inputs::of(node, &values);
+        let value = inputs.and_then(|inputs| walk.run(node, &inputs).map_err(|e| describe(node, &e)));
+        value::note(node, value, &mut values);
+    }
+    let last = value::last(&values, output)?;
+    walk.finish(last, window)?;
+    let Walk { cost, window_cost, widest, builder, .. } = walk;
+    let built = build::finish(builder);
+    let graph =
+        ModelProto { ir_version: model.ir_version, opset_import: model.opset_import.clone(), ..built };
+    Ok(Rewrite { graph, cost, window_cost, widest })
+}
+
+/// What an axis of a tensor runs over. An axis may run over several, the last one fastest; an axis of 1 runs over
+/// none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    Windows,
+    Channels,
+    Positions,
+}
+
+/// A tensor of the graph as it is for one window, and where the dense graph has it.
+#[derive(Debug, Clone)]
+struct Flow {
+    /// Name of the dense tensor, `[1, channels, 1, L - lost]` for a stretch of L bases.
+    name: String,
+    /// The tensor's axes.
+    axes: Vec<Vec<Over>>,
+    channels: usize,
+    /// Positions within a window.
+    positions: usize,
+    /// Bases from one of them to the next; 1 if there is only one.
+    step: usize,
+    /// Window starts at the end of a stretch that the dense tensor does not have.
+    lost: usize,
+}
+
+/// The input as a flow.
+fn sequence(layout: Layout, window: usize) -> Flow {
+    use Over::{Channels, Positions, Windows};
+    let axes = match layout {
+        Layout::ChannelsFirst => vec![vec![Windows], vec![Channels], vec![Positions]],
+        Layout::ChannelsLast => vec![vec![Windows], vec![Positions], vec![Channels]],
+        Layout::ImageRows => vec![vec![Windows], vec![], vec![Channels], vec![Positions]],
+        Layout::ImageChannels => vec![vec![Windows], vec![Channels], vec![], vec![Positions]],
+    };
+    Flow { name: INPUT.into(), axes, channels: 4, positions: window, step: 1, lost: 0 }.tidy()
+}
+
+const MIXED: &str = "mixes positions with other axes";
+
+impl Flow {
+    /// Without what an axis runs over once only.
+    fn tidy(mut self) -> Flow {
+        let (channels, positions) = (self.channels, self.positions);
+        for axis in &mut self.axes {
+            axis.retain(|over| match over {
+                Over::Windows => true,
+                Over::Channels => channels > 1,
+                Over::Positions => positions > 1,
+            });
+        }
+        if positions == 1 {
+            self.step = 1;
+        }
+        self
+    }
+
+    /// The same numbers under other axes.
+    fn with_axes(&self, axes: Vec<Vec<Over>>) -> Flow {
+        Flow { axes, ..self.clone() }
+    }
+
+    fn axis(&self, axis: i64) -> Result<usize, String> {
+        resolve(axis, self.axes.len())
+    }
+
+    /// Length of what an axis runs over, if that is not the windows.
+    fn length(&self, axis: &[Over]) -> Option<usize> {
+        let length = |over: &Over| match over {
+            Over::Windows => None,
+            Over::Channels => Some(self.channels),
+            Over::Positions => Some(self.positions),
+        };
+        axis.iter().map(length).product()
+    }
+
+    /// The tensor's dimensions; that of windows is marked unless the file fixes it.
+    fn dims(&self, batch: Option<usize>) -> Vec<i64> {
+        let windows = batch.map_or(BATCH, |n| n as i64);
+        self.axes.iter().map(|axis| self.length(axis).map_or(windows, |n| n as i64)).collect()
+    }
+
+    /// Whether the axes are windows, channels and then others.
+    fn has_channels_second(&self) -> bool {
+        self.axes[0] == [Over::Windows]
+            && self.axes.get(1).is_some_and(|axis| *axis == [Over::Channels] || self.channels == 1)
+    }
+
+    fn flatten(&self, axis: i64) -> Result<Flow, String> {
+        if self.axes.first().is_none_or(|axis| *axis != [Over::Windows]) || self.axis(axis)? != 1 {
+            return Err("joins windows with other axes".into());
+        }
+        Ok(self.with_axes(vec![vec![Over::Windows], self.axes[1..].concat()]))
+    }
+
+    fn squeeze(&self, given: Option<Vec<i64>>) -> Result<Flow, String> {
+        let given = given.map(|axes| axes.iter().map(|&axis| self.axis(axis)).collect::<Result<Vec<_>, _>>());
+        let given = given.transpose()?;
+        if given.iter().flatten().any(|&i| !self.axes[i].is_empty()) {
+            return Err("squeezes an axis that is not 1 long".into());
+        }
+        let dropped = |i: usize| given.as_ref().map_or(self.axes[i].is_empty(), |given| given.contains(&i));
+        let kept = self.axes.iter().enumerate().filter(|&(i, _)| !dropped(i)).map(|(_, axis)| axis.clone());
+        Ok(self.with_axes(kept.collect()))
+    }
+
+    fn unsqueeze(&self, axes: Option<Vec<i64>>) -> Result<Flow, String> {
+        let axes = axes.ok_or("names no axes")?;
+        let rank = self.axes.len() + axes.len();
+        let new = axes.iter().map(|&axis| resolve(axis, rank)).collect::<Result<Vec<_>, _>>()?;
+        let mut old = self.axes.iter().cloned();
+        let axes = (0..rank).map(|i| if new.contains(&i) { Some(Vec::new()) } else { old.next() });
+        Ok(self.with_axes(axes.collect::<Option<_>>().ok_or("repeats an axis")?))
+    }
+
+    fn transpose(&self, order: Option<Vec<i64>>) -> Result<Flow, String> {
+        let order = permutation(order, self.axes.len())?;
+        Ok(self.with_axes(order.iter().map(|&i| self.axes[i].clone()).collect()))
+    }
+
+    /// Another shape for the same numbers in the same order: axes are split and joined as wholes. A 0 in `target`
+    /// copies the axis in its place if `zero_copies`; a -1 takes what is left.
+    fn reshape(&self, target: &[i64], zero_copies: bool, batch: Option<usize>) -> Result<Flow, String> {
+        let dims = self.dims(batch);
+        let copied = |(i, &dim): (usize, &i64)| match dim {
+            0 if zero_copies => dims.get(i).copied().ok_or(MIXED),
+            dim => Ok(dim),
+        };
+        let target = target.iter().enumerate().map(copied).collect::<Result<Vec<_>, _>>()?;
+        let Some((&first, rest)) = target.split_first() else { return Err(MIXED.into()) };
+        let stays = first == -1 || Some(&first) == dims.first();
+        if !stays || self.axes[0] != [Over::Windows] {
+            return Err("joins windows with other axes".into());
+        }
+        let known =
+            rest.iter().filter(|&&dim| dim != -1).fold(1, |product: i64, &dim| product.saturating_mul(dim));
+        let all = (self.channels * self.positions) as i64;
+        let left = all.checked_div(known).ok_or(MIXED)?;
+        let mut overs = self.axes[1..].iter().flatten().copied().peekable();
+        let mut axes = vec![self.axes[0].clone()];
+        for &dim in rest {
+            let dim = if dim == -1 { left } else { dim };
+            let (mut axis, mut length) = (Vec::new(), 1);
+            while length < dim {
+                let over = overs.next().ok_or(MIXED)?;
+                length *= self.length(&[over]).ok_or(MIXED)? as i64;
+                axis.push(over);
+            }
+            if length != dim {
+                return Err(MIXED.into());
+            }
+            axes.push(axis);
+        }
+        if overs.next().is_some() { Err(MIXED.into()) } else { Ok(self.with_axes(axes)) }
+    }
+}
+
+/// The state of a walk over the nodes.
+struct Walk {
+    builder: Builder,
+    opset: i64,
+    batch: Option<usize>,
+    /// Numbers of all constants so far.
+    constants: usize,
+    /// Names given so far.
+    names: usize,
+    cost: f64,
+    window_cost: f64,
+    widest: usize,
+}
+
+/// What is known of a tensor.
+type Known = Value<Flow>;
+
+impl Walk {
+    fn run(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Known, String> {
+        if let Some(tensor) = constant::fold(node, inputs, self.opset)? {
+            return Ok(Value::Constant(tensor));
+        }
+        if node.op_type() == "Shape" {
+            return Ok(Value::Constant(constant::shape(node, &inputs.flow(0)?.dims(self.batch))));
+        }
+        let flow = self.apply(node, inputs)?.tidy();
+        self.widest = self.widest.max(flow.channels);
+        Ok(Value::Flow(flow))
+    }
+
+    fn apply(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        match node.op_type() {
+            _ if constant::hands_on(node, inputs)? => Ok(inputs.flow(0)?.clone()),
+            "Reshape" => {
+                let zero_copies = int(node, "allowzero", 0) == 0;
+                inputs.flow(0)?.reshape(constant::list(inputs, 1)?, zero_copies, self.batch)
+            }
+            "Flatten" => inputs.flow(0)?.flatten(int(node, "axis", 1)),
+            "Squeeze" => inputs.flow(0)?.squeeze(axes(node, inputs, self.opset < 13)?),
+            "Unsqueeze" => inputs.flow(0)?.unsqueeze(axes(node, inputs, self.opset < 13)?),
+            "Transpose" => inputs.flow(0)?.transpose(ints(node, "perm")),
+            "Slice" => self.slice(inputs),
+            "Concat" => self.concat(&inputs.flows()?, int(node, "axis", 1)),
+            "Pad" => unpadded(node, inputs),
+            "Conv" => self.convolution(node, inputs),
+            "BatchNormalization" => self.normalize(node, inputs),
+            "MaxPool" | "AveragePool" => self.local_pool(node, inputs.flow(0)?),
+            "GlobalMaxPool" | "GlobalAveragePool" => {
+                let flow = inputs.flow(0)?;
+                let spatial: Vec<usize> = (2..flow.axes.len()).collect();
+                self.pool_all(flow, &spatial, true, node.op_type() == "GlobalAveragePool")
+            }
+            "ReduceMax" | "ReduceMean" => self.reduce(node, inputs),
+            "Gemm" => self.gemm(node, inputs),
+            "MatMul" => {
+                let (dims, weights) = inputs.weights(1)?;
+                let &[rows, columns] = dims else { return Err("has weights that are no matrix".into()) };
+                self.dense(inputs.flow(0)?, columns, permute(weights, &[rows, columns], &[1, 0]), None)
+            }
+            "Softmax" | "LogSoftmax" => self.softmax(node, inputs.flow(0)?),
+            "Relu" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Erf" | "Exp" | "Log" | "Sqrt"
+            | "Reciprocal" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Mish" | "Tanh" | "Softplus"
+            | "Softsign" | "ThresholdedRelu" | "Neg" | "Abs" | "Clip" => self.each(node, inputs),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "PRelu" => self.combine(node, inputs),
+            _ => Err("is no operation that overlapping windows can share".into()),
+        }
+    }
+
+    /// Adds a node; returns the name of its output.
+    fn emit(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: impl IntoIterator<Item = AttributeProto>,
+    ) -> String {
+        self.names += 1;
+        self.builder.node(op, inputs, &format!("dense_{}", self.names), attributes)
+    }
+
+    /// Adds a constant; returns its name.
+    fn constant(&mut self, tensor: &Tensor) -> Result<String, String> {
+        self.constants = self.constants.saturating_add(tensor.data.len());
+        if self.constants > BUDGET {
+            return Err("makes the dense graph too large".into());
+        }
+        self.names += 1;
+        Ok(self.builder.constant(&format!("constant_{}", self.names), tensor))
+    }
+
+    /// The dense tensor without `before` entries at its start and `after` at its end.
+    fn crop(&mut self, name: &str, before: usize, after: usize) -> Result<String, String> {
+        if before + after == 0 {
+            return Ok(name.to_owned());
+        }
+        let end = if after == 0 { i64::MAX } else { -(after as i64) };
+        let start = self.constant(&Tensor::ints(vec![before as i64]))?;
+        let end = self.constant(&Tensor::ints(vec![end]))?;
+        let axes = self.constant(&Tensor::ints(vec![3]))?;
+        Ok(self.emit("Slice", &[name, &start, &end, &axes], []))
+    }
+
+    /// Dense tensors of flows that are to be combined, all cut to the shortest, and how much that one has lost.
+    fn align(&mut self, flows: &[&Flow]) -> Result<(Vec<String>, usize), String> {
+        let first = flows[0];
+        if flows.iter().any(|flow| (flow.positions, flow.step) != (first.positions, first.step)) {
+            return Err("combines tensors that do not have the same positions".into());
+        }
+        let lost = flows.iter().map(|flow| flow.lost).max().unwrap_or(0);
+        let names = flows.iter().map(|flow| self.crop(&flow.name, 0, lost - flow.lost));
+        Ok((names.collect::<Result<_, _>>()?, lost))
+    }
+
+    /// A cut of the positions of every window.
+    fn slice(&mut self, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        let mut flow = inputs.flow(0)?.clone();
+        let (starts, ends) = (constant::list(inputs, 1)?, constant::list(inputs, 2)?);
+        let all: Vec<i64> = (0..starts.len() as i64).collect();
+        let axes = if inputs.get(3).is_some() { constant::list(inputs, 3)? } else { &all };
+        let ones = vec![1; starts.len()];
+        let steps = if inputs.get(4).is_some() { constant::list(inputs, 4)? } else { &ones };
+        for (i, &axis) in axes.iter().enumerate() {
+            let (Some(&start), Some(&end), Some(&step)) = (starts.get(i), ends.get(i), steps.get(i)) else {
+                return Err("has starts, ends, axes and steps of different lengths".into());
+            };
+            let axis = &flow.axes[flow.axis(axis)?];
+            let length = flow.length(axis).map_or(i64::MAX, |n| n as i64);
+            let place = |at: i64| if at < 0 { at.saturating_add(length) } else { at }.clamp(0, length);
+            let (start, end) = (place(start), place(end));
+            if (start, end, step) == (0, length, 1) {
+                continue;
+            }
+            if *axis != [Over::Positions] || step < 1 || start >= end {
+                return Err("cuts an axis that is not that of positions, backwards or to nothing".into());
+            }
+            let (start, step) = (start as usize, step as usize);
+            let before = start * flow.step;
+            flow.name = self.crop(&flow.name, before, 0)?;
+            flow.lost += before;
+            flow.positions = (end as usize - start).div_ceil(step);
+            flow.step = flow.step.saturating_mul(step);
+        }
+        Ok(flow)
+    }
+
+    /// Channels of several tensors, one after another.
+    fn concat(&mut self, flows: &[&Flow], axis: i64) -> Result<Flow, String> {
+        let first = *flows.first().ok_or("joins nothing")?;
+        let axis = first.axis(axis)?;
+        let joinable = |flow: &&Flow| {
+            let others = |axes: &[Vec<Over>]| [&axes[..axis], &axes[axis + 1..]].concat();
+            flow.axes.len() == first.axes.len()
+                && others(&flow.axes) == others(&first.axes)
+                && (flow.axes[axis] == [Over::Channels] || flow.channels == 1 && flow.axes[axis].is_empty())
+        };
+        if !flows.iter().all(joinable) {
+            return Err("joins something else than channels".into());
+        }
+        let (names, lost) = self.align(flows)?;
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let name = self.emit("Concat", &names, [build::int("axis", 1)]);
+        let mut axes = first.axes.clone();
+        axes[axis] = vec![Over::Channels];
+        let channels = flows.iter().map(|flow| flow.channels).sum();
+        Ok(Flow { name, axes, channels, lost, ..first.clone() })
+    }
+
+    /// A function of each number; further inputs (the bounds of `Clip`) are constants.
+    fn each(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        let flow = inputs.flow(0)?;
+        let mut names = vec![flow.name.clone()];
+        for i in 1..inputs.len() {
+            names.push(match inputs.get(i) {
+                None => String::new(),
+                Some(Value::Constant(tensor)) => self.constant(tensor)?,
+                Some(Value::Flow(_)) => return Err("has a bound that depends on the sequence".into()),
+            });
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(Flow { name: self.emit(node.op_type(), &names, node.attribute.clone()), ..flow.clone() })
+    }
+
+    /// A function of two tensors, number by number: two flows, or a flow and a constant.
+    fn combine(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        let (Some(a), Some(b), 2) = (inputs.get(0), inputs.get(1), inputs.len()) else {
+            return Err("does not combine two tensors".into());
+        };
+        let (names, flow) = match (a, b) {
+            (Value::Flow(flow), Value::Constant(tensor)) => {
+                let constant = self.constant(&along_channels(flow, tensor)?)?;
+                (vec![flow.name.clone(), constant], flow.clone())
+            }
+            (Value::Constant(tensor), Value::Flow(flow)) => {
+                let constant = self.constant(&along_channels(flow, tensor)?)?;
+                (vec![constant, flow.name.clone()], flow.clone())
+            }
+            (Value::Flow(a), Value::Flow(b)) => {
+                let wider = if a.channels < b.channels { b } else { a };
+                // One channel is combined with each.
+                let fits = |flow: &Flow, (i, axis): (usize, &Vec<Over>)| {
+                    *axis == flow.axes[i]
+                        || flow.axes[i].is_empty() && flow.channels == 1 && *axis == [Over::Channels]
+                };
+                let alike = |flow: &Flow| {
+                    flow.axes.len() == wider.axes.len()
+                        && wider.axes.iter().enumerate().all(|axis| fits(flow, axis))
+                };
+                if !alike(a) || !alike(b) {
+                    return Err("combines tensors of different shapes".into());
+                }
+                let (names, lost) = self.align(&[a, b])?;
+                (names, Flow { lost, ..wider.clone() })
+            }
+            (Value::Constant(_), Value::Constant(_)) => return Err("combines constants".into()),
+        };
+        let name = self.emit(node.op_type(), &[&names[0], &names[1]], node.attribute.clone());
+        Ok(Flow { name, ..flow })
+    }
+
+    fn normalize(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        let flow = inputs.flow(0)?;
+        if int(node, "training_mode", 0) != 0 || !flow.has_channels_second() {
+            return Err("is not of channels, or in training mode".into());
+        }
+        let mut names = vec![flow.name.clone()];
+        for i in 1..5 {
+            let (_, values) = inputs.weights(i)?;
+            if values.len() != flow.channels {
+                return Err("has parameters for another number of channels".into());
+            }
+            names.push(self.constant(&Tensor::floats([values.len()], values.to_vec()))?);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        Ok(Flow { name: self.emit("BatchNormalization", &names, node.attribute.clone()), ..flow.clone() })
+    }
+
+    /// Over channels: with them on the last axis, where all versions of the operator do the same.
+    fn softmax(&mut self, node: &NodeProto, flow: &Flow) -> Result<Flow, String> {
+        let axis = flow.axis(int(node, "axis", if self.opset < 13 { 1 } else { -1 }))?;
+        let joined = self.opset < 13 && flow.axes[axis + 1..].iter().any(|axis| !axis.is_empty());
+        if flow.axes[axis] != [Over::Channels] || joined {
+            return Err("is over something else than channels".into());
+        }
+        let swap = || [build::ints("perm", &[0, 3, 2, 1])];
+        let last = self.emit("Transpose", &[&flow.name], swap());
+        let shares = self.emit(node.op_type(), &[&last], [build::int("axis", 3)]);
+        Ok(Flow { name: self.emit("Transpose", &[&shares], swap()), ..flow.clone() })
+    }
+
+    /// Adds the output: the numbers of `flow` for the window starts that a stretch has.
+    fn finish(&mut self, flow: &Flow, window: usize) -> Result<(), String> {
+        let axes = flow.axes.concat();
+        if flow.positions != 1 || !matches!(axes[..], [Over::Windows] | [Over::Windows, Over::Channels]) {
+            return Err("its output is not one row a window".into());
+        }
+        let name = self.crop(&flow.name, 0, window - 1 - flow.lost)?;
+        self.builder.node("Identity", &[&name], OUTPUT, []);
+        let (one, bases) = (Dim::DimValue(1), build::symbol("L"));
+        let input = [one.clone(), Dim::DimValue(4), one.clone(), bases];
+        let output = [one.clone(), Dim::DimValue(flow.channels as i64), one, build::symbol("P")];
+        self.builder.graph.input = vec![build::value_info(INPUT, input)];
+        self.builder.graph.output = vec![build::value_info(OUTPUT, output)];
+        Ok(())
+    }
+}
+
+/// A constant that is broadcast over all but the channels of `flow`, as the dense graph needs it.
+fn along_channels(flow: &Flow, tensor: &Tensor) -> Result<Tensor, String> {
+    const WRONG: &str = "has a constant that is not one number, or one a channel";
+    let values = tensor.as_floats().ok_or("has a constant that is not of floats")?;
+    let dims = &tensor.dims;
+    if dims.len() > flow.axes.len() {
+        return Err(WRONG.into());
+    }
+    if let &[value] = values {
+        return Ok(Tensor::floats([1, 1, 1, 1], vec![value]));
+    }
+    let axes = &flow.axes[flow.axes.len() - dims.len()..];
+    let along =
+        |(&n, axis): (&usize, &Vec<Over>)| n == 1 || (*axis == [Over::Channels] && n == flow.channels);
+    if values.len() != flow.channels || !dims.iter().zip(axes).all(along) {
+        return Err(WRONG.into());
+    }
+    Ok(Tensor::floats([1, values.len(), 1, 1], values.to_vec()))
+}
+
+/// A `Pad` that adds nothing.
+fn unpadded(node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+    let pads = if inputs.get(1).is_some() { constant::list(inputs, 1)?.to_vec() } else { Vec::new() };
+    let none = pads.iter().chain(&ints(node, "pads").unwrap_or_default()).all(|&pad| pad == 0);
+    if none { Ok(inputs.flow(0)?.clone()) } else { Err(slide::PADS.into()) }
+}
