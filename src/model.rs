@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::output::Output;
 use crate::{Error, Result};
 
+pub mod bundled;
 pub mod deepbind;
 pub mod inspect;
 pub mod motif;
@@ -214,6 +215,29 @@ impl ModelSpec {
 }
 
 impl Model {
+    /// Opens a file, or where there is none of that name, the bundled model ([`bundled`]) so called.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; a name that is neither.
+    pub fn find(path: impl AsRef<Path>) -> Result<Model> {
+        let path = path.as_ref();
+        if path.exists() {
+            return Model::open(path);
+        }
+        match path.to_str().and_then(bundled::find) {
+            Some((name, bytes)) => Model::from_bytes(name, bytes),
+            None if path.components().count() == 1 && path.extension().is_none() => {
+                let names = bundled::names().collect::<Vec<_>>().join(", ");
+                Err(Error::format(
+                    path,
+                    None,
+                    format!("no such file and no bundled model; those are {names}"),
+                ))
+            }
+            None => Model::open(path),
+        }
+    }
+
     /// Opens an ONNX file.
     ///
     /// # Errors

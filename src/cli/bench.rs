@@ -25,7 +25,7 @@ const CHUNK: usize = 65_536;
 /// the given number of threads, in chunks as in a scan. The table gives the median of the rounds.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// Model (ONNX)
+    /// Model: an ONNX file, or the name of a bundled one
     #[arg(short, long)]
     model: PathBuf,
     /// Window in bases [default: the model's own]
@@ -56,7 +56,7 @@ pub(super) struct BenchArgs {
 
 impl BenchArgs {
     pub(super) fn run(self) -> Result<()> {
-        let model = Model::open(&self.model)?;
+        let model = Model::find(&self.model)?;
         let plan = WindowPlan {
             window: self.window.unwrap_or(model.spec.window),
             stride: self.stride,

@@ -24,7 +24,7 @@ use super::{CANCELLED, Session};
 /// and R2 is given where the model knows the scale it was fitted on.
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Model (ONNX)
+    /// Model: an ONNX file, or the name of a bundled one
     model: PathBuf,
     #[command(flatten)]
     data: DataArgs,
@@ -80,7 +80,7 @@ impl EvalArgs {
             "--positives-above {}: a number is needed",
             self.positives_above
         );
-        let model = Model::open(&self.model)?;
+        let model = Model::find(&self.model)?;
         let strands = match (self.strand, model.spec.strands) {
             (Some(strand), _) => strand.into(),
             (None, Strands::Both) => StrandChoice::Both,

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Model (ONNX file; repeatable, all are run in one pass)
+    /// Model: an ONNX file, or the name of a bundled one (repeatable; all are run in one pass)
     #[arg(short, long = "model", value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     /// Window in bases [default: the model's own]
@@ -112,7 +112,7 @@ impl ModelArgs {
     }
 
     fn open_one(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
-        let model = Model::open(path)?;
+        let model = Model::find(path)?;
         let spec = &model.spec;
         let strands = match (self.strand, spec.strands) {
             (Some(strand), _) => strand.into(),
