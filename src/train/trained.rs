@@ -91,13 +91,7 @@ pub fn report(
     let trial = |(rank, trial): (usize, &Trial)| report::Trial {
         number: rank + 1,
         learning_rate: f64::from(trial.candidate.settings.rate),
-        parameters: trial
-            .candidate
-            .describe()
-            .into_iter()
-            .filter(|(name, _)| name != "learning_rate")
-            .map(|(name, value)| (name.replace('_', " "), plain(&value)))
-            .collect(),
+        parameters: parameters(trial),
         checkpoints: checkpoints(protocol, trial),
         score: trial.best().map(|(_, metric)| metric),
         best: rank == outcome.chosen,
@@ -110,12 +104,7 @@ pub fn report(
             network.detector_length,
             dataset.len()
         ),
-        facts: model
-            .spec
-            .provenance
-            .iter()
-            .map(|(name, value)| (name.replace('_', " "), plain(value)))
-            .collect(),
+        facts: report::facts(&model.spec.provenance),
         notes,
         outcomes: sets,
         search_score: format!("cross-validated {}", metric_name(dataset.kind)),
@@ -123,6 +112,13 @@ pub fn report(
         detectors: profiles(network, dataset, protocol.space.strands == Strands::Both),
         alphabet: model.spec.alphabet,
     }
+}
+
+/// The hyper-parameters by name, but for the learning rate, which has a place of its own.
+fn parameters(trial: &Trial) -> Vec<(String, String)> {
+    let mut fields = trial.candidate.describe();
+    fields.remove("learning_rate");
+    report::facts(&fields)
 }
 
 fn checkpoints(protocol: &Protocol, trial: &Trial) -> Vec<report::Checkpoint> {
@@ -133,12 +129,4 @@ fn checkpoints(protocol: &Protocol, trial: &Trial) -> Vec<report::Checkpoint> {
         score: at.metric,
     };
     curve.map(checkpoint).collect()
-}
-
-/// A value without the quotation marks of JSON.
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
