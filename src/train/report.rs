@@ -419,7 +419,7 @@ impl TrainingReport {
     }
 }
 
-/// A model's provenance as [`TrainingReport::facts`]: objects are taken apart, names lose their underscores; metrics, which
+/// A model's provenance as `facts` of a training report: objects are taken apart, names lose their underscores; metrics, which
 /// the page has in a table, and values that are null are left out.
 pub fn facts(provenance: &Map<String, Value>) -> Vec<(String, String)> {
     let mut facts = Vec::new();
