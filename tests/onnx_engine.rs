@@ -2,39 +2,23 @@
 //!
 //! Without the ONNX Runtime library these tests are skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
 
-use std::path::Path;
-use std::sync::LazyLock;
+mod common;
 
-use bindscan::encode::N;
-use bindscan::engine::onnx::{OnnxEngine, library::find_library};
+use std::path::Path;
+
+use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Context, Device, Engine, Scores, StrandChoice, WindowPlan};
+use bindscan::engine::{Context, Device, Engine, StrandChoice, WindowPlan};
 use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as Dim;
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;
 use bindscan::model::onnx::proto::{NodeProto, ValueInfoProto, tensor_shape_proto::Dimension};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbind};
 use bindscan::source::Chunk;
+use common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
-
-/// Whether the library is there; if not, says so once, or fails where it is required.
-fn library_is_there() -> bool {
-    static THERE: LazyLock<Result<(), String>> = LazyLock::new(|| {
-        let found = find_library().map(drop).map_err(|error| error.to_string());
-        found.inspect_err(|error| eprintln!("skipped what needs ONNX Runtime: {error}"))
-    });
-    let required = std::env::var_os("BINDSCAN_REQUIRE_ONNXRUNTIME").is_some_and(|value| value == "1");
-    match &*THERE {
-        Err(error) if required => panic!("{error}"),
-        there => there.is_ok(),
-    }
-}
-
-fn floats(random: &mut Random, count: usize) -> Vec<f32> {
-    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
-}
 
 fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
     Dense { inputs, outputs, weights: floats(random, inputs * outputs), bias: floats(random, outputs) }
@@ -103,39 +87,12 @@ fn shapes() -> impl Strategy<Value = Shape> {
     )
 }
 
-/// Random bases with runs of N.
-fn codes(random: &mut Random, length: usize) -> Vec<u8> {
-    let mut codes: Vec<u8> = (0..length).map(|_| random.random_range(0..4)).collect();
-    for _ in 0..length / 100 {
-        let start = random.random_range(0..length);
-        let end = (start + random.random_range(1..30)).min(length);
-        codes[start..end].fill(N);
-    }
-    codes
-}
-
 fn plan(window: usize) -> WindowPlan {
     WindowPlan { window, stride: 1, strands: StrandChoice::Both, context: Context::Padding }
 }
 
 fn model_of(network: &Network) -> Model {
     Model::from_network(ModelSpec::of_network("random", network), network.clone()).unwrap()
-}
-
-fn scores(engine: &mut dyn Engine, chunk: &Chunk, plan: &WindowPlan) -> bindscan::Result<Scores> {
-    let mut scores = Scores::default();
-    engine.score(chunk, plan, &mut scores).map(|()| scores)
-}
-
-/// Fails unless both have the same windows with the same scores, within 1e-4 · max(1, |score|).
-fn assert_same(have: &Scores, want: &Scores) {
-    assert_eq!((have.start, have.stride, have.windows), (want.start, want.stride, want.windows));
-    for (have, want) in [(&have.forward, &want.forward), (&have.reverse, &want.reverse)] {
-        assert_eq!(have.len(), want.len());
-        for (i, (x, y)) in have.iter().zip(want).enumerate() {
-            assert!((x - y).abs() <= 1e-4 * y.abs().max(1.0), "score {i}: {x} against {y}");
-        }
-    }
 }
 
 /// Compares both ways of scoring, window by window and (where it holds) densely, with the reference.
@@ -220,25 +177,6 @@ fn a_dense_graph_that_scores_differently_is_not_used() {
         assert_same(&scores(&mut engine, &chunk, &plan(11)).unwrap(), &want);
         assert!(!engine.is_dense());
     }
-}
-
-/// The same windows, cut into chunks of `own` starts, which have `flank` more bases on both sides.
-fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> Vec<Chunk> {
-    let total = chunk.codes.len();
-    let cut = |start: usize| {
-        let end = (start + own + plan.window - 1).min(total);
-        let from = start.saturating_sub(flank);
-        Chunk {
-            start: from as u64,
-            codes: chunk.codes[from..(end + flank).min(total)].to_vec(),
-            own: start as u64..(start + own) as u64,
-            end: end as u64,
-            first: start == 0,
-            last: start + own >= total,
-            contig: chunk.contig.clone(),
-        }
-    };
-    (0..total).step_by(own).map(cut).collect()
 }
 
 #[test]

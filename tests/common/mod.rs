@@ -1,6 +1,8 @@
 //! Running the program on files made for a test.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod onnx;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -24,6 +24,8 @@ mod slide;
 
 /// Oldest version of the operators that is followed.
 const OLDEST_OPSET: i64 = 11;
+/// Operators by which a position depends on all those before it, or that run graphs of their own.
+const ENTANGLING: [&str; 8] = ["RNN", "GRU", "LSTM", "Attention", "MultiHeadAttention", "Scan", "Loop", "If"];
 /// Numbers that the constants of a dense graph may have in all (1 GiB).
 const BUDGET: usize = 1 << 28;
 
@@ -51,6 +53,9 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
         return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
     }
     let graph = model.graph.as_ref().ok_or("the model has no graph")?;
+    if let Some(node) = graph.node.iter().find(|node| ENTANGLING.contains(&node.op_type())) {
+        return Err(describe(node, NOT_SHARED));
+    }
     let mut walk = Walk {
         builder: Builder::default(),
         opset: opset(model),
@@ -113,6 +118,7 @@ fn sequence(layout: Layout, window: usize) -> Flow {
     Flow { name: INPUT.into(), axes, channels: 4, positions: window, step: 1, lost: 0 }.tidy()
 }
 
+const NOT_SHARED: &str = "is no operation that overlapping windows can share";
 const MIXED: &str = "mixes positions with other axes";
 
 impl Flow {
@@ -295,8 +301,9 @@ impl Walk {
             "Relu" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Erf" | "Exp" | "Log" | "Sqrt"
             | "Reciprocal" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Mish" | "Tanh" | "Softplus"
             | "Softsign" | "ThresholdedRelu" | "Neg" | "Abs" | "Clip" => self.each(node, inputs),
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "PRelu" => self.combine(node, inputs),
-            _ => Err("is no operation that overlapping windows can share".into()),
+            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Sum" | "PRelu" | "Where" | "Greater"
+            | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.combine(node, inputs),
+            _ => Err(NOT_SHARED.into()),
         }
     }
 
@@ -413,41 +420,25 @@ impl Walk {
         Ok(Flow { name: self.emit(node.op_type(), &names, node.attribute.clone()), ..flow.clone() })
     }
 
-    /// A function of two tensors, number by number: two flows, or a flow and a constant.
+    /// A function of several tensors, number by number, of which one at least is a flow.
     fn combine(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
-        let (Some(a), Some(b), 2) = (inputs.get(0), inputs.get(1), inputs.len()) else {
-            return Err("does not combine two tensors".into());
-        };
-        let (names, flow) = match (a, b) {
-            (Value::Flow(flow), Value::Constant(tensor)) => {
-                let constant = self.constant(&along_channels(flow, tensor)?)?;
-                (vec![flow.name.clone(), constant], flow.clone())
-            }
-            (Value::Constant(tensor), Value::Flow(flow)) => {
-                let constant = self.constant(&along_channels(flow, tensor)?)?;
-                (vec![constant, flow.name.clone()], flow.clone())
-            }
-            (Value::Flow(a), Value::Flow(b)) => {
-                let wider = if a.channels < b.channels { b } else { a };
-                // One channel is combined with each.
-                let fits = |flow: &Flow, (i, axis): (usize, &Vec<Over>)| {
-                    *axis == flow.axes[i]
-                        || flow.axes[i].is_empty() && flow.channels == 1 && *axis == [Over::Channels]
-                };
-                let alike = |flow: &Flow| {
-                    flow.axes.len() == wider.axes.len()
-                        && wider.axes.iter().enumerate().all(|axis| fits(flow, axis))
-                };
-                if !alike(a) || !alike(b) {
-                    return Err("combines tensors of different shapes".into());
-                }
-                let (names, lost) = self.align(&[a, b])?;
-                (names, Flow { lost, ..wider.clone() })
-            }
-            (Value::Constant(_), Value::Constant(_)) => return Err("combines constants".into()),
-        };
-        let name = self.emit(node.op_type(), &[&names[0], &names[1]], node.attribute.clone());
-        Ok(Flow { name, ..flow })
+        let flows: Vec<&Flow> = (0..inputs.len()).filter_map(|i| inputs.flow(i).ok()).collect();
+        let widest = *flows.iter().max_by_key(|flow| flow.channels).ok_or("combines constants only")?;
+        if !flows.iter().all(|flow| broadcasts(flow, widest)) {
+            return Err("combines tensors of different shapes".into());
+        }
+        let (aligned, lost) = self.align(&flows)?;
+        let mut aligned = aligned.into_iter();
+        let mut names = Vec::with_capacity(inputs.len());
+        for i in 0..inputs.len() {
+            names.push(match inputs.constant(i) {
+                Some(tensor) => self.constant(&along_channels(widest, tensor)?)?,
+                None => aligned.next().ok_or("leaves out an input")?,
+            });
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let name = self.emit(node.op_type(), &names, node.attribute.clone());
+        Ok(Flow { name, lost, ..widest.clone() })
     }
 
     fn normalize(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
@@ -495,6 +486,14 @@ impl Walk {
         self.builder.graph.output = vec![build::value_info(OUTPUT, output)];
         Ok(())
     }
+}
+
+/// Whether `flow` has the shape of `widest`, or one channel that goes with each of its channels.
+fn broadcasts(flow: &Flow, widest: &Flow) -> bool {
+    let fits = |(own, axis): (&Vec<Over>, &Vec<Over>)| {
+        own == axis || own.is_empty() && flow.channels == 1 && *axis == [Over::Channels]
+    };
+    flow.axes.len() == widest.axes.len() && flow.axes.iter().zip(&widest.axes).all(fits)
 }
 
 /// A constant that is broadcast over all but the channels of `flow`, as the dense graph needs it.

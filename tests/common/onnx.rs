@@ -1,0 +1,75 @@
+//! What the tests of the ONNX Runtime engine share.
+
+use std::sync::LazyLock;
+
+use bindscan::encode::N;
+use bindscan::engine::onnx::library::find_library;
+use bindscan::engine::{Engine, Scores, WindowPlan};
+use bindscan::source::Chunk;
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus as Random;
+
+/// Whether the library is there; if not, says so once, or fails where it is required.
+pub fn library_is_there() -> bool {
+    static THERE: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        let found = find_library().map(drop).map_err(|error| error.to_string());
+        found.inspect_err(|error| eprintln!("skipped what needs ONNX Runtime: {error}"))
+    });
+    let required = std::env::var_os("BINDSCAN_REQUIRE_ONNXRUNTIME").is_some_and(|value| value == "1");
+    match &*THERE {
+        Err(error) if required => panic!("{error}"),
+        there => there.is_ok(),
+    }
+}
+
+/// Random numbers between -1 and 1.
+pub fn floats(random: &mut Random, count: usize) -> Vec<f32> {
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+/// Random bases with runs of N.
+pub fn codes(random: &mut Random, length: usize) -> Vec<u8> {
+    let mut codes: Vec<u8> = (0..length).map(|_| random.random_range(0..4)).collect();
+    for _ in 0..length / 100 {
+        let start = random.random_range(0..length);
+        let end = (start + random.random_range(1..30)).min(length);
+        codes[start..end].fill(N);
+    }
+    codes
+}
+
+/// The engine's scores of the windows of `chunk`.
+pub fn scores(engine: &mut dyn Engine, chunk: &Chunk, plan: &WindowPlan) -> bindscan::Result<Scores> {
+    let mut scores = Scores::default();
+    engine.score(chunk, plan, &mut scores).map(|()| scores)
+}
+
+/// Fails unless both have the same windows with the same scores, within 1e-4 · max(1, |score|).
+pub fn assert_same(have: &Scores, want: &Scores) {
+    assert_eq!((have.start, have.stride, have.windows), (want.start, want.stride, want.windows));
+    for (have, want) in [(&have.forward, &want.forward), (&have.reverse, &want.reverse)] {
+        assert_eq!(have.len(), want.len());
+        for (i, (x, y)) in have.iter().zip(want).enumerate() {
+            assert!((x - y).abs() <= 1e-4 * y.abs().max(1.0), "score {i}: {x} against {y}");
+        }
+    }
+}
+
+/// The same windows, cut into chunks of `own` starts, which have `flank` more bases on both sides.
+pub fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> Vec<Chunk> {
+    let total = chunk.codes.len();
+    let cut = |start: usize| {
+        let end = (start + own + plan.window - 1).min(total);
+        let from = start.saturating_sub(flank);
+        Chunk {
+            start: from as u64,
+            codes: chunk.codes[from..(end + flank).min(total)].to_vec(),
+            own: start as u64..(start + own) as u64,
+            end: end as u64,
+            first: start == 0,
+            last: start + own >= total,
+            contig: chunk.contig.clone(),
+        }
+    };
+    (0..total).step_by(own).map(cut).collect()
+}
