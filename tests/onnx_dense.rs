@@ -159,6 +159,22 @@ fn operators_older_than_are_followed_are_refused() {
 }
 
 #[test]
+fn damaged_graphs_do_not_panic() {
+    let random = &mut Random::seed_from_u64(6);
+    for (name, _) in DENSE {
+        let bytes = pytorch(name, "dynamo").to_bytes();
+        for _ in 0..1_000 {
+            let mut damaged = bytes.clone();
+            let place = random.random_range(0..damaged.len());
+            damaged[place] = random.random();
+            if let Ok(model) = Model::from_bytes("damaged", &damaged) {
+                assert!(!inspect(&model).to_string().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn windows_far_apart_are_scored_one_at_a_time() {
     if !library_is_there() {
         return;

@@ -7,7 +7,7 @@
 //! So a convolution or pool keeps its numbers, has stride 1 and is dilated by the step; a pool over all positions is
 //! a pool over as many; a dense layer over flattened positions is a convolution that spans them.
 //!
-//! The nodes are followed in order on descriptions ([`Flow`]) in place of numbers, with the window's length known.
+//! The nodes are followed in order on descriptions (`Flow`) in place of numbers, with the window's length known.
 //! What reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
 //! is not known gives the reason why there is no dense graph.
 
