@@ -84,7 +84,7 @@ fn inspection_tells_layers_and_shapes() {
     assert_eq!(layers, expected);
     assert_eq!(inspection.parameters(), 25);
     let text = inspection.to_string();
-    for part in ["D1", "embedded engine", "3 bases", "sequence [N, 4, L]", "source_sha256", "the given one"] {
+    for part in ["D1", "kernel engine", "3 bases", "sequence [N, 4, L]", "source_sha256", "the given one"] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }

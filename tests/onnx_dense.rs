@@ -159,6 +159,22 @@ fn operators_older_than_are_followed_are_refused() {
 }
 
 #[test]
+fn damaged_graphs_do_not_panic() {
+    let random = &mut Random::seed_from_u64(6);
+    for (name, _) in DENSE {
+        let bytes = pytorch(name, "dynamo").to_bytes();
+        for _ in 0..1_000 {
+            let mut damaged = bytes.clone();
+            let place = random.random_range(0..damaged.len());
+            damaged[place] = random.random();
+            if let Ok(model) = Model::from_bytes("damaged", &damaged) {
+                assert!(!inspect(&model).to_string().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn windows_far_apart_are_scored_one_at_a_time() {
     if !library_is_there() {
         return;
@@ -180,7 +196,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn node(&mut self, op: &str, weights: Vec<Tensor>, attributes: Vec<AttributeProto>) {
+    fn node(&mut self, op: &str, weights: &[Tensor], attributes: Vec<AttributeProto>) {
         let place = self.graph.node.len();
         let mut input = vec![self.last.clone()];
         for (i, tensor) in weights.iter().enumerate() {
@@ -219,18 +235,18 @@ impl Chain {
                     ints("pads", &[0, 0]),
                     int("group", groups),
                 ];
-                self.node("Conv", vec![weights, bias], attributes);
+                self.node("Conv", &[weights, bias], attributes);
                 self.channels = outputs;
                 self.positions = (self.positions - reach(dilation)).div_ceil(stride);
             }
             2 | 3 => {
                 let attributes = vec![ints("kernel_shape", &[kernel]), ints("strides", &[stride])];
-                self.node(if kind == 2 { "MaxPool" } else { "AveragePool" }, vec![], attributes);
+                self.node(if kind == 2 { "MaxPool" } else { "AveragePool" }, &[], attributes);
                 self.positions = (self.positions - reach(1)).div_ceil(stride);
             }
             _ => {
                 let slopes = Tensor::floats([self.channels, 1], floats(&mut self.random, self.channels));
-                self.node("PRelu", vec![slopes], vec![]);
+                self.node("PRelu", &[slopes], vec![]);
             }
         }
     }
@@ -239,19 +255,19 @@ impl Chain {
     fn head(&mut self, outputs: usize) {
         let kind = self.random.random_range(0..3);
         match kind {
-            0 => self.node("GlobalMaxPool", vec![], vec![]),
-            1 => self.node("GlobalAveragePool", vec![], vec![]),
+            0 => self.node("GlobalMaxPool", &[], vec![]),
+            1 => self.node("GlobalAveragePool", &[], vec![]),
             _ => {}
         }
         let features = if kind < 2 { self.channels } else { self.channels * self.positions };
-        self.node("Flatten", vec![], vec![]);
+        self.node("Flatten", &[], vec![]);
         for (inputs, outputs) in [(features, 3), (3, outputs)] {
             let weights = Tensor::floats([inputs, outputs], floats(&mut self.random, inputs * outputs));
             let bias = Tensor::floats([outputs], floats(&mut self.random, outputs));
-            self.node("Gemm", vec![weights, bias], vec![]);
-            self.node("Tanh", vec![], vec![]);
+            self.node("Gemm", &[weights, bias], vec![]);
+            self.node("Tanh", &[], vec![]);
         }
-        self.node("Identity", vec![], vec![]);
+        self.node("Identity", &[], vec![]);
     }
 }
 

@@ -17,7 +17,7 @@ use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbi
 use bindscan::source::Chunk;
 use common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
 fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {

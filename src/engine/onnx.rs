@@ -43,6 +43,9 @@ enum Form {
     Dense(usize),
 }
 
+/// A dense graph, or why there is none.
+type Rewritten = Arc<Result<Rewrite, String>>;
+
 /// The sessions of a model on a device, opened when first asked for.
 #[derive(Debug)]
 struct Sessions {
@@ -52,7 +55,7 @@ struct Sessions {
     device: Device,
     open: Mutex<Vec<(Form, SharedSession)>>,
     /// The dense graph of a model that is not of the DeepBind family, for the window length last asked for.
-    rewritten: Mutex<Option<(usize, Arc<Result<Rewrite, String>>)>>,
+    rewritten: Mutex<Option<(usize, Rewritten)>>,
 }
 
 impl Sessions {
@@ -82,7 +85,7 @@ impl Sessions {
 
     /// The dense graph for windows of `window` bases, or why there is none, for a model that is not of the DeepBind
     /// family.
-    fn rewritten(&self, window: usize) -> Arc<Result<Rewrite, String>> {
+    fn rewritten(&self, window: usize) -> Rewritten {
         let mut last = self.rewritten.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rewrite)) = last.as_ref().filter(|(length, _)| *length == window) {
             return Arc::clone(rewrite);

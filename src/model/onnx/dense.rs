@@ -26,8 +26,11 @@ mod slide;
 const OLDEST_OPSET: i64 = 11;
 /// Operators by which a position depends on all those before it, or that run graphs of their own.
 const ENTANGLING: [&str; 8] = ["RNN", "GRU", "LSTM", "Attention", "MultiHeadAttention", "Scan", "Loop", "If"];
-/// Numbers that the constants of a dense graph may have in all (1 GiB).
-const BUDGET: usize = 1 << 28;
+/// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
+const BUDGET: usize = 1 << 27;
+/// Longest window, and most channels of a tensor.
+const LONGEST_WINDOW: usize = 1 << 24;
+const MOST_CHANNELS: usize = 1 << 20;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]
@@ -52,6 +55,9 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
     if opset(model) < OLDEST_OPSET {
         return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
     }
+    if !(1..=LONGEST_WINDOW).contains(&window) {
+        return Err(format!("a window of {window} bases is not within 1 to {LONGEST_WINDOW}"));
+    }
     let graph = model.graph.as_ref().ok_or("the model has no graph")?;
     if let Some(node) = graph.node.iter().find(|node| ENTANGLING.contains(&node.op_type())) {
         return Err(describe(node, NOT_SHARED));
@@ -60,7 +66,7 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
         builder: Builder::default(),
         opset: opset(model),
         batch: input.batch,
-        constants: 0,
+        budget: BUDGET,
         names: 0,
         cost: 0.0,
         window_cost: 0.0,
@@ -119,6 +125,7 @@ fn sequence(layout: Layout, window: usize) -> Flow {
 }
 
 const NOT_SHARED: &str = "is no operation that overlapping windows can share";
+const TOO_LARGE: &str = "makes the dense graph too large";
 const MIXED: &str = "mixes positions with other axes";
 
 impl Flow {
@@ -243,8 +250,8 @@ struct Walk {
     builder: Builder,
     opset: i64,
     batch: Option<usize>,
-    /// Numbers of all constants so far.
-    constants: usize,
+    /// Numbers that further constants may have.
+    budget: usize,
     /// Names given so far.
     names: usize,
     cost: f64,
@@ -258,12 +265,16 @@ type Known = Value<Flow>;
 impl Walk {
     fn run(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Known, String> {
         if let Some(tensor) = constant::fold(node, inputs, self.opset)? {
+            self.charge(tensor.data.len())?;
             return Ok(Value::Constant(tensor));
         }
         if node.op_type() == "Shape" {
             return Ok(Value::Constant(constant::shape(node, &inputs.flow(0)?.dims(self.batch))));
         }
         let flow = self.apply(node, inputs)?.tidy();
+        if flow.channels > MOST_CHANNELS {
+            return Err(format!("gives {} channels", flow.channels));
+        }
         self.widest = self.widest.max(flow.channels);
         Ok(Value::Flow(flow))
     }
@@ -318,12 +329,15 @@ impl Walk {
         self.builder.node(op, inputs, &format!("dense_{}", self.names), attributes)
     }
 
+    /// Takes numbers of a constant from the budget.
+    fn charge(&mut self, numbers: usize) -> Result<(), String> {
+        self.budget = self.budget.checked_sub(numbers).ok_or(TOO_LARGE)?;
+        Ok(())
+    }
+
     /// Adds a constant; returns its name.
     fn constant(&mut self, tensor: &Tensor) -> Result<String, String> {
-        self.constants = self.constants.saturating_add(tensor.data.len());
-        if self.constants > BUDGET {
-            return Err("makes the dense graph too large".into());
-        }
+        self.charge(tensor.data.len())?;
         self.names += 1;
         Ok(self.builder.constant(&format!("constant_{}", self.names), tensor))
     }

@@ -1,6 +1,6 @@
 //! Layers that slide along a window, or span it: convolutions, pools, dense layers.
 
-use super::{Flow, Over, Walk};
+use super::{Flow, Over, TOO_LARGE, Walk};
 use crate::model::onnx::build::{self, dense::maximum_levels};
 use crate::model::onnx::constant::{axes, float, int, ints, string};
 use crate::model::onnx::proto::NodeProto;
@@ -142,14 +142,15 @@ impl Walk {
         ];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = self.emit("Conv", &names, attributes);
-        self.spend(weights.data.len(), weights.data.len() * slid.positions);
+        let each = weights.data.len() as f64;
+        self.spend(each, each * slid.positions as f64);
         Ok(Flow { name, channels: outputs, ..slid })
     }
 
     /// Counts operations for each base of a stretch, and for each window of the graph as it was.
-    fn spend(&mut self, dense: usize, window: usize) {
-        self.cost += dense as f64;
-        self.window_cost += window as f64;
+    fn spend(&mut self, dense: f64, window: f64) {
+        self.cost += dense;
+        self.window_cost += window;
     }
 
     pub(super) fn local_pool(&mut self, node: &NodeProto, flow: &Flow) -> Result<Flow, String> {
@@ -214,9 +215,9 @@ impl Walk {
         for (taps, distance) in levels.into_iter().filter(|&(taps, _)| taps > 1) {
             let distance = distance as i64 * dilation(flow, slide);
             name = self.level(&name, flow.channels, taps, distance, average)?;
-            self.spend(flow.channels * taps, 0);
+            self.spend((flow.channels * taps) as f64, 0.0);
         }
-        self.spend(0, flow.channels * slide.kernel * slid.positions);
+        self.spend(0.0, (flow.channels * slide.kernel) as f64 * slid.positions as f64);
         Ok(Flow { name, ..slid })
     }
 
@@ -236,6 +237,10 @@ impl Walk {
             (true, 1) => Ok(self.emit("AveragePool", &[name], [kernel])),
             // Means at a distance are an operator of version 19; a convolution of each channel is as old as any.
             (true, _) => {
+                // Looked at before the weights are made.
+                if channels * taps > self.budget {
+                    return Err(TOO_LARGE.into());
+                }
                 let weights = vec![1.0 / taps as f32; channels * taps];
                 let weights = self.constant(&Tensor::floats([channels, 1, 1, taps], weights))?;
                 let groups = build::int("group", channels as i64);
@@ -265,7 +270,7 @@ impl Walk {
             Some((dims, _)) => return Err(format!("has biases of dimensions {dims:?}")),
         };
         let weights = weights.into_iter().map(|w| alpha * w).collect();
-        self.dense(inputs.flow(0)?, outputs, weights, bias)
+        self.dense(inputs.flow(0)?, outputs, weights, bias.as_deref())
     }
 
     /// A dense layer over the last axis, with weights `[outputs, inputs]`: a convolution as long as there are
@@ -275,7 +280,7 @@ impl Walk {
         flow: &Flow,
         outputs: usize,
         weights: Vec<f32>,
-        bias: Option<Vec<f32>>,
+        bias: Option<&[f32]>,
     ) -> Result<Flow, String> {
         let (last, others) = flow.axes.split_last().ok_or("has a scalar for input")?;
         if flow.channels > 1 && !last.contains(&Over::Channels) || last.contains(&Over::Windows) {
@@ -287,7 +292,7 @@ impl Walk {
             Slide { kernel: 1, stride: 1, dilation: 1 }
         };
         let (channels, kernel) = (flow.channels, slide.kernel);
-        if outputs == 0 || weights.len() != outputs * channels * kernel {
+        if outputs == 0 || weights.len() != outputs.saturating_mul(channels * kernel) {
             return Err(format!(
                 "has {} weights for {} inputs and {outputs} outputs",
                 weights.len(),
@@ -300,7 +305,7 @@ impl Walk {
         let weights = Tensor::floats([outputs, channels, 1, kernel], weights);
         let mut axes = others.to_vec();
         axes.push(vec![Over::Channels]);
-        let flow = self.everywhere(flow, slide, &weights, bias.as_deref(), 1)?;
+        let flow = self.everywhere(flow, slide, &weights, bias, 1)?;
         Ok(Flow { axes, ..flow })
     }
 }
