@@ -119,6 +119,7 @@ fn avx2<T: Task>(task: T) -> T::Output {
 
 /// Runs a task with every instruction set that the CPU has, portable code first.
 #[cfg(test)]
+#[allow(unused_mut, reason = "other architectures have portable code only")]
 pub(super) fn run_with_each<T: Task>(mut task: impl FnMut() -> T) -> Vec<T::Output> {
     let mut outputs = vec![task().run()];
     #[cfg(target_arch = "x86_64")]
