@@ -147,7 +147,7 @@ impl fmt::Display for Inspection<'_> {
 
 /// A line `key  value`.
 fn line(f: &mut fmt::Formatter<'_>, key: &str, value: impl fmt::Display) -> fmt::Result {
-    writeln!(f, "{key:<17}{value}")
+    writeln!(f, "{key:<16} {value}")
 }
 
 impl Inspection<'_> {
