@@ -135,6 +135,11 @@ fn parse_count(text: &str) -> Result<u64, String> {
     Ok(number as u64)
 }
 
+/// The threads asked for, or all cores.
+fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Parses a number of threads.
 fn parse_threads(text: &str) -> Result<usize, String> {
     match text.parse() {

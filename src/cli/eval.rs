@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::thread;
 
 use anyhow::{Result, ensure};
 use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
@@ -94,7 +93,7 @@ impl EvalArgs {
             strands,
             context: Context::Padding,
         };
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let threads = super::threads(self.threads);
         let mut engines = engine::open(&model, self.engine, self.device, threads, Workload::Sequences)?;
         let scores = score_dataset(&mut engines, &dataset, &plan, &CANCELLED)?;
         let scores = choose_outputs(&scores, &model.spec.outputs, &dataset.output_names)?;

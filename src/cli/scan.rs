@@ -1,7 +1,6 @@
 //! `bindscan scan`.
 
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::genome::RegionQuery;
@@ -87,7 +86,7 @@ impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
         let format = SiteFormat::new(self.format()?, targets(&models, &places, &thresholds));
         let shape = chunk_shape(self.chunk_size, &workers[0]);

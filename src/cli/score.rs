@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::thread;
 
 use anyhow::Result;
 use bindscan::engine::summary::{Summary, score_sequence};
@@ -46,7 +45,7 @@ impl ScoreArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
-        let threads = self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let threads = super::threads(self.threads);
         let mut workers: Vec<Vec<Scorer>> = (0..threads).map(|_| Vec::new()).collect();
         for planned in &models {
             for (worker, engine) in workers.iter_mut().zip(planned.engines(threads, Workload::Sequences)?) {

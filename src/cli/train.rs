@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -175,7 +174,7 @@ impl TrainArgs {
 
         let protocol = self.protocol(&sizes, strands, training.outputs);
         let resources = Resources {
-            threads: self.threads.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from)),
+            threads: super::threads(self.threads),
             budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
             state: Some(&state),
             cancel: &CANCELLED,
