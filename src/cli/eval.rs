@@ -58,7 +58,7 @@ pub(super) struct EvalArgs {
     #[arg(long, default_value = "text")]
     format: FormatArg,
     /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_positive)]
+    #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
 }
 

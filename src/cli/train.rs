@@ -103,7 +103,7 @@ pub(super) struct TrainArgs {
     #[arg(long)]
     resume: bool,
     /// Fits at a time [default: all cores]
-    #[arg(short, long, value_parser = super::parse_positive)]
+    #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
 }
 
