@@ -29,6 +29,7 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod detector;
+mod live;
 mod matrices;
 mod overhang;
 mod pool;
@@ -54,6 +55,8 @@ pub struct KernelEngine {
 #[derive(Debug)]
 struct Compiled {
     network: Network,
+    /// The detectors that are computed, in the order of their lanes.
+    order: Vec<usize>,
     forward: Side,
     reverse: Side,
 }
@@ -67,8 +70,8 @@ struct Side {
 }
 
 impl Side {
-    fn new(network: &Network, strand: Strand, simd: Simd) -> Side {
-        let detectors = Detectors::new(network, strand);
+    fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Side {
+        let detectors = Detectors::new(network, order, strand);
         let sums = network.pooling.has_average();
         let widest = overhang::widest_tile(simd);
         let ends = detectors.groups.iter().map(|group| {
@@ -86,9 +89,10 @@ impl KernelEngine {
     /// A network whose parts do not fit together ([`Network::check`]).
     pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
         network.check().map_err(|message| Error::model(&spec.name, message))?;
-        let forward = Side::new(&network, Strand::Forward, simd);
-        let reverse = Side::new(&network, Strand::Reverse, simd);
-        let compiled = Arc::new(Compiled { network, forward, reverse });
+        let order = live::detectors(&network);
+        let forward = Side::new(&network, &order, Strand::Forward, simd);
+        let reverse = Side::new(&network, &order, Strand::Reverse, simd);
+        let compiled = Arc::new(Compiled { network, order, forward, reverse });
         Ok(KernelEngine { spec, compiled, simd, head: None, buffers: Buffers::default() })
     }
 
@@ -148,7 +152,7 @@ impl KernelEngine {
         }
         let alignments = network.alignments(plan.window);
         if self.head.as_ref().is_none_or(|(made_for, _)| *made_for != alignments) {
-            self.head = Some((alignments, Head::new(network, alignments)));
+            self.head = Some((alignments, Head::new(network, &compiled.order, alignments)));
         }
         let Some((_, head)) = &self.head else { return Ok(()) };
 

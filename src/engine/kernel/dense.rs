@@ -3,6 +3,8 @@
 //! A hidden layer takes 32 windows, one a lane, so that no sum runs across lanes. An output layer that stands alone
 //! is too little work to be worth the transposition: it takes 16, and their sums over lanes are folded together.
 
+use std::ops::Range;
+
 use super::simd::{Lanes, Task, Vector, WIDTH};
 use crate::model::{Dense, Network};
 
@@ -15,79 +17,119 @@ type Pair = [Lanes; 2];
 /// Windows that [`Apply`] takes at a time.
 pub(super) const WINDOWS: usize = 2 * WIDTH;
 
-/// A dense layer with its weights in the order of their use.
+/// A dense layer with its weights in the order of their use. Weights of 0 are left out where a stretch of inputs has
+/// no other for eight outputs, as between the members of an ensemble.
 #[derive(Debug, Clone)]
 struct Layer {
     inputs: usize,
     outputs: usize,
-    /// Weights of eight outputs at a time, `[block][input][8]`, then those of each output left over, `[input]`.
-    weights: Vec<f32>,
-    bias: Vec<f32>,
+    /// Outputs eight at a time.
+    blocks: Vec<Block>,
+    /// Weights of a block's outputs, for one input of its stretches after another, block by block.
+    weights: Vec<[f32; SIDE]>,
+    /// Weights of each output left over, `[output][input]`.
+    narrow: Vec<f32>,
+    /// Biases of the outputs left over.
+    narrow_bias: Vec<f32>,
 }
 
+/// Eight outputs.
+#[derive(Debug, Clone)]
+struct Block {
+    bias: [f32; SIDE],
+    /// Stretches of inputs outside of which all weights are 0.
+    stretches: Vec<Range<usize>>,
+}
+
+/// Inputs without weight that end a stretch; fewer cost less than another one.
+const GAP: usize = 4;
+
 impl Layer {
-    /// `layer` with the weights of each input multiplied by `scale(input)`.
-    fn new(layer: &Dense, scale: impl Fn(usize) -> f64) -> Layer {
-        let Dense { inputs, outputs, .. } = *layer;
-        let weight = |o: usize, i: usize| (f64::from(layer.weights[o * inputs + i]) * scale(i)) as f32;
-        let bulk = outputs / SIDE * SIDE;
-        let mut weights = Vec::with_capacity(inputs * outputs);
-        for first in (0..bulk).step_by(SIDE) {
-            weights.extend((0..inputs * SIDE).map(|n| weight(first + n % SIDE, n / SIDE)));
+    /// A layer with these weights, `weight(output, input)`.
+    fn new(inputs: usize, bias: &[f32], weight: impl Fn(usize, usize) -> f32) -> Layer {
+        let outputs = bias.len();
+        let (wide, narrow_bias) = bias.as_chunks::<SIDE>();
+        let (mut blocks, mut weights) = (Vec::new(), Vec::new());
+        for (block, &bias) in wide.iter().enumerate() {
+            let rows = |i: usize| std::array::from_fn(|o| weight(block * SIDE + o, i));
+            let stretches = stretches(inputs, |i| rows(i) != [0.0; SIDE]);
+            weights.extend(stretches.iter().cloned().flatten().map(rows));
+            // A sum that starts from 0 is never -0 for want of a product of 0.
+            blocks.push(Block { bias: bias.map(|bias| bias + 0.0), stretches });
         }
-        weights.extend((bulk * inputs..outputs * inputs).map(|n| weight(n / inputs, n % inputs)));
-        Layer { inputs, outputs, weights, bias: layer.bias.clone() }
+        let left = (outputs - narrow_bias.len()..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i)));
+        let narrow = left.map(|(o, i)| weight(o, i)).collect();
+        Layer { inputs, outputs, blocks, weights, narrow, narrow_bias: narrow_bias.to_vec() }
     }
 
     /// `y[output] = bias + Σ weight · x[input]`, for 32 windows.
     #[inline(always)]
     fn apply<V: Vector>(&self, x: &[Pair], y: &mut [Pair]) {
         let (x, y) = (&x[..self.inputs], &mut y[..self.outputs]);
-        let bulk = self.outputs / SIDE * SIDE;
-        let (wide, narrow) = self.weights.split_at(bulk * self.inputs);
-        let (bias, rest) = self.bias.split_at(bulk);
-        let (y, y_rest) = y.split_at_mut(bulk);
-        let blocks = wide.as_chunks().0.chunks_exact(self.inputs).zip(bias.as_chunks().0);
-        for ((weights, bias), y) in blocks.zip(y.as_chunks_mut().0) {
-            if V::MANY {
-                sum_products::<V, SIDE, 2>(weights, bias, 0, 0, x, y);
+        let (y, y_rest) = y.as_chunks_mut();
+        let mut weights = self.weights.as_slice();
+        for (block, y) in self.blocks.iter().zip(y) {
+            let rest = if V::MANY {
+                sum_products::<V, SIDE, 2>(block, weights, 0, 0, x, y)
             } else {
                 const FEWER: usize = SIDE / 2;
-                sum_products::<V, FEWER, 1>(weights, bias, 0, 0, x, y);
-                sum_products::<V, FEWER, 1>(weights, bias, 0, 1, x, y);
-                sum_products::<V, FEWER, 1>(weights, bias, FEWER, 0, x, y);
-                sum_products::<V, FEWER, 1>(weights, bias, FEWER, 1, x, y);
-            }
+                sum_products::<V, FEWER, 1>(block, weights, 0, 0, x, y);
+                sum_products::<V, FEWER, 1>(block, weights, 0, 1, x, y);
+                sum_products::<V, FEWER, 1>(block, weights, FEWER, 0, x, y);
+                sum_products::<V, FEWER, 1>(block, weights, FEWER, 1, x, y)
+            };
+            weights = rest;
         }
-        for ((weights, &bias), y) in narrow.chunks_exact(self.inputs).zip(rest).zip(y_rest) {
+        for ((weights, &bias), y) in self.narrow.chunks_exact(self.inputs).zip(&self.narrow_bias).zip(y_rest)
+        {
             sum_products_of_one::<V>(weights, bias, x, y);
         }
     }
 }
 
-/// Outputs `output .. output + O` of eight, for 16 `M` windows from the half `half` of each pair on.
+/// Stretches of the indices below `count` that hold all those which are `wanted`, with no more than `GAP` - 1 others
+/// side by side in them.
+fn stretches(count: usize, wanted: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    for i in (0..count).filter(|&i| wanted(i)) {
+        match stretches.last_mut() {
+            Some(last) if i < last.end + GAP => last.end = i + 1,
+            _ => stretches.push(i..i + 1),
+        }
+    }
+    stretches
+}
+
+/// Outputs `output .. output + O` of eight, for 16 `M` windows from the half `half` of each pair on. The weights are
+/// those of the block first; gives those that are left.
 #[inline(always)]
-fn sum_products<V: Vector, const O: usize, const M: usize>(
-    weights: &[[f32; SIDE]],
-    bias: &[f32; SIDE],
+fn sum_products<'a, V: Vector, const O: usize, const M: usize>(
+    block: &Block,
+    weights: &'a [[f32; SIDE]],
     output: usize,
     half: usize,
     x: &[Pair],
     y: &mut [Pair; SIDE],
-) {
+) -> &'a [[f32; SIDE]] {
     let mut sums = [[V::splat(0.0); M]; O];
     for (o, sums) in sums.iter_mut().enumerate() {
-        *sums = [V::splat(bias[output + o]); M];
+        *sums = [V::splat(block.bias[output + o]); M];
     }
-    for (weights, x) in weights.iter().zip(x) {
-        let mut values = [V::splat(0.0); M];
-        for (m, value) in values.iter_mut().enumerate() {
-            *value = V::load(&x[half + m]);
-        }
-        for o in 0..O {
-            let weight = V::splat(weights[output + o]);
-            for m in 0..M {
-                sums[o][m] = weight.mul_add(values[m], sums[o][m]);
+    let mut rest = weights;
+    for stretch in &block.stretches {
+        let x = &x[stretch.clone()];
+        let (weights, others) = rest.split_at(x.len());
+        rest = others;
+        for (weights, x) in weights.iter().zip(x) {
+            let mut values = [V::splat(0.0); M];
+            for (m, value) in values.iter_mut().enumerate() {
+                *value = V::load(&x[half + m]);
+            }
+            for o in 0..O {
+                let weight = V::splat(weights[output + o]);
+                for m in 0..M {
+                    sums[o][m] = weight.mul_add(values[m], sums[o][m]);
+                }
             }
         }
     }
@@ -96,6 +138,7 @@ fn sum_products<V: Vector, const O: usize, const M: usize>(
             sum.store(&mut y[output + o][half + m]);
         }
     }
+    rest
 }
 
 /// One output, in four sums so that each addition need not wait for the one before.
@@ -136,17 +179,21 @@ struct Linear {
 }
 
 impl Linear {
-    /// `layer` on maxima and means of `detectors` detectors, the weights multiplied by `scale(input)`.
-    fn new(layer: &Dense, detectors: usize, scale: impl Fn(usize) -> f64) -> Linear {
-        let groups = detectors.div_ceil(WIDTH);
-        let vectors = layer.inputs / detectors * groups;
+    /// `layer` on maxima and means of `detectors` detectors, those in `order` in this order, the weights multiplied
+    /// by `scale(input)`.
+    fn new(layer: &Dense, detectors: usize, order: &[usize], scale: impl Fn(usize) -> f64) -> Linear {
+        let groups = order.len().div_ceil(WIDTH);
+        let statistics = layer.inputs / detectors;
+        let vectors = statistics * groups;
         let mut weights = vec![Lanes::ZERO; layer.outputs * vectors];
         for (row, weights) in layer.weights.chunks_exact(layer.inputs).zip(weights.chunks_exact_mut(vectors))
         {
-            for (i, &weight) in row.iter().enumerate() {
-                let (statistic, detector) = (i / detectors, i % detectors);
-                let vector = statistic * groups + detector / WIDTH;
-                weights[vector].0[detector % WIDTH] = (f64::from(weight) * scale(i)) as f32;
+            for statistic in 0..statistics {
+                for (place, detector) in order.iter().enumerate() {
+                    let i = statistic * detectors + detector;
+                    let vector = statistic * groups + place / WIDTH;
+                    weights[vector].0[place % WIDTH] = (f64::from(row[i]) * scale(i)) as f32;
+                }
             }
         }
         Linear { weights, vectors, bias: layer.bias.clone() }
@@ -183,23 +230,49 @@ pub(super) struct Head {
 #[derive(Debug, Clone)]
 enum Layers {
     One(Linear),
-    Two { detectors: usize, hidden: Layer, output: Layer },
+    Two(Box<Two>),
+}
+
+/// A hidden layer, rectified, and the output layer.
+#[derive(Debug, Clone)]
+struct Two {
+    /// Where the detector in each lane stands among the hidden layer's inputs of one statistic.
+    places: Vec<usize>,
+    hidden: Layer,
+    output: Layer,
+}
+
+impl Two {
+    /// The layers on maxima and means of the detectors in `order`, the hidden weights multiplied by `scale(input)`.
+    fn new(network: &Network, hidden: &Dense, order: &[usize], scale: impl Fn(usize) -> f64) -> Two {
+        let mut kept = order.to_vec();
+        // In the network's order, those that a unit of an ensemble sees stay together.
+        kept.sort_unstable();
+        let places = order.iter().map(|detector| kept.partition_point(|other| other < detector)).collect();
+        let inputs = kept.len() * network.pooling.features_per_detector();
+        let weight = |o: usize, i: usize| {
+            let i = i / kept.len() * network.detectors + kept[i % kept.len()];
+            (f64::from(hidden.weights[o * hidden.inputs + i]) * scale(i)) as f32
+        };
+        let output = &network.output;
+        Two {
+            places,
+            hidden: Layer::new(inputs, &hidden.bias, weight),
+            output: Layer::new(output.inputs, &output.bias, |o, i| output.weights[o * output.inputs + i]),
+        }
+    }
 }
 
 impl Head {
     /// The layers of `network`, where a mean is over `alignments` activations: features come as sums, and the
-    /// division is part of the weights.
-    pub(super) fn new(network: &Network, alignments: usize) -> Head {
+    /// division is part of the weights. `order`: the detectors in the lanes.
+    pub(super) fn new(network: &Network, order: &[usize], alignments: usize) -> Head {
         let detectors = network.detectors;
         let maxima = if network.pooling.has_max() { detectors } else { 0 };
         let pooled = |i: usize| if i < maxima { 1.0 } else { 1.0 / alignments as f64 };
         let layers = match &network.hidden {
-            None => Layers::One(Linear::new(&network.output, detectors, pooled)),
-            Some(hidden) => Layers::Two {
-                detectors,
-                hidden: Layer::new(hidden, pooled),
-                output: Layer::new(&network.output, |_| 1.0),
-            },
+            None => Layers::One(Linear::new(&network.output, detectors, order, pooled)),
+            Some(hidden) => Layers::Two(Box::new(Two::new(network, hidden, order, pooled))),
         };
         Head { layers, sigmoid: network.sigmoid }
     }
@@ -208,7 +281,7 @@ impl Head {
     pub(super) fn weights(&self, output: usize) -> Option<&[Lanes]> {
         match &self.layers {
             Layers::One(layer) => Some(&layer.weights[output * layer.vectors..][..layer.vectors]),
-            Layers::Two { .. } => None,
+            Layers::Two(_) => None,
         }
     }
 
@@ -216,7 +289,7 @@ impl Head {
     pub(super) fn scratch(&self) -> usize {
         match &self.layers {
             Layers::One(output) => output.bias.len(),
-            Layers::Two { hidden, output, .. } => hidden.inputs + hidden.outputs + output.outputs,
+            Layers::Two(two) => two.hidden.inputs + two.hidden.outputs + two.output.outputs,
         }
     }
 }
@@ -247,10 +320,11 @@ impl Task for Apply<'_> {
                     output.apply::<V>(features, room, first, scratch);
                     &*scratch
                 }
-                Layers::Two { detectors, hidden, output } => {
+                Layers::Two(two) => {
+                    let Two { places, hidden, output } = &**two;
                     let (x, rest) = scratch.split_at_mut(hidden.inputs);
                     let (h, y) = rest.split_at_mut(hidden.outputs);
-                    windows_in_lanes::<V>(*detectors, features, room, first, x);
+                    windows_in_lanes::<V>(places, features, room, first, x);
                     hidden.apply::<V>(x, h);
                     rectify::<V>(h);
                     output.apply::<V>(h, y);
@@ -274,22 +348,22 @@ impl Task for Apply<'_> {
 /// Features of the 32 windows from `first` on, one window a lane: `x[feature]`.
 #[inline(always)]
 fn windows_in_lanes<V: Vector>(
-    detectors: usize,
+    places: &[usize],
     features: &[Lanes],
     room: usize,
     first: usize,
     x: &mut [Pair],
 ) {
-    let groups = detectors.div_ceil(WIDTH);
+    let groups = places.len().div_ceil(WIDTH);
     for (vector, features) in features.chunks_exact(room).enumerate() {
         let (statistic, group) = (vector / groups, vector % groups);
-        let x = &mut x[statistic * detectors..][..detectors][group * WIDTH..];
+        let x = &mut x[statistic * places.len()..][..places.len()];
         for half in 0..2 {
             let rows = features[first + half * WIDTH..].first_chunk().expect("room for 16");
             let mut columns = [Lanes::ZERO; WIDTH];
             V::transpose(rows, &mut columns);
-            for (x, column) in x.iter_mut().zip(&columns) {
-                V::load(column).store(&mut x[half]);
+            for (&place, column) in places[group * WIDTH..].iter().zip(&columns) {
+                V::load(column).store(&mut x[place][half]);
             }
         }
     }

@@ -48,8 +48,8 @@ pub(super) struct Group {
 }
 
 impl Detectors {
-    /// Tables of `network` for one strand.
-    pub(super) fn new(network: &Network, strand: Strand) -> Detectors {
+    /// Tables of `network` for one strand, its detectors in the order `order`.
+    pub(super) fn new(network: &Network, order: &[usize], strand: Strand) -> Detectors {
         let length = network.detector_length;
         let reverse = strand == Strand::Reverse;
         // What `code` at column `j` of detector `k` adds, in the direction of the forward sequence.
@@ -59,7 +59,7 @@ impl Detectors {
             let weight = |channel: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
             (0..4).map(|channel| weight(channel) * f64::from(ONE_HOT[code][channel])).sum()
         };
-        let groups = (0..network.detectors.div_ceil(WIDTH)).map(|g| Group::new(network, g, contribution));
+        let groups = order.chunks(WIDTH).map(|detectors| Group::new(network, detectors, contribution));
         let padding = network.padding;
         let (before, after) =
             if reverse { (padding.right, padding.left) } else { (padding.left, padding.right) };
@@ -68,15 +68,18 @@ impl Detectors {
 }
 
 impl Group {
-    fn new(network: &Network, group: usize, contribution: impl Fn(usize, usize, usize) -> f64) -> Group {
+    fn new(
+        network: &Network,
+        detectors: &[usize],
+        contribution: impl Fn(usize, usize, usize) -> f64,
+    ) -> Group {
         let length = network.detector_length;
         let lanes = |f: &dyn Fn(usize) -> f64| {
             let mut lanes = Lanes::ZERO;
-            let first = group * WIDTH;
-            for (lane, x) in lanes.0.iter_mut().enumerate().take(network.detectors - first) {
+            for (x, &detector) in lanes.0.iter_mut().zip(detectors) {
                 // Adding zero turns -0 into 0: a sum that starts from such a row is never -0, and so a maximum
                 // over activations does not depend on the order in which they are seen.
-                *x = f(first + lane) as f32 + 0.0;
+                *x = f(detector) as f32 + 0.0;
             }
             lanes
         };

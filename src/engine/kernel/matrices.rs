@@ -84,7 +84,8 @@ impl MatrixScanner {
                 joined.thresholds.push(scale * matrix.thresholds[0] + shift);
             }
         }
-        let detectors = Detectors::new(&joined, Strand::Forward);
+        let order: Vec<usize> = (0..joined.detectors).collect();
+        let detectors = Detectors::new(&joined, &order, Strand::Forward);
         let (lanes, stride, strands) = (strands.len(), plan.stride, plan.strands);
         MatrixScanner {
             compiled: Arc::new(Compiled { detectors, widths, shortest, longest, lanes, stride, strands }),

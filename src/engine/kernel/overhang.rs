@@ -10,6 +10,7 @@
 use std::marker::PhantomData;
 
 use super::detector::{Column, Group};
+use super::live;
 use super::pool::{Max, Statistic, Sum};
 use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
 
@@ -42,7 +43,8 @@ struct Tile {
     rows: Vec<Lanes>,
     /// Columns.
     width: usize,
-    /// Whether the alignments that start with these columns are placed: the padding may be too short for them.
+    /// Whether the alignments that start with these columns are placed: the padding may be too short for them, or
+    /// none of them ever positive.
     placed: bool,
 }
 
@@ -65,7 +67,9 @@ impl Overhang {
             End::Low => group.columns[t],
             End::High => group.columns[length - 1 - t],
         };
-        let placed = padding.min(length - 1);
+        let fits = padding.min(length - 1);
+        let live = if rectify { live::columns_on_padding(group, (0..length).map(column)) } else { length };
+        let placed = fits.min(live);
         // Columns past the last one add nothing, and a sum that starts there is still that of padding alone.
         let mut unplaced: Vec<Column> = (placed + 1..length).map(column).collect();
         unplaced.resize(unplaced.len().next_multiple_of(GRAIN), [Lanes::ZERO; 8]);
@@ -86,7 +90,7 @@ impl Overhang {
                 rest = before;
             }
         }
-        Overhang { tiles, padded: group.padded, outside: padding - placed, rectify }
+        Overhang { tiles, padded: group.padded, outside: padding - fits, rectify }
     }
 }
 
