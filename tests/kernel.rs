@@ -49,8 +49,12 @@ struct Shape {
     padding: Padding,
     pooling: Pooling,
     hidden: Option<usize>,
+    /// Networks side by side: hidden units see the detectors of their own alone.
+    members: usize,
     outputs: usize,
     sigmoid: bool,
+    /// What is added to each activation: where it is far below 0, most are never positive.
+    shift: f32,
     seed: u64,
 }
 
@@ -62,16 +66,26 @@ impl Shape {
             detectors: self.detectors,
             detector_length: self.length,
             weights: uniform(&mut rng, self.detectors * 4 * self.length, 1.0),
-            thresholds: uniform(&mut rng, self.detectors, 1.0),
+            thresholds: uniform(&mut rng, self.detectors, 1.0).iter().map(|x| x + self.shift).collect(),
             rectify: self.rectify,
             padding: self.padding,
             pooling: self.pooling,
-            hidden: self.hidden.map(|width| dense(&mut rng, features, width)),
+            hidden: self.hidden.map(|width| self.separated(dense(&mut rng, features, width))),
             output: dense(&mut rng, self.hidden.unwrap_or(features), self.outputs),
             sigmoid: self.sigmoid,
         };
         network.check().expect("a sound network");
         network
+    }
+
+    fn separated(&self, mut layer: Dense) -> Dense {
+        for (at, weight) in layer.weights.iter_mut().enumerate() {
+            let (unit, detector) = (at / layer.inputs, at % layer.inputs % self.detectors);
+            if unit * self.members / layer.outputs != detector * self.members / self.detectors {
+                *weight = 0.0;
+            }
+        }
+        layer
     }
 }
 
@@ -90,19 +104,21 @@ fn shapes() -> impl Strategy<Value = Shape> {
                 (left, right) => (left % (length + 3), right % (length + 3)),
             };
             let padding = Padding { left, right, value };
-            (proptest::option::of(1..20usize), 1..10usize, any::<bool>(), any::<u64>()).prop_map(
-                move |(hidden, outputs, sigmoid, seed)| Shape {
+            let shift = prop_oneof![Just(0.0f32), -20.0..0.0f32];
+            (proptest::option::of((1..40usize, 1..4usize)), 1..10usize, any::<bool>(), shift, any::<u64>())
+                .prop_map(move |(hidden, outputs, sigmoid, shift, seed)| Shape {
                     detectors,
                     length,
                     rectify,
                     padding,
                     pooling,
-                    hidden,
+                    hidden: hidden.map(|(width, _)| width),
+                    members: hidden.map_or(1, |(_, members)| members),
                     outputs,
                     sigmoid,
+                    shift,
                     seed,
-                },
-            )
+                })
         },
     )
 }
@@ -262,8 +278,10 @@ fn published_semantics_on_short_sequences() {
             padding,
             pooling: Pooling::MaxAndAverage,
             hidden: Some(32),
+            members: 1,
             outputs: 1,
             sigmoid: false,
+            shift: 0.0,
             seed: 7,
         };
         let network = shape.network();

@@ -73,10 +73,9 @@ impl Side {
     fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Side {
         let detectors = Detectors::new(network, order, strand);
         let sums = network.pooling.has_average();
-        let widest = overhang::widest_tile(simd);
         let ends = detectors.groups.iter().map(|group| {
             [(End::Low, detectors.before), (End::High, detectors.after)]
-                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums, widest))
+                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums, simd))
         });
         Side { ends: ends.collect(), detectors }
     }

@@ -67,6 +67,24 @@ impl Detectors {
     }
 }
 
+/// Tables of these columns of 16 detectors, three a table; the first one includes `base`.
+pub(super) fn tables(base: &Lanes, columns: &[Column]) -> Vec<Table> {
+    let mut tables = vec![[Lanes::ZERO; 256]; columns.len().div_ceil(TRIPLE)];
+    for (i, (table, columns)) in tables.iter_mut().zip(columns.chunks(TRIPLE)).enumerate() {
+        for codes in (0..125).map(|n: usize| [n / 25, n / 5 % 5, n % 5]) {
+            let [a, b, c] = codes.map(|code| code as u8);
+            let row = &mut table[usize::from(triple(a, b, c))];
+            for (lane, x) in row.0.iter_mut().enumerate() {
+                let base = if i == 0 { f64::from(base.0[lane]) } else { 0.0 };
+                let added = columns.iter().zip(codes).map(|(column, code)| f64::from(column[code].0[lane]));
+                // As below, no row is -0.
+                *x = (base + added.sum::<f64>()) as f32 + 0.0;
+            }
+        }
+    }
+    tables
+}
+
 impl Group {
     fn new(
         network: &Network,

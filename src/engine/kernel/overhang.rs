@@ -9,7 +9,8 @@
 
 use std::marker::PhantomData;
 
-use super::detector::{Column, Group};
+use super::convolve::Convolve;
+use super::detector::{self, Column, Group, Table};
 use super::live;
 use super::pool::{Max, Statistic, Sum};
 use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
@@ -26,8 +27,15 @@ pub(super) enum End {
 /// The alignments of 16 detectors that overhang one end of the windows.
 #[derive(Debug)]
 pub(super) struct Overhang {
-    /// Consecutive columns, from the last to the first.
+    /// Tables of the columns whose alignments are not placed, in the order of the sequence: the padding is too short
+    /// for them, or they are never positive. The first one includes the activation on padding alone.
+    head: Vec<Table>,
+    /// Columns in `head`.
+    head_columns: usize,
+    /// Consecutive columns, from the last to the first, whose alignments are placed.
     tiles: Vec<Tile>,
+    /// Alignments that have columns both on padding and on bases, and are placed.
+    placed: usize,
     /// Activation on padding alone.
     padded: Lanes,
     /// Alignments on padding alone.
@@ -43,9 +51,6 @@ struct Tile {
     rows: Vec<Lanes>,
     /// Columns.
     width: usize,
-    /// Whether the alignments that start with these columns are placed: the padding may be too short for them, or
-    /// none of them ever positive.
-    placed: bool,
 }
 
 /// Widths of tiles: a multiple of this, or 1.
@@ -53,14 +58,14 @@ const GRAIN: usize = 4;
 
 impl Overhang {
     /// The alignments at one end, with room for `padding` columns there. `rectify`: activations below 0 count as 0.
-    /// `sums`: they will be summed. `widest`: columns of a tile, at most.
+    /// `sums`: they will be summed.
     pub(super) fn new(
         group: &Group,
         end: End,
         padding: usize,
         rectify: bool,
         sums: bool,
-        widest: usize,
+        simd: Simd,
     ) -> Overhang {
         let length = group.columns.len();
         let column = |t: usize| match end {
@@ -70,46 +75,60 @@ impl Overhang {
         let fits = padding.min(length - 1);
         let live = if rectify { live::columns_on_padding(group, (0..length).map(column)) } else { length };
         let placed = fits.min(live);
-        // Columns past the last one add nothing, and a sum that starts there is still that of padding alone.
-        let mut unplaced: Vec<Column> = (placed + 1..length).map(column).collect();
-        unplaced.resize(unplaced.len().next_multiple_of(GRAIN), [Lanes::ZERO; 8]);
-        // Before the first one, minus infinity stands for alignments that are none. A plain sum cannot take it.
+        let head_columns = length - 1 - placed;
+        let first = if end == End::Low { length - head_columns } else { 0 };
+        let head = detector::tables(&group.padded, &group.columns[first..][..head_columns]);
+        // Before the first column, minus infinity stands for alignments that are none. A plain sum cannot take it.
         let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
         let grain = if sums && !rectify { 1 } else { GRAIN };
         let spare = placed.next_multiple_of(grain) - placed;
-        let counted: Vec<Column> =
+        let columns: Vec<Column> =
             std::iter::repeat_n(nothing, spare).chain((1..=placed).map(column)).collect();
-        let mut tiles = Vec::new();
-        for (columns, placed) in [(unplaced, false), (counted, true)] {
-            let mut rest = columns.as_slice();
-            while !rest.is_empty() {
-                let width = (rest.len() / GRAIN * GRAIN).clamp(1, widest);
-                let (before, tile) = rest.split_at(rest.len() - width);
-                let rows = (0..8).flat_map(|code| tile.iter().map(move |column| column[code])).collect();
-                tiles.push(Tile { rows, width, placed });
-                rest = before;
-            }
+        let widest = widest_tile(simd);
+        let (mut tiles, mut rest) = (Vec::new(), columns.as_slice());
+        while !rest.is_empty() {
+            let width = (rest.len() / GRAIN * GRAIN).clamp(1, widest);
+            let (before, tile) = rest.split_at(rest.len() - width);
+            let rows = (0..8).flat_map(|code| tile.iter().map(move |column| column[code])).collect();
+            tiles.push(Tile { rows, width });
+            rest = before;
         }
-        Overhang { tiles, padded: group.padded, outside: padding - fits, rectify }
+        let padded = group.padded;
+        Overhang { head, head_columns, tiles, placed, padded, outside: padding - fits, rectify }
+    }
+
+    /// Letters before that of the first window which the chain must see.
+    pub(super) fn warm_up(&self) -> usize {
+        self.placed
+    }
+
+    /// The sums that a [`Chain`] starts from, one for each position that `sums` has room for. `triples`: look-up
+    /// indices, from the first column's on.
+    pub(super) fn start(&self, simd: Simd, triples: &[u8], sums: &mut [Lanes]) {
+        if self.head.is_empty() {
+            sums.fill(self.padded);
+        } else {
+            simd.run(Convolve { tables: &self.head, triples, rectify: false, out: sums });
+        }
+    }
+
+    /// Columns that [`start`](Overhang::start) takes in.
+    pub(super) fn head_columns(&self) -> usize {
+        self.head_columns
     }
 }
 
 /// The widest tile whose sums the registers hold.
-pub(super) fn widest_tile(simd: Simd) -> usize {
+fn widest_tile(simd: Simd) -> usize {
     if simd.many_registers() { 24 } else { 4 }
-}
-
-/// Letters before that of the first window which the chain must see, for detectors of `length` columns.
-pub(super) fn warm_up(length: usize) -> usize {
-    length.saturating_sub(2)
 }
 
 /// Pools the alignments at one end for consecutive windows.
 pub(super) struct Chain<'a> {
     pub(super) overhang: &'a Overhang,
-    /// Bases in the order in which the chain meets them: one a window, after [`warm_up`] more.
+    /// Bases in the order in which the chain meets them: one a window, after [`Overhang::warm_up`] more.
     pub(super) letters: &'a [u8],
-    /// Room for as many sums as there are letters.
+    /// What [`Overhang::start`] gives for each letter.
     pub(super) sums: &'a mut [Lanes],
     /// Results, one a letter (those before the first window mean nothing); empty if not wanted.
     pub(super) max: &'a mut [Lanes],
@@ -120,30 +139,32 @@ pub(super) struct Chain<'a> {
 impl Task for Chain<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let Overhang { tiles, padded, outside, rectify } = self.overhang;
-        let (start, zero) = (V::load(padded), V::splat(0.0));
-        let padded = if *rectify { zero.max_from_zero(start) } else { start };
+        let Overhang { tiles, padded, outside, rectify, .. } = self.overhang;
+        let (padded, zero) = (V::load(padded), V::splat(0.0));
+        let padded = if *rectify { zero.max_from_zero(padded) } else { padded };
         let none = if *rectify { zero } else { V::splat(Max::EMPTY) };
         let max = if *outside > 0 { padded } else { none };
         let sum = if *outside > 0 { padded.mul(V::splat(*outside as f32)) } else { zero };
-        if let [tile] = tiles.as_slice()
-            && tile.placed
-        {
-            return self.tile::<V, true>(tile, Start { sums: start, max, sum });
-        }
-        fill(self.sums, start);
-        fill(self.max, max);
-        fill(self.sum, sum);
-        for tile in tiles {
-            self.tile::<V, false>(tile, Start { sums: start, max, sum });
+        let start = Start { max, sum };
+        match tiles.as_slice() {
+            [] => {
+                fill(self.max, max);
+                fill(self.sum, sum);
+            }
+            [tile] => self.tile::<V, true, true>(tile, start),
+            [first, others @ ..] => {
+                self.tile::<V, true, false>(first, start);
+                for tile in others {
+                    self.tile::<V, false, false>(tile, start);
+                }
+            }
         }
     }
 }
 
-/// What a chain starts from.
+/// Results to which those of the placed alignments are joined.
 #[derive(Clone, Copy)]
 struct Start<V> {
-    sums: V,
     max: V,
     sum: V,
 }
@@ -156,43 +177,41 @@ fn fill<V: Vector>(lanes: &mut [Lanes], value: V) {
 }
 
 impl Chain<'_> {
-    /// `ALONE`: the chain has no other tile.
+    /// `FIRST`, `LAST`: the tile is the chain's first, and its last.
     #[inline(always)]
-    fn tile<V: Vector, const ALONE: bool>(&mut self, tile: &Tile, start: Start<V>) {
+    fn tile<V: Vector, const FIRST: bool, const LAST: bool>(&mut self, tile: &Tile, start: Start<V>) {
         match tile.width {
-            4 => self.columns::<V, ALONE, 4>(tile, start),
-            8 => self.columns::<V, ALONE, 8>(tile, start),
-            12 if V::MANY => self.columns::<V, ALONE, 12>(tile, start),
-            16 if V::MANY => self.columns::<V, ALONE, 16>(tile, start),
-            20 if V::MANY => self.columns::<V, ALONE, 20>(tile, start),
-            24 if V::MANY => self.columns::<V, ALONE, 24>(tile, start),
-            _ => self.columns::<V, ALONE, 1>(tile, start),
+            4 => self.columns::<V, FIRST, LAST, 4>(tile, start),
+            8 => self.columns::<V, FIRST, LAST, 8>(tile, start),
+            12 if V::MANY => self.columns::<V, FIRST, LAST, 12>(tile, start),
+            16 if V::MANY => self.columns::<V, FIRST, LAST, 16>(tile, start),
+            20 if V::MANY => self.columns::<V, FIRST, LAST, 20>(tile, start),
+            24 if V::MANY => self.columns::<V, FIRST, LAST, 24>(tile, start),
+            _ => self.columns::<V, FIRST, LAST, 1>(tile, start),
         }
     }
 
     #[inline(always)]
-    fn columns<V: Vector, const ALONE: bool, const N: usize>(&mut self, tile: &Tile, start: Start<V>) {
-        match (tile.placed && !self.max.is_empty(), tile.placed && !self.sum.is_empty()) {
-            (false, false) => self.sweep::<V, ALONE, N, false, false, false>(tile, start),
-            (true, false) if self.overhang.rectify => {
-                self.sweep::<V, ALONE, N, true, false, true>(tile, start);
-            }
-            (true, false) => self.sweep::<V, ALONE, N, true, false, false>(tile, start),
-            (false, true) if self.overhang.rectify => {
-                self.sweep::<V, ALONE, N, false, true, true>(tile, start);
-            }
-            (false, true) => self.sweep::<V, ALONE, N, false, true, false>(tile, start),
-            (true, true) if self.overhang.rectify => {
-                self.sweep::<V, ALONE, N, true, true, true>(tile, start);
-            }
-            (true, true) => self.sweep::<V, ALONE, N, true, true, false>(tile, start),
+    fn columns<V: Vector, const FIRST: bool, const LAST: bool, const N: usize>(
+        &mut self,
+        tile: &Tile,
+        start: Start<V>,
+    ) {
+        match (!self.max.is_empty(), !self.sum.is_empty(), self.overhang.rectify) {
+            (true, false, true) => self.sweep::<V, FIRST, LAST, N, true, false, true>(tile, start),
+            (true, false, false) => self.sweep::<V, FIRST, LAST, N, true, false, false>(tile, start),
+            (true, true, true) => self.sweep::<V, FIRST, LAST, N, true, true, true>(tile, start),
+            (true, true, false) => self.sweep::<V, FIRST, LAST, N, true, true, false>(tile, start),
+            (false, _, true) => self.sweep::<V, FIRST, LAST, N, false, true, true>(tile, start),
+            (false, _, false) => self.sweep::<V, FIRST, LAST, N, false, true, false>(tile, start),
         }
     }
 
     #[inline(always)]
     fn sweep<
         V: Vector,
-        const ALONE: bool,
+        const FIRST: bool,
+        const LAST: bool,
         const N: usize,
         const MAX: bool,
         const SUM: bool,
@@ -208,25 +227,25 @@ impl Chain<'_> {
         let sums = &mut self.sums[..count];
         let max = if MAX { &mut self.max[..count] } else { &mut [] };
         let sum = if SUM { &mut self.sum[..count] } else { &mut [] };
-        let mut v = [start.sums; N];
-        let mut above = start.sums;
+        let mut above = V::load(&self.overhang.padded);
+        let mut v = [above; N];
         for (i, &letter) in self.letters.iter().enumerate() {
             let row = &rows[usize::from(letter & 7)];
             for k in 0..N - 1 {
                 v[k] = v[k + 1].add(V::load(&row[k]));
             }
             v[N - 1] = above.add(V::load(&row[N - 1]));
-            let (mut best, mut total) = (start.max, start.sum);
-            if !ALONE {
+            above = V::load(&sums[i]);
+            if !LAST {
                 // The next tile's sums start from this one's first column, one letter later.
-                above = V::load(&sums[i]);
                 v[0].store(&mut sums[i]);
-                if MAX {
-                    best = V::load(&max[i]);
-                }
-                if SUM {
-                    total = V::load(&sum[i]);
-                }
+            }
+            let (mut best, mut total) = (start.max, start.sum);
+            if !FIRST && MAX {
+                best = V::load(&max[i]);
+            }
+            if !FIRST && SUM {
+                total = V::load(&sum[i]);
             }
             for v in v.into_iter().rev() {
                 if MAX {

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::convolve::{self, Convolve, Index};
 use super::dense::{self, Apply, Head};
-use super::overhang::{Chain, Join, Short, warm_up};
+use super::overhang::{Chain, End, Join, Short};
 use super::pool::{Max, RectifiedMax, Reduce, Running, Slide, Step, Sum};
 use super::prune::{BLOCK, BlockMaxima, Bounds, Favour, Windows};
 use super::simd::{Lanes, Simd};
@@ -419,30 +419,40 @@ impl Sweep<'_> {
         if self.padding == (0, 0) || count == 0 {
             return;
         }
-        let Job { network, side, simd, plan, margin, .. } = self.job;
+        let Job { side, simd, plan, margin, .. } = self.job;
         let (max_at, sum_at) = self.features(group);
-        let Buffers { codes, features, letters, chain, low, high, .. } = &mut *self.buffers;
-        let warm = warm_up(network.detector_length);
+        let Buffers { codes, triples, features, letters, chain, low, high, .. } = &mut *self.buffers;
         let first = margin + (self.scored + self.filled) * plan.stride;
         let bases = (count - 1) * plan.stride + 1;
-        letters.clear();
-        letters.extend(codes[first..first + bases + warm].iter().rev());
         let last_base = first + plan.window - 1;
-        let ends = [(&letters[..], &mut *low), (&codes[last_base - warm..last_base + bases], &mut *high)];
-        chain.resize(bases + warm, Lanes::ZERO);
-        for ((letters, pooled), overhang) in ends.into_iter().zip(&side.ends[group]) {
-            pooled.max.resize(if max_at.is_some() { bases + warm } else { 0 }, Lanes::ZERO);
-            pooled.sum.resize(if sum_at.is_some() { bases + warm } else { 0 }, Lanes::ZERO);
+        let [low_end, high_end] = &side.ends[group];
+        for (overhang, end, pooled) in [(low_end, End::Low, &mut *low), (high_end, End::High, &mut *high)] {
+            let length = bases + overhang.warm_up();
+            let from = if end == End::Low { first } else { last_base - overhang.warm_up() };
+            letters.clear();
+            letters.extend_from_slice(&codes[from..from + length]);
+            chain.resize(length, Lanes::ZERO);
+            let columns = overhang.head_columns();
+            let head_from = if end == End::Low || columns == 0 { from } else { from + 1 - columns };
+            overhang.start(simd, &triples[head_from..], chain);
+            if end == End::Low {
+                letters.reverse();
+                chain.reverse();
+            }
+            pooled.max.resize(if max_at.is_some() { length } else { 0 }, Lanes::ZERO);
+            pooled.sum.resize(if sum_at.is_some() { length } else { 0 }, Lanes::ZERO);
             let (max, sum) = (&mut pooled.max, &mut pooled.sum);
             simd.run(Chain { overhang, letters, sums: chain, max, sum });
         }
-        let stride = plan.stride;
+        let (stride, low_warm, high_warm) = (plan.stride, low_end.warm_up(), high_end.warm_up());
         if let Some(at) = max_at {
-            let (low, high, out) = (&low.max[warm..], &high.max[warm..], &mut features[at..at + count]);
+            let (low, high) = (&low.max[low_warm..], &high.max[high_warm..]);
+            let out = &mut features[at..at + count];
             simd.run(Join { low, high, stride, statistic: PhantomData::<Max>, out });
         }
         if let Some(at) = sum_at {
-            let (low, high, out) = (&low.sum[warm..], &high.sum[warm..], &mut features[at..at + count]);
+            let (low, high) = (&low.sum[low_warm..], &high.sum[high_warm..]);
+            let out = &mut features[at..at + count];
             simd.run(Join { low, high, stride, statistic: PhantomData::<Sum>, out });
         }
     }
