@@ -153,7 +153,10 @@ impl KernelEngine {
         if self.head.as_ref().is_none_or(|(made_for, _)| *made_for != alignments) {
             self.head = Some((alignments, Head::new(network, &compiled.order, alignments)));
         }
-        let Some((_, head)) = &self.head else { return Ok(()) };
+        let Some((_, head)) = &mut self.head else { return Ok(()) };
+        if threshold.is_some() {
+            head.make_bounds();
+        }
 
         let margin = flanks(network, plan).0;
         let length = (out.windows - 1) * plan.stride + plan.window + 2 * margin;

@@ -62,6 +62,21 @@ impl Layer {
         Layer { inputs, outputs, blocks, weights, narrow, narrow_bias: narrow_bias.to_vec() }
     }
 
+    /// All weights, `[output][input]`.
+    fn matrix(&self) -> Vec<f32> {
+        let mut matrix = vec![0.0; self.blocks.len() * SIDE * self.inputs];
+        let mut weights = self.weights.iter();
+        for (block, rows) in self.blocks.iter().zip(matrix.chunks_mut(SIDE * self.inputs)) {
+            for (i, weights) in block.stretches.iter().cloned().flatten().zip(&mut weights) {
+                for (row, &weight) in rows.chunks_mut(self.inputs).zip(weights) {
+                    row[i] = weight;
+                }
+            }
+        }
+        matrix.extend(&self.narrow);
+        matrix
+    }
+
     /// `y[output] = bias + Σ weight · x[input]`, for 32 windows.
     #[inline(always)]
     fn apply<V: Vector>(&self, x: &[Pair], y: &mut [Pair]) {
@@ -225,7 +240,12 @@ impl Linear {
 pub(super) struct Head {
     layers: Layers,
     sigmoid: bool,
+    /// For each output, layers that bound it from above.
+    bounds: Vec<Head>,
 }
+
+/// Networks with a hidden layer and more outputs than this are not bounded: it would cost as much as it saves.
+const MOST_BOUNDED: usize = 2;
 
 #[derive(Debug, Clone)]
 enum Layers {
@@ -236,8 +256,8 @@ enum Layers {
 /// A hidden layer, rectified, and the output layer.
 #[derive(Debug, Clone)]
 struct Two {
-    /// Where the detector in each lane stands among the hidden layer's inputs of one statistic.
-    places: Vec<usize>,
+    /// Which of the hidden layer's inputs is in each lane, vector by vector.
+    places: Vec<Vec<usize>>,
     hidden: Layer,
     output: Layer,
 }
@@ -248,17 +268,49 @@ impl Two {
         let mut kept = order.to_vec();
         // In the network's order, those that a unit of an ensemble sees stay together.
         kept.sort_unstable();
-        let places = order.iter().map(|detector| kept.partition_point(|other| other < detector)).collect();
-        let inputs = kept.len() * network.pooling.features_per_detector();
+        let statistics = network.pooling.features_per_detector();
+        let place = |statistic: usize, detector: &usize| {
+            statistic * kept.len() + kept.partition_point(|other| other < detector)
+        };
+        let of_group =
+            |statistic: usize, group: &[usize]| group.iter().map(|k| place(statistic, k)).collect();
+        let places = (0..statistics).flat_map(|s| order.chunks(WIDTH).map(move |group| of_group(s, group)));
         let weight = |o: usize, i: usize| {
             let i = i / kept.len() * network.detectors + kept[i % kept.len()];
-            (f64::from(hidden.weights[o * hidden.inputs + i]) * scale(i)) as f32
+            let weight = hidden.weights.get(o * hidden.inputs + i);
+            weight.map_or(0.0, |&weight| (f64::from(weight) * scale(i)) as f32)
         };
         let output = &network.output;
+        // Filled up with units that are 0, so that all units are summed in the same order.
+        let mut bias = hidden.bias.clone();
+        bias.resize(bias.len().next_multiple_of(SIDE), 0.0);
+        let output_weight =
+            |o: usize, i: usize| if i < output.inputs { output.weights[o * output.inputs + i] } else { 0.0 };
         Two {
-            places,
-            hidden: Layer::new(inputs, &hidden.bias, weight),
-            output: Layer::new(output.inputs, &output.bias, |o, i| output.weights[o * output.inputs + i]),
+            places: places.collect(),
+            hidden: Layer::new(statistics * kept.len(), &bias, weight),
+            output: Layer::new(bias.len(), &output.bias, output_weight),
+        }
+    }
+
+    /// Layers that take the greatest and the least of each vector of features, one after the other, and give output
+    /// `output` no less than these layers give it for any features between them.
+    fn bound(&self, output: usize) -> Two {
+        let both = |places: &Vec<usize>| [0, 1].map(|least| places.iter().map(|i| 2 * i + least).collect());
+        let Layer { inputs, blocks, .. } = &self.hidden;
+        let (hidden, outputs) = (self.hidden.matrix(), self.output.matrix());
+        let favoured = &outputs[output * self.output.inputs..][..self.output.inputs];
+        let bias: Vec<f32> = blocks.iter().flat_map(|block| block.bias).collect();
+        let weight = |o: usize, i: usize| {
+            let weight = hidden[o * inputs + i / 2];
+            // A unit that the output counts against it is bounded from below.
+            let favours_greatest = (weight > 0.0) == (favoured[o] > 0.0);
+            if favours_greatest == i.is_multiple_of(2) { weight } else { 0.0 }
+        };
+        Two {
+            places: self.places.iter().flat_map(both).collect(),
+            hidden: Layer::new(2 * inputs, &bias, weight),
+            output: self.output.clone(),
         }
     }
 }
@@ -274,7 +326,24 @@ impl Head {
             None => Layers::One(Linear::new(&network.output, detectors, order, pooled)),
             Some(hidden) => Layers::Two(Box::new(Two::new(network, hidden, order, pooled))),
         };
-        Head { layers, sigmoid: network.sigmoid }
+        Head { layers, sigmoid: network.sigmoid, bounds: Vec::new() }
+    }
+
+    /// Makes the [`bounds`](Head::bounds), if they are not there yet and pay.
+    pub(super) fn make_bounds(&mut self) {
+        let Layers::Two(two) = &self.layers else { return };
+        let outputs = two.output.outputs;
+        if self.bounds.is_empty() && outputs <= MOST_BOUNDED {
+            let bound = |output| Layers::Two(Box::new(two.bound(output)));
+            let head = |layers| Head { layers, sigmoid: self.sigmoid, bounds: Vec::new() };
+            self.bounds = (0..outputs).map(bound).map(head).collect();
+        }
+    }
+
+    /// For each output, layers that bound it from above (the output of the same number): they take the greatest and
+    /// the least of each vector of features, one after the other. Empty unless [made](Head::make_bounds).
+    pub(super) fn bounds(&self) -> &[Head] {
+        &self.bounds
     }
 
     /// Weights of one output for the features of 16 detectors a vector, if the score is linear in the features.
@@ -289,7 +358,10 @@ impl Head {
     pub(super) fn scratch(&self) -> usize {
         match &self.layers {
             Layers::One(output) => output.bias.len(),
-            Layers::Two(two) => two.hidden.inputs + two.hidden.outputs + two.output.outputs,
+            Layers::Two(two) => {
+                let inputs = self.bounds.first().map_or(two.hidden.inputs, |_| 2 * two.hidden.inputs);
+                inputs + two.hidden.outputs + two.output.outputs
+            }
         }
     }
 }
@@ -348,21 +420,18 @@ impl Task for Apply<'_> {
 /// Features of the 32 windows from `first` on, one window a lane: `x[feature]`.
 #[inline(always)]
 fn windows_in_lanes<V: Vector>(
-    places: &[usize],
+    places: &[Vec<usize>],
     features: &[Lanes],
     room: usize,
     first: usize,
     x: &mut [Pair],
 ) {
-    let groups = places.len().div_ceil(WIDTH);
-    for (vector, features) in features.chunks_exact(room).enumerate() {
-        let (statistic, group) = (vector / groups, vector % groups);
-        let x = &mut x[statistic * places.len()..][..places.len()];
+    for (places, features) in places.iter().zip(features.chunks_exact(room)) {
         for half in 0..2 {
             let rows = features[first + half * WIDTH..].first_chunk().expect("room for 16");
             let mut columns = [Lanes::ZERO; WIDTH];
             V::transpose(rows, &mut columns);
-            for (&place, column) in places[group * WIDTH..].iter().zip(&columns) {
+            for (&place, column) in places.iter().zip(&columns) {
                 V::load(column).store(&mut x[place][half]);
             }
         }

@@ -47,13 +47,10 @@ fn overhang(
 
 /// The most columns on padding with which one of 16 detectors, rectified, can be positive: 0 where overhanging
 /// alignments never are. `columns`: those that come to lie on padding first are first.
-pub(super) fn columns_on_padding(
-    group: &Group,
-    columns: impl DoubleEndedIterator<Item = Column> + ExactSizeIterator + Clone,
-) -> usize {
+pub(super) fn columns_on_padding(group: &Group, columns: &[Column]) -> usize {
     let of_lane = |lane: usize| {
-        let reach = |column: Column| Reach::new(column.iter().map(|row| f64::from(row.0[lane])));
-        overhang(f64::from(group.padded.0[lane]), columns.clone().map(reach))
+        let reach = |column: &Column| Reach::new(column.iter().map(|row| f64::from(row.0[lane])));
+        overhang(f64::from(group.padded.0[lane]), columns.iter().map(reach))
     };
     (0..WIDTH).filter_map(of_lane).max().unwrap_or(0)
 }

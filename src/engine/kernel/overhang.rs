@@ -68,12 +68,12 @@ impl Overhang {
         simd: Simd,
     ) -> Overhang {
         let length = group.columns.len();
-        let column = |t: usize| match end {
-            End::Low => group.columns[t],
-            End::High => group.columns[length - 1 - t],
-        };
+        let mut columns = group.columns.clone();
+        if end == End::High {
+            columns.reverse();
+        }
         let fits = padding.min(length - 1);
-        let live = if rectify { live::columns_on_padding(group, (0..length).map(column)) } else { length };
+        let live = if rectify { live::columns_on_padding(group, &columns) } else { length };
         let placed = fits.min(live);
         let head_columns = length - 1 - placed;
         let first = if end == End::Low { length - head_columns } else { 0 };
@@ -82,10 +82,10 @@ impl Overhang {
         let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
         let grain = if sums && !rectify { 1 } else { GRAIN };
         let spare = placed.next_multiple_of(grain) - placed;
-        let columns: Vec<Column> =
-            std::iter::repeat_n(nothing, spare).chain((1..=placed).map(column)).collect();
+        let placed_columns: Vec<Column> =
+            std::iter::repeat_n(nothing, spare).chain(columns[1..=placed].iter().copied()).collect();
         let widest = widest_tile(simd);
-        let (mut tiles, mut rest) = (Vec::new(), columns.as_slice());
+        let (mut tiles, mut rest) = (Vec::new(), placed_columns.as_slice());
         while !rest.is_empty() {
             let width = (rest.len() / GRAIN * GRAIN).clamp(1, widest);
             let (before, tile) = rest.split_at(rest.len() - width);

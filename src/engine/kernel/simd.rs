@@ -52,6 +52,8 @@ pub(super) trait Vector: Copy {
     fn mul_add(self, factor: Self, term: Self) -> Self;
     /// The greater of the two, lane by lane.
     fn max(self, other: Self) -> Self;
+    /// The lesser of the two, lane by lane.
+    fn min(self, other: Self) -> Self;
     /// As `max`, where `self` has no negative lane and no -0. Their bits are in the order of the numbers, and those
     /// of negative numbers are less, so integers may be compared instead where that is faster.
     #[inline(always)]

@@ -75,6 +75,11 @@ impl Vector for Ymm {
         unsafe { Ymm(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
     }
     #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Ymm(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+    }
+    #[inline(always)]
     fn max_from_zero(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
         let max = |x, y| unsafe {

@@ -75,6 +75,11 @@ impl Vector for Zmm {
         Zmm(unsafe { _mm512_max_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        Zmm(unsafe { _mm512_min_ps(self.0, other.0) })
+    }
+    #[inline(always)]
     fn max_from_zero(self, other: Self) -> Self {
         // Zen 5 compares two vectors of integers a cycle, but one of numbers.
         // SAFETY: called through `enter` only.

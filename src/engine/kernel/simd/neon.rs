@@ -80,4 +80,9 @@ impl Vector for Quad {
         // SAFETY: called through `enter` only.
         self.zip(other, |x, y| unsafe { vmaxq_f32(x, y) })
     }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        self.zip(other, |x, y| unsafe { vminq_f32(x, y) })
+    }
 }

@@ -35,6 +35,10 @@ impl Vector for Array {
     fn max(self, other: Self) -> Self {
         Array(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
     }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Array(std::array::from_fn(|i| if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] }))
+    }
 }
 
 /// `x * y + z`, rounded once, without the instruction for it, whose replacement in the system's library is slow.
