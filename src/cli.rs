@@ -15,6 +15,7 @@ mod progress;
 mod scan;
 mod score;
 mod simulate;
+mod track;
 mod train;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
