@@ -105,7 +105,7 @@ impl ScanArgs {
             &format,
             overlaps,
             output,
-            |at, summary| progress.update(at, summary),
+            |at, summary| progress.show_scan(at, summary),
             &CANCELLED,
         );
         progress.clear();
