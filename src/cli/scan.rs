@@ -98,7 +98,7 @@ impl ScanArgs {
             Box::new(source),
             workers,
             scan,
-            |at, summary| progress.update(at, summary),
+            |at, summary| progress.show_scan(at, summary),
             &CANCELLED,
         );
         progress.clear();
