@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
 use bindscan::output::Output;
-use bindscan::scan::{self, Overlaps, Scanner, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan, Scanner, chunk_shape};
 use bindscan::simulate::Simulation;
 use bindscan::source::{Chunk, fasta};
-use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
+use bindscan::track::line::LineSink;
+use bindscan::track::site::{Columns, SiteLines};
+use bindscan::track::{ScoreScale, SiteFormat, Target};
 use bindscan::{Result, encode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -91,12 +93,13 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let shape = chunk_shape(65_536, &[scanner()]);
     let scanners = (0..threads).map(|_| vec![scanner()]).collect();
     let source = fasta::open(genome, &fasta::FastaOptions::default()).unwrap().into_chunks(shape);
+    let lines = SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() };
+    let sink = LineSink::new(Output::create(Path::new("/dev/null")).unwrap(), "").unwrap();
+    let (overlaps, sites) = (Overlaps::Suppress, vec![(lines, sink)]);
     let summary = scan::run(
         Box::new(source),
         scanners,
-        &SiteFormat::new(Format::Bed, targets),
-        Overlaps::Suppress,
-        Output::create(Path::new("/dev/null")).unwrap(),
+        Scan { targets, overlaps, sites, scores: Vec::new() },
         |_, _| {},
         &AtomicBool::new(false),
     );

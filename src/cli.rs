@@ -6,20 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod completions;
 mod data;
 mod eval;
 mod import;
 mod inspect;
+mod man;
 mod models;
 mod progress;
 mod scan;
 mod score;
 mod simulate;
+mod track;
 mod train;
+mod version;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "bindscan", version, long_version = version::long(), disable_help_subcommand = true, arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +45,8 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
     Bench(bench::BenchArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// What every subcommand is told.
@@ -100,6 +106,8 @@ impl Args {
             Command::Simulate(args) => args.run(session),
             Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),
+            Command::Completions(args) => args.run(),
+            Command::Man(args) => args.run(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::output::Output;
 use crate::{Error, Result};
@@ -136,6 +137,8 @@ pub struct Model {
     pub graph: onnx::ModelProto,
     /// The network that was recognised in the graph, or why it is none of the DeepBind family.
     pub network: std::result::Result<Network, String>,
+    /// SHA-256 of the file it was read from, in hexadecimal digits.
+    pub digest: Option<String>,
 }
 
 /// Default window of a model that neither fixes nor states one, and is not of the DeepBind family: the length of
@@ -262,7 +265,9 @@ impl Model {
     /// specification that contradicts the graph.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
         let graph = onnx::decode(name, bytes)?;
-        Model::from_graph(name, graph).map_err(|message| Error::model(name, message))
+        let model = Model::from_graph(name, graph).map_err(|message| Error::model(name, message))?;
+        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Model { digest: Some(digest), ..model })
     }
 
     fn from_graph(name: &str, proto: onnx::ModelProto) -> Result<Model, String> {
@@ -286,7 +291,7 @@ impl Model {
                 spec.outputs.len()
             ));
         }
-        Ok(Model { spec, input, output, graph: proto, network })
+        Ok(Model { spec, input, output, graph: proto, network, digest: None })
     }
 
     /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
@@ -307,7 +312,8 @@ impl Model {
             length: None,
             batch: None,
         };
-        Ok(Model { spec, input, output: onnx::build::OUTPUT.into(), graph, network: Ok(network) })
+        let output = onnx::build::OUTPUT.into();
+        Ok(Model { spec, input, output, graph, network: Ok(network), digest: None })
     }
 
     /// The ONNX file, with the specification in its metadata. The same model gives the same bytes.

@@ -74,17 +74,53 @@ impl Output {
     /// # Errors
     /// As [`Output::write`], and a name that cannot be taken.
     pub fn finish(self) -> Result<()> {
-        let path = &self.path;
-        let failed = || Error::io(path, "cannot write");
-        match self.sink {
-            Sink::Stdout(mut sink) => sink.flush().map_err(failed()),
-            Sink::Device(mut sink) => sink.flush().map_err(failed()),
+        self.seal()?.publish()
+    }
+
+    /// Writes what is buffered. The file has its name once it is [published](Sealed::publish), so that several can
+    /// appear together when all are whole.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn seal(self) -> Result<Sealed> {
+        let path = self.path;
+        let failed = || Error::io(&path, "cannot write");
+        let file = match self.sink {
+            Sink::Stdout(mut sink) => sink.flush().map(|()| None).map_err(failed())?,
+            Sink::Device(mut sink) => sink.flush().map(|()| None).map_err(failed())?,
             Sink::File(sink, target) => {
                 let file = sink.into_inner().map_err(|error| failed()(error.into_error()))?;
-                file.persist(target).map_err(|error| failed()(error.error))?;
-                Ok(())
+                Some((file, target))
             }
+        };
+        Ok(Sealed { path, file })
+    }
+
+    /// The file that is written, every link followed; `None` for standard output and devices.
+    pub fn target(&self) -> Option<&Path> {
+        match &self.sink {
+            Sink::File(_, target) => Some(target),
+            Sink::Stdout(_) | Sink::Device(_) => None,
         }
+    }
+}
+
+/// Results that are whole and wait for their name. Dropping it leaves nothing under that.
+#[derive(Debug)]
+pub struct Sealed {
+    path: PathBuf,
+    file: Option<(NamedTempFile, PathBuf)>,
+}
+
+impl Sealed {
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// A name that cannot be taken.
+    pub fn publish(self) -> Result<()> {
+        let Some((file, target)) = self.file else { return Ok(()) };
+        file.persist(target).map_err(|error| Error::io(&self.path, "cannot write")(error.error))?;
+        Ok(())
     }
 }
 

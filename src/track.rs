@@ -1,18 +1,42 @@
-//! Tracks: sites as lines of text.
+//! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
+//! of the genome ([`score`]).
 
-use std::io::Write;
+use std::fmt::Write;
+use std::path::Path;
 
-use crate::genome::Contig;
-use crate::hits::Hit;
 use crate::model::{Activation, ModelSpec};
 
-/// A text format of sites.
+mod bedgraph;
+pub mod line;
+mod number;
+pub mod score;
+pub mod site;
+
+pub use score::ScoreFormat;
+pub use site::SiteFormat;
+
+/// A format of tracks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// BED6 and the raw score: contig, start (0-based), end, name, score 0-1000, strand, raw score (4 decimals).
-    Bed,
-    /// A header line; contig, start (0-based), end, name, strand, raw score (6 decimals).
-    Tsv,
+    /// One of sites.
+    Sites(SiteFormat),
+    /// One of scores.
+    Scores(ScoreFormat),
+}
+
+impl Format {
+    /// The format that goes with a file name's extension, in upper or lower case.
+    pub fn of_extension(path: &Path) -> Option<Format> {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        Some(match extension.as_str() {
+            "bed" => Format::Sites(SiteFormat::Bed),
+            "tsv" => Format::Sites(SiteFormat::Tsv),
+            "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
+            "gff3" | "gff" => Format::Sites(SiteFormat::Gff3),
+            "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
+            _ => return None,
+        })
+    }
 }
 
 /// One output of one model: what a site is named after, and how its score is shown.
@@ -69,44 +93,22 @@ impl ScoreScale {
     }
 }
 
-/// Writes sites as lines.
-#[derive(Debug, Clone)]
-pub struct SiteFormat {
-    format: Format,
-    targets: Vec<Target>,
+/// How tracks were made: what their headers say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The command, without what never changes a track.
+    pub command: String,
+    /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
+    pub models: Vec<(String, String)>,
 }
 
-impl SiteFormat {
-    /// Lines of `format` for hits on `targets`.
-    pub fn new(format: Format, targets: Vec<Target>) -> Self {
-        SiteFormat { format, targets }
-    }
-
-    /// The targets, in the order that hits refer to.
-    pub fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
-    /// The line before the first site; empty if the format has none.
-    pub fn header(&self) -> &'static str {
-        match self.format {
-            Format::Bed => "",
-            Format::Tsv => "contig\tstart\tend\tname\tstrand\tscore\n",
+impl Provenance {
+    /// The lines of a header, each of which starts with `# `.
+    pub fn comments(&self) -> String {
+        let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
+        for (name, digest) in &self.models {
+            writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
         }
-    }
-
-    /// Appends the line of one hit.
-    pub fn write(&self, contig: &Contig, hit: &Hit, out: &mut Vec<u8>) {
-        let target = &self.targets[hit.target];
-        let (start, end) = (hit.start, hit.start + target.window);
-        let (contig, name, strand, score) = (&contig.name, &target.name, hit.strand.symbol(), hit.score);
-        let line = match self.format {
-            Format::Bed => {
-                let shade = target.scale.bed_score(score);
-                writeln!(out, "{contig}\t{start}\t{end}\t{name}\t{shade}\t{strand}\t{score:.4}")
-            }
-            Format::Tsv => writeln!(out, "{contig}\t{start}\t{end}\t{name}\t{strand}\t{score:.6}"),
-        };
-        line.expect("writing to memory does not fail");
+        lines
     }
 }

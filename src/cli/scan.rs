@@ -3,24 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
+use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
-use bindscan::output::Output;
-use bindscan::scan::{self, Overlaps, ScanSummary, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::region;
-use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
-use clap::{ArgGroup, Args, ValueEnum};
+use bindscan::track::{Provenance, ScoreScale, Target};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, ValueEnum};
 
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
+use super::track::{TrackArgs, command_line};
 use super::{CANCELLED, Session};
 
 /// Find the windows of a genome that a model scores highly
 ///
 /// Every window of every contig is scored by every model; those that reach the threshold are reduced to sites (of
-/// overlapping windows the best one) and written in the order of the genome.
+/// overlapping windows the best one) and written in the order of the genome. Scores of all windows are written as tracks
+/// (bedGraph), in the same pass if both are asked for.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("which").required(true).args(["threshold", "all"]))]
 pub(super) struct ScanArgs {
     /// Genome: FASTA, plain, gzip or BGZF; - is standard input
     genome: PathBuf,
@@ -30,7 +32,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold)]
     threshold: Vec<f32>,
     /// Write every window, whatever its score
-    #[arg(long, conflicts_with = "overlaps")]
+    #[arg(long, conflicts_with_all = ["overlaps", "threshold"])]
     all: bool,
     /// What becomes of overlapping windows that reach the threshold
     #[arg(long, default_value = "suppress")]
@@ -47,12 +49,8 @@ pub(super) struct ScanArgs {
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
     mask_lowercase: bool,
-    /// Where to write; - is standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
-    output: PathBuf,
-    /// Format of the output [default: by the file's extension, else bed]
-    #[arg(long)]
-    format: Option<FormatArg>,
+    #[command(flatten)]
+    tracks: TrackArgs,
     /// Threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
@@ -76,19 +74,15 @@ enum OverlapsArg {
     Keep,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    Bed,
-    Tsv,
-}
-
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
+        let outputs = self.tracks.outputs(self.stride)?;
+        self.check_thresholds(outputs.have_sites());
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
-        let format = SiteFormat::new(self.format()?, targets(&models, &places, &thresholds));
+        let (targets, strands) = targets(&models, &places, &thresholds);
         let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
@@ -96,16 +90,15 @@ impl ScanArgs {
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
         let source = fasta::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
-        let output = Output::create(&self.output)?;
+        let tracks = outputs.open(&targets, &strands, &provenance(&models))?;
+        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores };
 
         let mut progress = Progress::start(session);
         let result = scan::run(
             Box::new(source),
             workers,
-            &format,
-            overlaps,
-            output,
-            |at, summary| progress.update(at, summary),
+            scan,
+            |at, summary| progress.show_scan(at, summary),
             &CANCELLED,
         );
         progress.clear();
@@ -116,26 +109,21 @@ impl ScanArgs {
         Ok(())
     }
 
-    fn format(&self) -> Result<Format> {
-        ensure!(
-            !self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")),
-            "{}: output is not compressed here; write to standard output and pipe it through bgzip",
-            self.output.display()
-        );
-        if let Some(format) = self.format {
-            return Ok(match format {
-                FormatArg::Bed => Format::Bed,
-                FormatArg::Tsv => Format::Tsv,
-            });
-        }
-        let device = self.output.exists() && !self.output.is_file();
-        let extension = self.output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("tsv") => Ok(Format::Tsv),
-            Some("bed") | None => Ok(Format::Bed),
-            Some(_) if device => Ok(Format::Bed),
-            Some(other) => bail!("no format goes with .{other}: give --format, or a name in .bed or .tsv"),
-        }
+    /// Ends the program with a word on usage if sites are wanted and it is not said which, or the other way round.
+    fn check_thresholds(&self, sites: bool) {
+        let given = self.all || !self.threshold.is_empty();
+        let (kind, message) = match (sites, given) {
+            (true, false) => {
+                (ErrorKind::MissingRequiredArgument, "say which sites to write: --threshold SCORE, or --all")
+            }
+            (false, true) => {
+                (ErrorKind::ArgumentConflict, "--threshold and --all choose sites, but no output is of sites")
+            }
+            _ => return,
+        };
+        let mut command = super::Args::command();
+        command.build();
+        command.find_subcommand_mut("scan").expect("this is it").error(kind, message).exit();
     }
 
     /// The threshold of each model.
@@ -163,8 +151,8 @@ impl ScanArgs {
     }
 }
 
-/// A target for each output of each model, in the order of the models.
-fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> Vec<Target> {
+/// A target for each output of each model, in the order of the models, and the strands that it is scored on.
+fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Target>, Vec<StrandChoice>) {
     let of_model = |((planned, place), &threshold): ((&Planned, &Place), &f32)| {
         let target = |(output, name)| Target {
             name,
@@ -174,9 +162,16 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> Vec<Targ
             threshold,
             scale: ScoreScale::of(&planned.model.spec),
         };
+        let target = |output| (target(output), planned.plan.strands);
         planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
     };
-    models.iter().zip(places).zip(thresholds).flat_map(of_model).collect()
+    models.iter().zip(places).zip(thresholds).flat_map(of_model).unzip()
+}
+
+fn provenance(models: &[Planned]) -> Provenance {
+    let of_model =
+        |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
+    Provenance { command: command_line(), models: models.iter().map(of_model).collect() }
 }
 
 fn summary_line(summary: &ScanSummary, seconds: f64) -> String {

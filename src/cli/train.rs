@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -20,10 +21,9 @@ use bindscan::train::search::{self, Outcome, Progress, Protocol, Resources};
 use bindscan::train::trained;
 use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::data::DataArgs;
-use super::{CANCELLED, Session};
+use super::{CANCELLED, Session, progress};
 
 /// Fit a model to measured sequences: random search, cross-validation, final fits
 ///
@@ -308,12 +308,12 @@ impl TrainArgs {
         protocol: &Protocol,
         resources: &Resources<'_>,
     ) -> Result<Outcome> {
-        let bar = Bar::new(session, training.kind, protocol.trials);
-        let outcome = search::run(training, protocol, resources, &|progress| bar.update(progress));
-        bar.bar.finish_and_clear();
+        let meter = Meter::new(session, training.kind, protocol.trials);
+        let outcome = search::run(training, protocol, resources, &|progress| meter.update(progress));
+        meter.shown().clear();
         match outcome {
             Err(Error::Interrupted) if resources.state.is_some_and(Path::exists) => {
-                let trials = bar.trials.into_inner().unwrap_or_default();
+                let trials = meter.trials.into_inner();
                 bail!("interrupted; {trials} of {} trials are kept: go on with --resume", protocol.trials)
             }
             outcome => Ok(outcome?),
@@ -388,27 +388,31 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
     }
 }
 
-/// Progress on standard error.
-struct Bar {
-    bar: ProgressBar,
+/// Progress of a search, which is told from several threads.
+struct Meter {
+    shown: Mutex<progress::Progress>,
     metric: &'static str,
     of: usize,
-    trials: Mutex<usize>,
+    trials: AtomicUsize,
 }
 
-impl Bar {
-    fn new(session: Session, kind: TargetKind, of: usize) -> Bar {
-        let bar = if session.terminal { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let style = "{elapsed} [{wide_bar}] {percent}% {msg}, {eta} left";
-        bar.set_style(ProgressStyle::with_template(style).expect("the template is valid"));
-        Bar { bar, metric: trained::metric_name(kind), of, trials: Mutex::new(0) }
+impl Meter {
+    fn new(session: Session, kind: TargetKind, of: usize) -> Meter {
+        let shown = Mutex::new(progress::Progress::start(session));
+        Meter { shown, metric: trained::metric_name(kind), of, trials: AtomicUsize::new(0) }
     }
 
     fn update(&self, progress: Progress) {
-        *self.trials.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = progress.trials;
-        let best = progress.best.map_or_else(String::new, |best| format!(", best {} {best:.4}", self.metric));
-        self.bar.set_length(progress.total as u64);
-        self.bar.set_position(progress.done as u64);
-        self.bar.set_message(format!("{} of {} trials{best}", progress.trials, self.of));
+        self.trials.store(progress.trials, Ordering::Relaxed);
+        let message = || {
+            let best =
+                progress.best.map_or_else(String::new, |best| format!(", best {} {best:.4}", self.metric));
+            format!("{} of {} trials{best}", progress.trials, self.of)
+        };
+        self.shown().show(progress.done as u64, Some(progress.total as u64), message);
+    }
+
+    fn shown(&self) -> MutexGuard<'_, progress::Progress> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

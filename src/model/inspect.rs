@@ -207,7 +207,7 @@ impl Inspection<'_> {
             line(f, "first layer sees", format_args!("{bases} bases"))?;
         }
         line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
-        let Model { spec, graph, input, output, network } = self.model;
+        let Model { spec, graph, input, output, network, .. } = self.model;
         if network.is_ok() {
             return line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family");
         }

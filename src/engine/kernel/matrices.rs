@@ -5,13 +5,14 @@
 //! at the end. One convolution gives the scores of eight matrices on both strands; a comparison with the thresholds
 //! finds the few positions that are looked at one by one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::convolve::{self, Convolve, Index};
 use super::detector::{Detectors, TRIPLE};
 use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
 use crate::encode::complement;
-use crate::engine::{StrandChoice, WindowPlan};
+use crate::engine::{Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
 use crate::hits::{Hit, better_strand, round_score, unrounded_bound};
 use crate::model::{Network, Padding, Pooling};
@@ -127,30 +128,18 @@ impl MatrixScanner {
     /// [`Hit::target`] is the rank.
     pub fn find(&mut self, chunk: &Chunk, thresholds: &[f32], hits: &mut [Vec<Hit>]) {
         let compiled = Arc::clone(&self.compiled);
-        let Compiled { detectors, shortest, longest, lanes, .. } = &*compiled;
-        let last_start = (chunk.end + 1).saturating_sub(*shortest as u64);
-        let positions = chunk.own.end.min(last_start).saturating_sub(chunk.own.start) as usize;
-        let indices = positions + longest + TILE + convolve::slack(longest.div_ceil(TRIPLE));
-        self.codes.clear();
-        chunk.codes_at(chunk.own.start as i64, indices + TRIPLE - 1, &mut self.codes);
-        self.triples.resize(indices, 0);
-        self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
-
-        for (g, group) in detectors.groups.iter().enumerate() {
-            let first = g * WIDTH / lanes;
-            let members = first..self.matrices().min(first + WIDTH / lanes);
+        let lanes = compiled.lanes;
+        let positions = self.load(chunk);
+        for g in 0..compiled.detectors.groups.len() {
+            let members = self.members(g);
+            let first = members.start;
             let mut bounds = Lanes([f32::INFINITY; WIDTH]);
             for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
                 *bound = unrounded_bound(thresholds[first + lane / lanes]);
             }
             for from in (0..positions).step_by(TILE) {
                 let count = TILE.min(positions - from);
-                self.simd.run(Convolve {
-                    tables: &group.tables,
-                    triples: &self.triples[from..],
-                    rectify: false,
-                    out: &mut self.activations[..count],
-                });
+                self.convolve(g, from, count);
                 let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
                 self.simd.run(Reach { activations, bounds: &bounds, masks });
                 for (i, &mask) in self.masks[..count].iter().enumerate().filter(|(_, mask)| **mask != 0) {
@@ -165,6 +154,67 @@ impl MatrixScanner {
                 }
             }
         }
+    }
+
+    /// Scores every window of `chunk` with each matrix and gives the scores, with the matrix's rank, to `each`.
+    ///
+    /// # Errors
+    /// What `each` gives.
+    pub fn score<E>(
+        &mut self,
+        chunk: &Chunk,
+        mut each: impl FnMut(usize, &Scores) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let compiled = Arc::clone(&self.compiled);
+        let positions = self.load(chunk);
+        let mut group: Vec<Scores> = Vec::new();
+        for g in 0..compiled.detectors.groups.len() {
+            let members = self.members(g);
+            group.resize_with(members.len(), Scores::default);
+            for (scores, rank) in group.iter_mut().zip(members.clone()) {
+                scores.reset(chunk, &self.plan(rank), 1);
+            }
+            for from in (0..positions).step_by(TILE) {
+                let count = TILE.min(positions - from);
+                self.convolve(g, from, count);
+                for (scores, lane) in group.iter_mut().zip((0..).step_by(compiled.lanes)) {
+                    scatter(&self.activations[..count], lane, chunk.own.start + from as u64, scores);
+                }
+            }
+            for (scores, rank) in group.iter().zip(members) {
+                each(rank, scores)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ranks of the matrices that share the lanes of group `g`.
+    fn members(&self, g: usize) -> Range<usize> {
+        let each = WIDTH / self.compiled.lanes;
+        g * each..self.matrices().min((g + 1) * each)
+    }
+
+    /// Prepares the positions that windows of `chunk` start at, and gives their number.
+    fn load(&mut self, chunk: &Chunk) -> usize {
+        let Compiled { shortest, longest, .. } = &*self.compiled;
+        let last_start = (chunk.end + 1).saturating_sub(*shortest as u64);
+        let positions = chunk.own.end.min(last_start).saturating_sub(chunk.own.start) as usize;
+        let indices = positions + longest + TILE + convolve::slack(longest.div_ceil(TRIPLE));
+        self.codes.clear();
+        chunk.codes_at(chunk.own.start as i64, indices + TRIPLE - 1, &mut self.codes);
+        self.triples.resize(indices, 0);
+        self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
+        positions
+    }
+
+    /// Scores of group `g` at `count` positions.
+    fn convolve(&mut self, g: usize, from: usize, count: usize) {
+        self.simd.run(Convolve {
+            tables: &self.compiled.detectors.groups[g].tables,
+            triples: &self.triples[from..],
+            rectify: false,
+            out: &mut self.activations[..count],
+        });
     }
 
     /// Adds a hit if the window is one of the matrix's, and its rounded score reaches the threshold.
@@ -186,6 +236,26 @@ impl MatrixScanner {
         if inside && start.is_multiple_of(self.compiled.stride as u64) && round_score(score) >= threshold {
             hits.push(Hit { start, target: rank, score, strand });
         }
+    }
+}
+
+/// Puts what lies in `lane`, and in the next where both strands are scored, to the windows that start there.
+fn scatter(activations: &[Lanes], lane: usize, position: u64, scores: &mut Scores) {
+    let stride = scores.stride as u64;
+    let reverse_lane = if scores.forward.is_empty() { lane } else { lane + 1 };
+    let mut start = position.next_multiple_of(stride);
+    while let Some(activation) = activations.get((start - position) as usize) {
+        let window = ((start - scores.start) / stride) as usize;
+        if window >= scores.windows {
+            return;
+        }
+        if let Some(score) = scores.forward.get_mut(window) {
+            *score = activation.0[lane];
+        }
+        if let Some(score) = scores.reverse.get_mut(window) {
+            *score = activation.0[reverse_lane];
+        }
+        start += stride;
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto) -> Model {
         output: build::OUTPUT.into(),
         graph,
         network: Err("it scores stretches, not windows".into()),
+        digest: None,
     }
 }
 

@@ -1,0 +1,284 @@
+//! Options that say what a scan writes, and where.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use bindscan::engine::StrandChoice;
+use bindscan::output::Output;
+use bindscan::track::line::LineSink;
+use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
+use bindscan::track::site::{Columns, SiteLines};
+use bindscan::track::{Format, Provenance, ScoreFormat, SiteFormat, Target};
+use clap::{ArgMatches, Args, CommandFactory, ValueEnum};
+
+#[derive(Debug, Args)]
+pub(super) struct TrackArgs {
+    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bedGraph (repeatable)
+    ///
+    /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for
+    /// each model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of
+    /// its own then. Scores of several models need {name}. - is standard output.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: Vec<PathBuf>,
+    /// Format of the output, where its name has no extension that says so [default: bed]
+    #[arg(long)]
+    format: Option<FormatArg>,
+    /// Put comments before the first line that say how it was made (gff3 always has them)
+    #[arg(long)]
+    header: bool,
+    /// Bases that have one value in a track of scores [default: the stride]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    bin_size: Option<usize>,
+    /// Which value a track of scores shows where a bin has several
+    #[arg(long, default_value = "max")]
+    summary: SummaryArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Bed,
+    Tsv,
+    #[value(name = "narrowpeak")]
+    NarrowPeak,
+    Gff3,
+    #[value(name = "bedgraph")]
+    BedGraph,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Format {
+        match format {
+            FormatArg::Bed => Format::Sites(SiteFormat::Bed),
+            FormatArg::Tsv => Format::Sites(SiteFormat::Tsv),
+            FormatArg::NarrowPeak => Format::Sites(SiteFormat::NarrowPeak),
+            FormatArg::Gff3 => Format::Sites(SiteFormat::Gff3),
+            FormatArg::BedGraph => Format::Scores(ScoreFormat::BedGraph),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SummaryArg {
+    /// The highest
+    Max,
+    /// The mean
+    Mean,
+}
+
+/// An output that was asked for: the name may hold {name} and {strand}.
+#[derive(Debug)]
+struct Wanted {
+    path: PathBuf,
+    format: Format,
+}
+
+/// The outputs that were asked for.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    wanted: Vec<Wanted>,
+    bin: u64,
+    summary: Summary,
+    header: bool,
+}
+
+/// The tracks of a scan.
+#[derive(Debug, Default)]
+pub(super) struct Tracks {
+    pub(super) sites: Vec<(SiteLines, LineSink)>,
+    pub(super) scores: Vec<(Series, ScoreSink)>,
+}
+
+impl TrackArgs {
+    /// Finds the format of each output. `stride` is the bases between window starts.
+    pub(super) fn outputs(&self, stride: usize) -> Result<Outputs> {
+        ensure!(
+            self.format.is_none() || self.output.len() == 1,
+            "--format is for one output; give names whose extensions say the formats"
+        );
+        let wanted = |path: &PathBuf| Ok(Wanted { path: path.clone(), format: self.format_of(path)? });
+        let wanted = self.output.iter().map(wanted).collect::<Result<Vec<_>>>()?;
+        let summary = match self.summary {
+            SummaryArg::Max => Summary::Max,
+            SummaryArg::Mean => Summary::Mean,
+        };
+        Ok(Outputs { wanted, bin: self.bin_size.unwrap_or(stride) as u64, summary, header: self.header })
+    }
+
+    fn format_of(&self, path: &Path) -> Result<Format> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
+        ensure!(
+            !extension.as_deref().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")),
+            "{}: output is not compressed here; write to standard output and pipe it through bgzip",
+            path.display()
+        );
+        if let Some(format) = self.format {
+            return Ok(format.into());
+        }
+        let device = path.exists() && !path.is_file();
+        match (Format::of_extension(path), extension) {
+            (Some(format), _) => Ok(format),
+            (None, Some(other)) if !device => {
+                bail!("no format goes with .{other}: give --format, or a name in .bed, .tsv or so")
+            }
+            _ => Ok(Format::Sites(SiteFormat::Bed)),
+        }
+    }
+}
+
+const NAME: &str = "{name}";
+const STRAND: &str = "{strand}";
+
+impl Outputs {
+    /// Whether sites are written, so that a threshold is needed.
+    pub(super) fn have_sites(&self) -> bool {
+        self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
+    }
+
+    /// Opens the outputs for `targets`, each of which is scored on the strands that stand beside it.
+    pub(super) fn open(
+        &self,
+        targets: &[Target],
+        strands: &[StrandChoice],
+        provenance: &Provenance,
+    ) -> Result<Tracks> {
+        let mut opener = Opener { outputs: self, provenance, taken: Vec::new(), tracks: Tracks::default() };
+        for Wanted { path, format } in &self.wanted {
+            let text = path.to_string_lossy();
+            let each = text.contains(NAME);
+            match format {
+                Format::Sites(format) => {
+                    ensure!(
+                        !text.contains(STRAND),
+                        "{text}: {STRAND} is for scores; a line of sites says its strand"
+                    );
+                    if !each {
+                        opener.sites(path, *format, None)?;
+                    }
+                    for (rank, target) in targets.iter().enumerate().filter(|_| each) {
+                        opener.sites(&expanded(&text, target, ""), *format, Some(rank))?;
+                    }
+                }
+                Format::Scores(format) => {
+                    ensure!(
+                        each || targets.len() == 1,
+                        "{text}: scores of {} models do not go into one file; put {NAME} into its name",
+                        targets.len()
+                    );
+                    for (rank, (target, strands)) in targets.iter().zip(strands).enumerate() {
+                        for (shown, word) in shown(text.contains(STRAND), *strands) {
+                            opener.scores(&expanded(&text, target, word), *format, rank, shown)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(opener.tracks)
+    }
+}
+
+/// The strands that have a file of their own, and what stands for them in its name.
+fn shown(each: bool, strands: StrandChoice) -> Vec<(Shown, &'static str)> {
+    let (forward, reverse) = ((Shown::Forward, "plus"), (Shown::Reverse, "minus"));
+    match (each, strands) {
+        (false, _) => vec![(Shown::Better, "")],
+        (true, StrandChoice::Both) => vec![forward, reverse],
+        (true, StrandChoice::Forward) => vec![forward],
+        (true, StrandChoice::Reverse) => vec![reverse],
+    }
+}
+
+fn expanded(text: &str, target: &Target, strand: &str) -> PathBuf {
+    let name = target.name.replace(std::path::MAIN_SEPARATOR, "_");
+    text.replace(STRAND, strand).replace(NAME, &name).into()
+}
+
+/// Opens outputs, no file twice.
+struct Opener<'a> {
+    outputs: &'a Outputs,
+    provenance: &'a Provenance,
+    taken: Vec<PathBuf>,
+    tracks: Tracks,
+}
+
+impl Opener<'_> {
+    fn open(&mut self, path: &Path) -> Result<Output> {
+        let output = Output::create(path)?;
+        let target = output.target().unwrap_or(path).to_path_buf();
+        ensure!(!self.taken.contains(&target), "{}: two outputs would be written to it", path.display());
+        self.taken.push(target);
+        Ok(output)
+    }
+
+    fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
+        let lines = SiteLines { format, target, columns: Columns::default() };
+        let header = lines.header(self.provenance, self.outputs.header);
+        let sink = LineSink::new(self.open(path)?, &header)?;
+        self.tracks.sites.push((lines, sink));
+        Ok(())
+    }
+
+    fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
+        let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
+        let output = self.open(path)?;
+        let comments = if self.outputs.header { self.provenance.comments() } else { String::new() };
+        let sink = match format {
+            ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
+        };
+        self.tracks.scores.push((series, sink));
+        Ok(())
+    }
+}
+
+/// Options that never change what is in a track.
+const IRRELEVANT: [&str; 7] = ["threads", "chunk_size", "output", "format", "header", "quiet", "verbose"];
+
+/// The subcommand as it was given, long options first, without those that never change what is in a track.
+pub(super) fn command_line() -> String {
+    let command = super::Args::command();
+    let matches = command.clone().get_matches();
+    let Some((name, given)) = matches.subcommand() else { return String::new() };
+    let subcommand = command.find_subcommand(name).expect("it has just been parsed");
+    let (mut words, mut positional) = (vec!["bindscan".to_owned(), name.to_owned()], Vec::new());
+    for arg in subcommand.get_arguments() {
+        let id = arg.get_id().as_str();
+        if IRRELEVANT.contains(&id) || !is_given(given, id) {
+            continue;
+        }
+        let values = given.get_raw(id).into_iter().flatten().map(|value| quoted(&value.to_string_lossy()));
+        match arg.get_long() {
+            Some(long) if arg.get_action().takes_values() => {
+                values.for_each(|value| words.extend([format!("--{long}"), value]));
+            }
+            Some(long) => words.push(format!("--{long}")),
+            None => positional.extend(values),
+        }
+    }
+    words.extend(positional);
+    words.join(" ")
+}
+
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,=+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''").replace(['\n', '\r'], " "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("hg38.fa.gz"), "hg38.fa.gz");
+        assert_eq!(quoted("my genome's.fa"), r"'my genome'\''s.fa'");
+        assert_eq!(quoted(""), "''");
+    }
+}

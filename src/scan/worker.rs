@@ -1,0 +1,179 @@
+//! What a worker makes of a chunk.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Layout, Overlaps, Scanner, sort};
+use crate::engine::Scores;
+use crate::genome::Contig;
+use crate::hits::{self, Hit};
+use crate::source::Chunk;
+use crate::track::Target;
+use crate::track::score::ScorePart;
+use crate::{Error, Result};
+
+/// A worker's share of the tracks: one chunk's sites and bins.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) contig: Option<Arc<Contig>>,
+    pub(super) own: Range<u64>,
+    /// Where the segment ends; of its last chunk only.
+    pub(super) segment_end: Option<u64>,
+    pub(super) first: bool,
+    /// Hits left of the settled stretch, to be joined with what the previous chunk left.
+    pub(super) head: Vec<Hit>,
+    /// Lines of the sites within the settled stretch, a site track each, and the number of sites.
+    pub(super) lines: Vec<Vec<u8>>,
+    pub(super) sites: u64,
+    /// Hits right of the settled stretch.
+    pub(super) tail: Vec<Hit>,
+    /// Windows scored by each model.
+    pub(super) windows: Vec<u64>,
+    /// Bins, a score track each.
+    pub(super) scores: Vec<ScorePart>,
+    pub(super) progress: (u64, Option<u64>),
+}
+
+impl Part {
+    fn begin(&mut self, chunk: &Chunk, layout: &Layout<'_>) {
+        self.contig = Some(chunk.contig.clone());
+        (self.own, self.first) = (chunk.own.clone(), chunk.first);
+        self.segment_end = chunk.last.then_some(chunk.end);
+        self.sites = 0;
+        self.windows.clear();
+        self.head.clear();
+        self.tail.clear();
+        self.lines.resize_with(layout.lines.len(), Vec::new);
+        self.lines.iter_mut().for_each(Vec::clear);
+        self.scores.resize_with(layout.series.len(), ScorePart::default);
+        self.scores.iter_mut().for_each(ScorePart::clear);
+    }
+}
+
+pub(super) struct Worker<'a> {
+    layout: Layout<'a>,
+    scanners: Vec<Scanner>,
+    scores: Scores,
+    /// Hits of each output of the scanner in hand.
+    hits: Vec<Vec<Hit>>,
+}
+
+/// A scanner's targets, each with its rank.
+type Targets<'a> = Vec<(usize, &'a Target)>;
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new() }
+    }
+
+    pub(super) fn scan(&mut self, chunk: &Chunk, part: &mut Part) -> Result<()> {
+        part.begin(chunk, &self.layout);
+        let seen =
+            if chunk.first { 0 } else { chunk.own.start }..if chunk.last { u64::MAX } else { chunk.own.end };
+        let mut settled = 0..u64::MAX;
+        let mut sites = Vec::new();
+        for number in 0..self.scanners.len() {
+            let all = self.layout.targets.iter().enumerate();
+            let targets: Targets<'_> = all.filter(|(_, target)| target.scanner == number).collect();
+            self.score(number, &targets, chunk, part)?;
+            for (rank, target) in targets {
+                let found = at(&mut self.hits, target.output);
+                found.iter_mut().for_each(|hit| hit.target = rank);
+                if self.layout.overlaps == Overlaps::Keep {
+                    sites.append(found);
+                } else {
+                    let found = hits::suppress(found, target.window, &seen);
+                    settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
+                    sites.extend(found.hits);
+                }
+            }
+        }
+        sort(&mut sites);
+        if settled.start > settled.end {
+            part.head = sites;
+            return Ok(());
+        }
+        let head = sites.partition_point(|hit| hit.start < settled.start);
+        let tail = sites.partition_point(|hit| hit.start < settled.end);
+        for hit in &sites[head..tail] {
+            self.layout.write_site(&chunk.contig, hit, &mut part.lines);
+        }
+        part.sites = (tail - head) as u64;
+        part.head.extend_from_slice(&sites[..head]);
+        part.tail.extend_from_slice(&sites[tail..]);
+        Ok(())
+    }
+
+    /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.
+    fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
+        let (layout, hits) = (self.layout, &mut self.hits);
+        hits.iter_mut().for_each(Vec::clear);
+        let whole = !layout.series.is_empty();
+        match &mut self.scanners[number] {
+            Scanner::Model { engine, plan } => {
+                if whole {
+                    engine.score(chunk, plan, &mut self.scores)?;
+                } else {
+                    let lowest =
+                        targets.iter().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
+                    engine.score_above(chunk, plan, hits::unrounded_bound(lowest), &mut self.scores)?;
+                }
+                part.windows.push(self.scores.windows as u64);
+                for (rank, target) in targets {
+                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, part)?;
+                }
+            }
+            Scanner::Matrices(matrices) => {
+                if whole {
+                    matrices.score(chunk, |output, scores| {
+                        let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
+                        of_matrix.try_for_each(|(rank, target)| {
+                            take(&layout, (*rank, target), 0, chunk, scores, hits, part)
+                        })
+                    })?;
+                } else if !layout.lines.is_empty() {
+                    let thresholds: Vec<f32> = targets.iter().map(|(_, target)| target.threshold).collect();
+                    hits.resize_with(hits.len().max(thresholds.len()), Vec::new);
+                    matrices.find(chunk, &thresholds, hits);
+                }
+                for rank in 0..matrices.matrices() {
+                    part.windows.push(matrices.windows(chunk, rank) as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes hits and bins of one target from row `row` of `scores`.
+fn take(
+    layout: &Layout<'_>,
+    (rank, target): (usize, &Target),
+    row: usize,
+    chunk: &Chunk,
+    scores: &Scores,
+    hits: &mut Vec<Vec<Hit>>,
+    part: &mut Part,
+) -> Result<()> {
+    let nan = |start: u64| {
+        let place = format!("{}:{}", chunk.contig.name, start + 1);
+        Error::model(&target.name, format!("gave NaN for the window at {place}"))
+    };
+    if !layout.lines.is_empty() {
+        hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
+    }
+    for ((series, format), bins) in layout.series.iter().zip(&mut part.scores) {
+        if series.target == rank {
+            bins.fill(*format, series, chunk, scores, (row, target.window)).map_err(nan)?;
+        }
+    }
+    Ok(())
+}
+
+/// The hits of one output.
+fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
+    if hits.len() <= output {
+        hits.resize_with(output + 1, Vec::new);
+    }
+    &mut hits[output]
+}

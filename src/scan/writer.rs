@@ -1,0 +1,113 @@
+//! What the writer makes of the workers' parts, in input order.
+
+use super::worker::Part;
+use super::{Layout, NAMES_KEPT, ScanSummary, sort};
+use crate::Result;
+use crate::genome::Contig;
+use crate::hits::{self, Hit};
+use crate::output::Sealed;
+use crate::track::line::LineSink;
+use crate::track::score::ScoreWriter;
+
+pub(super) struct Writer<'a> {
+    layout: Layout<'a>,
+    sinks: Vec<LineSink>,
+    scores: Vec<ScoreWriter>,
+    /// Hits of the current segment that wait for the next chunk.
+    pending: Vec<Hit>,
+    /// Windows of the current segment so far, by model.
+    windows: Vec<u64>,
+    lines: Vec<Vec<u8>>,
+    pub(super) summary: ScanSummary,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer to the site tracks' `sinks`, in the order of the layout, and to `scores`.
+    pub(super) fn new(layout: Layout<'a>, sinks: Vec<LineSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
+        Writer {
+            layout,
+            lines: vec![Vec::new(); sinks.len()],
+            sinks,
+            scores,
+            pending: Vec::new(),
+            windows: Vec::new(),
+            summary: ScanSummary::default(),
+        }
+    }
+
+    pub(super) fn write(&mut self, part: &mut Part) -> Result<()> {
+        let contig = part.contig.take().expect("a worker sets the contig");
+        let last = part.segment_end.is_some();
+        let seen = if last { u64::MAX } else { part.own.end };
+        self.pending.append(&mut part.head);
+        self.settle(&contig, seen)?;
+        if part.sites > 0 || !part.tail.is_empty() {
+            // Everything before the settled stretch was decided just now.
+            debug_assert!(self.pending.is_empty());
+            for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
+                sink.write(lines)?;
+            }
+            self.pending.append(&mut part.tail);
+        }
+        for (writer, bins) in self.scores.iter_mut().zip(&part.scores) {
+            writer.write(&contig, bins, part.segment_end)?;
+        }
+
+        let summary = &mut self.summary;
+        summary.bases += part.own.end - part.own.start;
+        summary.windows += part.windows.iter().sum::<u64>();
+        summary.sites += part.sites;
+        summary.segments += u64::from(part.first);
+        if part.first {
+            self.windows.clear();
+        }
+        self.windows.resize(part.windows.len(), 0);
+        self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
+        if last && self.windows.contains(&0) {
+            summary.short_segments += 1;
+            if summary.short_names.len() < NAMES_KEPT {
+                summary.short_names.push(contig.name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the pending hits that are sites now that all windows that start before `seen` are known.
+    fn settle(&mut self, contig: &Contig, seen: u64) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut settled_to = u64::MAX;
+        let mut left = Vec::new();
+        for (rank, target) in self.layout.targets.iter().enumerate() {
+            let hits: Vec<Hit> = self.pending.iter().copied().filter(|hit| hit.target == rank).collect();
+            let sites = hits::suppress(&hits, target.window, &(0..seen));
+            settled_to = settled_to.min(sites.settled_to);
+            left.extend(sites.hits);
+        }
+        sort(&mut left);
+        let decided = left.partition_point(|hit| hit.start < settled_to);
+        for hit in left.drain(..decided) {
+            self.layout.write_site(contig, &hit, &mut self.lines);
+            self.summary.sites += 1;
+        }
+        for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
+            sink.write(lines)?;
+            lines.clear();
+        }
+        self.pending = left;
+        Ok(())
+    }
+
+    /// Writes what is left; gives the summary, and the files that wait for their names.
+    pub(super) fn seal(self) -> Result<(ScanSummary, Vec<Sealed>)> {
+        let mut sealed = Vec::new();
+        for sink in self.sinks {
+            sealed.extend(sink.seal()?);
+        }
+        for writer in self.scores {
+            sealed.extend(writer.seal()?);
+        }
+        Ok((self.summary, sealed))
+    }
+}

@@ -1,0 +1,250 @@
+//! Sites as lines: BED, TSV, narrowPeak, GFF3.
+
+use std::io::Write;
+
+use super::number::{push_fixed, push_integer};
+use super::{Provenance, Target};
+use crate::genome::Contig;
+use crate::hits::Hit;
+
+/// A text format of sites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SiteFormat {
+    /// BED6 and more: contig, start (0-based), end, name, score 0-1000, strand, raw score (4 decimals).
+    Bed,
+    /// A line of column names; contig, start (0-based), end, name, strand, raw score (6 decimals).
+    Tsv,
+    /// ENCODE's narrowPeak, BED6+4: the raw score is the signal, the window's centre the peak.
+    NarrowPeak,
+    /// GFF3: 1-based, both ends included.
+    Gff3,
+}
+
+/// A site, and all that is said about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// Where it lies.
+    pub contig: &'a Contig,
+    /// What it is a site of.
+    pub target: &'a Target,
+    /// Start, strand and score.
+    pub hit: &'a Hit,
+    /// How rare such a score is, where that is known.
+    pub significance: Option<Significance>,
+}
+
+/// How rare a score is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Significance {
+    /// Probability of such a score or a higher one in background sequence.
+    pub p: f64,
+    /// Lowest false discovery rate at which the site is reported; `None` before all windows are seen.
+    pub q: Option<f64>,
+}
+
+impl Significance {
+    /// The BED score, 0 to 1000: -100 log10 p, as in the JASPAR tracks.
+    pub fn bed_score(self) -> u16 {
+        // A p-value of 0 gives 1000.
+        (-100.0 * self.p.log10()).round().clamp(0.0, 1000.0) as u16
+    }
+}
+
+/// Writes sites as lines of one format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SiteLines {
+    /// The format.
+    pub format: SiteFormat,
+    /// Rank of the only target whose sites are written; `None` for all.
+    pub target: Option<usize>,
+    /// Columns past those that every site has.
+    pub columns: Columns,
+}
+
+/// Columns of significance. Formats with a place of their own for it fill that in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// A column of p-values.
+    pub p: bool,
+    /// A column of q-values.
+    pub q: bool,
+}
+
+impl SiteLines {
+    /// What stands before the first site: the column names of TSV, the first line of GFF3, and the comments of
+    /// `provenance` (GFF3 always has them, the others where they are `wanted`).
+    pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
+        let comments = if wanted { provenance.comments() } else { String::new() };
+        match self.format {
+            SiteFormat::Bed | SiteFormat::NarrowPeak => comments,
+            SiteFormat::Gff3 => format!("##gff-version 3\n{}", provenance.comments()),
+            SiteFormat::Tsv => {
+                let Columns { p, q } = self.columns;
+                let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}\n")
+            }
+        }
+    }
+
+    /// Appends the line of a site.
+    pub fn write(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        match self.format {
+            SiteFormat::Bed => self.bed(site, out),
+            SiteFormat::Tsv => self.tsv(site, out),
+            SiteFormat::NarrowPeak => narrow_peak(site, out),
+            SiteFormat::Gff3 => self.gff3(site, out),
+        }
+        out.push(b'\n');
+    }
+
+    fn bed(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        bed6(site, out);
+        out.push(b'\t');
+        push_fixed(site.hit.score, 4, out);
+        self.significance_columns(site, out);
+    }
+
+    fn tsv(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        place_and_name(site, out);
+        out.push(b'\t');
+        out.push(site.hit.strand.symbol() as u8);
+        out.push(b'\t');
+        push_fixed(site.hit.score, 6, out);
+        self.significance_columns(site, out);
+    }
+
+    fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        let known = site.significance;
+        for (wanted, value) in
+            [(self.columns.p, known.map(|known| known.p)), (self.columns.q, known.and_then(|known| known.q))]
+        {
+            if wanted {
+                match value {
+                    Some(value) => write!(out, "\t{value:.4e}").expect(IN_MEMORY),
+                    None => out.extend_from_slice(b"\tNA"),
+                }
+            }
+        }
+    }
+
+    /// The type is of the Sequence Ontology (SO:0000410).
+    fn gff3(&self, Site { contig, target, hit, significance }: &Site<'_>, out: &mut Vec<u8>) {
+        push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
+        out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
+        push_integer(hit.start + 1, out);
+        out.push(b'\t');
+        push_integer(hit.start + target.window, out);
+        out.push(b'\t');
+        push_fixed(hit.score, 4, out);
+        out.push(b'\t');
+        out.push(hit.strand.symbol() as u8);
+        out.extend_from_slice(b"\t.\tName=");
+        push_escaped(&target.name, |c| !c.is_ascii_control() && !b";=&,%".contains(&c), out);
+        if let (true, Some(known)) = (self.columns.p, significance) {
+            write!(out, ";p_value={:.4e}", known.p).expect(IN_MEMORY);
+        }
+        if let (true, Some(q)) = (self.columns.q, significance.and_then(|known| known.q)) {
+            write!(out, ";q_value={q:.4e}").expect(IN_MEMORY);
+        }
+    }
+}
+
+const IN_MEMORY: &str = "writing to memory does not fail";
+
+/// Contig, start, end, name.
+fn place_and_name(Site { contig, target, hit, .. }: &Site<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(contig.name.as_bytes());
+    out.push(b'\t');
+    push_integer(hit.start, out);
+    out.push(b'\t');
+    push_integer(hit.start + target.window, out);
+    out.push(b'\t');
+    out.extend_from_slice(target.name.as_bytes());
+}
+
+/// The six columns that BED formats share.
+fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
+    let Site { target, hit, significance, .. } = site;
+    place_and_name(site, out);
+    out.push(b'\t');
+    let shade = significance.map_or_else(|| target.scale.bed_score(hit.score), Significance::bed_score);
+    push_integer(shade.into(), out);
+    out.push(b'\t');
+    out.push(hit.strand.symbol() as u8);
+}
+
+/// signalValue, pValue and qValue (-log10; -1 where unknown), peak.
+fn narrow_peak(site: &Site<'_>, out: &mut Vec<u8>) {
+    bed6(site, out);
+    out.push(b'\t');
+    push_fixed(site.hit.score, 4, out);
+    let known = site.significance;
+    for value in [known.map(|known| known.p), known.and_then(|known| known.q)] {
+        out.push(b'\t');
+        match value {
+            // f32 holds what four decimals show; a value of 0 would be infinite.
+            Some(value) => push_fixed((0.0 - value.max(f64::MIN_POSITIVE).log10()) as f32, 4, out),
+            None => out.extend_from_slice(b"-1"),
+        }
+    }
+    out.push(b'\t');
+    push_integer(site.target.window / 2, out);
+}
+
+/// Appends `text` with every byte that is not `plain` as `%` and two hexadecimal digits.
+fn push_escaped(text: &str, plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        if plain(byte) {
+            out.push(byte);
+        } else {
+            write!(out, "%{byte:02X}").expect(IN_MEMORY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genome::Strand;
+    use crate::track::ScoreScale;
+
+    fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {
+        let contig = Contig { id: 0, name: "chr 1".into(), length: None };
+        let target = Target {
+            name: "a;b".into(),
+            scanner: 0,
+            output: 0,
+            window: 10,
+            threshold: 0.0,
+            scale: ScoreScale::Probability,
+        };
+        let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
+        let site = Site { contig: &contig, target: &target, hit: &hit, significance };
+        let mut out = Vec::new();
+        SiteLines { format, target: None, columns }.write(&site, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_format_counts_positions_in_its_own_way() {
+        let plain = |format| line(format, Columns::default(), None);
+        assert_eq!(plain(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t250\t-\t0.2500\n");
+        assert_eq!(plain(SiteFormat::Tsv), "chr 1\t99\t109\ta;b\t-\t0.250000\n");
+        assert_eq!(plain(SiteFormat::NarrowPeak), "chr 1\t99\t109\ta;b\t250\t-\t0.2500\t-1\t-1\t5\n");
+        assert_eq!(
+            plain(SiteFormat::Gff3),
+            "chr%201\tbindscan\tprotein_binding_site\t100\t109\t0.2500\t-\t.\tName=a%3Bb\n"
+        );
+    }
+
+    #[test]
+    fn significance_has_its_columns() {
+        let columns = Columns { p: true, q: true };
+        let known = |format| line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05) }));
+        assert_eq!(known(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\n");
+        assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.2500\t5.0000\t1.3010\t5\n"));
+        assert!(known(SiteFormat::Gff3).ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2\n"));
+        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\n"));
+        assert_eq!(Significance { p: 0.0, q: None }.bed_score(), 1000);
+    }
+}

@@ -1,0 +1,73 @@
+//! What the program does for a shell: completions, manual pages, versions, colours.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{bindscan, error_line, stdout};
+
+#[test]
+fn completions_know_the_options_and_bash_can_read_them() {
+    let here = Path::new(".");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = stdout(here, &format!("completions {shell}"));
+        for word in ["simulate", "threshold", "regions-file"] {
+            assert!(script.contains(word), "{shell} completes no {word}");
+        }
+    }
+    let script = stdout(here, "completions bash");
+    let Ok(mut bash) = Command::new("bash").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else {
+        eprintln!("skipped: there is no bash");
+        return;
+    };
+    let ask =
+        "COMP_WORDS=(bindscan scan --thr); COMP_CWORD=2; _bindscan bindscan --thr scan; echo ${COMPREPLY[@]}";
+    write!(bash.stdin.take().unwrap(), "{script}\n{ask}\n").unwrap();
+    let answer = bash.wait_with_output().unwrap().stdout;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.split_whitespace().any(|word| word == "--threshold"), "bash offers {answer:?}");
+}
+
+#[test]
+fn each_subcommand_has_a_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(stdout(directory.path(), "man").contains(".TH bindscan 1"));
+    stdout(directory.path(), "man -o .");
+    for page in ["bindscan", "bindscan-scan", "bindscan-import-meme"] {
+        let text = fs::read_to_string(directory.path().join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(&format!(".TH {page} 1")), "{page}");
+    }
+    assert!(error_line(directory.path(), "man -o missing").contains("missing"));
+}
+
+#[test]
+fn the_long_version_names_the_engines() {
+    let here = Path::new(".");
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(stdout(here, "-V"), format!("bindscan {version}\n"));
+    let long = stdout(here, "--version");
+    assert!(long.starts_with(&format!("bindscan {version}\n")));
+    let scalar = bindscan(["--version"]).env("BINDSCAN_SIMD", "scalar").output().unwrap();
+    let scalar = String::from_utf8(scalar.stdout).unwrap();
+    assert!(scalar.contains("engine kernel: scalar (here: "), "{scalar}");
+    let library = bindscan(["--version"]).env("ORT_DYLIB_PATH", "/missing.so").output().unwrap();
+    let library = String::from_utf8(library.stdout).unwrap();
+    assert!(library.contains("engine onnx: ") && library.contains("/missing.so"), "{library}");
+}
+
+#[test]
+fn no_color_is_honoured() {
+    let colours = |no_color: bool| {
+        let mut command = bindscan(["--help"]);
+        command.env("CLICOLOR_FORCE", "1").env_remove("NO_COLOR");
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        command.output().unwrap().stdout.contains(&0x1B)
+    };
+    assert!(colours(false));
+    assert!(!colours(true));
+}
