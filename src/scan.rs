@@ -41,7 +41,7 @@ pub struct Scan {
 /// What becomes of hits whose windows overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlaps {
-    /// The best of them is reported ([`hits::suppress`]).
+    /// The best of them is reported ([`crate::hits::suppress`]).
     Suppress,
     /// All are reported.
     Keep,
