@@ -14,10 +14,10 @@ use crate::hits::Hit;
 use crate::output::Sealed;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
+use crate::track::Target;
 use crate::track::line::LineSink;
-use crate::track::score::{ScoreSink, ScoreWriter, Series};
+use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Site, SiteLines};
-use crate::track::{ScoreFormat, Target};
 
 mod worker;
 mod writer;
@@ -118,7 +118,8 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<ScanSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
-    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.format())).collect();
+    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
+    let needs_lengths = scan.scores.iter().any(|(_, sink)| sink.needs_lengths());
     let layout = Layout { targets: &scan.targets, overlaps: scan.overlaps, lines: &lines, series: &series };
     let workers = workers
         .into_iter()
@@ -146,7 +147,10 @@ pub fn run(
         },
         cancel,
     )?;
-    let (summary, sealed) = writer.seal()?;
+    if needs_lengths {
+        source.end_contig()?;
+    }
+    let (summary, sealed) = writer.seal(source.contigs())?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
     Ok(summary)
 }
@@ -163,7 +167,7 @@ struct Layout<'a> {
     targets: &'a [Target],
     overlaps: Overlaps,
     lines: &'a [SiteLines],
-    series: &'a [(Series, ScoreFormat)],
+    series: &'a [(Series, Encoding)],
 }
 
 impl Layout<'_> {

@@ -6,11 +6,15 @@ use std::path::Path;
 
 use crate::model::{Activation, ModelSpec};
 
+mod bbi;
 mod bedgraph;
+pub mod bigwig;
+mod deflate;
 pub mod line;
 mod number;
 pub mod score;
 pub mod site;
+pub mod tabix;
 
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
@@ -25,7 +29,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case.
+    /// The format that goes with a file name's extension, in upper or lower case. A `.gz` behind it is for the caller to
+    /// take off.
     pub fn of_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match extension.as_str() {
@@ -34,6 +39,7 @@ impl Format {
             "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
             "gff3" | "gff" => Format::Sites(SiteFormat::Gff3),
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
+            "bigwig" | "bw" => Format::Scores(ScoreFormat::BigWig),
             _ => return None,
         })
     }

@@ -9,7 +9,7 @@ use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::source::Chunk;
 use crate::track::Target;
-use crate::track::score::ScorePart;
+use crate::track::score::{Encoder, ScorePart};
 use crate::{Error, Result};
 
 /// A worker's share of the tracks: one chunk's sites and bins.
@@ -54,6 +54,8 @@ pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Vec<Scanner>,
     scores: Scores,
+    /// A score track each.
+    encoders: Vec<Encoder>,
     /// Hits of each output of the scanner in hand.
     hits: Vec<Vec<Hit>>,
 }
@@ -63,7 +65,8 @@ type Targets<'a> = Vec<(usize, &'a Target)>;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
-        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new() }
+        let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
+        Worker { layout, scanners, scores: Scores::default(), encoders, hits: Vec::new() }
     }
 
     pub(super) fn scan(&mut self, chunk: &Chunk, part: &mut Part) -> Result<()> {
@@ -106,7 +109,7 @@ impl<'a> Worker<'a> {
 
     /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.
     fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
-        let (layout, hits) = (self.layout, &mut self.hits);
+        let (layout, hits, encoders) = (self.layout, &mut self.hits, &mut self.encoders);
         hits.iter_mut().for_each(Vec::clear);
         let whole = !layout.series.is_empty();
         match &mut self.scanners[number] {
@@ -120,7 +123,7 @@ impl<'a> Worker<'a> {
                 }
                 part.windows.push(self.scores.windows as u64);
                 for (rank, target) in targets {
-                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, part)?;
+                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, encoders, part)?;
                 }
             }
             Scanner::Matrices(matrices) => {
@@ -128,7 +131,7 @@ impl<'a> Worker<'a> {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
-                            take(&layout, (*rank, target), 0, chunk, scores, hits, part)
+                            take(&layout, (*rank, target), 0, chunk, scores, hits, encoders, part)
                         })
                     })?;
                 } else if !layout.lines.is_empty() {
@@ -153,6 +156,7 @@ fn take(
     chunk: &Chunk,
     scores: &Scores,
     hits: &mut Vec<Vec<Hit>>,
+    encoders: &mut [Encoder],
     part: &mut Part,
 ) -> Result<()> {
     let nan = |start: u64| {
@@ -162,9 +166,9 @@ fn take(
     if !layout.lines.is_empty() {
         hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
     }
-    for ((series, format), bins) in layout.series.iter().zip(&mut part.scores) {
+    for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut part.scores) {
         if series.target == rank {
-            bins.fill(*format, series, chunk, scores, (row, target.window)).map_err(nan)?;
+            bins.fill(encoder, series, chunk, scores, (row, target.window)).map_err(nan)?;
         }
     }
     Ok(())

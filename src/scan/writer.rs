@@ -1,5 +1,7 @@
 //! What the writer makes of the workers' parts, in input order.
 
+use std::sync::Arc;
+
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
@@ -100,13 +102,15 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left; gives the summary, and the files that wait for their names.
-    pub(super) fn seal(self) -> Result<(ScanSummary, Vec<Sealed>)> {
+    ///
+    /// `contigs` are all that were read, in their order.
+    pub(super) fn seal(self, contigs: &[Arc<Contig>]) -> Result<(ScanSummary, Vec<Sealed>)> {
         let mut sealed = Vec::new();
         for sink in self.sinks {
             sealed.extend(sink.seal()?);
         }
         for writer in self.scores {
-            sealed.extend(writer.seal()?);
+            sealed.extend(writer.seal(contigs)?);
         }
         Ok((self.summary, sealed))
     }

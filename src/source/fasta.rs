@@ -129,6 +129,10 @@ impl SequenceSource for FastaSource {
         }
     }
 
+    fn end_contig(&mut self) -> Result<()> {
+        self.reader.end_contig()
+    }
+
     fn progress(&self) -> (u64, Option<u64>) {
         self.reader.progress()
     }
@@ -171,6 +175,9 @@ impl FastaSource {
             && (length < segment.end || length == 0)
         {
             self.check_length(length)?;
+        }
+        if contig_end.is_some() {
+            self.contig = self.reader.contig().cloned();
         }
         let segment_end = contig_end.map_or(segment.end, |length| segment.end.min(length));
         let own_end = own_stop.min(segment_end);

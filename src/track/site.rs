@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::number::{push_fixed, push_integer};
+use super::tabix::Layout;
 use super::{Provenance, Target};
 use crate::genome::Contig;
 use crate::hits::Hit;
@@ -18,6 +19,16 @@ pub enum SiteFormat {
     NarrowPeak,
     /// GFF3: 1-based, both ends included.
     Gff3,
+}
+
+impl SiteFormat {
+    /// Which columns of a line say where the site lies.
+    pub fn layout(self) -> Layout {
+        match self {
+            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak => Layout::Bed,
+            SiteFormat::Gff3 => Layout::Gff,
+        }
+    }
 }
 
 /// A site, and all that is said about it.
