@@ -249,7 +249,9 @@ impl Opener<'_> {
         let comments = if self.outputs.header { self.provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(self.lines(path, &comments, Layout::Bed)?),
-            ScoreFormat::BigWig => ScoreSink::BigWig(BigWigSink::new(self.open(path)?, series.bin)?),
+            ScoreFormat::BigWig => {
+                ScoreSink::BigWig(BigWigSink::new(self.open(path)?, series.bin, &comments)?)
+            }
         };
         self.tracks.scores.push((series, sink));
         Ok(())

@@ -153,7 +153,15 @@ impl<'a> Worker<'a> {
                 }
                 part.windows.push(self.scores.windows as u64);
                 for (rank, target) in targets {
-                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, encoders, part)?;
+                    take(
+                        &layout,
+                        (*rank, target),
+                        target.output,
+                        chunk,
+                        &self.scores,
+                        (hits, encoders),
+                        part,
+                    )?;
                 }
             }
             Scanner::Matrices(matrices) => {
@@ -161,7 +169,7 @@ impl<'a> Worker<'a> {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
-                            take(&layout, (*rank, target), 0, chunk, scores, hits, encoders, part)
+                            take(&layout, (*rank, target), 0, chunk, scores, (hits, encoders), part)
                         })
                     })?;
                 } else if !layout.lines.is_empty() {
@@ -185,8 +193,7 @@ fn take(
     row: usize,
     chunk: &Chunk,
     scores: &Scores,
-    hits: &mut Vec<Vec<Hit>>,
-    encoders: &mut [Encoder],
+    (hits, encoders): (&mut Vec<Vec<Hit>>, &mut [Encoder]),
     part: &mut Part,
 ) -> Result<()> {
     let nan = |start: u64| {

@@ -33,8 +33,8 @@ const STEP: u64 = 4;
 /// Bytes of the fixed header, and of the zoom headers.
 const HEADER: usize = 64 + 24 * LEVELS;
 
-/// Bytes before the first block: headers, the summary of everything, and the number of blocks.
-const FRONT: usize = HEADER + 40 + 8;
+/// Bytes of the summary of everything.
+const SUMMARY: usize = 40;
 
 /// A block of data as it stands in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub(super) struct Block {
 pub(super) struct BigFile {
     magic: u32,
     output: Output,
+    /// What stands between the headers and the summary.
+    comments: String,
     blocks: Vec<Place>,
     /// Bytes of blocks so far.
     written: u64,
@@ -65,7 +67,7 @@ impl BigFile {
     ///
     /// # Errors
     /// An output that is no file: the header is written last.
-    pub(super) fn new(magic: u32, mut output: Output, finest: u64) -> Result<BigFile> {
+    pub(super) fn new(magic: u32, output: Output, finest: u64, comments: &str) -> Result<BigFile> {
         let Some(target) = output.target() else {
             let message = "this format needs a file to be written to, not a pipe or device";
             return Err(Error::format(output.path(), None, message));
@@ -75,9 +77,24 @@ impl BigFile {
         let reductions = std::iter::successors(Some(finest), |reduction| reduction.checked_mul(STEP));
         let reductions = reductions.take_while(|&reduction| reduction <= u32::MAX.into()).take(LEVELS);
         let levels = reductions.map(|reduction| Level::new(reduction, &directory)).collect();
-        output.write(&[0; FRONT])?;
-        let (blocks, deflater) = (Vec::new(), Deflater::new(LEVEL));
-        Ok(BigFile { magic, output, blocks, written: 0, levels, summary: Summary::EMPTY, deflater })
+        let mut file = BigFile {
+            magic,
+            output,
+            comments: comments.to_owned(),
+            blocks: Vec::new(),
+            written: 0,
+            levels,
+            summary: Summary::EMPTY,
+            deflater: Deflater::new(LEVEL),
+        };
+        let front = vec![0; file.data_offset() as usize];
+        file.output.write(&front)?;
+        Ok(file)
+    }
+
+    /// Where the first block stands: behind the headers, the comments, the summary, and the number of blocks.
+    fn data_offset(&self) -> u64 {
+        (HEADER + self.comments.len() + SUMMARY + 8) as u64
     }
 
     /// Appends blocks of `contig`, one after the other in `bytes`, and takes the cells of the finest zoom level (or parts of
@@ -161,12 +178,12 @@ impl BigFile {
         }
         let longest = listed.iter().map(|&(.., length)| u64::from(length)).max().unwrap_or(0);
 
-        let contig_offset = FRONT as u64 + self.written;
+        let contig_offset = self.data_offset() + self.written;
         let contig_tree = contig_tree(listed, contig_offset);
         self.output.write(&contig_tree)?;
         let index_offset = contig_offset + contig_tree.len() as u64;
         let items = super::score::TILE as u32;
-        let index = block_tree(&self.blocks, FRONT as u64, items, (index_offset, contig_offset));
+        let index = block_tree(&self.blocks, self.data_offset(), items, (index_offset, contig_offset));
         self.output.write(&index)?;
 
         let mut offset = index_offset + index.len() as u64;
@@ -212,21 +229,22 @@ impl BigFile {
     }
 
     fn front(&self, zoom_headers: &[u8], contig_offset: u64, index_offset: u64) -> Vec<u8> {
-        let mut front = Vec::with_capacity(FRONT);
+        let mut front = Vec::new();
         put_u32(&mut front, self.magic);
         front.extend_from_slice(&4u16.to_le_bytes());
         front.extend_from_slice(&((zoom_headers.len() / 24) as u16).to_le_bytes());
         put_u64(&mut front, contig_offset);
-        put_u64(&mut front, (FRONT - 8) as u64);
+        put_u64(&mut front, self.data_offset() - 8);
         put_u64(&mut front, index_offset);
         // Columns, and their description: bigBed's.
         put_u32(&mut front, 0);
         put_u64(&mut front, 0);
-        put_u64(&mut front, HEADER as u64);
+        put_u64(&mut front, self.data_offset() - 8 - SUMMARY as u64);
         put_u32(&mut front, super::bigwig::LONGEST_BLOCK.max(zoom::RECORDS * zoom::RECORD) as u32);
         put_u64(&mut front, 0);
         front.extend_from_slice(zoom_headers);
         front.resize(HEADER, 0);
+        front.extend_from_slice(self.comments.as_bytes());
         let Summary { bases, min, max, sum, squares } = self.summary;
         put_u64(&mut front, bases);
         let (min, max) = if bases == 0 { (0.0, 0.0) } else { (min, max) };

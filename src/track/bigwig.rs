@@ -18,6 +18,10 @@ use crate::Result;
 use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 
+mod reader;
+
+pub use reader::{Reader, Values};
+
 const MAGIC: u32 = 0x888F_FC26;
 
 /// Bins in a cell of the finest zoom level: a part of a tile, so that workers can summarise it.
@@ -41,15 +45,17 @@ const SHORTER: usize = 4;
 
 /// A bigWig that is being written.
 #[derive(Debug)]
-pub struct BigWigSink(BigFile);
+pub struct BigWigSink(Box<BigFile>);
 
 impl BigWigSink {
-    /// Writes bins of so many bases to `output`.
+    /// Writes bins of so many bases to `output`. The format has no place for comments; these stand behind the zoom
+    /// headers, where other readers have nothing to look for.
     ///
     /// # Errors
     /// An output that cannot be written, or is no file.
-    pub fn new(output: Output, bin: u64) -> Result<BigWigSink> {
-        Ok(BigWigSink(BigFile::new(MAGIC, output, bin.saturating_mul(CELL))?))
+    pub fn new(output: Output, bin: u64, comments: &str) -> Result<BigWigSink> {
+        let file = BigFile::new(MAGIC, output, bin.saturating_mul(CELL), comments)?;
+        Ok(BigWigSink(Box::new(file)))
     }
 
     pub(super) fn write(&mut self, contig: &Contig, encoded: &Encoded) -> Result<()> {
