@@ -105,10 +105,15 @@ fn more_contigs_than_sixteen_bits_count_and_names_in_any_order() {
     let directory = simulated("20k", 1, 5);
     let at = directory.path();
     let name = |i: usize| {
-        format!("c{}{}", i * 7_919 % 70_000, if i.is_multiple_of(1_000) { "_long".repeat(5) } else { String::new() })
+        format!(
+            "c{}{}",
+            i * 7_919 % 70_000,
+            if i.is_multiple_of(1_000) { "_long".repeat(5) } else { String::new() }
+        )
     };
-    let sequence =
-        |i: usize| if i.is_multiple_of(3) { "ACG".to_owned() } else { "ACGTTGCATGCCAGATGGCGC".repeat(1 + i % 2) };
+    let sequence = |i: usize| {
+        if i.is_multiple_of(3) { "ACG".to_owned() } else { "ACGTTGCATGCCAGATGGCGC".repeat(1 + i % 2) }
+    };
     let genome: String = (0..70_000).map(|i| format!(">{}\n{}\n", name(i), sequence(i))).collect();
     fs::write(at.join("genome.fa"), genome).unwrap();
     run_ok(at, "scan -m motif.onnx genome.fa -o a.bw -o a.bedGraph -o a.bedGraph.gz");
