@@ -18,17 +18,22 @@ const LONGEST: u32 = 1 << 28;
 const CONTIG_TREE: u32 = 0x78CA_8C91;
 const BLOCK_TREE: u32 = 0x2468_ACE0;
 
+const CIRCLES: &str = "the file is damaged: its index runs in circles";
+
 /// A bigWig that has been opened (little-endian, compressed, its sections bedGraph or fixedStep: as [`BigWigSink`] and
 /// most other programs write them).
 ///
 /// [`BigWigSink`]: super::BigWigSink
 #[derive(Debug)]
-pub struct Reader {
+pub struct Reader<R = BufReader<File>> {
     path: PathBuf,
-    file: BufReader<File>,
+    file: R,
     comments: String,
     contigs: Vec<Arc<Contig>>,
+    /// Bytes of the longest block, uncompressed.
     longest: usize,
+    /// Nodes that may still be read: more would mean that the index runs in circles.
+    left: u64,
     /// Where the nodes of the tree of blocks stand that are still to be read, the next one last.
     nodes: Vec<Node>,
 }
@@ -55,13 +60,23 @@ impl Reader {
     /// A file that cannot be read, is no bigWig, or is damaged.
     pub fn open(path: &Path) -> Result<Reader> {
         let file = File::open(path).map_err(Error::io(path, "cannot read"))?;
-        let (path, file) = (path.to_path_buf(), BufReader::new(file));
+        Reader::new(path, BufReader::new(file))
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Reads what stands before the values of a bigWig; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn new(path: &Path, file: R) -> Result<Reader<R>> {
         let mut reader = Reader {
-            path,
+            path: path.to_path_buf(),
             file,
             comments: String::new(),
             contigs: Vec::new(),
             longest: 0,
+            left: 0,
             nodes: Vec::new(),
         };
         let header = reader.bytes(0, 64)?;
@@ -83,7 +98,9 @@ impl Reader {
         if u32_at(&head, 0) != BLOCK_TREE {
             return Err(reader.damaged("the file is damaged: it has no index"));
         }
-        reader.nodes.push(Node::Inner(blocks + 48));
+        // A node has one child at the least, and there are few levels of them.
+        reader.left = u64_at(&head, 8).saturating_mul(64).saturating_add(1);
+        reader.nodes.push(Node::Inner(blocks.saturating_add(48)));
         Ok(reader)
     }
 
@@ -115,14 +132,15 @@ impl Reader {
     }
 
     fn read_node(&mut self, offset: u64) -> Result<()> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| self.damaged(CIRCLES))?;
         let head = self.bytes(offset, 4)?;
         let (leaf, count) = (head[0] != 0, u64::from(u16_at(&head, 2)));
         let item = if leaf { 32 } else { 24 };
-        let items = self.bytes(offset + 4, count * item)?;
+        let items = self.bytes(offset.saturating_add(4), count * item)?;
         for item in items.chunks_exact(item as usize).rev() {
             let start = u64_at(item, 16);
             if !leaf && start <= offset {
-                return Err(self.damaged("the file is damaged: its index runs in circles"));
+                return Err(self.damaged(CIRCLES));
             }
             self.nodes.push(if leaf {
                 Node::Block { offset: start, bytes: u64_at(item, 24) }
@@ -180,16 +198,19 @@ impl Reader {
             return Err(self.damaged("the file is damaged: it has no list of contigs"));
         }
         let mut contigs = Vec::new();
-        let mut nodes = vec![offset + 32];
+        let mut nodes = vec![offset.saturating_add(32)];
         while let Some(node) = nodes.pop() {
             let head = self.bytes(node, 4)?;
-            let items = self.bytes(node + 4, u64::from(u16_at(&head, 2)) * (key + 8))?;
+            let items = self.bytes(node.saturating_add(4), u64::from(u16_at(&head, 2)) * (key + 8))?;
+            if contigs.len() as u64 > count {
+                return Err(self.damaged(CIRCLES));
+            }
             for item in items.chunks_exact(key as usize + 8) {
                 let (name, value) = item.split_at(key as usize);
                 if head[0] == 0 {
                     let child = u64_at(value, 0);
                     if child <= node {
-                        return Err(self.damaged("the file is damaged: its list of contigs runs in circles"));
+                        return Err(self.damaged(CIRCLES));
                     }
                     nodes.push(child);
                     continue;
