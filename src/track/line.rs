@@ -133,3 +133,37 @@ impl Compressed {
         Ok(sealed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+
+    use noodles::csi::BinningIndex;
+    use noodles::{bgzf, csi};
+
+    use super::*;
+
+    #[test]
+    fn positions_too_large_for_tbi_have_a_csi() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.bed.gz");
+        let mut sink = LineSink::compressed(Output::create(&path).unwrap(), "# far\n", Layout::Bed).unwrap();
+        let line = |i: u64| format!("chr1\t{}\t{}\tsite\n", i * 20_000, i * 20_000 + 10);
+        (0..100_000).for_each(|i| sink.write(line(i).as_bytes()).unwrap());
+        sink.seal().unwrap().into_iter().try_for_each(Sealed::publish).unwrap();
+
+        assert!(!path.with_extension("gz.tbi").exists());
+        let index = csi::fs::read(path.with_extension("gz.csi")).unwrap();
+        let mut reader = bgzf::io::Reader::new(fs::File::open(&path).unwrap());
+        for wanted in [0, 26_843, 26_844, 99_999] {
+            let region: noodles::core::Region =
+                format!("chr1:{}-{}", wanted * 20_000 + 5, wanted * 20_000 + 6).parse().unwrap();
+            let chunks = index.query(0, region.interval()).unwrap();
+            let mut text = String::new();
+            csi::io::Query::new(&mut reader, chunks).read_to_string(&mut text).unwrap();
+            assert!(text.contains(&line(wanted)), "{wanted}");
+            assert!(text.lines().count() < 20_000);
+        }
+    }
+}
