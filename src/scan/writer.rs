@@ -1,5 +1,7 @@
 //! What the writer makes of the workers' parts, in input order.
 
+use std::ops::Range;
+
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
@@ -17,6 +19,8 @@ pub(super) struct Writer<'a> {
     pending: Vec<Hit>,
     /// Windows of the current segment so far, by model.
     windows: Vec<u64>,
+    /// Whether the segment is counted by this shard.
+    counts: bool,
     lines: Vec<Vec<u8>>,
     pub(super) summary: ScanSummary,
 }
@@ -31,6 +35,7 @@ impl<'a> Writer<'a> {
             scores,
             pending: Vec::new(),
             windows: Vec::new(),
+            counts: true,
             summary: ScanSummary::default(),
         }
     }
@@ -40,8 +45,8 @@ impl<'a> Writer<'a> {
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
         self.pending.append(&mut part.head);
-        self.settle(&contig, seen)?;
-        if part.sites > 0 || !part.tail.is_empty() {
+        self.settle(&contig, seen, &part.kept)?;
+        if part.settled || !part.tail.is_empty() {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
             for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
@@ -50,20 +55,24 @@ impl<'a> Writer<'a> {
             self.pending.append(&mut part.tail);
         }
         for (writer, bins) in self.scores.iter_mut().zip(&part.scores) {
-            writer.write(&contig, bins, part.segment_end)?;
+            writer.write(&contig, bins, part.segment_end, &part.kept)?;
         }
 
         let summary = &mut self.summary;
-        summary.bases += part.own.end - part.own.start;
-        summary.windows += part.windows.iter().sum::<u64>();
+        if part.counts {
+            summary.bases += part.own.end - part.own.start;
+            summary.windows += part.windows.iter().sum::<u64>();
+        }
         summary.sites += part.sites;
-        summary.segments += u64::from(part.first);
         if part.first {
             self.windows.clear();
+            // A shard that begins within a segment reads some of what lies before, and does not count it.
+            self.counts = part.counts;
+            summary.segments += u64::from(part.counts);
         }
         self.windows.resize(part.windows.len(), 0);
         self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
-        if last && self.windows.contains(&0) {
+        if last && self.counts && self.windows.contains(&0) {
             summary.short_segments += 1;
             if summary.short_names.len() < NAMES_KEPT {
                 summary.short_names.push(contig.name.clone());
@@ -72,8 +81,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the pending hits that are sites now that all windows that start before `seen` are known.
-    fn settle(&mut self, contig: &Contig, seen: u64) -> Result<()> {
+    /// Writes the pending hits that are sites now that all windows that start before `seen` are known, and that start in
+    /// `kept`.
+    fn settle(&mut self, contig: &Contig, seen: u64, kept: &Range<u64>) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -87,7 +97,7 @@ impl<'a> Writer<'a> {
         }
         sort(&mut left);
         let decided = left.partition_point(|hit| hit.start < settled_to);
-        for hit in left.drain(..decided) {
+        for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
             self.layout.write_site(contig, &hit, &mut self.lines);
             self.summary.sites += 1;
         }
