@@ -12,7 +12,7 @@ use crate::output::Sealed;
 use crate::source::input::Input;
 use crate::source::shard::Shard;
 use crate::track::line::LineSink;
-use crate::track::{Format, ScoreFormat, SiteFormat};
+use crate::track::{Format, SiteFormat};
 use crate::{Error, Result};
 
 /// What a shard's track says of itself, in JSON.

@@ -110,7 +110,7 @@ impl ScanArgs {
             }
         };
         let tracks = outputs.open(&targets, &strands, &Provenance { shard: mark, ..provenance(&models) })?;
-        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores };
+        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics: None };
 
         let mut progress = Progress::start(session);
         let result = scan::run(

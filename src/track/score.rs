@@ -8,8 +8,6 @@
 //! Workers encode *tiles*, aligned runs of bins, as far as a chunk has all their windows, and leave the others to the
 //! writer, so that what is encoded together does not depend on the chunks.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -152,12 +150,6 @@ impl Series {
     fn tile(&self, bin: &Bin) -> u64 {
         bin.start / self.bin / TILE
     }
-
-    /// The bins, sorted, that start in `kept`.
-    fn kept<'a>(bins: &'a [Bin], kept: &Range<u64>) -> &'a [Bin] {
-        let before = |position: u64| bins.partition_point(|bin| bin.start < position);
-        &bins[before(kept.start)..before(kept.end)]
-    }
 }
 
 /// Bins in the bytes of a format.
@@ -179,9 +171,6 @@ impl Encoded {
 impl ScoreFormat {
     /// Appends the bins of one tile.
     fn encode(self, contig: &Contig, series: &Series, bins: &[Bin], out: &mut Encoded) {
-        if bins.is_empty() {
-            return;
-        }
         match self {
             ScoreFormat::BedGraph => bedgraph::write(contig, series, bins, &mut out.lines),
         }
@@ -221,6 +210,7 @@ impl ScorePart {
     ) -> Result<(), u64> {
         let mut bins = std::mem::take(&mut self.head);
         series.collect(chunk, scores, output, window, &mut bins)?;
+        bins.retain(|bin| chunk.kept.contains(&bin.start));
         let tile_bases = TILE * series.bin;
         let from = if chunk.first { 0 } else { chunk.own.start + window / 2 };
         // Past the end of the codes a region or contig may end, which cuts a bin.
@@ -232,7 +222,7 @@ impl ScorePart {
                 head = tile.len();
                 settled = head;
             } else if start + tile_bases <= to {
-                format.encode(&chunk.contig, series, Series::kept(tile, &chunk.kept), &mut self.whole);
+                format.encode(&chunk.contig, series, tile, &mut self.whole);
                 settled += tile.len();
             }
         }
@@ -260,8 +250,7 @@ impl ScoreWriter {
         ScoreWriter { format: sink.format(), series, sink, pending: Vec::new(), encoded: Encoded::default() }
     }
 
-    /// Writes a chunk's share, as far as bins start in `kept`; of the last chunk of a segment, `segment_end` is where that
-    /// ends.
+    /// Writes a chunk's share; of the last chunk of a segment, `segment_end` is where that ends.
     ///
     /// # Errors
     /// An output that cannot be written.
@@ -270,29 +259,28 @@ impl ScoreWriter {
         contig: &Contig,
         part: &ScorePart,
         segment_end: Option<u64>,
-        kept: &Range<u64>,
     ) -> Result<()> {
-        self.join(contig, &part.head, kept)?;
+        self.join(contig, &part.head)?;
         if !part.whole.is_empty() {
-            self.flush(contig, kept)?;
+            self.flush(contig)?;
             self.sink.write(&part.whole)?;
         }
-        self.join(contig, &part.tail, kept)?;
+        self.join(contig, &part.tail)?;
         if let Some(end) = segment_end {
             if let Some(bin) = self.pending.last_mut() {
                 bin.end = bin.end.min(end);
             }
-            self.flush(contig, kept)?;
+            self.flush(contig)?;
         }
         Ok(())
     }
 
-    fn join(&mut self, contig: &Contig, bins: &[Bin], kept: &Range<u64>) -> Result<()> {
+    fn join(&mut self, contig: &Contig, bins: &[Bin]) -> Result<()> {
         for bin in bins {
             match self.pending.last_mut() {
                 Some(open) if open.start / self.series.bin == bin.start / self.series.bin => open.merge(bin),
                 Some(open) if self.series.tile(open) != self.series.tile(bin) => {
-                    self.flush(contig, kept)?;
+                    self.flush(contig)?;
                     self.pending.push(*bin);
                 }
                 _ => self.pending.push(*bin),
@@ -301,12 +289,12 @@ impl ScoreWriter {
         Ok(())
     }
 
-    fn flush(&mut self, contig: &Contig, kept: &Range<u64>) -> Result<()> {
+    fn flush(&mut self, contig: &Contig) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
         self.encoded.clear();
-        self.format.encode(contig, &self.series, Series::kept(&self.pending, kept), &mut self.encoded);
+        self.format.encode(contig, &self.series, &self.pending, &mut self.encoded);
         self.pending.clear();
         self.sink.write(&self.encoded)
     }
