@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
@@ -27,7 +29,8 @@ use super::{bedgraph, bigwig};
 pub(super) const TILE: u64 = 4096;
 
 /// A format of scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ScoreFormat {
     /// bedGraph: a line a bin.
     BedGraph,
@@ -257,6 +260,7 @@ impl ScorePart {
         self.first = chunk.first;
         let mut bins = std::mem::take(&mut self.head);
         series.collect(chunk, scores, output, window, &mut bins)?;
+        bins.retain(|bin| chunk.kept.contains(&bin.start));
         let tile_bases = TILE * series.bin;
         // A region before this one may end in its first tile, and a region after it begin in its last.
         let contig_start = chunk.first && chunk.own.start == 0;
