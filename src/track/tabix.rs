@@ -1,6 +1,6 @@
 //! Indexes of sorted lines in BGZF, as tabix makes them: .tbi, or .csi where positions are too large for that.
 //!
-//! An entry is a run of a block's lines on one contig: a reader has to decompress the block in any case.
+//! An entry is a run of lines of one block that lie in one of the smallest bins, or a block that was compressed elsewhere.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ const LONGEST_TBI: u64 = 1 << 29;
 /// Bits of the smallest bin's length.
 const MIN_SHIFT: u8 = 14;
 
-/// Lines of one contig in one block.
+/// Lines of one contig in one block, sorted.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     /// Rank of the contig among those that have lines.
@@ -104,7 +104,9 @@ impl IndexBuilder {
         let (start, end) = (start.expect("lines have positions"), end.expect("lines have positions"));
         let start = if self.layout == Layout::Gff { start - 1 } else { start };
         match self.open.last_mut() {
-            Some(entry) if entry.contig == contig => entry.end = entry.end.max(end),
+            Some(entry) if entry.contig == contig && bin(entry.start) == bin(end.max(1) - 1) => {
+                entry.end = entry.end.max(end);
+            }
             last => {
                 if let Some(last) = last {
                     last.chunk.1 = offset as u64;
@@ -205,6 +207,11 @@ impl IndexBuilder {
         output.write(&bytes)?;
         output.seal().map(Some)
     }
+}
+
+/// The smallest bin at a position.
+fn bin(position: u64) -> u64 {
+    position >> MIN_SHIFT
 }
 
 /// Levels of bins, below the one that holds everything, that reach so far.
