@@ -100,7 +100,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Scan { targets, overlaps, sites, scores: Vec::new() },
+        Scan { targets, overlaps, sites, scores: Vec::new(), statistics: None },
         |_, _| {},
         &AtomicBool::new(false),
     );

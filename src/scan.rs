@@ -19,9 +19,11 @@ use crate::track::score::{ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Site, SiteLines};
 use crate::track::{ScoreFormat, Target};
 
+pub mod statistics;
 mod worker;
 mod writer;
 
+use statistics::{Shared, Statistics};
 use worker::{Part, Worker};
 use writer::Writer;
 
@@ -36,6 +38,8 @@ pub struct Scan {
     pub sites: Vec<(SiteLines, LineSink)>,
     /// Tracks of scores. With one, every window is scored in full.
     pub scores: Vec<(Series, ScoreSink)>,
+    /// Statistics to add to, if they are wanted.
+    pub statistics: Option<Statistics>,
 }
 
 /// What becomes of hits whose windows overlap.
@@ -71,6 +75,14 @@ impl Scanner {
             Scanner::Matrices(matrices) => (0, matrices.longest() - 1, 0),
         }
     }
+
+    /// What computes, in a word or two for people: the engine, and its instruction set or device.
+    pub fn description(&self) -> String {
+        match self {
+            Scanner::Model { engine, .. } => engine.description(),
+            Scanner::Matrices(matrices) => matrices.description(),
+        }
+    }
 }
 
 /// The chunk shape that serves several scanners at once, with `own` window starts a chunk.
@@ -85,7 +97,7 @@ pub fn chunk_shape(own: usize, scanners: &[Scanner]) -> ChunkShape {
 }
 
 /// What a scan did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct ScanSummary {
     /// Bases read (of the regions, where regions were given).
     pub bases: u64,
@@ -99,6 +111,8 @@ pub struct ScanSummary {
     pub short_segments: u64,
     /// Names of the first few of those.
     pub short_names: Vec<String>,
+    /// Statistics, if they were wanted.
+    pub statistics: Option<Statistics>,
 }
 
 /// Names kept in [`ScanSummary::short_names`].
@@ -119,22 +133,33 @@ pub fn run(
 ) -> Result<ScanSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
     let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.format())).collect();
-    let layout = Layout { targets: &scan.targets, overlaps: scan.overlaps, lines: &lines, series: &series };
+    let statistics = scan.statistics.map(Shared::new);
+    let layout = Layout {
+        targets: &scan.targets,
+        overlaps: scan.overlaps,
+        lines: &lines,
+        series: &series,
+        statistics: statistics.as_ref(),
+    };
     let workers = workers
         .into_iter()
         .map(|scanners| {
             let mut worker = Worker::new(layout, scanners);
             move |item: &Item, part: &mut Part| {
                 part.progress = item.progress;
-                worker.scan(&item.chunk, part)
+                worker.scan(&item.chunk, part)?;
+                worker.sample(&item.chunk, item.before)
             }
         })
         .collect();
     let scores = scan.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
     let mut writer = Writer::new(layout, sinks, scores);
+    let mut read = 0;
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
+            item.before = read;
+            read += item.chunk.own.end - item.chunk.own.start;
             item.progress = source.progress();
             Ok(more)
         },
@@ -146,14 +171,17 @@ pub fn run(
         },
         cancel,
     )?;
-    let (summary, sealed) = writer.seal()?;
+    let (mut summary, sealed) = writer.seal()?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
+    summary.statistics = statistics.map(statistics::finish);
     Ok(summary)
 }
 
 #[derive(Default)]
 struct Item {
     chunk: Chunk,
+    /// Bases that come before the chunk.
+    before: u64,
     progress: (u64, Option<u64>),
 }
 
@@ -164,9 +192,15 @@ struct Layout<'a> {
     overlaps: Overlaps,
     lines: &'a [SiteLines],
     series: &'a [(Series, ScoreFormat)],
+    statistics: Option<&'a Shared>,
 }
 
 impl Layout<'_> {
+    /// Bases of the longest window.
+    fn longest_window(&self) -> u64 {
+        self.targets.iter().map(|target| target.window).max().unwrap_or_default()
+    }
+
     /// Appends to `lines`, which has an entry a site track, the lines of a site.
     fn write_site(&self, contig: &Contig, hit: &Hit, lines: &mut [Vec<u8>]) {
         let site = Site { contig, target: &self.targets[hit.target], hit, significance: None };

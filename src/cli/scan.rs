@@ -91,7 +91,7 @@ impl ScanArgs {
         };
         let source = fasta::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
         let tracks = outputs.open(&targets, &strands, &provenance(&models))?;
-        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores };
+        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics: None };
 
         let mut progress = Progress::start(session);
         let result = scan::run(

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::statistics::{Sampler, Stretch, lock};
 use super::{Layout, Overlaps, Scanner, sort};
 use crate::engine::Scores;
 use crate::genome::Contig;
@@ -27,6 +28,8 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// Hits right of the settled stretch.
     pub(super) tail: Vec<Hit>,
+    /// Codes of the windows of `head` and `tail`, if statistics are wanted.
+    pub(super) codes: [Stretch; 2],
     /// Windows scored by each model.
     pub(super) windows: Vec<u64>,
     /// Bins, a score track each.
@@ -43,6 +46,7 @@ impl Part {
         self.windows.clear();
         self.head.clear();
         self.tail.clear();
+        self.codes.iter_mut().for_each(Stretch::clear);
         self.lines.resize_with(layout.lines.len(), Vec::new);
         self.lines.iter_mut().for_each(Vec::clear);
         self.scores.resize_with(layout.series.len(), ScorePart::default);
@@ -56,6 +60,7 @@ pub(super) struct Worker<'a> {
     scores: Scores,
     /// Hits of each output of the scanner in hand.
     hits: Vec<Vec<Hit>>,
+    sampler: Sampler,
 }
 
 /// A scanner's targets, each with its rank.
@@ -63,7 +68,14 @@ type Targets<'a> = Vec<(usize, &'a Target)>;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
-        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new() }
+        let sampler = Sampler::new(&scanners);
+        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new(), sampler }
+    }
+
+    /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
+    pub(super) fn sample(&mut self, chunk: &Chunk, before: u64) -> Result<()> {
+        let Some(statistics) = self.layout.statistics else { return Ok(()) };
+        self.sampler.sample(&mut self.scanners, self.layout.targets, (chunk, before), statistics)
     }
 
     pub(super) fn scan(&mut self, chunk: &Chunk, part: &mut Part) -> Result<()> {
@@ -91,6 +103,7 @@ impl<'a> Worker<'a> {
         sort(&mut sites);
         if settled.start > settled.end {
             part.head = sites;
+            self.keep_codes(chunk, part);
             return Ok(());
         }
         let head = sites.partition_point(|hit| hit.start < settled.start);
@@ -101,7 +114,24 @@ impl<'a> Worker<'a> {
         part.sites = (tail - head) as u64;
         part.head.extend_from_slice(&sites[..head]);
         part.tail.extend_from_slice(&sites[tail..]);
+        if let Some(statistics) = self.layout.statistics {
+            let mut statistics = lock(statistics);
+            for hit in &sites[head..tail] {
+                let from = (hit.start - chunk.start) as usize;
+                let window = self.layout.targets[hit.target].window as usize;
+                statistics.add_site(&chunk.contig, hit, &chunk.codes[from..from + window]);
+            }
+        }
+        self.keep_codes(chunk, part);
         Ok(())
+    }
+
+    fn keep_codes(&self, chunk: &Chunk, part: &mut Part) {
+        if self.layout.statistics.is_some() {
+            let window = self.layout.longest_window();
+            part.codes[0].hold(&part.head, window, chunk);
+            part.codes[1].hold(&part.tail, window, chunk);
+        }
     }
 
     /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.

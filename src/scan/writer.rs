@@ -1,5 +1,8 @@
 //! What the writer makes of the workers' parts, in input order.
 
+use std::sync::Arc;
+
+use super::statistics::{Stretch, lock};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
@@ -15,6 +18,10 @@ pub(super) struct Writer<'a> {
     scores: Vec<ScoreWriter>,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
+    /// Codes of their windows, if statistics are wanted.
+    codes: Vec<Stretch>,
+    /// The contig in hand, if statistics are wanted, and the bases scanned of it so far.
+    contig: Option<(Arc<Contig>, u64)>,
     /// Windows of the current segment so far, by model.
     windows: Vec<u64>,
     lines: Vec<Vec<u8>>,
@@ -30,6 +37,8 @@ impl<'a> Writer<'a> {
             sinks,
             scores,
             pending: Vec::new(),
+            codes: Vec::new(),
+            contig: None,
             windows: Vec::new(),
             summary: ScanSummary::default(),
         }
@@ -39,6 +48,10 @@ impl<'a> Writer<'a> {
         let contig = part.contig.take().expect("a worker sets the contig");
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
+        if self.layout.statistics.is_some() {
+            self.count_bases(&contig, part.own.end - part.own.start);
+            self.hold(&part.codes[0]);
+        }
         self.pending.append(&mut part.head);
         self.settle(&contig, seen)?;
         if part.sites > 0 || !part.tail.is_empty() {
@@ -48,6 +61,7 @@ impl<'a> Writer<'a> {
                 sink.write(lines)?;
             }
             self.pending.append(&mut part.tail);
+            self.hold(&part.codes[1]);
         }
         for (writer, bins) in self.scores.iter_mut().zip(&part.scores) {
             writer.write(&contig, bins, part.segment_end)?;
@@ -73,7 +87,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the pending hits that are sites now that all windows that start before `seen` are known.
-    fn settle(&mut self, contig: &Contig, seen: u64) -> Result<()> {
+    fn settle(&mut self, contig: &Arc<Contig>, seen: u64) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -90,17 +104,48 @@ impl<'a> Writer<'a> {
         for hit in left.drain(..decided) {
             self.layout.write_site(contig, &hit, &mut self.lines);
             self.summary.sites += 1;
+            if let Some(statistics) = self.layout.statistics {
+                let window = self.layout.targets[hit.target].window;
+                let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
+                lock(statistics).add_site(contig, &hit, codes.expect("pending hits have their codes"));
+            }
         }
         for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
             sink.write(lines)?;
             lines.clear();
         }
         self.pending = left;
+        let first = self.pending.first().map_or(u64::MAX, |hit| hit.start);
+        self.codes.retain(|stretch| !stretch.ends_before(first));
         Ok(())
     }
 
+    fn hold(&mut self, stretch: &Stretch) {
+        if !stretch.ends_before(0) {
+            self.codes.push(stretch.clone());
+        }
+    }
+
+    /// Counts bases of a contig; when another begins, all that was found on the last one is known.
+    fn count_bases(&mut self, contig: &Arc<Contig>, bases: u64) {
+        match &mut self.contig {
+            Some((last, so_far)) if last.id == contig.id => *so_far += bases,
+            _ => {
+                self.end_contig();
+                self.contig = Some((Arc::clone(contig), bases));
+            }
+        }
+    }
+
+    fn end_contig(&mut self) {
+        if let (Some((contig, bases)), Some(statistics)) = (self.contig.take(), self.layout.statistics) {
+            lock(statistics).end_contig(&contig, bases);
+        }
+    }
+
     /// Writes what is left; gives the summary, and the files that wait for their names.
-    pub(super) fn seal(self) -> Result<(ScanSummary, Vec<Sealed>)> {
+    pub(super) fn seal(mut self) -> Result<(ScanSummary, Vec<Sealed>)> {
+        self.end_contig();
         let mut sealed = Vec::new();
         for sink in self.sinks {
             sealed.extend(sink.seal()?);
