@@ -74,7 +74,12 @@ pub struct Sampled {
 
 impl Calibration {
     /// Computes the null distribution of a model that is a matrix; `None` for any other ([`exact::is_matrix`]).
-    pub fn exact(model: &Model, plan: &WindowPlan, background: &Background, source: &str) -> Option<Calibration> {
+    pub fn exact(
+        model: &Model,
+        plan: &WindowPlan,
+        background: &Background,
+        source: &str,
+    ) -> Option<Calibration> {
         let network = model.network.as_ref().ok()?;
         let method = Method::Exact { background: background.markov().clone() };
         exact::is_matrix(network, plan.window).then(|| Calibration::of(plan, background, source, method))
@@ -96,7 +101,8 @@ impl Calibration {
     ) -> Result<Calibration> {
         let outputs = sample::sample(engines, plan, background, amount, progress, cancel)?;
         let sampled = Sampled { windows: amount.windows, seed: amount.seed, outputs };
-        let method = if background.is_shuffled() { Method::Shuffled(sampled) } else { Method::Drawn(sampled) };
+        let method =
+            if background.is_shuffled() { Method::Shuffled(sampled) } else { Method::Drawn(sampled) };
         Ok(Calibration::of(plan, background, source, method))
     }
 
@@ -142,7 +148,11 @@ impl Calibration {
             Method::Exact { background } => {
                 background.check()?;
                 if background.order() != self.order {
-                    return Err(format!("its background is of order {}, not {}", background.order(), self.order));
+                    return Err(format!(
+                        "its background is of order {}, not {}",
+                        background.order(),
+                        self.order
+                    ));
                 }
                 Ok(())
             }
@@ -166,7 +176,11 @@ impl fmt::Display for Calibration {
                 write!(f, "{windows} windows of background of order {order} from {source}, seed {seed}")
             }
             Method::Shuffled(Sampled { windows, seed, .. }) => {
-                write!(f, "{windows} windows of {source}, shuffled with its {}-mers kept, seed {seed}", order + 1)
+                write!(
+                    f,
+                    "{windows} windows of {source}, shuffled with its {}-mers kept, seed {seed}",
+                    order + 1
+                )
             }
         }
     }

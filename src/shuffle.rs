@@ -104,8 +104,7 @@ fn weighed_tree(successors: &[Vec<u8>], root: usize, rng: &mut impl Rng) -> Vec<
     for (node, edges) in successors.iter().enumerate() {
         edges.iter().for_each(|&next| counts[node][usize::from(next)] += 1);
     }
-    let nodes: Vec<usize> =
-        (0..BASES).filter(|&node| node != root && !successors[node].is_empty()).collect();
+    let nodes: Vec<usize> = (0..BASES).filter(|&node| node != root && !successors[node].is_empty()).collect();
     let trees = BASES.pow(nodes.len() as u32);
     let tree = |number: usize| {
         let mut edges = vec![None; BASES];

@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
+use crate::calibrate::null::Null;
 use crate::model::{Activation, ModelSpec};
 
 mod bedgraph;
@@ -52,8 +54,10 @@ pub struct Target {
     pub window: u64,
     /// Lowest score of a hit.
     pub threshold: f32,
-    /// How a raw score becomes BED's 0-1000.
+    /// How a raw score becomes BED's 0-1000 where it has no p-value.
     pub scale: ScoreScale,
+    /// The distribution of its scores in background, where p-values are wanted.
+    pub null: Option<Arc<Null>>,
 }
 
 /// How a raw score becomes BED's 0-1000 (the shade in a genome browser).
@@ -100,6 +104,8 @@ pub struct Provenance {
     pub command: String,
     /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
     pub models: Vec<(String, String)>,
+    /// Where the p-values of each model come from, in words; empty without p-values.
+    pub significance: Vec<String>,
 }
 
 impl Provenance {
@@ -108,6 +114,9 @@ impl Provenance {
         let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
         for (name, digest) in &self.models {
             writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
+        }
+        for words in &self.significance {
+            writeln!(lines, "# p-values: {words}").expect("writing to memory does not fail");
         }
         lines
     }

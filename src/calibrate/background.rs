@@ -99,10 +99,7 @@ impl Markov {
             context
         });
         let edges = |p: &[f64; 4]| [p[0], p[0] + p[1], p[0] + p[1] + p[2]].map(|p| (p * TWO_32) as u64);
-        Dice {
-            contexts: contexts.collect(),
-            edges: self.probabilities().iter().map(edges).collect(),
-        }
+        Dice { contexts: contexts.collect(), edges: self.probabilities().iter().map(edges).collect() }
     }
 }
 
@@ -186,7 +183,11 @@ impl Background {
             }
         }
         if markov.counted() == 0 {
-            let what = if order == 0 { "no base that is not N".into() } else { format!("no {} bases in a row that are not N", order + 1) };
+            let what = if order == 0 {
+                "no base that is not N".into()
+            } else {
+                format!("no {} bases in a row that are not N", order + 1)
+            };
             return Err(Error::Request(format!("there is {what} to fit a background to")));
         }
         if shuffled && pieces.kept.is_empty() {

@@ -38,6 +38,14 @@ impl TestCounts {
         &self.counts
     }
 
+    /// The highest p-value of a test whose q-value is `rate` or less.
+    pub fn highest_p(&self, null: &Null, rate: f64) -> Option<f64> {
+        let q = self.q_values(null);
+        let step =
+            (0..q.len()).find(|&step| q[step] <= rate && self.counts.get(step).is_some_and(|&n| n > 0))?;
+        Some(null.p_of(step))
+    }
+
     /// The q-value of each step: the lowest false discovery rate at which a test on it is rejected,
     /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
     /// which there is no test has that of the next lower score with one.

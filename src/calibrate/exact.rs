@@ -100,7 +100,8 @@ impl Grid {
 
     /// Grid steps at each position of the forward sequence, as `strand` reads it.
     fn steps_on(&self, strand: Strand) -> Vec<[usize; 4]> {
-        let complemented = |column: &[usize; 4]| std::array::from_fn(|base| column[usize::from(complement(base as u8))]);
+        let complemented =
+            |column: &[usize; 4]| std::array::from_fn(|base| column[usize::from(complement(base as u8))]);
         match strand {
             Strand::Forward => self.steps.clone(),
             Strand::Reverse => self.steps.iter().rev().map(complemented).collect(),
@@ -187,4 +188,87 @@ fn max(values: &[f64; 4]) -> f64 {
 
 fn min(values: &[f64; 4]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::model::Dense;
+
+    fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
+        Network {
+            detectors: 1,
+            detector_length: width,
+            weights: (0..4 * width).map(|_| rng.random::<f32>() * 6.0 - 4.0).collect(),
+            thresholds: vec![0.25],
+            rectify: false,
+            padding: Padding::NONE,
+            pooling: Pooling::Max,
+            hidden: None,
+            output: Dense { inputs: 1, outputs: 1, weights: vec![1.5], bias: vec![-0.5] },
+            sigmoid: false,
+        }
+    }
+
+    /// Score and probability of every word on one strand.
+    fn by_enumeration(matrix: &Network, markov: &Markov, strand: Strand) -> Vec<(f64, f64)> {
+        let width = matrix.detector_length;
+        let (contexts, transitions) = (markov.contexts(), markov.probabilities());
+        let word = |number: usize| {
+            let bases: Vec<usize> = (0..width).map(|j| number >> (2 * j) & 3).collect();
+            let read: Vec<usize> = match strand {
+                Strand::Forward => bases.clone(),
+                Strand::Reverse => bases.iter().rev().map(|base| 3 - base).collect(),
+            };
+            let sum: f64 = (0..width).map(|j| f64::from(matrix.weights[read[j] * width + j])).sum();
+            let p: f64 = contexts
+                .iter()
+                .enumerate()
+                .map(|(context, p)| {
+                    let mut context = context;
+                    bases.iter().fold(*p, |p, base| {
+                        let step = transitions[context][*base];
+                        context = (context * 4 + base) % contexts.len();
+                        p * step
+                    })
+                })
+                .sum();
+            (1.5 * (sum + 0.25) - 0.5, p)
+        };
+        (0..4usize.pow(width as u32)).map(word).collect()
+    }
+
+    #[test]
+    fn p_values_are_those_of_all_words_and_never_below_them() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+        let bases: Vec<u8> = (0..5000).map(|i| if i % 3 == 0 { 0 } else { rng.random_range(0..4) }).collect();
+        for (width, order) in [(1, 0), (6, 0), (6, 2), (5, 3)] {
+            let matrix = matrix(width, &mut rng);
+            let mut markov = Markov::new(order);
+            markov.count(&bases);
+            let forward = by_enumeration(&matrix, &markov, Strand::Forward);
+            let reverse = by_enumeration(&matrix, &markov, Strand::Reverse);
+            for (strands, words) in [
+                (StrandChoice::Forward, vec![forward.clone()]),
+                (StrandChoice::Reverse, vec![reverse.clone()]),
+                (StrandChoice::Both, vec![forward.clone(), reverse.clone()]),
+            ] {
+                let null = null(&matrix, &markov, strands);
+                let exact = |least: f64| {
+                    let all = words.iter().flatten().filter(|(score, _)| *score >= least);
+                    all.map(|(_, p)| p).sum::<f64>() / words.len() as f64
+                };
+                for (score, _) in words.iter().flatten().step_by(7) {
+                    let p = null.p(*score as f32);
+                    // Printed scores are rounded, and terms to the grid; no step may be missed for that.
+                    assert!(p >= exact(score + 1e-6) - 1e-12, "{width} {order} {strands} {score}");
+                    assert!(p <= exact(score - 4e-3) * 1.002, "{width} {order} {strands} {score}");
+                }
+                assert!((null.p(-1e6) - 1.0).abs() < 1e-9);
+            }
+        }
+    }
 }

@@ -82,7 +82,9 @@ impl Null {
             // Rounded up, so that the probability is no more than that.
             let score = score_of((tail.quantile(share) * UNITS).ceil() as i64);
             let p = base * tail.survival(score);
-            if self.scores.last().is_some_and(|&last| score > last) && self.p.last().is_some_and(|&last| p < last) {
+            if self.scores.last().is_some_and(|&last| score > last)
+                && self.p.last().is_some_and(|&last| p < last)
+            {
                 self.scores.push(score);
                 self.p.push(p);
             }

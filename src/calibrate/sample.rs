@@ -78,7 +78,11 @@ impl Distribution {
             && self.counts[0] <= self.tests
             && self.counts.last().is_some_and(|&count| count > 0)
             && self.tail.is_none_or(|tail| tail.is_sound());
-        if sound { Ok(()) } else { Err("its null distribution is damaged; run bindscan calibrate again".into()) }
+        if sound {
+            Ok(())
+        } else {
+            Err("its null distribution is damaged; run bindscan calibrate again".into())
+        }
     }
 }
 
@@ -119,7 +123,11 @@ pub fn sample(
             counts.resize_with(scales.len(), Counts::default);
             counts.iter_mut().zip(scales).for_each(|(counts, scale)| counts.reset(scale));
             for from in (0..BLOCK).step_by(chunk) {
-                engine.score(&drawer.chunk(*block, from..(from + chunk).min(BLOCK)), &drawer.plan, &mut scores)?;
+                engine.score(
+                    &drawer.chunk(*block, from..(from + chunk).min(BLOCK)),
+                    &drawer.plan,
+                    &mut scores,
+                )?;
                 for (output, (counts, scale)) in counts.iter_mut().zip(scales).enumerate() {
                     counts.add(&scores, output, scale, drawer.plan.window);
                 }
@@ -285,7 +293,8 @@ impl Counts {
         let supported = supported.map_or(values[0], |at| highest_values[at]);
         let last = values.partition_point(|&value| value <= supported).max(1) - 1;
         let kept = thin(tests[..=last].iter().map(|&count| count as f64), STEP);
-        let mut steps: Vec<(i64, u64)> = kept.into_iter().map(|(at, count)| (values[at], count as u64)).collect();
+        let mut steps: Vec<(i64, u64)> =
+            kept.into_iter().map(|(at, count)| (values[at], count as u64)).collect();
         if steps.last().is_some_and(|&(value, _)| value < values[last]) {
             steps.push((values[last], tests[last]));
         }

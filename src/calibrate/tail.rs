@@ -84,10 +84,7 @@ impl Tail {
 
     /// Whether the numbers are those of a tail: for what is read from a file.
     pub(super) fn is_sound(&self) -> bool {
-        self.from.is_finite()
-            && self.scale.is_finite()
-            && self.scale > 0.0
-            && SHAPES.contains(&self.shape)
+        self.from.is_finite() && self.scale.is_finite() && self.scale > 0.0 && SHAPES.contains(&self.shape)
     }
 }
 
