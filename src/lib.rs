@@ -27,6 +27,8 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
+pub mod merge;
+
 pub mod logo;
 mod report;
 pub mod train;

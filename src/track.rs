@@ -1,11 +1,14 @@
 //! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
 //! of the genome ([`score`]).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::calibrate::null::Null;
+use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
 mod bedgraph;
@@ -18,7 +21,8 @@ pub use score::ScoreFormat;
 pub use site::SiteFormat;
 
 /// A format of tracks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Format {
     /// One of sites.
     Sites(SiteFormat),
@@ -38,6 +42,12 @@ impl Format {
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
             _ => return None,
         })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -106,9 +116,17 @@ pub struct Provenance {
     pub models: Vec<(String, String)>,
     /// Where the p-values of each model come from, in words; empty without p-values.
     pub significance: Vec<String>,
+    /// Of the track of a shard, which that is.
+    pub shard: Option<ShardMark>,
 }
 
 impl Provenance {
+    /// The provenance of one of the tracks: of a shard's, it says which track.
+    pub fn of_track(&self, format: Format, track: Option<String>) -> Provenance {
+        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, ..mark.clone() });
+        Provenance { shard, ..self.clone() }
+    }
+
     /// The lines of a header, each of which starts with `# `.
     pub fn comments(&self) -> String {
         let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
@@ -118,6 +136,7 @@ impl Provenance {
         for words in &self.significance {
             writeln!(lines, "# p-values: {words}").expect("writing to memory does not fail");
         }
+        lines += &self.shard.as_ref().map(ShardMark::comment).unwrap_or_default();
         lines
     }
 }

@@ -86,7 +86,8 @@ fn sites_are_those_of_the_threshold_that_the_p_value_means() {
     for row in rows(&by_p) {
         let p = number(row[7]);
         assert!(p <= 1e-5);
-        assert_eq!(row[4].parse::<i64>().unwrap(), ((-100.0 * p.log10()).round() as i64).min(1000));
+        // The p-value is printed with five digits.
+        assert!((number(row[4]) - (-100.0 * p.log10()).min(1000.0)).abs() < 0.51, "{row:?}");
     }
     // A stored calibration is what a run of its own with the same options makes.
     let own =
@@ -176,7 +177,12 @@ fn what_has_no_p_values_is_said() {
     fs::write(at.join("empty.fa"), ">a\n>b\n").unwrap();
     let scan = "scan -m motif.onnx --pvalue 1e-4";
     let line = error_line(at, &format!("{scan} n.fa"));
-    assert!(line.contains("n.fa: there is no 3 bases in a row that are not N"), "{line}");
+    assert!(
+        line.contains(
+            "n.fa: a background cannot be fitted to it: it has not even 3 bases in a row without N"
+        ),
+        "{line}"
+    );
     assert!(error_line(at, &format!("{scan} empty.fa")).contains("empty.fa"));
     let none = run(at, &format!("{scan} n.fa --background uniform"));
     assert!(none.status.success() && none.stdout.is_empty());

@@ -183,15 +183,13 @@ impl Background {
             }
         }
         if markov.counted() == 0 {
-            let what = if order == 0 {
-                "no base that is not N".into()
-            } else {
-                format!("no {} bases in a row that are not N", order + 1)
-            };
-            return Err(Error::Request(format!("there is {what} to fit a background to")));
+            let least =
+                if order == 0 { "a base".to_owned() } else { format!("{} bases in a row", order + 1) };
+            let message = format!("a background cannot be fitted to it: it has not even {least} without N");
+            return Err(Error::Request(message));
         }
         if shuffled && pieces.kept.is_empty() {
-            return Err(Error::Request("there is no sequence long enough to be shuffled".into()));
+            return Err(Error::Request("nothing in it is long enough to be shuffled".into()));
         }
         let kind = if shuffled { Kind::Shuffled(pieces.kept) } else { Kind::Drawn(markov.dice()) };
         Ok(Background { markov, kind })

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
+use bindscan::merge::ShardMark;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
-use bindscan::source::region;
+use bindscan::source::{region, shard::Shard};
 use bindscan::track::site::Columns;
-use bindscan::track::{Provenance, ScoreScale, Target};
+use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
@@ -38,7 +39,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "P", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "qvalue"])]
     pvalue: Option<f64>,
     /// Highest false discovery rate (Benjamini-Hochberg, over all windows and scanned strands) at which a site is reported
-    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all"])]
+    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "shard"])]
     qvalue: Option<f64>,
     /// Write every window, whatever its score
     #[arg(long, conflicts_with_all = ["overlaps", "threshold"])]
@@ -55,6 +56,9 @@ pub(super) struct ScanArgs {
     /// Regions to scan, as BED
     #[arg(short = 'R', long, value_name = "BED")]
     regions_file: Option<PathBuf>,
+    /// Scan one of n equal parts of the genome, as 3/10; bindscan merge joins what the parts give into what one run gives
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
     mask_lowercase: bool,
@@ -93,7 +97,7 @@ impl ScanArgs {
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
-        let (workers, places) = scanners(&models, threads)?;
+        let (mut workers, places) = scanners(&models, threads)?;
         let (mut targets, strands) = targets(&models, &places, &thresholds);
         let significance = self.choose_by_p(&models, &mut targets, threads, session)?;
         let shape = chunk_shape(self.chunk_size, &workers[0]);
@@ -102,8 +106,27 @@ impl ScanArgs {
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let source = fasta::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
-        let tracks = outputs.open(&targets, &strands, &provenance(&models, &significance))?;
+        let genome = fasta::open(&self.genome, &self.source_options()?)?;
+        let mark = self.shard.map(|shard| ShardMark {
+            shard,
+            format: Format::Sites(SiteFormat::Bed),
+            track: None,
+            genome: genome.digest().unwrap_or_default(),
+        });
+        let source = match &self.shard {
+            None => genome.into_chunks(shape),
+            Some(shard) => {
+                let mut source = genome.into_shard(shape, shard, outputs.seam_unit())?;
+                let overlaps = outputs.have_sites().then_some(overlaps);
+                scan::seam::widen(&mut source, &mut workers[0], &targets, self.stride as u64, overlaps)?;
+                source
+            }
+        };
+        let tracks = outputs.open(
+            &targets,
+            &strands,
+            &Provenance { shard: mark, ..provenance(&models, &significance) },
+        )?;
         let scan = Scan {
             targets,
             overlaps,
@@ -248,6 +271,7 @@ fn provenance(models: &[Planned], significance: &[(String, String)]) -> Provenan
         command: command_line(),
         models: models.iter().map(of_model).collect(),
         significance: significance.iter().map(|(name, words)| format!("{name}: {words}")).collect(),
+        shard: None,
     }
 }
 

@@ -7,8 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::shuffle::shuffle_kmers;
 use crate::{Error, Result};
 
-/// Dinucleotide-preserving shuffles of the positives: `per_positive` times as many, rounded, each positive in its turn. The same seed gives
-/// the same shuffles.
+/// Dinucleotide-preserving shuffles of the positives: `per_positive` times as many, rounded, each positive in its turn.
+/// The same seed gives the same shuffles.
 ///
 /// # Errors
 /// A ratio that is no positive number.
