@@ -14,6 +14,7 @@ mod inspect;
 mod man;
 mod models;
 mod progress;
+mod report;
 mod scan;
 mod score;
 mod simulate;

@@ -24,7 +24,7 @@ pub mod pipeline;
 pub mod scan;
 
 pub mod logo;
-mod report;
+pub mod report;
 pub mod train;
 
 pub mod simulate;

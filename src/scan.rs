@@ -19,6 +19,7 @@ use crate::track::score::{ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Site, SiteLines};
 use crate::track::{ScoreFormat, Target};
 
+pub mod report;
 pub mod statistics;
 mod worker;
 mod writer;

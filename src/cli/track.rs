@@ -86,6 +86,16 @@ pub(super) struct Outputs {
 pub(super) struct Tracks {
     pub(super) sites: Vec<(SiteLines, LineSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
+    /// The files that they are written to.
+    pub(super) files: Vec<TrackFile>,
+}
+
+/// A file that a track is written to.
+#[derive(Debug, Clone)]
+pub(super) struct TrackFile {
+    /// As it was given.
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
 }
 
 impl TrackArgs {
@@ -201,8 +211,11 @@ struct Opener<'a> {
 }
 
 impl Opener<'_> {
-    fn open(&mut self, path: &Path) -> Result<Output> {
+    fn open(&mut self, path: &Path, format: Format) -> Result<Output> {
         let output = Output::create(path)?;
+        if output.target().is_some() {
+            self.tracks.files.push(TrackFile { path: path.to_path_buf(), format });
+        }
         let target = output.target().unwrap_or(path).to_path_buf();
         ensure!(!self.taken.contains(&target), "{}: two outputs would be written to it", path.display());
         self.taken.push(target);
@@ -212,14 +225,14 @@ impl Opener<'_> {
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
         let lines = SiteLines { format, target, columns: Columns::default() };
         let header = lines.header(self.provenance, self.outputs.header);
-        let sink = LineSink::new(self.open(path)?, &header)?;
+        let sink = LineSink::new(self.open(path, Format::Sites(format))?, &header)?;
         self.tracks.sites.push((lines, sink));
         Ok(())
     }
 
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
         let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
-        let output = self.open(path)?;
+        let output = self.open(path, Format::Scores(format))?;
         let comments = if self.outputs.header { self.provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
@@ -230,7 +243,8 @@ impl Opener<'_> {
 }
 
 /// Options that never change what is in a track.
-const IRRELEVANT: [&str; 7] = ["threads", "chunk_size", "output", "format", "header", "quiet", "verbose"];
+const IRRELEVANT: [&str; 9] =
+    ["threads", "chunk_size", "output", "format", "header", "report", "report_igv", "quiet", "verbose"];
 
 /// The subcommand as it was given, long options first, without those that never change what is in a track.
 pub(super) fn command_line() -> String {
