@@ -17,9 +17,13 @@ fn without_time(html: &str) -> String {
     html.lines().filter(|line| !line.starts_with("<dt>Run</dt>")).collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between two pieces of text, wherever it does.
+/// What stands between two pieces of text, wherever it does; it may overlap.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
-    text.split(before).skip(1).map(|piece| piece.split_once(after).expect("an end").0).collect()
+    let ends = |(at, _): (usize, &str)| {
+        let rest = &text[at + before.len()..];
+        Some(&rest[..rest.find(after)?])
+    };
+    text.match_indices(before).filter_map(ends).collect()
 }
 
 /// Text without its tags.

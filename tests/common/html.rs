@@ -1,4 +1,5 @@
 //! Looking into web pages.
+#![allow(unreachable_pub, reason = "two test binaries use it")]
 
 /// Checks that elements are closed in order, and returns their names. What stands in scripts is not looked at.
 pub fn elements(html: &str) -> Vec<String> {

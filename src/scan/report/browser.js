@@ -29,7 +29,10 @@
     for (const track of config.tracks) {
       if (!await found(track.url)) continue;
       const whole = { visibilityWindow: -1, displayMode: "EXPANDED", height: 60 };
-      tracks.push({ ...whole, ...track });
+      const index = [".tbi", ".csi"].map((extension) => track.url + extension);
+      const there = track.url.endsWith(".gz") ? await Promise.all(index.map(found)) : [];
+      const indexURL = index[there.indexOf(true)];
+      tracks.push({ ...whole, ...track, ...(indexURL && { indexURL }) });
     }
     const locus = config.locus ?? undefined;
     // Nothing but this page's own data: no list of genomes from elsewhere.
