@@ -11,6 +11,7 @@ use bindscan::scan::ScanSummary;
 use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, relative_url};
 use bindscan::scan::report::{ReportTarget, ScanReport};
 use bindscan::scan::statistics::Statistics;
+use bindscan::source::shard::Shard;
 use bindscan::track::Target;
 use clap::Args;
 
@@ -39,6 +40,7 @@ pub(super) struct Context<'a> {
     pub(super) engines: Vec<String>,
     pub(super) targets: Vec<Target>,
     pub(super) threads: usize,
+    pub(super) shard: Option<Shard>,
 }
 
 /// A report that will be written when the scan is done.
@@ -104,6 +106,7 @@ impl Context<'_> {
             ("Version".to_owned(), format!("bindscan {}", env!("CARGO_PKG_VERSION"))),
             ("Genome".to_owned(), self.genome.display().to_string()),
         ];
+        facts.extend(self.shard.map(|shard| ("Shard".to_owned(), shard.to_string())));
         for (planned, place) in self.models.iter().zip(self.places) {
             let (spec, plan) = (&planned.model.spec, &planned.plan);
             let strands = match plan.strands {
@@ -139,7 +142,8 @@ fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
 impl Report {
     /// Writes the page.
     pub(super) fn write(self, context: &Context<'_>, summary: &ScanSummary, time: Duration) -> Result<()> {
-        let Report { mut output, folder, igv, tracks } = self;
+        let Report { mut output, folder, igv, mut tracks } = self;
+        tracks.retain(|track| track.path.is_file());
         let name = |path: &Path| {
             path.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
         };

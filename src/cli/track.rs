@@ -86,11 +86,11 @@ pub(super) struct Outputs {
 pub(super) struct Tracks {
     pub(super) sites: Vec<(SiteLines, LineSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
-    /// The files that they are written to.
+    /// Where they are written.
     pub(super) files: Vec<TrackFile>,
 }
 
-/// A file that a track is written to.
+/// Where a track is written, which need not be a file.
 #[derive(Debug, Clone)]
 pub(super) struct TrackFile {
     /// As it was given.
@@ -139,6 +139,12 @@ const NAME: &str = "{name}";
 const STRAND: &str = "{strand}";
 
 impl Outputs {
+    /// What the seams between shards are multiples of: a bin has one shard.
+    pub(super) fn seam_unit(&self) -> u64 {
+        let have_scores = self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_)));
+        if have_scores { self.bin } else { 1 }
+    }
+
     /// Whether sites are written, so that a threshold is needed.
     pub(super) fn have_sites(&self) -> bool {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
@@ -151,7 +157,8 @@ impl Outputs {
         strands: &[StrandChoice],
         provenance: &Provenance,
     ) -> Result<Tracks> {
-        let mut opener = Opener { outputs: self, provenance, taken: Vec::new(), tracks: Tracks::default() };
+        let (taken, tracks) = (Vec::new(), Tracks::default());
+        let mut opener = Opener { outputs: self, targets, provenance, taken, tracks };
         for Wanted { path, format } in &self.wanted {
             let text = path.to_string_lossy();
             let each = text.contains(NAME);
@@ -205,17 +212,20 @@ fn expanded(text: &str, target: &Target, strand: &str) -> PathBuf {
 /// Opens outputs, no file twice.
 struct Opener<'a> {
     outputs: &'a Outputs,
+    targets: &'a [Target],
     provenance: &'a Provenance,
     taken: Vec<PathBuf>,
     tracks: Tracks,
 }
 
 impl Opener<'_> {
-    fn open(&mut self, path: &Path, format: Format) -> Result<Output> {
+    /// Whether there are comments: a shard's say which one it is.
+    fn has_header(&self) -> bool {
+        self.outputs.header || self.provenance.shard.is_some()
+    }
+
+    fn open(&mut self, path: &Path) -> Result<Output> {
         let output = Output::create(path)?;
-        if output.target().is_some() {
-            self.tracks.files.push(TrackFile { path: path.to_path_buf(), format });
-        }
         let target = output.target().unwrap_or(path).to_path_buf();
         ensure!(!self.taken.contains(&target), "{}: two outputs would be written to it", path.display());
         self.taken.push(target);
@@ -224,27 +234,48 @@ impl Opener<'_> {
 
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
         let lines = SiteLines { format, target, columns: Columns::default() };
-        let header = lines.header(self.provenance, self.outputs.header);
-        let sink = LineSink::new(self.open(path, Format::Sites(format))?, &header)?;
+        let track = target.map(|rank| self.targets[rank].name.clone());
+        let provenance = self.provenance.of_track(Format::Sites(format), track);
+        let header = lines.header(&provenance, self.has_header());
+        let sink = LineSink::new(self.open(path)?, &header)?;
         self.tracks.sites.push((lines, sink));
+        self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Sites(format) });
         Ok(())
     }
 
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
         let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
-        let output = self.open(path, Format::Scores(format))?;
-        let comments = if self.outputs.header { self.provenance.comments() } else { String::new() };
+        let output = self.open(path)?;
+        let name = &self.targets[target].name;
+        let track = match strand {
+            Shown::Better => name.clone(),
+            Shown::Forward => format!("{name} +"),
+            Shown::Reverse => format!("{name} -"),
+        };
+        let provenance = self.provenance.of_track(Format::Scores(format), Some(track));
+        let comments = if self.has_header() { provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
         };
         self.tracks.scores.push((series, sink));
+        self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Scores(format) });
         Ok(())
     }
 }
 
 /// Options that never change what is in a track.
-const IRRELEVANT: [&str; 9] =
-    ["threads", "chunk_size", "output", "format", "header", "report", "report_igv", "quiet", "verbose"];
+const IRRELEVANT: [&str; 10] = [
+    "threads",
+    "chunk_size",
+    "output",
+    "format",
+    "header",
+    "report",
+    "report_igv",
+    "shard",
+    "quiet",
+    "verbose",
+];
 
 /// The subcommand as it was given, long options first, without those that never change what is in a track.
 pub(super) fn command_line() -> String {
