@@ -20,6 +20,7 @@ use crate::track::line::LineSink;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines};
 
+pub mod report;
 pub mod seam;
 mod spool;
 pub mod statistics;
