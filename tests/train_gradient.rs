@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bindscan::engine::reference;
 use bindscan::model::{Dense, Network, Padding, Pooling, Strands};
 use bindscan::train::gradient::{Loss, loss_and_gradient};
+use bindscan::train::symmetric;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -34,7 +35,9 @@ fn network(shape: Shape, rng: &mut Xoshiro256PlusPlus) -> Network {
         weights: draw(inputs * outputs, 0.4),
         bias: draw(outputs, 0.2),
     };
-    let hidden_layer = (hidden > 0).then(|| dense(features, hidden));
+    let mut hidden_layer = (hidden > 0).then(|| dense(features, hidden));
+    // Means are small: with negative biases no unit would be active.
+    hidden_layer.iter_mut().flat_map(|layer| &mut layer.bias).for_each(|bias| *bias = bias.abs());
     let output = dense(if hidden > 0 { hidden } else { features }, outputs);
     Network {
         detectors,
@@ -58,6 +61,8 @@ fn loss_by_definition(
     sequences: &[Vec<u8>],
     targets: &[f32],
 ) -> f64 {
+    let unfolded = (strands == Strands::Symmetric).then(|| symmetric::unfold(network));
+    let network = unfolded.as_ref().unwrap_or(network);
     let (mut total, mut count) = (0.0, 0);
     for (codes, targets) in sequences.iter().zip(targets.chunks(network.output.outputs)) {
         let mut scores = reference::window_scores(network, codes, true);
@@ -139,7 +144,7 @@ fn gradients_equal_finite_differences_in_every_variant() {
     let mut seed = 0;
     for pooling in [Pooling::Max, Pooling::MaxAndAverage, Pooling::Average] {
         for hidden in [0, 5, 18] {
-            for strands in [Strands::Single, Strands::Both] {
+            for strands in [Strands::Single, Strands::Both, Strands::Symmetric] {
                 for padded in [true, false] {
                     for (loss, outputs) in
                         [(Loss::Logistic, 1), (Loss::Squared, 1), (Loss::Squared, 3), (Loss::Logistic, 2)]

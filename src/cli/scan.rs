@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
+use bindscan::model::Strands;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::region;
@@ -159,6 +160,7 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
             scanner: place.scanner,
             output: place.output + output,
             window: planned.plan.window as u64,
+            symmetric: planned.model.spec.strands == Strands::Symmetric,
             threshold,
             scale: ScoreScale::of(&planned.model.spec),
         };

@@ -114,7 +114,7 @@ fn bad_requests_end_with_one_line() {
     let cases: [(&[&str], &str); 8] = [
         (&["none.onnx", "data.tsv"], "none.onnx: cannot read"),
         (&["toy.onnx", "none.tsv"], "none.tsv: cannot open"),
-        (&["toy.onnx", "short.tsv"], "sequence 1 of the data (5 bases): "),
+        (&["toy.onnx", "short.tsv", "--quiet"], "sequence 1 of the data (5 bases): "),
         (&["toy.onnx", "two.tsv", "--target", "all"], "the model has 1 outputs (score), and the data have 2"),
         (&["toy.onnx", "zeros.tsv"], "all 2 sequences are of one class (0) in column target"),
         (&["toy.onnx", "peaks.bed"], "peaks need the genome they lie on (--genome)"),
