@@ -35,9 +35,7 @@ fn network(shape: Shape, rng: &mut Xoshiro256PlusPlus) -> Network {
         weights: draw(inputs * outputs, 0.4),
         bias: draw(outputs, 0.2),
     };
-    let mut hidden_layer = (hidden > 0).then(|| dense(features, hidden));
-    // Means are small: with negative biases no unit would be active.
-    hidden_layer.iter_mut().flat_map(|layer| &mut layer.bias).for_each(|bias| *bias = bias.abs());
+    let hidden_layer = (hidden > 0).then(|| dense(features, hidden));
     let output = dense(if hidden > 0 { hidden } else { features }, outputs);
     Network {
         detectors,
@@ -91,7 +89,13 @@ fn parameters(network: &mut Network) -> Vec<&mut f32> {
     network.weights.iter_mut().chain(&mut network.thresholds).chain(dense).collect()
 }
 
+/// Checks networks until one is met with active units: more than a quarter of its gradients are not 0.
 fn check(shape: Shape, strands: Strands, loss: Loss, seed: u64) {
+    let active = (0..5).any(|attempt| check_one(shape, strands, loss, seed + 1000 * attempt));
+    assert!(active, "{shape:?}: hardly any gradient is not 0");
+}
+
+fn check_one(shape: Shape, strands: Strands, loss: Loss, seed: u64) -> bool {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut network = network(shape, &mut rng);
     let sequences: Vec<Vec<u8>> = (0..7)
@@ -136,7 +140,7 @@ fn check(shape: Shape, strands: Strands, loss: Loss, seed: u64) {
         );
         moved += usize::from(g != 0.0);
     }
-    assert!(moved * 4 > gradient.len(), "{shape:?}: only {moved} of {} gradients are not 0", gradient.len());
+    moved * 4 > gradient.len()
 }
 
 #[test]

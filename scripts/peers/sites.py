@@ -12,7 +12,8 @@ from . import environment, motifs, program, sequence, table
 FACTORS = ["Abf1", "Cbf1", "Fkh1", "Gcn4", "Hsf1", "Leu3", "Mbp1", "Mcm1", "Rap1", "Reb1"]
 ODD = [f"chr{i}" for i in range(1, 17, 2)]
 EVEN = [f"chr{i}" for i in range(2, 17, 2)]
-WINDOW = 101
+# Bases of the ENCODE peaks.
+PEAK = 101
 # Bases between the network's windows.
 STRIDE = 5
 # Places closer than this to a better one do not count; summits this close to a place are found.
@@ -44,8 +45,9 @@ def compare(options):
 class Setting:
     """What is scanned, with what, and the summits measured there."""
 
-    def __init__(self, model, genome, contigs, summits, motif):
-        self.model, self.genome, self.contigs, self.summits, self.motif = model, genome, contigs, summits, motif
+    def __init__(self, model, window, genome, contigs, summits, motif):
+        self.model, self.window, self.genome = model, window, genome
+        self.contigs, self.summits, self.motif = contigs, summits, motif
 
 
 class Bench:
@@ -55,7 +57,7 @@ class Bench:
         self.program = program.find(options.bindscan)
         self.data, self.models, self.choose = Path(options.data), Path(options.models), options.choose
         self.threads = ["--threads", options.threads] if options.threads else []
-        self.further = options.train.split()
+        self.width, self.negatives, self.further = options.width, options.negatives, options.train.split()
         self.models.mkdir(parents=True, exist_ok=True)
         environment.data_file(self.data, "genomes/sacCer3.fa.gz")
 
@@ -70,7 +72,7 @@ class Bench:
     def network_places(self, setting):
         """(score, contig, middle) of the network's windows, best first."""
         regions = [word for contig in setting.contigs for word in ("-r", contig)]
-        scan = ["scan", "-m", setting.model, setting.genome, "--all", "--window", WINDOW, "--stride", STRIDE]
+        scan = ["scan", "-m", setting.model, setting.genome, "--all", "--window", setting.window, "--stride", STRIDE]
         text = program.run(self.program, "--quiet", *scan, "--format", "tsv", *regions)
         header, _, body = text.partition("\n")
         columns = header.lstrip("#").split("\t")
@@ -78,7 +80,7 @@ class Bench:
         parts = []
         for contig, lines in by_contig(body):
             starts, scores = np.loadtxt(io.StringIO(lines), usecols=used, delimiter="\t", comments=None).T
-            parts.append((contig, starts + WINDOW // 2, scores))
+            parts.append((contig, starts + setting.window // 2, scores))
         return ranked(parts, STRIDE)
 
 
@@ -163,10 +165,11 @@ def yeast(bench, name):
     for row in rows:
         if row[0] in scanned:
             summits.setdefault(row[0], set()).add((int(row[1]) + int(row[2])) // 2)
-    model = bench.train(kept.stem, kept, "--genome", genome, "--seed", 1)
+    cut = ["--width", bench.width, "--negatives", bench.negatives]
+    model = bench.train(kept.stem, kept, "--genome", genome, *cut, "--seed", 1)
     contigs = {contig: bases for contig, bases in sequence.read_fasta(genome).items() if contig in scanned}
     motif = pick(bench.data / "motifs/JASPAR2018_CORE_fungi.meme", name.upper())
-    return Setting(model, genome, contigs, summits, motif)
+    return Setting(model, bench.width, genome, contigs, summits, motif)
 
 
 def ctcf(bench):
@@ -178,7 +181,7 @@ def ctcf(bench):
     column = header.rstrip("\n").split("\t").index("seq")
     scanned = bases + "N" + sequence.reverse_complement(bases)
     peaks = {row.split("\t")[column] for row in rows}
-    known = {window for i in range(len(scanned)) if (window := scanned[i : i + WINDOW]) in peaks}
+    known = {window for i in range(len(scanned)) if (window := scanned[i : i + PEAK]) in peaks}
     kept = bench.models / "CTCF.seq"
     kept.write_text(header + "".join(row for row in rows if row.split("\t")[column] not in known))
     print(f"CTCF: {len(known)} of {len(rows)} training peaks lie in the scanned sequence and are left out")
@@ -190,7 +193,7 @@ def ctcf(bench):
             if row[0] == contig and summit < len(bases):
                 summits[contig].add(summit)
     motif = pick(bench.data / "motifs/JASPAR2018_CORE_vertebrates.meme", "CTCF")
-    return Setting(model, genome, {contig: bases}, summits, motif)
+    return Setting(model, PEAK, genome, {contig: bases}, summits, motif)
 
 
 def pick(path, name):

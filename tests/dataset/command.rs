@@ -114,7 +114,7 @@ fn bad_requests_end_with_one_line() {
     let cases: [(&[&str], &str); 8] = [
         (&["none.onnx", "data.tsv"], "none.onnx: cannot read"),
         (&["toy.onnx", "none.tsv"], "none.tsv: cannot open"),
-        (&["toy.onnx", "short.tsv", "--quiet"], "sequence 1 of the data (5 bases): "),
+        (&["toy.onnx", "short.tsv"], "sequence 1 of the data (5 bases): "),
         (&["toy.onnx", "two.tsv", "--target", "all"], "the model has 1 outputs (score), and the data have 2"),
         (&["toy.onnx", "zeros.tsv"], "all 2 sequences are of one class (0) in column target"),
         (&["toy.onnx", "peaks.bed"], "peaks need the genome they lie on (--genome)"),
@@ -122,7 +122,7 @@ fn bad_requests_end_with_one_line() {
         (&["toy.onnx", "data.tsv", "--positives-above", "nan"], "a number is needed"),
     ];
     for (arguments, message) in cases {
-        let output = eval(directory, arguments);
+        let output = eval(directory, &[arguments, &["--quiet"]].concat());
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(message) && error.trim_end().lines().count() == 1, "{error}, not {message}");
