@@ -12,6 +12,7 @@ mod eval;
 mod import;
 mod inspect;
 mod man;
+mod merge;
 mod models;
 mod progress;
 mod scan;
@@ -38,6 +39,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Scan(scan::ScanArgs),
+    Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
@@ -99,6 +101,7 @@ impl Args {
         let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
         match self.command {
             Command::Scan(args) => args.run(session),
+            Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),

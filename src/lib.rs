@@ -23,6 +23,8 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
+pub mod merge;
+
 pub mod logo;
 mod report;
 pub mod train;

@@ -19,6 +19,7 @@ use crate::track::score::{ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Site, SiteLines};
 use crate::track::{ScoreFormat, Target};
 
+pub mod seam;
 pub mod statistics;
 mod worker;
 mod writer;
@@ -159,7 +160,9 @@ pub fn run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
             item.before = read;
-            read += item.chunk.own.end - item.chunk.own.start;
+            if item.chunk.is_kept() {
+                read += item.chunk.own.end - item.chunk.own.start;
+            }
             item.progress = source.progress();
             Ok(more)
         },

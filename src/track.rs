@@ -1,9 +1,12 @@
 //! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
 //! of the genome ([`score`]).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
+use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
 mod bedgraph;
@@ -16,7 +19,8 @@ pub use score::ScoreFormat;
 pub use site::SiteFormat;
 
 /// A format of tracks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Format {
     /// One of sites.
     Sites(SiteFormat),
@@ -36,6 +40,12 @@ impl Format {
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
             _ => return None,
         })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -102,15 +112,24 @@ pub struct Provenance {
     pub command: String,
     /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
     pub models: Vec<(String, String)>,
+    /// Of the track of a shard, which that is.
+    pub shard: Option<ShardMark>,
 }
 
 impl Provenance {
+    /// The provenance of one of the tracks: of a shard's, it says which track.
+    pub fn of_track(&self, format: Format, track: Option<String>) -> Provenance {
+        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, ..mark.clone() });
+        Provenance { shard, ..self.clone() }
+    }
+
     /// The lines of a header, each of which starts with `# `.
     pub fn comments(&self) -> String {
         let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
         for (name, digest) in &self.models {
             writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
         }
+        lines += &self.shard.as_ref().map(ShardMark::comment).unwrap_or_default();
         lines
     }
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
+use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
-use bindscan::source::region;
-use bindscan::track::{Provenance, ScoreScale, Target};
+use bindscan::source::{region, shard::Shard};
+use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
@@ -47,6 +48,9 @@ pub(super) struct ScanArgs {
     /// Regions to scan, as BED
     #[arg(short = 'R', long, value_name = "BED")]
     regions_file: Option<PathBuf>,
+    /// Scan one of n equal parts of the genome, as 3/10; bindscan merge joins what the parts give into what one run gives
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
     mask_lowercase: bool,
@@ -82,7 +86,7 @@ impl ScanArgs {
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
-        let (workers, places) = scanners(&models, threads)?;
+        let (mut workers, places) = scanners(&models, threads)?;
         let (targets, strands) = targets(&models, &places, &thresholds);
         let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
@@ -90,8 +94,23 @@ impl ScanArgs {
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let source = fasta::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
-        let tracks = outputs.open(&targets, &strands, &provenance(&models))?;
+        let genome = fasta::open(&self.genome, &self.source_options()?)?;
+        let mark = self.shard.map(|shard| ShardMark {
+            shard,
+            format: Format::Sites(SiteFormat::Bed),
+            track: None,
+            genome: genome.digest().unwrap_or_default(),
+        });
+        let source = match &self.shard {
+            None => genome.into_chunks(shape),
+            Some(shard) => {
+                let mut source = genome.into_shard(shape, shard, outputs.seam_unit())?;
+                let overlaps = outputs.have_sites().then_some(overlaps);
+                scan::seam::widen(&mut source, &mut workers[0], &targets, self.stride as u64, overlaps)?;
+                source
+            }
+        };
+        let tracks = outputs.open(&targets, &strands, &Provenance { shard: mark, ..provenance(&models) })?;
         let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics: None };
 
         let mut progress = Progress::start(session);
@@ -173,7 +192,7 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
 fn provenance(models: &[Planned]) -> Provenance {
     let of_model =
         |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
-    Provenance { command: command_line(), models: models.iter().map(of_model).collect() }
+    Provenance { command: command_line(), models: models.iter().map(of_model).collect(), shard: None }
 }
 
 fn summary_line(summary: &ScanSummary, seconds: f64) -> String {

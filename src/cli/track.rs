@@ -129,6 +129,12 @@ const NAME: &str = "{name}";
 const STRAND: &str = "{strand}";
 
 impl Outputs {
+    /// What the seams between shards are multiples of: a bin has one shard.
+    pub(super) fn seam_unit(&self) -> u64 {
+        let have_scores = self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_)));
+        if have_scores { self.bin } else { 1 }
+    }
+
     /// Whether sites are written, so that a threshold is needed.
     pub(super) fn have_sites(&self) -> bool {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
@@ -141,7 +147,8 @@ impl Outputs {
         strands: &[StrandChoice],
         provenance: &Provenance,
     ) -> Result<Tracks> {
-        let mut opener = Opener { outputs: self, provenance, taken: Vec::new(), tracks: Tracks::default() };
+        let (taken, tracks) = (Vec::new(), Tracks::default());
+        let mut opener = Opener { outputs: self, targets, provenance, taken, tracks };
         for Wanted { path, format } in &self.wanted {
             let text = path.to_string_lossy();
             let each = text.contains(NAME);
@@ -195,12 +202,18 @@ fn expanded(text: &str, target: &Target, strand: &str) -> PathBuf {
 /// Opens outputs, no file twice.
 struct Opener<'a> {
     outputs: &'a Outputs,
+    targets: &'a [Target],
     provenance: &'a Provenance,
     taken: Vec<PathBuf>,
     tracks: Tracks,
 }
 
 impl Opener<'_> {
+    /// Whether there are comments: a shard's say which one it is.
+    fn has_header(&self) -> bool {
+        self.outputs.header || self.provenance.shard.is_some()
+    }
+
     fn open(&mut self, path: &Path) -> Result<Output> {
         let output = Output::create(path)?;
         let target = output.target().unwrap_or(path).to_path_buf();
@@ -211,7 +224,9 @@ impl Opener<'_> {
 
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
         let lines = SiteLines { format, target, columns: Columns::default() };
-        let header = lines.header(self.provenance, self.outputs.header);
+        let track = target.map(|rank| self.targets[rank].name.clone());
+        let provenance = self.provenance.of_track(Format::Sites(format), track);
+        let header = lines.header(&provenance, self.has_header());
         let sink = LineSink::new(self.open(path)?, &header)?;
         self.tracks.sites.push((lines, sink));
         Ok(())
@@ -220,7 +235,14 @@ impl Opener<'_> {
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
         let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
         let output = self.open(path)?;
-        let comments = if self.outputs.header { self.provenance.comments() } else { String::new() };
+        let name = &self.targets[target].name;
+        let track = match strand {
+            Shown::Better => name.clone(),
+            Shown::Forward => format!("{name} +"),
+            Shown::Reverse => format!("{name} -"),
+        };
+        let provenance = self.provenance.of_track(Format::Scores(format), Some(track));
+        let comments = if self.has_header() { provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
         };
@@ -230,7 +252,8 @@ impl Opener<'_> {
 }
 
 /// Options that never change what is in a track.
-const IRRELEVANT: [&str; 7] = ["threads", "chunk_size", "output", "format", "header", "quiet", "verbose"];
+const IRRELEVANT: [&str; 8] =
+    ["threads", "chunk_size", "output", "format", "header", "shard", "quiet", "verbose"];
 
 /// The subcommand as it was given, long options first, without those that never change what is in a track.
 pub(super) fn command_line() -> String {

@@ -18,14 +18,19 @@ use crate::{Error, Result};
 pub(super) struct Part {
     pub(super) contig: Option<Arc<Contig>>,
     pub(super) own: Range<u64>,
+    /// Positions whose sites and bins are wanted, and whether the chunk is among them ([`Chunk::kept`]).
+    pub(super) kept: Range<u64>,
+    pub(super) counts: bool,
     /// Where the segment ends; of its last chunk only.
     pub(super) segment_end: Option<u64>,
     pub(super) first: bool,
     /// Hits left of the settled stretch, to be joined with what the previous chunk left.
     pub(super) head: Vec<Hit>,
-    /// Lines of the sites within the settled stretch, a site track each, and the number of sites.
+    /// Lines of the wanted sites within the settled stretch, a site track each, and the number of sites.
     pub(super) lines: Vec<Vec<u8>>,
     pub(super) sites: u64,
+    /// Whether there are sites in the settled stretch, wanted or not.
+    pub(super) settled: bool,
     /// Hits right of the settled stretch.
     pub(super) tail: Vec<Hit>,
     /// Codes of the windows of `head` and `tail`, if statistics are wanted.
@@ -41,8 +46,9 @@ impl Part {
     fn begin(&mut self, chunk: &Chunk, layout: &Layout<'_>) {
         self.contig = Some(chunk.contig.clone());
         (self.own, self.first) = (chunk.own.clone(), chunk.first);
+        (self.kept, self.counts) = (chunk.kept.clone(), chunk.is_kept());
         self.segment_end = chunk.last.then_some(chunk.end);
-        self.sites = 0;
+        (self.sites, self.settled) = (0, false);
         self.windows.clear();
         self.head.clear();
         self.tail.clear();
@@ -74,8 +80,16 @@ impl<'a> Worker<'a> {
 
     /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
     pub(super) fn sample(&mut self, chunk: &Chunk, before: u64) -> Result<()> {
-        let Some(statistics) = self.layout.statistics else { return Ok(()) };
+        let Some(statistics) = self.layout.statistics.filter(|_| chunk.is_kept()) else { return Ok(()) };
         self.sampler.sample(&mut self.scanners, self.layout.targets, (chunk, before), statistics)
+    }
+
+    pub(super) fn targets(&self) -> &'a [Target] {
+        self.layout.targets
+    }
+
+    pub(super) fn into_scanners(self) -> Vec<Scanner> {
+        self.scanners
     }
 
     pub(super) fn scan(&mut self, chunk: &Chunk, part: &mut Part) -> Result<()> {
@@ -84,22 +98,16 @@ impl<'a> Worker<'a> {
             if chunk.first { 0 } else { chunk.own.start }..if chunk.last { u64::MAX } else { chunk.own.end };
         let mut settled = 0..u64::MAX;
         let mut sites = Vec::new();
-        for number in 0..self.scanners.len() {
-            let all = self.layout.targets.iter().enumerate();
-            let targets: Targets<'_> = all.filter(|(_, target)| target.scanner == number).collect();
-            self.score(number, &targets, chunk, part)?;
-            for (rank, target) in targets {
-                let found = at(&mut self.hits, target.output);
-                found.iter_mut().for_each(|hit| hit.target = rank);
-                if self.layout.overlaps == Overlaps::Keep {
-                    sites.append(found);
-                } else {
-                    let found = hits::suppress(found, target.window, &seen);
-                    settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
-                    sites.extend(found.hits);
-                }
+        let layout = self.layout;
+        self.find(chunk, part, |rank, found| {
+            if layout.overlaps == Overlaps::Keep {
+                sites.append(found);
+            } else {
+                let found = hits::suppress(found, layout.targets[rank].window, &seen);
+                settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
+                sites.extend(found.hits);
             }
-        }
+        })?;
         sort(&mut sites);
         if settled.start > settled.end {
             part.head = sites;
@@ -108,21 +116,42 @@ impl<'a> Worker<'a> {
         }
         let head = sites.partition_point(|hit| hit.start < settled.start);
         let tail = sites.partition_point(|hit| hit.start < settled.end);
-        for hit in &sites[head..tail] {
+        part.settled = tail > head;
+        for hit in sites[head..tail].iter().filter(|hit| chunk.kept.contains(&hit.start)) {
             self.layout.write_site(&chunk.contig, hit, &mut part.lines);
+            part.sites += 1;
         }
-        part.sites = (tail - head) as u64;
         part.head.extend_from_slice(&sites[..head]);
         part.tail.extend_from_slice(&sites[tail..]);
         if let Some(statistics) = self.layout.statistics {
             let mut statistics = lock(statistics);
-            for hit in &sites[head..tail] {
+            for hit in sites[head..tail].iter().filter(|hit| chunk.kept.contains(&hit.start)) {
                 let from = (hit.start - chunk.start) as usize;
                 let window = self.layout.targets[hit.target].window as usize;
                 statistics.add_site(&chunk.contig, hit, &chunk.codes[from..from + window]);
             }
         }
         self.keep_codes(chunk, part);
+        Ok(())
+    }
+
+    /// Scores the chunk with every scanner and hands each target's rank and hits to `take`; bins go into `part`.
+    pub(super) fn find(
+        &mut self,
+        chunk: &Chunk,
+        part: &mut Part,
+        mut take: impl FnMut(usize, &mut Vec<Hit>),
+    ) -> Result<()> {
+        for number in 0..self.scanners.len() {
+            let all = self.layout.targets.iter().enumerate();
+            let targets: Targets<'_> = all.filter(|(_, target)| target.scanner == number).collect();
+            self.score(number, &targets, chunk, part)?;
+            for (rank, target) in targets {
+                let found = at(&mut self.hits, target.output);
+                found.iter_mut().for_each(|hit| hit.target = rank);
+                take(rank, found);
+            }
+        }
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What the writer makes of the workers' parts, in input order.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::statistics::{Stretch, lock};
@@ -24,6 +25,8 @@ pub(super) struct Writer<'a> {
     contig: Option<(Arc<Contig>, u64)>,
     /// Windows of the current segment so far, by model.
     windows: Vec<u64>,
+    /// Whether the segment is counted by this shard.
+    counts: bool,
     lines: Vec<Vec<u8>>,
     pub(super) summary: ScanSummary,
 }
@@ -40,6 +43,7 @@ impl<'a> Writer<'a> {
             codes: Vec::new(),
             contig: None,
             windows: Vec::new(),
+            counts: true,
             summary: ScanSummary::default(),
         }
     }
@@ -49,12 +53,14 @@ impl<'a> Writer<'a> {
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
         if self.layout.statistics.is_some() {
-            self.count_bases(&contig, part.own.end - part.own.start);
+            if part.counts {
+                self.count_bases(&contig, part.own.end - part.own.start);
+            }
             self.hold(&part.codes[0]);
         }
         self.pending.append(&mut part.head);
-        self.settle(&contig, seen)?;
-        if part.sites > 0 || !part.tail.is_empty() {
+        self.settle(&contig, seen, &part.kept)?;
+        if part.settled || !part.tail.is_empty() {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
             for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
@@ -68,16 +74,20 @@ impl<'a> Writer<'a> {
         }
 
         let summary = &mut self.summary;
-        summary.bases += part.own.end - part.own.start;
-        summary.windows += part.windows.iter().sum::<u64>();
+        if part.counts {
+            summary.bases += part.own.end - part.own.start;
+            summary.windows += part.windows.iter().sum::<u64>();
+        }
         summary.sites += part.sites;
-        summary.segments += u64::from(part.first);
         if part.first {
             self.windows.clear();
+            // A shard that begins within a segment reads some of what lies before, and does not count it.
+            self.counts = part.counts;
+            summary.segments += u64::from(part.counts);
         }
         self.windows.resize(part.windows.len(), 0);
         self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
-        if last && self.windows.contains(&0) {
+        if last && self.counts && self.windows.contains(&0) {
             summary.short_segments += 1;
             if summary.short_names.len() < NAMES_KEPT {
                 summary.short_names.push(contig.name.clone());
@@ -86,8 +96,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the pending hits that are sites now that all windows that start before `seen` are known.
-    fn settle(&mut self, contig: &Arc<Contig>, seen: u64) -> Result<()> {
+    /// Writes the pending hits that are sites now that all windows that start before `seen` are known, and that start in
+    /// `kept`.
+    fn settle(&mut self, contig: &Arc<Contig>, seen: u64, kept: &Range<u64>) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -101,7 +112,7 @@ impl<'a> Writer<'a> {
         }
         sort(&mut left);
         let decided = left.partition_point(|hit| hit.start < settled_to);
-        for hit in left.drain(..decided) {
+        for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
             self.layout.write_site(contig, &hit, &mut self.lines);
             self.summary.sites += 1;
             if let Some(statistics) = self.layout.statistics {

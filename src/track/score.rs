@@ -8,6 +8,8 @@
 //! Workers encode *tiles*, aligned runs of bins, as far as a chunk has all their windows, and leave the others to the
 //! writer, so that what is encoded together does not depend on the chunks.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
@@ -22,7 +24,8 @@ use super::line::LineSink;
 const TILE: u64 = 4096;
 
 /// A format of scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ScoreFormat {
     /// bedGraph: a line a bin.
     BedGraph,
@@ -207,6 +210,7 @@ impl ScorePart {
     ) -> Result<(), u64> {
         let mut bins = std::mem::take(&mut self.head);
         series.collect(chunk, scores, output, window, &mut bins)?;
+        bins.retain(|bin| chunk.kept.contains(&bin.start));
         let tile_bases = TILE * series.bin;
         let from = if chunk.first { 0 } else { chunk.own.start + window / 2 };
         // Past the end of the codes a region or contig may end, which cuts a bin.

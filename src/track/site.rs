@@ -2,13 +2,16 @@
 
 use std::io::Write;
 
+use serde::{Deserialize, Serialize};
+
 use super::number::{push_fixed, push_integer};
 use super::{Provenance, Target};
 use crate::genome::Contig;
 use crate::hits::Hit;
 
 /// A text format of sites.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SiteFormat {
     /// BED6 and more: contig, start (0-based), end, name, score 0-1000, strand, raw score (4 decimals).
     Bed,

@@ -98,6 +98,11 @@ impl Reader {
         self.position
     }
 
+    /// Makes `contig`, a rank in the index, the next record.
+    pub(super) fn go_to(&mut self, contig: usize) {
+        self.entered = contig;
+    }
+
     /// Goes to the start of the next record.
     pub(super) fn next_contig(&mut self) -> Result<Option<Arc<Contig>>> {
         if let (Some(index), Input::Mapped(map)) = (&self.index, &mut self.input) {
