@@ -68,6 +68,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
+    /// Whether both strands have the same score, so that a site has no strand.
+    pub symmetric: bool,
     /// Lowest score of a hit.
     pub threshold: f32,
     /// How a raw score becomes BED's 0-1000 where it has no p-value.

@@ -48,6 +48,13 @@ pub struct Site<'a> {
     pub significance: Option<Significance>,
 }
 
+impl Site<'_> {
+    /// `+`, `-`, or `.` where strands make no difference.
+    fn strand(&self) -> u8 {
+        if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
+    }
+}
+
 /// How rare a score is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Significance {
@@ -132,7 +139,7 @@ impl SiteLines {
     fn tsv(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         place_and_name(site, out);
         out.push(b'\t');
-        out.push(site.hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.push(b'\t');
         push_fixed(site.hit.score, 6, out);
         self.significance_columns(site, out);
@@ -159,7 +166,8 @@ impl SiteLines {
     }
 
     /// The type is of the Sequence Ontology (SO:0000410).
-    fn gff3(&self, Site { contig, target, hit, significance }: &Site<'_>, out: &mut Vec<u8>) {
+    fn gff3(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        let Site { contig, target, hit, significance } = site;
         push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
         out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
         push_integer(hit.start + 1, out);
@@ -168,7 +176,7 @@ impl SiteLines {
         out.push(b'\t');
         push_fixed(hit.score, 4, out);
         out.push(b'\t');
-        out.push(hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.extend_from_slice(b"\t.\tName=");
         push_escaped(&target.name, |c| !c.is_ascii_control() && !b";=&,%".contains(&c), out);
         if let (true, Some(known)) = (self.columns.p, significance) {
@@ -204,7 +212,7 @@ fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
     let shade = significance.map_or_else(|| target.scale.bed_score(hit.score), Significance::bed_score);
     push_integer(shade.into(), out);
     out.push(b'\t');
-    out.push(hit.strand.symbol() as u8);
+    out.push(site.strand());
 }
 
 /// signalValue, pValue and qValue (-log10; -1 where unknown), peak.
@@ -249,6 +257,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
+            symmetric: false,
             threshold: 0.0,
             scale: ScoreScale::Probability,
             null: None,
