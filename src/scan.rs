@@ -19,6 +19,7 @@ use crate::track::line::LineSink;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Site, SiteLines};
 
+pub mod report;
 pub mod seam;
 pub mod statistics;
 mod worker;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
-use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::{region, shard::Shard};
 use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
@@ -15,6 +15,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
+use super::report::{self, ReportArgs};
 use super::track::{TrackArgs, command_line};
 use super::{CANCELLED, Session};
 
@@ -55,6 +56,8 @@ pub(super) struct ScanArgs {
     mask_lowercase: bool,
     #[command(flatten)]
     tracks: TrackArgs,
+    #[command(flatten)]
+    report: ReportArgs,
     /// Threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
@@ -94,6 +97,11 @@ impl ScanArgs {
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
         let genome = fasta::open(&self.genome, &self.source_options()?)?;
+        match genome.contigs() {
+            Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
+            None => log::debug!("{}: read as a stream", self.genome.display()),
+        }
+        log::debug!("{threads} workers, {} window starts at a time", shape.own);
         let mark = self.shard.map(|shard| ShardMark {
             shard,
             format: Format::Sites(SiteFormat::Bed),
@@ -110,7 +118,18 @@ impl ScanArgs {
             }
         };
         let tracks = outputs.open(&targets, &strands, &Provenance { shard: mark, ..provenance(&models) })?;
-        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics: None };
+        let report = self.report.open(&tracks.files)?;
+        let context = report.as_ref().map(|_| report::Context {
+            genome: &self.genome,
+            models: &models,
+            places: &places,
+            engines: workers[0].iter().map(Scanner::description).collect(),
+            targets: targets.clone(),
+            threads,
+            shard: self.shard,
+        });
+        let statistics = context.as_ref().map(report::Context::statistics);
+        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics };
 
         let mut progress = Progress::start(session);
         let result = scan::run(
@@ -122,6 +141,9 @@ impl ScanArgs {
         );
         progress.clear();
         let summary = result?;
+        if let (Some(report), Some(context)) = (report, context) {
+            report.write(&context, &summary, progress.elapsed())?;
+        }
         if !session.quiet {
             eprintln!("bindscan: {}", summary_line(&summary, progress.elapsed().as_secs_f64()));
         }
