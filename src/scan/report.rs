@@ -97,7 +97,7 @@ impl ScanReport<'_> {
                 grouped(target.window),
                 grouped(sites),
                 per_mbp(sites, summary.bases),
-                share(found.forward, sites),
+                if target.symmetric { "–".into() } else { share(found.forward, sites) },
             );
         }
         table(&["Model", "Window", "Threshold", "Sites", "per Mbp", "on +", "Highest score"], &rows)
