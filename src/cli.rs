@@ -16,6 +16,7 @@ mod man;
 mod merge;
 mod models;
 mod progress;
+mod report;
 mod scan;
 mod score;
 mod significance;

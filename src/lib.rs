@@ -30,7 +30,7 @@ pub mod scan;
 pub mod merge;
 
 pub mod logo;
-mod report;
+pub mod report;
 pub mod train;
 
 pub mod simulate;

@@ -81,7 +81,37 @@ pub(crate) fn more_than(count: usize, shown: usize) -> String {
     }
 }
 
+/// A count with its digits grouped by thousands.
+///
+/// ```
+/// assert_eq!(bindscan::report::grouped(12_345_678), "12,345,678");
+/// ```
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 pub(crate) fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_by_three() {
+        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")];
+        for (count, text) in cases {
+            assert_eq!(grouped(count), text);
+        }
+    }
 }

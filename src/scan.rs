@@ -20,6 +20,7 @@ use crate::track::score::{ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines};
 use crate::track::{ScoreFormat, Target};
 
+pub mod report;
 pub mod seam;
 mod spool;
 pub mod statistics;

@@ -79,7 +79,11 @@ impl Planned {
 
     fn log(&self, engine: &str) {
         let WindowPlan { window, stride, .. } = self.plan;
-        log::info!("{}: window {window}, stride {stride}, engine {engine}", self.model.spec.name);
+        let name = &self.model.spec.name;
+        log::info!("{name}: window {window}, stride {stride}, engine {engine}");
+        if let Some(digest) = &self.model.digest {
+            log::debug!("{name}: SHA-256 {digest}");
+        }
     }
 
     /// Engines for the model, one for each worker.

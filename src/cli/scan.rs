@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
-use bindscan::scan::{self, Overlaps, Scan, ScanSummary, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::{region, shard::Shard};
 use bindscan::track::site::Columns;
@@ -17,6 +17,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
+use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{TrackArgs, command_line};
 use super::{CANCELLED, Session};
@@ -64,6 +65,8 @@ pub(super) struct ScanArgs {
     mask_lowercase: bool,
     #[command(flatten)]
     tracks: TrackArgs,
+    #[command(flatten)]
+    report: ReportArgs,
     /// Threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
@@ -107,6 +110,11 @@ impl ScanArgs {
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
         let genome = fasta::open(&self.genome, &self.source_options()?)?;
+        match genome.contigs() {
+            Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
+            None => log::debug!("{}: read as a stream", self.genome.display()),
+        }
+        log::debug!("{threads} workers, {} window starts at a time", shape.own);
         let mark = self.shard.map(|shard| ShardMark {
             shard,
             format: Format::Sites(SiteFormat::Bed),
@@ -127,13 +135,24 @@ impl ScanArgs {
             &strands,
             &Provenance { shard: mark, ..provenance(&models, &significance) },
         )?;
+        let report = self.report.open(&tracks.files)?;
+        let context = report.as_ref().map(|_| report::Context {
+            genome: &self.genome,
+            models: &models,
+            places: &places,
+            engines: workers[0].iter().map(Scanner::description).collect(),
+            targets: targets.clone(),
+            threads,
+            shard: self.shard,
+        });
+        let statistics = context.as_ref().map(report::Context::statistics);
         let scan = Scan {
             targets,
             overlaps,
             sites: tracks.sites,
             scores: tracks.scores,
             false_discovery_rate: self.qvalue,
-            statistics: None,
+            statistics,
         };
         let nulls: Vec<_> =
             scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
@@ -154,6 +173,9 @@ impl ScanArgs {
                     warn_if_extrapolated(name, null, tests.highest_p(null, rate).unwrap_or(1.0));
                 }
             }
+        }
+        if let (Some(report), Some(context)) = (report, context) {
+            report.write(&context, &summary, progress.elapsed())?;
         }
         if !session.quiet {
             let mut line = summary_line(&summary, progress.elapsed().as_secs_f64());

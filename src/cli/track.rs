@@ -87,6 +87,16 @@ pub(super) struct Outputs {
 pub(super) struct Tracks {
     pub(super) sites: Vec<(SiteLines, LineSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
+    /// Where they are written.
+    pub(super) files: Vec<TrackFile>,
+}
+
+/// Where a track is written, which need not be a file.
+#[derive(Debug, Clone)]
+pub(super) struct TrackFile {
+    /// As it was given.
+    pub(super) path: PathBuf,
+    pub(super) format: Format,
 }
 
 impl TrackArgs {
@@ -232,6 +242,7 @@ impl Opener<'_> {
         let header = lines.header(&provenance, self.has_header());
         let sink = LineSink::new(self.open(path)?, &header)?;
         self.tracks.sites.push((lines, sink));
+        self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Sites(format) });
         Ok(())
     }
 
@@ -250,13 +261,24 @@ impl Opener<'_> {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
         };
         self.tracks.scores.push((series, sink));
+        self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Scores(format) });
         Ok(())
     }
 }
 
 /// Options that never change what is in a track.
-const IRRELEVANT: [&str; 8] =
-    ["threads", "chunk_size", "output", "format", "header", "shard", "quiet", "verbose"];
+const IRRELEVANT: [&str; 10] = [
+    "threads",
+    "chunk_size",
+    "output",
+    "format",
+    "header",
+    "report",
+    "report_igv",
+    "shard",
+    "quiet",
+    "verbose",
+];
 
 /// The subcommand as it was given, long options first, without those that never change what is in a track.
 pub(super) fn command_line() -> String {

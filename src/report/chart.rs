@@ -43,6 +43,11 @@ impl Axis {
         Axis { label: label.to_owned(), low: 10f64.powf(low), high: 10f64.powf(high), logarithmic: true }
     }
 
+    /// Counts on a logarithmic scale, up to `most`. A bar of one thing can be seen.
+    pub(crate) fn counts(label: &str, most: u64) -> Axis {
+        Axis { label: label.to_owned(), low: 0.5, high: most.max(5) as f64 * 2.0, logarithmic: true }
+    }
+
     /// Where a value stands: 0 at the low end, 1 at the high end.
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
@@ -73,7 +78,17 @@ impl Axis {
         let values =
             (first..=last).flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
         let inside = values.filter(|value| (self.low..=self.high).contains(value));
-        inside.map(|value| (value, significant(value))).collect()
+        inside.map(|value| (value, short(value))).collect()
+    }
+}
+
+/// As [`significant`], with k, M or G from ten thousand on.
+fn short(value: f64) -> String {
+    match value {
+        1e9.. => format!("{}G", significant(value / 1e9)),
+        1e6.. => format!("{}M", significant(value / 1e6)),
+        1e4.. => format!("{}k", significant(value / 1e3)),
+        _ => significant(value),
     }
 }
 
@@ -137,6 +152,12 @@ impl Chart {
         self
     }
 
+    /// A vertical line from bottom to top.
+    pub(crate) fn mark(self, class: &str, x: f64) -> Chart {
+        let (low, high) = (self.y.low, self.y.high);
+        if (self.x.low..=self.x.high).contains(&x) { self.line(class, &[(x, low), (x, high)]) } else { self }
+    }
+
     /// A dot, with a title that shows when it is pointed at.
     pub(crate) fn dot(mut self, class: &str, radius: f64, point: (f64, f64), title: Option<&str>) -> Chart {
         let (x, y) = self.point(point);
@@ -153,9 +174,14 @@ impl Chart {
     /// A histogram's outline, filled: `bars` are left edge, right edge and height, side by side.
     pub(crate) fn bars(mut self, class: &str, bars: &[(f64, f64, f64)]) -> Chart {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return self };
-        let mut corners = vec![(first.0, 0.0)];
-        corners.extend(bars.iter().flat_map(|&(left, right, height)| [(left, height), (right, height)]));
-        corners.push((last.1, 0.0));
+        // A logarithmic axis has no zero to stand on.
+        let floor = if self.y.logarithmic { self.y.low } else { 0.0 };
+        let mut corners = vec![(first.0, floor)];
+        let top = |&(left, right, height): &(f64, f64, f64)| {
+            [(left, height.max(floor)), (right, height.max(floor))]
+        };
+        corners.extend(bars.iter().flat_map(top));
+        corners.push((last.1, floor));
         let path: Vec<String> = corners
             .into_iter()
             .map(|corner| self.point(corner))

@@ -44,6 +44,8 @@ pub struct Statistics {
 pub struct TargetStatistics {
     /// Scores of all windows on the better of the scanned strands, estimated from a sample of about 1 %.
     pub windows: Histogram,
+    /// Windows in that sample.
+    pub sampled: u64,
     /// Scores of the sites.
     pub sites: Histogram,
     /// Sites on the forward strand.

@@ -84,13 +84,22 @@ impl Histogram {
         })
     }
 
-    /// As [`Histogram::bins`], with bins joined until there are no more than `most` (2 at least).
-    pub fn coarse_bins(&self, most: usize) -> Vec<(f64, f64, u64)> {
-        let mut coarse = self.clone();
-        while coarse.counts.len() > most.max(2) {
-            coarse.coarsen();
+    /// As [`Histogram::bins`] of several histograms, with bins of one width: the smallest for which `most` bins (2 at
+    /// least) cover all of them.
+    pub fn aligned_bins(histograms: &[&Histogram], most: usize) -> Vec<Vec<(f64, f64, u64)>> {
+        let mut all = Histogram::default();
+        histograms.iter().for_each(|histogram| all.merge(histogram));
+        while all.counts.len() > most.max(2) {
+            all.coarsen();
         }
-        coarse.bins().collect()
+        let aligned = |histogram: &&Histogram| {
+            let mut histogram = (*histogram).clone();
+            while histogram.exponent < all.exponent {
+                histogram.coarsen();
+            }
+            histogram.bins().collect()
+        };
+        histograms.iter().map(aligned).collect()
     }
 
     fn rank(&self, score: f32) -> f64 {
@@ -175,8 +184,9 @@ mod tests {
                 merged.merge(&of(part));
             }
             prop_assert_eq!(&merged, &whole);
-            prop_assert_eq!(whole.coarse_bins(40).iter().map(|bin| bin.2).sum::<u64>(), scores.len() as u64);
-            prop_assert!(whole.coarse_bins(40).len() <= 40);
+            let aligned = Histogram::aligned_bins(&[&whole, &of(&scores[..1])], 40);
+            prop_assert_eq!(aligned[0].iter().map(|bin| bin.2).sum::<u64>(), scores.len() as u64);
+            prop_assert!(aligned[0].len() <= 40 && aligned[0].iter().any(|bin| bin.0 == aligned[1][0].0));
         }
     }
 }

@@ -40,14 +40,15 @@ pub(in crate::scan) struct Sampler {
     shape: ChunkShape,
     block: Chunk,
     scores: Scores,
-    histograms: Vec<Histogram>,
+    /// Of each target, scores and the number of windows.
+    counts: Vec<(Histogram, u64)>,
 }
 
 impl Sampler {
     /// A sampler for a worker's scanners.
     pub(in crate::scan) fn new(scanners: &[Scanner]) -> Sampler {
         let shape = chunk_shape(BLOCK as usize, scanners);
-        Sampler { shape, block: Chunk::default(), scores: Scores::default(), histograms: Vec::new() }
+        Sampler { shape, block: Chunk::default(), scores: Scores::default(), counts: Vec::new() }
     }
 
     /// Adds the sampled windows of `chunk`, before which so many bases were scanned, to `statistics`.
@@ -70,14 +71,15 @@ impl Sampler {
             let from = (number * BLOCK).max(before) - before;
             let to = ((number + 1) * BLOCK).min(before + bases) - before;
             self.cut(chunk, chunk.own.start + from..chunk.own.start + to);
-            self.histograms.clear();
-            self.histograms.resize_with(targets.len(), Histogram::default);
+            self.counts.clear();
+            self.counts.resize_with(targets.len(), Default::default);
             for (rank, scanner) in scanners.iter_mut().enumerate() {
                 self.score(rank, scanner, targets, weight)?;
             }
             let mut statistics = lock(statistics);
-            for (target, histogram) in statistics.targets.iter_mut().zip(&self.histograms) {
+            for (target, (histogram, windows)) in statistics.targets.iter_mut().zip(&self.counts) {
                 target.windows.merge(histogram);
+                target.sampled += windows;
             }
         }
         Ok(())
@@ -102,19 +104,19 @@ impl Sampler {
     }
 
     fn score(&mut self, number: usize, scanner: &mut Scanner, targets: &[Target], weight: u64) -> Result<()> {
-        let Sampler { block, scores, histograms, .. } = self;
+        let Sampler { block, scores, counts, .. } = self;
         let of_scanner = || targets.iter().enumerate().filter(|(_, target)| target.scanner == number);
         match scanner {
             Scanner::Model { engine, plan } => {
                 engine.score(block, plan, scores)?;
                 for (rank, target) in of_scanner() {
-                    count(scores, target.output, weight, &mut histograms[rank]);
+                    count(scores, target.output, weight, &mut counts[rank]);
                 }
                 Ok(())
             }
             Scanner::Matrices(matrices) => matrices.score(block, |output, scores| {
                 for (rank, _) in of_scanner().filter(|(_, target)| target.output == output) {
-                    count(scores, 0, weight, &mut histograms[rank]);
+                    count(scores, 0, weight, &mut counts[rank]);
                 }
                 Ok(())
             }),
@@ -123,7 +125,8 @@ impl Sampler {
 }
 
 /// Counts the scores of one output, on the better strand.
-fn count(scores: &Scores, output: usize, weight: u64, histogram: &mut Histogram) {
+fn count(scores: &Scores, output: usize, weight: u64, (histogram, windows): &mut (Histogram, u64)) {
+    *windows += scores.windows as u64;
     for at in output * scores.windows..(output + 1) * scores.windows {
         let score = match (scores.forward.get(at), scores.reverse.get(at)) {
             (Some(&forward), Some(&reverse)) => better_strand(forward, reverse).0,

@@ -1,7 +1,7 @@
 //! What the detectors of a network have learned: the stretches that activate them.
 
 use crate::model::Network;
-use crate::report::detector::{Detector, Stretch, counts};
+use crate::report::detector::{Detector, Stretch, active, counts};
 use crate::train::dataset::{Dataset, TargetKind};
 use crate::train::metric::{auc, spearman};
 
@@ -23,9 +23,6 @@ pub struct DetectorProfile {
 
 /// Sequences that are looked at, of the bound (or highest) and of the others: the first so many.
 const SEQUENCES: usize = 1000;
-
-/// A stretch counts if it activates the detector by this share of its highest activation, or more.
-const SHARE: f32 = 0.5;
 
 /// Looks at every detector of `network`, the most telling first.
 ///
@@ -81,10 +78,6 @@ fn rows_to_look_at(targets: &[f32], kind: TargetKind) -> Vec<usize> {
 
 /// How many stretches activate the detector enough, and their bases.
 fn count(stretches: &[Stretch], length: usize) -> (usize, Vec<[f64; 4]>) {
-    let highest = stretches.iter().map(|stretch| stretch.activation).fold(0.0, f32::max);
-    let enough = |stretch: &&Stretch| {
-        stretch.activation > 0.0 && stretch.activation >= SHARE * highest && !stretch.codes.is_empty()
-    };
-    let active: Vec<&[u8]> = stretches.iter().filter(enough).map(|stretch| &*stretch.codes).collect();
+    let active = active(stretches);
     (active.len(), counts(&active, length))
 }
