@@ -6,16 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod calibrate;
 mod completions;
 mod data;
 mod eval;
 mod import;
 mod inspect;
 mod man;
+mod merge;
 mod models;
 mod progress;
+mod report;
 mod scan;
 mod score;
+mod significance;
 mod simulate;
 mod track;
 mod train;
@@ -38,10 +42,12 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Scan(scan::ScanArgs),
+    Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
     Bench(bench::BenchArgs),
@@ -99,10 +105,12 @@ impl Args {
         let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
         match self.command {
             Command::Scan(args) => args.run(session),
+            Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
+            Command::Calibrate(args) => args.run(session),
             Command::Simulate(args) => args.run(session),
             Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),

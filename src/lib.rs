@@ -16,6 +16,10 @@ pub mod model;
 
 pub mod engine;
 
+pub mod shuffle;
+
+pub mod calibrate;
+
 pub mod hits;
 pub mod output;
 pub mod track;
@@ -23,7 +27,10 @@ pub mod track;
 pub mod pipeline;
 pub mod scan;
 
+pub mod merge;
+
 pub mod logo;
+pub mod report;
 pub mod train;
 
 pub mod simulate;

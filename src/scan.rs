@@ -7,6 +7,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::Result;
+use crate::calibrate::discovery::TestCounts;
 use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, WindowPlan};
 use crate::genome::Contig;
@@ -14,14 +15,19 @@ use crate::hits::Hit;
 use crate::output::Sealed;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
+use crate::track::Target;
 use crate::track::line::LineSink;
-use crate::track::score::{ScoreSink, ScoreWriter, Series};
-use crate::track::site::{Site, SiteLines};
-use crate::track::{ScoreFormat, Target};
+use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
+use crate::track::site::{Significance, Site, SiteLines};
 
+pub mod report;
+pub mod seam;
+mod spool;
+pub mod statistics;
 mod worker;
 mod writer;
 
+use statistics::{Shared, Statistics};
 use worker::{Part, Worker};
 use writer::Writer;
 
@@ -36,6 +42,12 @@ pub struct Scan {
     pub sites: Vec<(SiteLines, LineSink)>,
     /// Tracks of scores. With one, every window is scored in full.
     pub scores: Vec<(Series, ScoreSink)>,
+    /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
+    /// threshold that is the lowest score with a p-value of that rate or less: [`crate::calibrate::discovery`] says why no
+    /// other can be a site. The sites wait for the end of the scan in a temporary file.
+    pub false_discovery_rate: Option<f64>,
+    /// Statistics to add to, if they are wanted.
+    pub statistics: Option<Statistics>,
 }
 
 /// What becomes of hits whose windows overlap.
@@ -71,6 +83,14 @@ impl Scanner {
             Scanner::Matrices(matrices) => (0, matrices.longest() - 1, 0),
         }
     }
+
+    /// What computes, in a word or two for people: the engine, and its instruction set or device.
+    pub fn description(&self) -> String {
+        match self {
+            Scanner::Model { engine, .. } => engine.description(),
+            Scanner::Matrices(matrices) => matrices.description(),
+        }
+    }
 }
 
 /// The chunk shape that serves several scanners at once, with `own` window starts a chunk.
@@ -85,7 +105,7 @@ pub fn chunk_shape(own: usize, scanners: &[Scanner]) -> ChunkShape {
 }
 
 /// What a scan did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct ScanSummary {
     /// Bases read (of the regions, where regions were given).
     pub bases: u64,
@@ -99,6 +119,10 @@ pub struct ScanSummary {
     pub short_segments: u64,
     /// Names of the first few of those.
     pub short_names: Vec<String>,
+    /// How the windows of each target tested, if sites were chosen by their q-values.
+    pub tests: Vec<TestCounts>,
+    /// Statistics, if they were wanted.
+    pub statistics: Option<Statistics>,
 }
 
 /// Names kept in [`ScanSummary::short_names`].
@@ -118,23 +142,38 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<ScanSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
-    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.format())).collect();
-    let layout = Layout { targets: &scan.targets, overlaps: scan.overlaps, lines: &lines, series: &series };
+    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
+    let needs_lengths = scan.scores.iter().any(|(_, sink)| sink.needs_lengths());
+    let statistics = scan.statistics.map(Shared::new);
+    let layout = Layout {
+        targets: &scan.targets,
+        overlaps: scan.overlaps,
+        lines: &lines,
+        series: &series,
+        false_discovery_rate: scan.false_discovery_rate,
+        statistics: statistics.as_ref(),
+    };
     let workers = workers
         .into_iter()
         .map(|scanners| {
             let mut worker = Worker::new(layout, scanners);
             move |item: &Item, part: &mut Part| {
                 part.progress = item.progress;
-                worker.scan(&item.chunk, part)
+                worker.scan(&item.chunk, part)?;
+                worker.sample(&item.chunk, item.before)
             }
         })
         .collect();
     let scores = scan.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
     let mut writer = Writer::new(layout, sinks, scores);
+    let mut read = 0;
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
+            item.before = read;
+            if item.chunk.is_kept() {
+                read += item.chunk.own.end - item.chunk.own.start;
+            }
             item.progress = source.progress();
             Ok(more)
         },
@@ -146,14 +185,20 @@ pub fn run(
         },
         cancel,
     )?;
-    let (summary, sealed) = writer.seal()?;
+    if needs_lengths {
+        source.end_contig()?;
+    }
+    let (mut summary, sealed) = writer.seal(source.contigs())?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
+    summary.statistics = statistics.map(statistics::finish);
     Ok(summary)
 }
 
 #[derive(Default)]
 struct Item {
     chunk: Chunk,
+    /// Bases that come before the chunk.
+    before: u64,
     progress: (u64, Option<u64>),
 }
 
@@ -163,13 +208,26 @@ struct Layout<'a> {
     targets: &'a [Target],
     overlaps: Overlaps,
     lines: &'a [SiteLines],
-    series: &'a [(Series, ScoreFormat)],
+    series: &'a [(Series, Encoding)],
+    false_discovery_rate: Option<f64>,
+    statistics: Option<&'a Shared>,
 }
 
 impl Layout<'_> {
-    /// Appends to `lines`, which has an entry a site track, the lines of a site.
-    fn write_site(&self, contig: &Contig, hit: &Hit, lines: &mut [Vec<u8>]) {
-        let site = Site { contig, target: &self.targets[hit.target], hit, significance: None };
+    /// Bases of the longest window.
+    fn longest_window(&self) -> u64 {
+        self.targets.iter().map(|target| target.window).max().unwrap_or_default()
+    }
+
+    /// Appends to `lines`, which has an entry a site track, the lines of a site. `q` has the q-value of each step of each
+    /// target's null distribution, once they are known.
+    fn write_site(&self, contig: &Contig, hit: &Hit, q: Option<&[Vec<f64>]>, lines: &mut [Vec<u8>]) {
+        let target = &self.targets[hit.target];
+        let significance = target.null.as_ref().map(|null| {
+            let step = null.step(hit.score);
+            Significance { p: null.p_of(step), q: q.map(|q| q[hit.target][step]), origin: null.origin(step) }
+        });
+        let site = Site { contig, target, hit, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);

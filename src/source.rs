@@ -13,6 +13,10 @@ pub mod input;
 pub mod mmap;
 pub mod region;
 pub mod sequences;
+pub mod shard;
+
+/// All positions of a contig.
+pub(crate) const EVERYWHERE: Range<u64> = 0..u64::MAX;
 
 /// Contiguous bases of one contig, with the window starts that are this chunk's to score.
 ///
@@ -35,12 +39,24 @@ pub struct Chunk {
     pub first: bool,
     /// Last chunk of its segment.
     pub last: bool,
+    /// Contig positions whose sites and bins are wanted. A shard reads more, to both sides, as what lies there decides
+    /// about its sites; no chunk crosses the ends of this range, and those outside it are not counted.
+    pub kept: Range<u64>,
 }
 
 impl Default for Chunk {
     fn default() -> Self {
         let contig = Arc::new(Contig { id: 0, name: String::new(), length: None });
-        Chunk { contig, start: 0, codes: Vec::new(), own: 0..0, end: 0, first: true, last: true }
+        Chunk {
+            contig,
+            start: 0,
+            codes: Vec::new(),
+            own: 0..0,
+            end: 0,
+            first: true,
+            last: true,
+            kept: EVERYWHERE,
+        }
     }
 }
 
@@ -49,7 +65,21 @@ impl Chunk {
     pub fn whole(name: &str, codes: Vec<u8>) -> Chunk {
         let length = codes.len() as u64;
         let contig = Arc::new(Contig { id: 0, name: name.to_owned(), length: Some(length) });
-        Chunk { contig, start: 0, codes, own: 0..length, end: length, first: true, last: true }
+        Chunk {
+            contig,
+            start: 0,
+            codes,
+            own: 0..length,
+            end: length,
+            first: true,
+            last: true,
+            kept: EVERYWHERE,
+        }
+    }
+
+    /// Whether the chunk's windows are wanted themselves, and not only for what they decide.
+    pub fn is_kept(&self) -> bool {
+        self.kept.contains(&self.own.start)
     }
 
     /// First window start and number of windows of this chunk under `plan`: starts are the multiples of the
@@ -92,7 +122,7 @@ pub struct ChunkShape {
 
 /// A genome, read in order.
 pub trait SequenceSource: Send {
-    /// All contigs where the source is indexed; those met so far on a stream.
+    /// All contigs where the source is indexed; on a stream those met so far, with the lengths of those that have ended.
     fn contigs(&self) -> &[Arc<Contig>];
 
     /// Fills `chunk` with the next one; `false` at the end. Chunks come in input order, segments sorted within a
@@ -101,6 +131,12 @@ pub trait SequenceSource: Send {
     /// # Errors
     /// Unreadable or malformed input.
     fn read_chunk(&mut self, chunk: &mut Chunk) -> Result<bool>;
+
+    /// Reads on to the end of the contig in hand, so that its length is known ([`SequenceSource::contigs`]).
+    ///
+    /// # Errors
+    /// As [`SequenceSource::read_chunk`].
+    fn end_contig(&mut self) -> Result<()>;
 
     /// Input consumed so far and in all (`None` if unknown), in bytes or bases: for progress only.
     fn progress(&self) -> (u64, Option<u64>);

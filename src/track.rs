@@ -1,22 +1,32 @@
 //! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
 //! of the genome ([`score`]).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
+use crate::calibrate::null::Null;
+use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
+mod bbi;
 mod bedgraph;
+pub mod bigwig;
+mod deflate;
 pub mod line;
 mod number;
 pub mod score;
 pub mod site;
+pub mod tabix;
 
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
 
 /// A format of tracks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Format {
     /// One of sites.
     Sites(SiteFormat),
@@ -25,7 +35,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case.
+    /// The format that goes with a file name's extension, in upper or lower case. A `.gz` behind it is for the caller to
+    /// take off.
     pub fn of_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match extension.as_str() {
@@ -34,8 +45,15 @@ impl Format {
             "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
             "gff3" | "gff" => Format::Sites(SiteFormat::Gff3),
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
+            "bigwig" | "bw" => Format::Scores(ScoreFormat::BigWig),
             _ => return None,
         })
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
     }
 }
 
@@ -50,10 +68,14 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
+    /// Whether both strands have the same score, so that a site has no strand.
+    pub symmetric: bool,
     /// Lowest score of a hit.
     pub threshold: f32,
-    /// How a raw score becomes BED's 0-1000.
+    /// How a raw score becomes BED's 0-1000 where it has no p-value.
     pub scale: ScoreScale,
+    /// The distribution of its scores in background, where p-values are wanted.
+    pub null: Option<Arc<Null>>,
 }
 
 /// How a raw score becomes BED's 0-1000 (the shade in a genome browser).
@@ -100,15 +122,29 @@ pub struct Provenance {
     pub command: String,
     /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
     pub models: Vec<(String, String)>,
+    /// Where the p-values of each model come from, in words; empty without p-values.
+    pub significance: Vec<String>,
+    /// Of the track of a shard, which that is.
+    pub shard: Option<ShardMark>,
 }
 
 impl Provenance {
+    /// The provenance of one of the tracks: of a shard's, it says which track.
+    pub fn of_track(&self, format: Format, track: Option<String>) -> Provenance {
+        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, ..mark.clone() });
+        Provenance { shard, ..self.clone() }
+    }
+
     /// The lines of a header, each of which starts with `# `.
     pub fn comments(&self) -> String {
         let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
         for (name, digest) in &self.models {
             writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
         }
+        for words in &self.significance {
+            writeln!(lines, "# p-values: {words}").expect("writing to memory does not fail");
+        }
+        lines += &self.shard.as_ref().map(ShardMark::comment).unwrap_or_default();
         lines
     }
 }

@@ -31,6 +31,68 @@ fn completions_know_the_options_and_bash_can_read_them() {
     assert!(answer.split_whitespace().any(|word| word == "--threshold"), "bash offers {answer:?}");
 }
 
+/// Runs a program with `script` on standard input; `None` (said on one line) where it is not installed.
+fn shell(program: &str, args: &[&str], script: &str) -> Option<String> {
+    let child = Command::new(program)
+        .args(args)
+        .env("HOME", std::env::temp_dir())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        eprintln!("skipped: there is no {program}");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && complaint.is_empty(), "{program}: {complaint}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn zsh_and_fish_load_their_completions() {
+    let here = Path::new(".");
+    let zsh = format!(
+        "autoload -Uz compinit; compinit -u -D\nsource /dev/stdin <<'COMPLETIONS'\n{}\nCOMPLETIONS\nprint ${{_comps[bindscan]}}\n",
+        stdout(here, "completions zsh")
+    );
+    if let Some(answer) = shell("zsh", &["-f"], &zsh) {
+        assert_eq!(answer.trim(), "_bindscan");
+    }
+    let fish = format!("{}\ncomplete -C 'bindscan scan --thr'\n", stdout(here, "completions fish"));
+    if let Some(answer) = shell("fish", &["--no-config"], &fish) {
+        assert!(answer.contains("--threshold\t"), "fish offers {answer:?}");
+    }
+}
+
+#[test]
+fn manual_pages_have_no_faults_that_groff_warns_of() {
+    let directory = tempfile::tempdir().unwrap();
+    stdout(directory.path(), "man -o .");
+    for page in fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = fs::read_to_string(&page).unwrap();
+        let Some(shown) = shell("groff", &["-man", "-Tutf8", "-ww", "-P-cbou"], &text) else { return };
+        assert!(shown.contains("NAME") && shown.contains("SYNOPSIS"), "{}", page.display());
+    }
+}
+
+#[test]
+fn more_is_said_on_request_and_nothing_when_quiet() {
+    let directory = common::simulated("20k", 1, 5);
+    let says = |flags: &str| {
+        let words = format!("scan -m motif.onnx genome.fa --threshold 9 -o sites.bed {flags}");
+        String::from_utf8(common::run(directory.path(), &words).stderr).unwrap()
+    };
+    assert_eq!(says("-q"), "");
+    let [plain, more, most] = ["", "-v", "-vv"].map(|flags| says(flags).lines().count());
+    assert_eq!(plain, 1);
+    assert!(plain < more && more < most, "{plain} {more} {most}");
+    assert!(says("-v").contains("engine kernel/"));
+    assert!(says("-vv").contains("SHA-256"));
+}
+
 #[test]
 fn each_subcommand_has_a_manual_page() {
     let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+pub(super) use bindscan::report::grouped;
 use bindscan::scan::ScanSummary;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -99,30 +100,9 @@ fn clock(time: Duration) -> String {
     }
 }
 
-/// Groups the digits of a count by thousands.
-pub(super) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped_by_three() {
-        let cases = [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")];
-        for (count, text) in cases {
-            assert_eq!(grouped(count), text);
-        }
-    }
 
     #[test]
     fn a_log_gets_lines_at_their_time_and_a_quiet_run_none() {

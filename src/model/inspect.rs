@@ -159,6 +159,7 @@ impl Inspection<'_> {
         let strands = match strands {
             Strands::Both => "both, the higher score",
             Strands::Single => "the given one",
+            Strands::Symmetric => "the same score on both, so that one is read",
         };
         line(f, "strands", strands)?;
         line(f, "default window", format_args!("{window} bases"))?;
@@ -171,6 +172,10 @@ impl Inspection<'_> {
         line(f, "outputs", format_args!("{} ({activation})", outputs.join(", ")))?;
         if let Some([low, high]) = self.model.spec.score_range {
             line(f, "score range", format_args!("{low} to {high}"))?;
+        }
+        if let Some(calibration) = &self.model.spec.null {
+            let (window, strands) = (calibration.window, calibration.strands);
+            line(f, "p-values", format_args!("{calibration}; windows of {window} bases, {strands}"))?;
         }
         Ok(())
     }

@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Layout, Overlaps, Scanner, sort};
+use super::statistics::{Sampler, Stretch, lock};
+use super::{Layout, Overlaps, Scanner, sort, spool};
 use crate::engine::Scores;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::source::Chunk;
 use crate::track::Target;
-use crate::track::score::ScorePart;
+use crate::track::score::{Encoder, ScorePart};
 use crate::{Error, Result};
 
 /// A worker's share of the tracks: one chunk's sites and bins.
@@ -17,16 +18,27 @@ use crate::{Error, Result};
 pub(super) struct Part {
     pub(super) contig: Option<Arc<Contig>>,
     pub(super) own: Range<u64>,
+    /// Positions whose sites and bins are wanted, and whether the chunk is among them ([`Chunk::kept`]).
+    pub(super) kept: Range<u64>,
+    pub(super) counts: bool,
     /// Where the segment ends; of its last chunk only.
     pub(super) segment_end: Option<u64>,
     pub(super) first: bool,
     /// Hits left of the settled stretch, to be joined with what the previous chunk left.
     pub(super) head: Vec<Hit>,
-    /// Lines of the sites within the settled stretch, a site track each, and the number of sites.
+    /// Lines of the wanted sites within the settled stretch, a site track each, and the number of sites.
     pub(super) lines: Vec<Vec<u8>>,
     pub(super) sites: u64,
+    /// Whether there are sites in the settled stretch, wanted or not.
+    pub(super) settled: bool,
+    /// In place of lines, if they wait for their q-values: the sites as a [spool](super::spool) holds them.
+    pub(super) spooled: Vec<u8>,
+    /// How the windows of each target tested, if q-values are wanted.
+    pub(super) tests: Vec<Tests>,
     /// Hits right of the settled stretch.
     pub(super) tail: Vec<Hit>,
+    /// Codes of the windows of `head` and `tail`, if statistics are wanted.
+    pub(super) codes: [Stretch; 2],
     /// Windows scored by each model.
     pub(super) windows: Vec<u64>,
     /// Bins, a score track each.
@@ -34,15 +46,50 @@ pub(super) struct Part {
     pub(super) progress: (u64, Option<u64>),
 }
 
+/// A chunk's tests of one target.
+#[derive(Debug, Default)]
+pub(super) struct Tests {
+    /// Scanned strands of windows.
+    pub(super) all: u64,
+    /// Steps of the null distribution, of those that reach the threshold.
+    pub(super) steps: Vec<u32>,
+}
+
+impl Tests {
+    /// Takes the tests of row `row` of `scores`.
+    fn take(&mut self, target: &Target, scores: &Scores, row: usize) {
+        let Some(null) = &target.null else { return };
+        let bound = hits::unrounded_bound(target.threshold);
+        for strand in [&scores.forward, &scores.reverse].into_iter().filter(|strand| !strand.is_empty()) {
+            let scores = &strand[row * scores.windows..(row + 1) * scores.windows];
+            self.all += scores.len() as u64;
+            for &score in scores.iter().filter(|&&score| score >= bound) {
+                if hits::round_score(score) >= target.threshold {
+                    self.steps.push(null.step(score) as u32);
+                }
+            }
+        }
+    }
+}
+
 impl Part {
     fn begin(&mut self, chunk: &Chunk, layout: &Layout<'_>) {
         self.contig = Some(chunk.contig.clone());
         (self.own, self.first) = (chunk.own.clone(), chunk.first);
+        (self.kept, self.counts) = (chunk.kept.clone(), chunk.is_kept());
         self.segment_end = chunk.last.then_some(chunk.end);
-        self.sites = 0;
+        (self.sites, self.settled) = (0, false);
+        self.spooled.clear();
+        let tested = if layout.false_discovery_rate.is_some() { layout.targets.len() } else { 0 };
+        self.tests.resize_with(tested, Tests::default);
+        for tests in &mut self.tests {
+            tests.all = 0;
+            tests.steps.clear();
+        }
         self.windows.clear();
         self.head.clear();
         self.tail.clear();
+        self.codes.iter_mut().for_each(Stretch::clear);
         self.lines.resize_with(layout.lines.len(), Vec::new);
         self.lines.iter_mut().for_each(Vec::clear);
         self.scores.resize_with(layout.series.len(), ScorePart::default);
@@ -54,8 +101,11 @@ pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Vec<Scanner>,
     scores: Scores,
+    /// A score track each.
+    encoders: Vec<Encoder>,
     /// Hits of each output of the scanner in hand.
     hits: Vec<Vec<Hit>>,
+    sampler: Sampler,
 }
 
 /// A scanner's targets, each with its rank.
@@ -63,7 +113,23 @@ type Targets<'a> = Vec<(usize, &'a Target)>;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
-        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new() }
+        let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
+        let sampler = Sampler::new(&scanners);
+        Worker { layout, scanners, scores: Scores::default(), encoders, hits: Vec::new(), sampler }
+    }
+
+    /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
+    pub(super) fn sample(&mut self, chunk: &Chunk, before: u64) -> Result<()> {
+        let Some(statistics) = self.layout.statistics.filter(|_| chunk.is_kept()) else { return Ok(()) };
+        self.sampler.sample(&mut self.scanners, self.layout.targets, (chunk, before), statistics)
+    }
+
+    pub(super) fn targets(&self) -> &'a [Target] {
+        self.layout.targets
+    }
+
+    pub(super) fn into_scanners(self) -> Vec<Scanner> {
+        self.scanners
     }
 
     pub(super) fn scan(&mut self, chunk: &Chunk, part: &mut Part) -> Result<()> {
@@ -72,6 +138,58 @@ impl<'a> Worker<'a> {
             if chunk.first { 0 } else { chunk.own.start }..if chunk.last { u64::MAX } else { chunk.own.end };
         let mut settled = 0..u64::MAX;
         let mut sites = Vec::new();
+        let layout = self.layout;
+        self.find(chunk, part, |rank, found| {
+            if layout.overlaps == Overlaps::Keep {
+                sites.append(found);
+            } else {
+                let found = hits::suppress(found, layout.targets[rank].window, &seen);
+                settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
+                sites.extend(found.hits);
+            }
+        })?;
+        sort(&mut sites);
+        if settled.start > settled.end {
+            part.head = sites;
+            self.keep_codes(chunk, part);
+            return Ok(());
+        }
+        let head = sites.partition_point(|hit| hit.start < settled.start);
+        let tail = sites.partition_point(|hit| hit.start < settled.end);
+        part.settled = tail > head;
+        part.head.extend_from_slice(&sites[..head]);
+        part.tail.extend_from_slice(&sites[tail..]);
+        self.put(chunk, &sites[head..tail], part);
+        self.keep_codes(chunk, part);
+        Ok(())
+    }
+
+    /// Writes the settled sites that are wanted, or keeps them for the end.
+    fn put(&self, chunk: &Chunk, sites: &[Hit], part: &mut Part) {
+        let statistics = self.layout.statistics;
+        for hit in sites.iter().filter(|hit| chunk.kept.contains(&hit.start)) {
+            let from = (hit.start - chunk.start) as usize;
+            let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
+            part.sites += 1;
+            if self.layout.false_discovery_rate.is_some() {
+                let codes = if statistics.is_some() { codes } else { &[] };
+                spool::encode(hit, codes, &mut part.spooled);
+                continue;
+            }
+            self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);
+            if let Some(statistics) = statistics {
+                lock(statistics).add_site(&chunk.contig, hit, codes);
+            }
+        }
+    }
+
+    /// Scores the chunk with every scanner and hands each target's rank and hits to `take`; bins go into `part`.
+    pub(super) fn find(
+        &mut self,
+        chunk: &Chunk,
+        part: &mut Part,
+        mut take: impl FnMut(usize, &mut Vec<Hit>),
+    ) -> Result<()> {
         for number in 0..self.scanners.len() {
             let all = self.layout.targets.iter().enumerate();
             let targets: Targets<'_> = all.filter(|(_, target)| target.scanner == number).collect();
@@ -79,36 +197,26 @@ impl<'a> Worker<'a> {
             for (rank, target) in targets {
                 let found = at(&mut self.hits, target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
-                if self.layout.overlaps == Overlaps::Keep {
-                    sites.append(found);
-                } else {
-                    let found = hits::suppress(found, target.window, &seen);
-                    settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
-                    sites.extend(found.hits);
-                }
+                take(rank, found);
             }
         }
-        sort(&mut sites);
-        if settled.start > settled.end {
-            part.head = sites;
-            return Ok(());
-        }
-        let head = sites.partition_point(|hit| hit.start < settled.start);
-        let tail = sites.partition_point(|hit| hit.start < settled.end);
-        for hit in &sites[head..tail] {
-            self.layout.write_site(&chunk.contig, hit, &mut part.lines);
-        }
-        part.sites = (tail - head) as u64;
-        part.head.extend_from_slice(&sites[..head]);
-        part.tail.extend_from_slice(&sites[tail..]);
         Ok(())
+    }
+
+    fn keep_codes(&self, chunk: &Chunk, part: &mut Part) {
+        if self.layout.statistics.is_some() {
+            let window = self.layout.longest_window();
+            part.codes[0].hold(&part.head, window, chunk);
+            part.codes[1].hold(&part.tail, window, chunk);
+        }
     }
 
     /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.
     fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
-        let (layout, hits) = (self.layout, &mut self.hits);
+        let (layout, hits, encoders) = (self.layout, &mut self.hits, &mut self.encoders);
         hits.iter_mut().for_each(Vec::clear);
         let whole = !layout.series.is_empty();
+        let tested = layout.false_discovery_rate.is_some();
         match &mut self.scanners[number] {
             Scanner::Model { engine, plan } => {
                 if whole {
@@ -120,15 +228,23 @@ impl<'a> Worker<'a> {
                 }
                 part.windows.push(self.scores.windows as u64);
                 for (rank, target) in targets {
-                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, part)?;
+                    take(
+                        &layout,
+                        (*rank, target),
+                        target.output,
+                        chunk,
+                        &self.scores,
+                        (hits, encoders),
+                        part,
+                    )?;
                 }
             }
             Scanner::Matrices(matrices) => {
-                if whole {
+                if whole || tested {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
-                            take(&layout, (*rank, target), 0, chunk, scores, hits, part)
+                            take(&layout, (*rank, target), 0, chunk, scores, (hits, encoders), part)
                         })
                     })?;
                 } else if !layout.lines.is_empty() {
@@ -152,19 +268,22 @@ fn take(
     row: usize,
     chunk: &Chunk,
     scores: &Scores,
-    hits: &mut Vec<Vec<Hit>>,
+    (hits, encoders): (&mut Vec<Vec<Hit>>, &mut [Encoder]),
     part: &mut Part,
 ) -> Result<()> {
     let nan = |start: u64| {
         let place = format!("{}:{}", chunk.contig.name, start + 1);
         Error::model(&target.name, format!("gave NaN for the window at {place}"))
     };
+    if let Some(tests) = part.tests.get_mut(rank) {
+        tests.take(target, scores, row);
+    }
     if !layout.lines.is_empty() {
         hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
     }
-    for ((series, format), bins) in layout.series.iter().zip(&mut part.scores) {
+    for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut part.scores) {
         if series.target == rank {
-            bins.fill(*format, series, chunk, scores, (row, target.window)).map_err(nan)?;
+            bins.fill(encoder, series, chunk, scores, (row, target.window)).map_err(nan)?;
         }
     }
     Ok(())

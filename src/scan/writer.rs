@@ -1,13 +1,23 @@
 //! What the writer makes of the workers' parts, in input order.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::spool::{self, Entry, Spool};
+use super::statistics::{Stretch, lock};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
+use crate::calibrate::discovery::TestCounts;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::output::Sealed;
+use crate::track::Target;
 use crate::track::line::LineSink;
 use crate::track::score::ScoreWriter;
+
+/// Bytes of lines that are written at a time in the end.
+const LINES_TOGETHER: usize = 64 << 10;
 
 pub(super) struct Writer<'a> {
     layout: Layout<'a>,
@@ -15,9 +25,18 @@ pub(super) struct Writer<'a> {
     scores: Vec<ScoreWriter>,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
+    /// Codes of their windows, if statistics are wanted.
+    codes: Vec<Stretch>,
+    /// The contig in hand, if statistics are wanted, and the bases scanned of it so far.
+    contig: Option<(Arc<Contig>, u64)>,
     /// Windows of the current segment so far, by model.
     windows: Vec<u64>,
+    /// Whether the segment is counted by this shard.
+    counts: bool,
     lines: Vec<Vec<u8>>,
+    /// Sites that wait for their q-values.
+    spool: Option<Spool>,
+    encoded: Vec<u8>,
     pub(super) summary: ScanSummary,
 }
 
@@ -30,7 +49,12 @@ impl<'a> Writer<'a> {
             sinks,
             scores,
             pending: Vec::new(),
+            codes: Vec::new(),
+            contig: None,
             windows: Vec::new(),
+            counts: true,
+            spool: layout.false_discovery_rate.map(|_| Spool::new()),
+            encoded: Vec::new(),
             summary: ScanSummary::default(),
         }
     }
@@ -39,31 +63,52 @@ impl<'a> Writer<'a> {
         let contig = part.contig.take().expect("a worker sets the contig");
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
+        if self.layout.statistics.is_some() {
+            if part.counts {
+                self.count_bases(&contig, part.own.end - part.own.start);
+            }
+            self.hold(&part.codes[0]);
+        }
         self.pending.append(&mut part.head);
-        self.settle(&contig, seen)?;
-        if part.sites > 0 || !part.tail.is_empty() {
+        self.settle(&contig, seen, &part.kept)?;
+        if part.settled || !part.tail.is_empty() {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
-            for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
-                sink.write(lines)?;
+            match &mut self.spool {
+                Some(spool) => spool.append(&contig, &part.spooled)?,
+                None => {
+                    for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
+                        sink.write(lines)?;
+                    }
+                }
             }
             self.pending.append(&mut part.tail);
+            self.hold(&part.codes[1]);
         }
         for (writer, bins) in self.scores.iter_mut().zip(&part.scores) {
             writer.write(&contig, bins, part.segment_end)?;
         }
 
         let summary = &mut self.summary;
-        summary.bases += part.own.end - part.own.start;
-        summary.windows += part.windows.iter().sum::<u64>();
+        if part.counts {
+            summary.bases += part.own.end - part.own.start;
+            summary.windows += part.windows.iter().sum::<u64>();
+            summary.tests.resize_with(part.tests.len(), TestCounts::default);
+            for (counts, tests) in summary.tests.iter_mut().zip(&part.tests) {
+                counts.tests += tests.all;
+                tests.steps.iter().for_each(|&step| counts.add(step as usize));
+            }
+        }
         summary.sites += part.sites;
-        summary.segments += u64::from(part.first);
         if part.first {
             self.windows.clear();
+            // A shard that begins within a segment reads some of what lies before, and does not count it.
+            self.counts = part.counts;
+            summary.segments += u64::from(part.counts);
         }
         self.windows.resize(part.windows.len(), 0);
         self.windows.iter_mut().zip(&part.windows).for_each(|(all, more)| *all += more);
-        if last && self.windows.contains(&0) {
+        if last && self.counts && self.windows.contains(&0) {
             summary.short_segments += 1;
             if summary.short_names.len() < NAMES_KEPT {
                 summary.short_names.push(contig.name.clone());
@@ -72,8 +117,9 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the pending hits that are sites now that all windows that start before `seen` are known.
-    fn settle(&mut self, contig: &Contig, seen: u64) -> Result<()> {
+    /// Writes the pending hits that are sites now that all windows that start before `seen` are known, and that start in
+    /// `kept`.
+    fn settle(&mut self, contig: &Arc<Contig>, seen: u64, kept: &Range<u64>) -> Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -87,26 +133,118 @@ impl<'a> Writer<'a> {
         }
         sort(&mut left);
         let decided = left.partition_point(|hit| hit.start < settled_to);
-        for hit in left.drain(..decided) {
-            self.layout.write_site(contig, &hit, &mut self.lines);
+        for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
             self.summary.sites += 1;
+            let codes = self.layout.statistics.map(|_| {
+                let window = self.layout.targets[hit.target].window;
+                let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
+                codes.expect("pending hits have their codes")
+            });
+            if self.spool.is_some() {
+                spool::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
+                continue;
+            }
+            self.layout.write_site(contig, &hit, None, &mut self.lines);
+            if let (Some(statistics), Some(codes)) = (self.layout.statistics, codes) {
+                lock(statistics).add_site(contig, &hit, codes);
+            }
+        }
+        if let Some(spool) = &mut self.spool {
+            spool.append(contig, &self.encoded)?;
+            self.encoded.clear();
         }
         for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
             sink.write(lines)?;
             lines.clear();
         }
         self.pending = left;
+        let first = self.pending.first().map_or(u64::MAX, |hit| hit.start);
+        self.codes.retain(|stretch| !stretch.ends_before(first));
+        Ok(())
+    }
+
+    fn hold(&mut self, stretch: &Stretch) {
+        if !stretch.ends_before(0) {
+            self.codes.push(stretch.clone());
+        }
+    }
+
+    /// Counts bases of a contig; when another begins, all that was found on the last one is known.
+    fn count_bases(&mut self, contig: &Arc<Contig>, bases: u64) {
+        match &mut self.contig {
+            Some((last, so_far)) if last.id == contig.id => *so_far += bases,
+            _ => {
+                self.end_contig();
+                self.contig = Some((Arc::clone(contig), bases));
+            }
+        }
+    }
+
+    fn end_contig(&mut self) {
+        if let (Some((contig, bases)), Some(statistics)) = (self.contig.take(), self.layout.statistics) {
+            match &mut self.spool {
+                Some(spool) => spool.end_contig(&contig, bases),
+                None => lock(statistics).end_contig(&contig, bases),
+            }
+        }
+    }
+
+    /// Writes the sites that were kept for their q-values, now that all windows are known.
+    fn write_spooled(&mut self, spool: Spool, rate: f64) -> Result<()> {
+        let Layout { targets, statistics, .. } = self.layout;
+        let nulls = targets.iter().map(|target| target.null.as_ref().expect("a scan by q-values has them"));
+        let q: Vec<Vec<f64>> =
+            self.summary.tests.iter().zip(nulls.clone()).map(|(tests, null)| tests.q_values(null)).collect();
+        let nulls: Vec<_> = nulls.collect();
+        let codes = |target: &Target| if statistics.is_some() { target.window as usize } else { 0 };
+        let windows: Vec<usize> = targets.iter().map(codes).collect();
+        self.summary.sites = 0;
+        spool.replay(&windows, |entry| {
+            let (contig, hit, codes) = match (entry, statistics) {
+                (Entry::Site(contig, hit, codes), _) => (contig, hit, codes),
+                (Entry::End(contig, bases), Some(statistics)) => {
+                    lock(statistics).end_contig(contig, bases);
+                    return Ok(());
+                }
+                (Entry::End(..), None) => return Ok(()),
+            };
+            if q[hit.target][nulls[hit.target].step(hit.score)] > rate {
+                return Ok(());
+            }
+            self.summary.sites += 1;
+            self.layout.write_site(contig, &hit, Some(&q), &mut self.lines);
+            for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
+                if lines.len() >= LINES_TOGETHER {
+                    sink.write(lines)?;
+                    lines.clear();
+                }
+            }
+            if let Some(statistics) = statistics {
+                lock(statistics).add_site(contig, &hit, codes);
+            }
+            Ok(())
+        })?;
+        for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
+            sink.write(lines)?;
+            lines.clear();
+        }
         Ok(())
     }
 
     /// Writes what is left; gives the summary, and the files that wait for their names.
-    pub(super) fn seal(self) -> Result<(ScanSummary, Vec<Sealed>)> {
+    ///
+    /// `contigs` are all that were read, in their order.
+    pub(super) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<(ScanSummary, Vec<Sealed>)> {
+        self.end_contig();
+        if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
+            self.write_spooled(spool, rate)?;
+        }
         let mut sealed = Vec::new();
         for sink in self.sinks {
             sealed.extend(sink.seal()?);
         }
         for writer in self.scores {
-            sealed.extend(writer.seal()?);
+            sealed.extend(writer.seal(contigs)?);
         }
         Ok((self.summary, sealed))
     }

@@ -3,16 +3,21 @@
 //! Accepted: lines of any length, equal or not, ended by LF or CRLF, the last one by nothing; blank lines; upper
 //! and lower case; U for T; IUPAC ambiguity letters, read as N. gzip and BGZF are recognised by content.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::Read;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+
 use super::input::{Input, Stream};
-use super::region::{Segment, Selection, WHOLE};
+use super::region::{Selection, WHOLE};
+use super::shard::{Shard, Stretch, Stretches};
 use super::{Chunk, ChunkShape, SequenceSource};
-use crate::Result;
 use crate::genome::{Contig, RegionQuery};
+use crate::{Error, Result};
 
 mod index;
 mod reader;
@@ -69,6 +74,16 @@ impl Fasta {
         self.reader.is_indexed().then(|| self.reader.contigs())
     }
 
+    /// What tells the genome from others: SHA-256 of the contigs' names and lengths, in hexadecimal digits; `None` on a
+    /// stream.
+    pub fn digest(&self) -> Option<String> {
+        let mut digest = Sha256::new();
+        for contig in self.contigs()? {
+            digest.update(format!("{}\t{}\n", contig.name, contig.length.unwrap_or_default()));
+        }
+        Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
     /// Starts to cut the contigs into chunks.
     ///
     /// # Panics
@@ -78,14 +93,45 @@ impl Fasta {
         FastaSource {
             reader: self.reader,
             selection: self.selection,
+            planned: None,
             shape,
             contig: None,
-            segments: Vec::new().into_iter(),
-            segment: None,
+            stretches: VecDeque::new(),
+            stretch: None,
             carry: Vec::new(),
             carry_start: 0,
             finished: false,
         }
+    }
+
+    /// Starts to cut what `shard` owns into chunks; its seams lie on multiples of `unit`.
+    ///
+    /// # Errors
+    /// The file is not indexed: it is compressed, or a stream.
+    ///
+    /// # Panics
+    /// As [`Fasta::into_chunks`].
+    pub fn into_shard(self, shape: ChunkShape, shard: &Shard, unit: u64) -> Result<FastaSource> {
+        let Some(contigs) = self.contigs() else {
+            return Err(Error::Request(
+                "--shard jumps about in the genome: give a FASTA file that is not compressed (gzip -d)"
+                    .into(),
+            ));
+        };
+        let contigs = contigs.to_vec();
+        let mut source = self.into_chunks(shape);
+        let mut segments = Vec::new();
+        for contig in &contigs {
+            let wanted = match &mut source.selection {
+                Some(selection) => selection.take(contig)?,
+                None => vec![WHOLE],
+            };
+            let length = contig.length.unwrap_or_default();
+            segments
+                .extend(wanted.into_iter().map(|wanted| (contig.id, wanted.start..wanted.end.min(length))));
+        }
+        source.planned = Some(shard.stretches(&segments, unit));
+        Ok(source)
     }
 }
 
@@ -94,11 +140,13 @@ pub struct FastaSource {
     reader: Reader,
     selection: Option<Selection>,
     shape: ChunkShape,
+    /// All that is wanted, of a shard: the stretches of one contig after another.
+    planned: Option<Stretches>,
     contig: Option<Arc<Contig>>,
     /// What is still wanted of the contig.
-    segments: std::vec::IntoIter<Segment>,
-    /// What is still wanted of the segment, and whether a chunk of it has been given.
-    segment: Option<(Segment, bool)>,
+    stretches: VecDeque<Stretch>,
+    /// What is still wanted of the stretch, and whether a chunk of it has been given.
+    stretch: Option<(Stretch, bool)>,
     /// Codes that end where the reader stands and that the next chunk may need again.
     carry: Vec<u8>,
     carry_start: u64,
@@ -118,15 +166,19 @@ impl SequenceSource for FastaSource {
 
     fn read_chunk(&mut self, chunk: &mut Chunk) -> Result<bool> {
         loop {
-            if let Some((segment, begun)) = self.segment.take() {
-                self.fill(chunk, segment, begun)?;
+            if let Some((stretch, begun)) = self.stretch.take() {
+                self.fill(chunk, stretch, begun)?;
                 return Ok(true);
             }
-            self.segment = self.segments.next().map(|segment| (segment, false));
-            if self.segment.is_none() && !self.next_contig()? {
+            self.stretch = self.stretches.pop_front().map(|stretch| (stretch, false));
+            if self.stretch.is_none() && !self.next_contig()? {
                 return Ok(false);
             }
         }
+    }
+
+    fn end_contig(&mut self) -> Result<()> {
+        self.reader.end_contig()
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
@@ -135,8 +187,41 @@ impl SequenceSource for FastaSource {
 }
 
 impl FastaSource {
+    /// The stretches of a shard; none if this is none.
+    pub(crate) fn planned(&mut self) -> &mut Stretches {
+        self.planned.get_or_insert_default()
+    }
+
+    /// Fills `chunk` with the window starts `own` of `segment`, which lies on a contig of an indexed file. Only to be
+    /// called before the first [`SequenceSource::read_chunk`].
+    ///
+    /// # Errors
+    /// As [`SequenceSource::read_chunk`].
+    pub(crate) fn read_window_starts(
+        &mut self,
+        contig: usize,
+        segment: &Range<u64>,
+        own: Range<u64>,
+        chunk: &mut Chunk,
+    ) -> Result<()> {
+        self.enter(contig)?;
+        let own_length = std::mem::replace(&mut self.shape.own, (own.end - own.start) as usize);
+        let filled = self.fill(chunk, Stretch { read: own, ..Stretch::whole(segment.clone()) }, false);
+        self.shape.own = own_length;
+        (self.stretch, self.contig) = (None, None);
+        filled
+    }
+
     /// Goes to the next contig; `false` if nothing more is wanted.
     fn next_contig(&mut self) -> Result<bool> {
+        if let Some(planned) = &mut self.planned {
+            let Some((contig, stretch)) = planned.pop_front() else { return Ok(false) };
+            self.stretches.push_back(stretch);
+            if self.contig.as_ref().is_none_or(|current| current.id != contig) {
+                self.enter(contig)?;
+            }
+            return Ok(true);
+        }
         if self.finished || self.selection.as_ref().is_some_and(Selection::is_complete) {
             return Ok(false);
         }
@@ -151,39 +236,58 @@ impl FastaSource {
             Some(selection) => selection.take(&contig)?,
             None => vec![WHOLE],
         };
-        self.segments = segments.into_iter();
-        self.contig = Some(contig);
-        self.carry.clear();
-        self.carry_start = 0;
+        self.stretches = segments.into_iter().map(Stretch::whole).collect();
+        self.begin(contig);
         Ok(true)
     }
 
-    /// Fills `chunk` with the first window starts of `segment`, and keeps what is left of it.
-    fn fill(&mut self, chunk: &mut Chunk, segment: Segment, begun: bool) -> Result<()> {
+    /// Goes to a contig of an indexed file.
+    fn enter(&mut self, contig: usize) -> Result<()> {
+        self.reader.go_to(contig);
+        let contig = self.reader.next_contig()?.expect("the index has it");
+        self.begin(contig);
+        Ok(())
+    }
+
+    fn begin(&mut self, contig: Arc<Contig>) {
+        self.contig = Some(contig);
+        self.carry.clear();
+        self.carry_start = 0;
+    }
+
+    /// Fills `chunk` with the first window starts of `stretch`, and keeps what is left of it.
+    fn fill(&mut self, chunk: &mut Chunk, mut stretch: Stretch, begun: bool) -> Result<()> {
         let ChunkShape { own, left, right, reach } = self.shape;
-        let own_stop = segment.start.saturating_add(own as u64).min(segment.end);
-        chunk.start = segment.start.saturating_sub(left as u64);
+        let from = stretch.read.start;
+        let own_stop = from.saturating_add(own as u64).min(stretch.next_cut(from));
+        chunk.start = from.saturating_sub(left as u64);
         chunk.codes.clear();
         // One base past the owned starts, at the least, tells whether the contig goes on.
         let wanted = own_stop.saturating_add(right.max(1) as u64);
         let contig_end = self.read_codes(chunk, wanted)?;
+        let segment_end = stretch.segment.end;
         if let Some(length) = contig_end
-            && (length < segment.end || length == 0)
+            && (length < segment_end || length == 0)
         {
             self.check_length(length)?;
         }
-        let segment_end = contig_end.map_or(segment.end, |length| segment.end.min(length));
+        if contig_end.is_some() {
+            self.contig = self.reader.contig().cloned();
+        }
+        let segment_end = contig_end.map_or(segment_end, |length| segment_end.min(length));
         let own_end = own_stop.min(segment_end);
-        let last = own_end == segment_end;
+        let last = own_end == segment_end.min(stretch.read.end);
         self.keep(chunk, own_end.saturating_sub(left as u64));
         let reached = own_end.saturating_add(right as u64) - chunk.start;
         chunk.codes.truncate(usize::try_from(reached).unwrap_or(usize::MAX));
-        chunk.own = segment.start..own_end;
-        chunk.end = if last { segment_end } else { segment_end.min(own_end.saturating_add(reach as u64)) };
+        chunk.own = from..own_end;
+        chunk.end = segment_end.min(own_end.saturating_add(reach as u64));
         chunk.first = !begun;
         chunk.last = last;
-        chunk.contig.clone_from(self.contig.as_ref().expect("segments belong to a contig"));
-        self.segment = (!last).then_some((own_end..segment.end, true));
+        chunk.kept = stretch.kept.clone();
+        chunk.contig.clone_from(self.contig.as_ref().expect("stretches belong to a contig"));
+        stretch.read.start = own_end;
+        self.stretch = (!last).then_some((stretch, true));
         Ok(())
     }
 
@@ -212,7 +316,10 @@ impl FastaSource {
 
     fn check_length(&self, length: u64) -> Result<()> {
         match (&self.selection, &self.contig) {
-            (Some(selection), Some(contig)) => selection.check_length(contig, length),
+            // Of an indexed file they are checked when it is opened.
+            (Some(selection), Some(contig)) if contig.length.is_none() => {
+                selection.check_length(contig, length)
+            }
             _ => Ok(()),
         }
     }

@@ -2,13 +2,18 @@
 
 use std::io::Write;
 
+use serde::{Deserialize, Serialize};
+
 use super::number::{push_fixed, push_integer};
+use super::tabix::Layout;
 use super::{Provenance, Target};
+use crate::calibrate::null::Origin;
 use crate::genome::Contig;
 use crate::hits::Hit;
 
 /// A text format of sites.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SiteFormat {
     /// BED6 and more: contig, start (0-based), end, name, score 0-1000, strand, raw score (4 decimals).
     Bed,
@@ -18,6 +23,16 @@ pub enum SiteFormat {
     NarrowPeak,
     /// GFF3: 1-based, both ends included.
     Gff3,
+}
+
+impl SiteFormat {
+    /// Which columns of a line say where the site lies.
+    pub fn layout(self) -> Layout {
+        match self {
+            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak => Layout::Bed,
+            SiteFormat::Gff3 => Layout::Gff,
+        }
+    }
 }
 
 /// A site, and all that is said about it.
@@ -33,6 +48,13 @@ pub struct Site<'a> {
     pub significance: Option<Significance>,
 }
 
+impl Site<'_> {
+    /// `+`, `-`, or `.` where strands make no difference.
+    fn strand(&self) -> u8 {
+        if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
+    }
+}
+
 /// How rare a score is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Significance {
@@ -40,6 +62,8 @@ pub struct Significance {
     pub p: f64,
     /// Lowest false discovery rate at which the site is reported; `None` before all windows are seen.
     pub q: Option<f64>,
+    /// How the p-value is known.
+    pub origin: Origin,
 }
 
 impl Significance {
@@ -61,13 +85,20 @@ pub struct SiteLines {
     pub columns: Columns,
 }
 
-/// Columns of significance. Formats with a place of their own for it fill that in any case.
+/// Columns of significance, with one after them that says how the p-value is known (`exact`, `sampled`, `extrapolated`).
+/// Formats with a place of their own for it fill that in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Columns {
     /// A column of p-values.
     pub p: bool,
     /// A column of q-values.
     pub q: bool,
+}
+
+impl Columns {
+    fn any(self) -> bool {
+        self.p || self.q
+    }
 }
 
 impl SiteLines {
@@ -81,7 +112,8 @@ impl SiteLines {
             SiteFormat::Tsv => {
                 let Columns { p, q } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}\n")
+                let source = if self.columns.any() { "\tp_source" } else { "" };
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}\n")
             }
         }
     }
@@ -107,7 +139,7 @@ impl SiteLines {
     fn tsv(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         place_and_name(site, out);
         out.push(b'\t');
-        out.push(site.hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.push(b'\t');
         push_fixed(site.hit.score, 6, out);
         self.significance_columns(site, out);
@@ -125,10 +157,17 @@ impl SiteLines {
                 }
             }
         }
+        if self.columns.any() {
+            match known {
+                Some(known) => write!(out, "\t{}", known.origin).expect(IN_MEMORY),
+                None => out.extend_from_slice(b"\tNA"),
+            }
+        }
     }
 
     /// The type is of the Sequence Ontology (SO:0000410).
-    fn gff3(&self, Site { contig, target, hit, significance }: &Site<'_>, out: &mut Vec<u8>) {
+    fn gff3(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        let Site { contig, target, hit, significance } = site;
         push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
         out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
         push_integer(hit.start + 1, out);
@@ -137,7 +176,7 @@ impl SiteLines {
         out.push(b'\t');
         push_fixed(hit.score, 4, out);
         out.push(b'\t');
-        out.push(hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.extend_from_slice(b"\t.\tName=");
         push_escaped(&target.name, |c| !c.is_ascii_control() && !b";=&,%".contains(&c), out);
         if let (true, Some(known)) = (self.columns.p, significance) {
@@ -145,6 +184,9 @@ impl SiteLines {
         }
         if let (true, Some(q)) = (self.columns.q, significance.and_then(|known| known.q)) {
             write!(out, ";q_value={q:.4e}").expect(IN_MEMORY);
+        }
+        if let (true, Some(known)) = (self.columns.any(), significance) {
+            write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
         }
     }
 }
@@ -170,7 +212,7 @@ fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
     let shade = significance.map_or_else(|| target.scale.bed_score(hit.score), Significance::bed_score);
     push_integer(shade.into(), out);
     out.push(b'\t');
-    out.push(hit.strand.symbol() as u8);
+    out.push(site.strand());
 }
 
 /// signalValue, pValue and qValue (-log10; -1 where unknown), peak.
@@ -215,8 +257,10 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
+            symmetric: false,
             threshold: 0.0,
             scale: ScoreScale::Probability,
+            null: None,
         };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let site = Site { contig: &contig, target: &target, hit: &hit, significance };
@@ -240,11 +284,19 @@ mod tests {
     #[test]
     fn significance_has_its_columns() {
         let columns = Columns { p: true, q: true };
-        let known = |format| line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05) }));
-        assert_eq!(known(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\n");
+        let known = |format| {
+            line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05), origin: Origin::Extrapolated }))
+        };
+        assert_eq!(
+            known(SiteFormat::Bed),
+            "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\textrapolated\n"
+        );
         assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.2500\t5.0000\t1.3010\t5\n"));
-        assert!(known(SiteFormat::Gff3).ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2\n"));
-        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\n"));
-        assert_eq!(Significance { p: 0.0, q: None }.bed_score(), 1000);
+        assert!(
+            known(SiteFormat::Gff3)
+                .ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
+        );
+        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\tNA\n"));
+        assert_eq!(Significance { p: 0.0, q: None, origin: Origin::Exact }.bed_score(), 1000);
     }
 }

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::logo::{Logo, escape};
 use crate::model::Alphabet;
+use crate::report::chart::{Axis, Chart, significant};
+use crate::report::{self, capitalized, figure, figures, more_than};
 use crate::train::dataset::TargetKind;
 use crate::train::metric::{Measured, Metric, precision_recall_curve, roc_curve};
 
-mod chart;
 pub mod detector;
 
-use chart::{Axis, Chart, significant};
 use detector::DetectorProfile;
 
 /// Everything that the page shows. What is empty is left out of it.
@@ -103,16 +103,6 @@ const DETECTORS: usize = 24;
 impl TrainingReport {
     /// The page. It loads nothing and runs nothing.
     pub fn to_html(&self) -> String {
-        let name = escape(&self.name);
-        let mut page = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{name}: training report</title>\n<style>\n{}</style>\n</head>\n<body>\n\
-             <header>\n<h1>{name}</h1>\n<p>{}</p>\n{}</header>\n<main>\n",
-            include_str!("report/style.css"),
-            escape(&self.summary),
-            self.headline()
-        );
         let sections = [
             ("Accuracy", self.accuracy()),
             ("Curves", self.curves()),
@@ -122,15 +112,9 @@ impl TrainingReport {
             ("Training", self.fitting()),
             ("Data and model", self.facts()),
         ];
-        for (title, content) in sections.iter().filter(|(_, content)| !content.is_empty()) {
-            let _ = write!(page, "<section>\n<h2>{title}</h2>\n{content}\n</section>\n");
-        }
-        let _ = write!(
-            page,
-            "</main>\n<footer>Made by bindscan {}.</footer>\n</body>\n</html>\n",
-            env!("CARGO_PKG_VERSION")
-        );
-        page
+        let header =
+            format!("<h1>{}</h1>\n<p>{}</p>\n{}", escape(&self.name), escape(&self.summary), self.headline());
+        report::page(&format!("{}: training report", self.name), &header, &sections)
     }
 
     /// The first metrics of the first outcome, large.
@@ -221,14 +205,14 @@ impl TrainingReport {
         if let Some(share) = share_of_positives(shown) {
             recall = recall.line("guide", &[(0.0, share), (1.0, share)]);
         }
-        let figures = figure("ROC", &roc, "ROC curves", &roc_legend)
+        let drawn = figure("ROC", &roc, "ROC curves", &roc_legend)
             + &figure("Precision and recall", &recall, "Precision-recall curves", &recall_legend);
-        format!("<div class=\"figures\">\n{figures}</div>{}", more_than(binary.len(), SERIES))
+        figures(&drawn) + &more_than(binary.len(), SERIES)
     }
 
     /// Scores against measured numbers.
     fn scatter_plots(&self) -> String {
-        let mut figures = String::new();
+        let mut drawn = String::new();
         for (outcome, label) in self.outcomes.iter().zip(self.labels()).take(SERIES) {
             let pairs =
                 || outcome.targets.iter().zip(&outcome.scores).map(|(&t, &s)| (f64::from(t), f64::from(s)));
@@ -240,14 +224,14 @@ impl TrainingReport {
                 .fold(Chart::new(x, y), |chart, point| chart.dot("s1 cloud", 2.0, point, None));
             let shown = if step > 1 { format!("one of {step} sequences is drawn") } else { String::new() };
             let title = format!("Scores against measurements: {label}");
-            figures += &figure(&label, &chart, &title, &[(String::new(), shown)]);
+            drawn += &figure(&label, &chart, &title, &[(String::new(), shown)]);
         }
-        if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>") }
+        figures(&drawn)
     }
 
     /// Histograms of the scores of bound and unbound sequences.
     fn distributions(&self) -> String {
-        let mut figures = String::new();
+        let mut drawn = String::new();
         let binary = |(outcome, _): &(&ScoredSet, String)| outcome.kind == TargetKind::Binary;
         for (outcome, label) in self.outcomes.iter().zip(self.labels()).filter(binary).take(SERIES) {
             let class = |wanted: bool| -> Vec<f64> {
@@ -266,10 +250,10 @@ impl TrainingReport {
                 ("s1 block".to_owned(), format!("bound ({})", bound.len())),
                 ("s2 block".to_owned(), format!("unbound ({})", unbound.len())),
             ];
-            figures +=
+            drawn +=
                 &figure(&label, &chart, &format!("Scores of bound and unbound sequences: {label}"), &legend);
         }
-        if figures.is_empty() { figures } else { format!("<div class=\"figures\">\n{figures}</div>") }
+        figures(&drawn)
     }
 
     fn logos(&self) -> String {
@@ -332,10 +316,10 @@ impl TrainingReport {
         };
         let label = escape(&capitalized(&self.search_score));
         format!(
-            "<div class=\"figures\">\n{}</div>\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">Trial</th>\
+            "{}\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">Trial</th>\
              <th scope=\"col\">{label}</th><th scope=\"col\">Learning rate</th>{heads}</tr></thead>\n\
              <tbody>\n{rows}</tbody>\n</table></div>{same}",
-            self.search_chart(&trials)
+            figures(&self.search_chart(&trials))
         )
     }
 
@@ -377,9 +361,9 @@ impl TrainingReport {
             figure(label, &self.checkpoint_chart(label, last, value), &title, &legend)
         };
         let score = capitalized(&self.search_score);
-        let figures =
+        let drawn =
             chart("Loss", |checkpoint| checkpoint.loss) + &chart(&score, |checkpoint| checkpoint.score);
-        format!("<div class=\"figures\">\n{figures}</div>")
+        figures(&drawn)
     }
 
     fn checkpoint_chart(&self, label: &str, last: u64, value: fn(&Checkpoint) -> f64) -> Chart {
@@ -400,22 +384,7 @@ impl TrainingReport {
     }
 
     fn facts(&self) -> String {
-        let mut html = String::new();
-        if !self.facts.is_empty() {
-            html += "<dl class=\"facts\">\n";
-            for (name, value) in &self.facts {
-                let _ = writeln!(html, "<dt>{}</dt><dd>{}</dd>", escape(name), escape(value));
-            }
-            html += "</dl>\n";
-        }
-        if !self.notes.is_empty() {
-            html += "<ul class=\"notes\">\n";
-            for note in &self.notes {
-                let _ = writeln!(html, "<li>{}</li>", escape(note));
-            }
-            html += "</ul>\n";
-        }
-        html
+        report::facts(&self.facts) + &report::notes(&self.notes)
     }
 }
 
@@ -495,21 +464,6 @@ fn trial_row(trial: &Trial, parameters: &[usize]) -> String {
     )
 }
 
-/// A chart with a heading and a legend: class of the key (none if empty) and words.
-fn figure(heading: &str, chart: &Chart, title: &str, legend: &[(String, String)]) -> String {
-    let mut entries = String::new();
-    for (class, words) in legend.iter().filter(|(_, words)| !words.is_empty()) {
-        let key =
-            if class.is_empty() { String::new() } else { format!("<span class=\"key {class}\"></span>") };
-        let _ = write!(entries, "<li>{key}{}</li>", escape(words));
-    }
-    format!(
-        "<figure><h3>{}</h3>{}<figcaption><ul>{entries}</ul></figcaption></figure>\n",
-        escape(heading),
-        chart.to_svg(title)
-    )
-}
-
 /// Share of positives, if it is the same in all outcomes to the percent: what precision chance gives.
 fn share_of_positives(outcomes: &[(&ScoredSet, &String)]) -> Option<f64> {
     let share = |outcome: &ScoredSet| {
@@ -531,13 +485,6 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     kept
 }
 
-fn more_than(count: usize, shown: usize) -> String {
-    match count.saturating_sub(shown) {
-        0 => String::new(),
-        more => format!("<p class=\"soft\">{more} more are not shown.</p>"),
-    }
-}
-
 fn extent<'a>(values: impl Iterator<Item = &'a f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)))
 }
@@ -555,9 +502,4 @@ fn histogram(values: &[f64], (low, high): (f64, f64)) -> Vec<(f64, f64, f64)> {
         (left, left + width, 100.0 * f64::from(count) / values.len() as f64)
     };
     counts.iter().enumerate().map(bar).collect()
-}
-
-fn capitalized(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

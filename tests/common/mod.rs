@@ -1,6 +1,7 @@
 //! Running the program on files made for a test.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod html;
 pub mod onnx;
 
 use std::io::Write;

@@ -69,6 +69,7 @@ pub fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> 
             first: start == 0,
             last: start + own >= total,
             contig: chunk.contig.clone(),
+            kept: chunk.kept.clone(),
         }
     };
     (0..total).step_by(own).map(cut).collect()

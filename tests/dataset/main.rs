@@ -2,6 +2,8 @@
 
 mod command;
 mod evaluation;
+#[path = "../common/html.rs"]
+mod html;
 mod inputs;
 mod metrics;
 mod negatives;

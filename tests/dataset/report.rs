@@ -6,6 +6,8 @@ use bindscan::train::metric::measure;
 use bindscan::train::report::detector::DetectorProfile;
 use bindscan::train::report::{Checkpoint, ScoredSet, TrainingReport, Trial, facts};
 
+use crate::html::elements;
+
 fn scored(set: &str, kind: TargetKind, count: u64, separation: f32) -> ScoredSet {
     let mut x = 7 + count;
     let mut noise = || {
@@ -76,29 +78,6 @@ fn report() -> TrainingReport {
         detectors: (0..16).map(|k| profile(k, if k == 5 { 3 } else { 900 - 40 * k })).collect(),
         alphabet: Alphabet::Dna,
     }
-}
-
-/// Checks that elements are closed in order, and returns their names.
-fn elements(html: &str) -> Vec<String> {
-    let (mut open, mut seen) = (Vec::new(), Vec::new());
-    let body = &html[html.find("<body>").expect("a body")..];
-    for piece in body.split('<').skip(1) {
-        let (tag, text) = piece.split_once('>').expect("every < has its >");
-        assert!(!text.contains('>'), "a bare > after <{tag}>");
-        if let Some(name) = tag.strip_prefix('/') {
-            if name != "html" {
-                assert_eq!(open.pop().as_deref(), Some(name), "<{tag}>");
-            }
-            continue;
-        }
-        let name = tag.split([' ', '/']).next().unwrap_or_default().to_owned();
-        seen.push(name.clone());
-        if !tag.ends_with('/') {
-            open.push(name);
-        }
-    }
-    assert!(open.is_empty(), "left open: {open:?}");
-    seen
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! What the detectors of a network have learned: the stretches that activate them.
 
-use crate::encode::{ONE_HOT, reverse_complement_into};
+use std::collections::HashSet;
+
 use crate::model::Network;
+use crate::report::detector::{Detector, Stretch, active, counts};
 use crate::train::dataset::{Dataset, TargetKind};
 use crate::train::metric::{auc, spearman};
 
@@ -24,26 +26,30 @@ pub struct DetectorProfile {
 /// Sequences that are looked at, of the bound (or highest) and of the others: the first so many.
 const SEQUENCES: usize = 1000;
 
-/// A stretch counts if it activates the detector by this share of its highest activation, or more.
-const SHARE: f32 = 0.5;
-
 /// Looks at every detector of `network`, the most telling first.
 ///
 /// For each of the bound sequences (of numbers: the sequences with the highest ones) the stretch that activates the
 /// detector most is found, on both strands if so asked and only where it lies within the sequence; those with half of
 /// the highest activation or more are counted. Only the first output of `dataset` is used, and 1,000 sequences of each
-/// kind.
+/// kind. On both strands a detector that is another's reverse complement shows nothing more, and is left out.
 pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<DetectorProfile> {
     let targets = dataset.target_column(0);
     let rows = rows_to_look_at(&targets, dataset.kind);
     let chosen: Vec<f32> = rows.iter().map(|&row| targets[row]).collect();
     let front = rows.len() / 2;
+    let mut known = HashSet::new();
+    let mut is_new = |&detector: &usize| {
+        let (forward, reverse) = orientations(network, detector);
+        let shown = both_strands && known.contains(&reverse);
+        known.insert(forward);
+        !shown
+    };
     let mut profiles: Vec<DetectorProfile> = (0..network.detectors)
+        .filter(&mut is_new)
         .map(|detector| {
-            let weights = weights_of(network, detector);
-            let table = Table::new(&weights, network.thresholds[detector], network.rectify);
+            let look_up = Detector::new(network, detector);
             let best: Vec<Stretch> =
-                rows.iter().map(|&row| table.strongest(&dataset.sequences[row], both_strands)).collect();
+                rows.iter().map(|&row| look_up.strongest(&dataset.sequences[row], both_strands)).collect();
             let activations: Vec<f32> = best.iter().map(|stretch| stretch.activation).collect();
             let alone = match dataset.kind {
                 TargetKind::Binary => auc(&activations, &chosen),
@@ -55,13 +61,25 @@ pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec
                 TargetKind::Real => front,
             };
             let (sites, counts) = count(&best[..bound], network.detector_length);
-            DetectorProfile { detector, sites, counts, weights, alone }
+            DetectorProfile { detector, sites, counts, weights: look_up.weights, alone }
         })
         .collect();
     let middle = if dataset.kind == TargetKind::Binary { 0.5 } else { 0.0 };
     let telling = |profile: &DetectorProfile| profile.alone.map_or(0.0, |alone| (alone - middle).abs());
     profiles.sort_by(|a, b| telling(b).total_cmp(&telling(a)).then(a.detector.cmp(&b.detector)));
     profiles
+}
+
+/// The bits of a detector's weights and threshold, and those of its reverse complement.
+fn orientations(network: &Network, detector: usize) -> (Vec<u32>, Vec<u32>) {
+    let size = 4 * network.detector_length;
+    let weights = &network.weights[detector * size..(detector + 1) * size];
+    let threshold = network.thresholds[detector].to_bits();
+    let bits = |weights: &mut dyn Iterator<Item = &f32>| {
+        weights.map(|weight| weight.to_bits()).chain([threshold]).collect()
+    };
+    // As in `symmetric::unfold`.
+    (bits(&mut weights.iter()), bits(&mut weights.iter().rev()))
 }
 
 /// Classes: the first bound ones, then the first unbound ones. Numbers: the highest, then the lowest.
@@ -80,75 +98,8 @@ fn rows_to_look_at(targets: &[f32], kind: TargetKind) -> Vec<usize> {
     }
 }
 
-/// The stretch of a sequence that activates a detector most.
-struct Stretch {
-    activation: f32,
-    codes: Vec<u8>,
-}
-
-/// A detector as a look-up: what each code adds at each position.
-struct Table {
-    columns: Vec<[f32; 5]>,
-    threshold: f32,
-    /// An activation is never lower.
-    least: f32,
-}
-
-impl Table {
-    fn new(weights: &[[f64; 4]], threshold: f32, rectify: bool) -> Table {
-        let column = |weights: &[f64; 4]| {
-            ONE_HOT.map(|one_hot| {
-                let sum: f64 = one_hot.iter().zip(weights).map(|(&x, weight)| f64::from(x) * weight).sum();
-                sum as f32
-            })
-        };
-        let least = if rectify { 0.0 } else { f32::MIN };
-        Table { columns: weights.iter().map(column).collect(), threshold, least }
-    }
-
-    fn activation(&self, window: &[u8]) -> f32 {
-        let sum: f32 = self.columns.iter().zip(window).map(|(column, &code)| column[usize::from(code)]).sum();
-        (self.threshold + sum).max(self.least)
-    }
-
-    /// A sequence shorter than the detector activates it as little as any.
-    fn strongest(&self, codes: &[u8], both_strands: bool) -> Stretch {
-        let mut reverse = Vec::new();
-        if both_strands {
-            reverse_complement_into(codes, &mut reverse);
-        }
-        let windows = [codes, &reverse].into_iter().flat_map(|strand| strand.windows(self.columns.len()));
-        let mut best: (f32, &[u8]) = (self.least, &[]);
-        for window in windows {
-            let activation = self.activation(window);
-            if activation > best.0 {
-                best = (activation, window);
-            }
-        }
-        Stretch { activation: best.0, codes: best.1.to_vec() }
-    }
-}
-
-fn weights_of(network: &Network, detector: usize) -> Vec<[f64; 4]> {
-    let length = network.detector_length;
-    let weight = |channel: usize, j: usize| f64::from(network.weights[(detector * 4 + channel) * length + j]);
-    (0..length).map(|j| [0, 1, 2, 3].map(|channel| weight(channel, j))).collect()
-}
-
 /// How many stretches activate the detector enough, and their bases.
 fn count(stretches: &[Stretch], length: usize) -> (usize, Vec<[f64; 4]>) {
-    let highest = stretches.iter().map(|stretch| stretch.activation).fold(0.0, f32::max);
-    let enough = |stretch: &&Stretch| {
-        stretch.activation > 0.0 && stretch.activation >= SHARE * highest && !stretch.codes.is_empty()
-    };
-    let mut counts = vec![[0.0; 4]; length];
-    let mut sites = 0;
-    for stretch in stretches.iter().filter(enough) {
-        sites += 1;
-        for (column, &code) in counts.iter_mut().zip(&stretch.codes) {
-            let share = ONE_HOT[usize::from(code)].map(f64::from);
-            column.iter_mut().zip(share).for_each(|(count, share)| *count += share);
-        }
-    }
-    (sites, counts)
+    let active = active(stretches);
+    (active.len(), counts(&active, length))
 }

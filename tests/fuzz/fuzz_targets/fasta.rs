@@ -20,7 +20,7 @@ fn rows(fasta: Result<Fasta>, shape: ChunkShape) -> Result<Vec<Row>> {
     let mut source = fasta?.into_chunks(shape);
     let (mut chunk, mut rows) = (Chunk::default(), Vec::new());
     while source.read_chunk(&mut chunk)? {
-        let Chunk { contig, start, codes, own, end, first, last } = chunk.clone();
+        let Chunk { contig, start, codes, own, end, first, last, .. } = chunk.clone();
         assert!(codes.iter().all(|&code| code <= 4) && own.start <= own.end && own.end <= end);
         assert!((own.end - own.start) as usize <= shape.own);
         rows.push((contig.name.clone(), start, codes, own, end, first, last));

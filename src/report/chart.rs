@@ -6,7 +6,7 @@ use crate::logo::escape;
 
 /// One axis of a chart.
 #[derive(Debug, Clone)]
-pub(super) struct Axis {
+pub(crate) struct Axis {
     label: String,
     low: f64,
     high: f64,
@@ -18,17 +18,17 @@ const TICKS: f64 = 5.0;
 
 impl Axis {
     /// From `low` to `high`.
-    pub(super) fn new(label: &str, low: f64, high: f64) -> Axis {
+    pub(crate) fn new(label: &str, low: f64, high: f64) -> Axis {
         Axis { label: label.to_owned(), low, high, logarithmic: false }
     }
 
     /// From 0 to 1.
-    pub(super) fn share(label: &str) -> Axis {
+    pub(crate) fn share(label: &str) -> Axis {
         Axis::new(label, 0.0, 1.0)
     }
 
     /// As wide as the values (those that are finite) and a little wider.
-    pub(super) fn around(label: &str, values: impl Iterator<Item = f64>) -> Axis {
+    pub(crate) fn around(label: &str, values: impl Iterator<Item = f64>) -> Axis {
         let finite = values.filter(|value| value.is_finite());
         let (low, high) =
             finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
@@ -38,9 +38,14 @@ impl Axis {
     }
 
     /// As [`Axis::around`], with a logarithmic scale; for positive values.
-    pub(super) fn around_log(label: &str, values: impl Iterator<Item = f64>) -> Axis {
+    pub(crate) fn around_log(label: &str, values: impl Iterator<Item = f64>) -> Axis {
         let Axis { low, high, .. } = Axis::around(label, values.filter(|&value| value > 0.0).map(f64::log10));
         Axis { label: label.to_owned(), low: 10f64.powf(low), high: 10f64.powf(high), logarithmic: true }
+    }
+
+    /// Counts on a logarithmic scale, up to `most`. A bar of one thing can be seen.
+    pub(crate) fn counts(label: &str, most: u64) -> Axis {
+        Axis { label: label.to_owned(), low: 0.5, high: most.max(5) as f64 * 2.0, logarithmic: true }
     }
 
     /// Where a value stands: 0 at the low end, 1 at the high end.
@@ -73,7 +78,17 @@ impl Axis {
         let values =
             (first..=last).flat_map(|power| digits.iter().map(move |digit| digit * 10f64.powi(power)));
         let inside = values.filter(|value| (self.low..=self.high).contains(value));
-        inside.map(|value| (value, significant(value))).collect()
+        inside.map(|value| (value, short(value))).collect()
+    }
+}
+
+/// As [`significant`], with k, M or G from ten thousand on.
+fn short(value: f64) -> String {
+    match value {
+        1e9.. => format!("{}G", significant(value / 1e9)),
+        1e6.. => format!("{}M", significant(value / 1e6)),
+        1e4.. => format!("{}k", significant(value / 1e3)),
+        _ => significant(value),
     }
 }
 
@@ -87,7 +102,7 @@ fn number(value: f64, decimals: usize) -> String {
 }
 
 /// As few digits as tell the value: three significant ones at most.
-pub(super) fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return format!("{value}");
     }
@@ -110,14 +125,14 @@ const BOTTOM: f64 = 42.0;
 
 /// A chart under construction: axes, and marks drawn in the order in which they are added.
 #[derive(Debug)]
-pub(super) struct Chart {
+pub(crate) struct Chart {
     x: Axis,
     y: Axis,
     marks: String,
 }
 
 impl Chart {
-    pub(super) fn new(x: Axis, y: Axis) -> Chart {
+    pub(crate) fn new(x: Axis, y: Axis) -> Chart {
         Chart { x, y, marks: String::new() }
     }
 
@@ -127,7 +142,7 @@ impl Chart {
     }
 
     /// A line through the points that are finite.
-    pub(super) fn line(mut self, class: &str, points: &[(f64, f64)]) -> Chart {
+    pub(crate) fn line(mut self, class: &str, points: &[(f64, f64)]) -> Chart {
         let places = points.iter().map(|&point| self.point(point));
         let places = places.filter(|(x, y)| x.is_finite() && y.is_finite());
         let path: Vec<String> = places.map(|(x, y)| format!("{x:.1} {y:.1}")).collect();
@@ -137,8 +152,14 @@ impl Chart {
         self
     }
 
+    /// A vertical line from bottom to top.
+    pub(crate) fn mark(self, class: &str, x: f64) -> Chart {
+        let (low, high) = (self.y.low, self.y.high);
+        if (self.x.low..=self.x.high).contains(&x) { self.line(class, &[(x, low), (x, high)]) } else { self }
+    }
+
     /// A dot, with a title that shows when it is pointed at.
-    pub(super) fn dot(mut self, class: &str, radius: f64, point: (f64, f64), title: Option<&str>) -> Chart {
+    pub(crate) fn dot(mut self, class: &str, radius: f64, point: (f64, f64), title: Option<&str>) -> Chart {
         let (x, y) = self.point(point);
         if x.is_finite() && y.is_finite() {
             let title = title.map(|title| format!("<title>{}</title>", escape(title))).unwrap_or_default();
@@ -151,11 +172,16 @@ impl Chart {
     }
 
     /// A histogram's outline, filled: `bars` are left edge, right edge and height, side by side.
-    pub(super) fn bars(mut self, class: &str, bars: &[(f64, f64, f64)]) -> Chart {
+    pub(crate) fn bars(mut self, class: &str, bars: &[(f64, f64, f64)]) -> Chart {
         let (Some(first), Some(last)) = (bars.first(), bars.last()) else { return self };
-        let mut corners = vec![(first.0, 0.0)];
-        corners.extend(bars.iter().flat_map(|&(left, right, height)| [(left, height), (right, height)]));
-        corners.push((last.1, 0.0));
+        // A logarithmic axis has no zero to stand on.
+        let floor = if self.y.logarithmic { self.y.low } else { 0.0 };
+        let mut corners = vec![(first.0, floor)];
+        let top = |&(left, right, height): &(f64, f64, f64)| {
+            [(left, height.max(floor)), (right, height.max(floor))]
+        };
+        corners.extend(bars.iter().flat_map(top));
+        corners.push((last.1, floor));
         let path: Vec<String> = corners
             .into_iter()
             .map(|corner| self.point(corner))
@@ -166,7 +192,7 @@ impl Chart {
     }
 
     /// The chart as an `<svg>` element; `title` says what it shows.
-    pub(super) fn to_svg(&self, title: &str) -> String {
+    pub(crate) fn to_svg(&self, title: &str) -> String {
         let mut svg = format!(
             "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\"><title>{}</title>",
             escape(title)

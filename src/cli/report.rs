@@ -1,0 +1,172 @@
+//! Options of the report on a scan.
+
+use std::path::{Path, PathBuf, absolute};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bindscan::engine::StrandChoice;
+use bindscan::model::ModelSpec;
+use bindscan::output::Output;
+use bindscan::scan::ScanSummary;
+use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, relative_url};
+use bindscan::scan::report::{ReportTarget, ScanReport};
+use bindscan::scan::statistics::Statistics;
+use bindscan::source::shard::Shard;
+use bindscan::track::Target;
+use clap::Args;
+
+use super::models::{Place, Planned};
+use super::track::{TrackFile, command_line};
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Write a web page on the scan: sites per contig, scores, strongest sites, logos
+    ///
+    /// The page needs nothing else. Opened from a web server that also serves the genome (a file, best with its .fai),
+    /// the tracks and igv.js, it shows the sites along the genome too.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Where the page finds igv.js: an address, or a path relative to the page [default: igv.min.js]
+    #[arg(long, value_name = "URL", requires = "report")]
+    report_igv: Option<String>,
+}
+
+/// What a report says of the scan, beside its results.
+pub(super) struct Context<'a> {
+    pub(super) genome: &'a Path,
+    pub(super) models: &'a [Planned],
+    pub(super) places: &'a [Place],
+    /// What each scanner computes with.
+    pub(super) engines: Vec<String>,
+    pub(super) targets: Vec<Target>,
+    pub(super) threads: usize,
+    pub(super) shard: Option<Shard>,
+}
+
+/// A report that will be written when the scan is done.
+pub(super) struct Report {
+    output: Output,
+    /// The folder of the page.
+    folder: PathBuf,
+    igv: String,
+    tracks: Vec<TrackFile>,
+}
+
+impl ReportArgs {
+    /// Opens the page, if one is wanted: what cannot be written is found out before the scan.
+    pub(super) fn open(&self, tracks: &[TrackFile]) -> Result<Option<Report>> {
+        let Some(path) = &self.report else { return Ok(None) };
+        let output = Output::create(path)?;
+        let target = absolute(output.target().unwrap_or(path))?;
+        let taken = |track: &TrackFile| absolute(&track.path).is_ok_and(|other| other == target);
+        ensure!(
+            !tracks.iter().any(taken),
+            "{}: a track and the report would be written to it",
+            path.display()
+        );
+        let folder = target.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let igv = self.report_igv.clone().unwrap_or_else(|| IGV.into());
+        Ok(Some(Report { output, folder, igv, tracks: tracks.to_vec() }))
+    }
+}
+
+impl Context<'_> {
+    /// Empty statistics, which draw sites at random for the logos of networks.
+    pub(super) fn statistics(&self) -> Statistics {
+        let drawn: Vec<bool> = self
+            .report_targets()
+            .iter()
+            .map(|target| target.network.is_some() && target.matrix.is_none())
+            .collect();
+        Statistics::new(&drawn)
+    }
+
+    fn report_targets(&self) -> Vec<ReportTarget<'_>> {
+        let mut targets = self.targets.iter();
+        let mut all = Vec::new();
+        for Planned { model, plan, .. } in self.models {
+            // A model has a target for each of its outputs.
+            for (output, target) in targets.by_ref().take(model.spec.outputs.len()).enumerate() {
+                all.push(ReportTarget {
+                    target,
+                    output,
+                    both_strands: plan.strands == StrandChoice::Both,
+                    alphabet: model.spec.alphabet,
+                    network: model.network.as_ref().ok(),
+                    matrix: background(&model.spec),
+                });
+            }
+        }
+        all
+    }
+
+    fn facts(&self, tracks: &[TrackFile]) -> Vec<(String, String)> {
+        let mut facts = vec![
+            ("Command".to_owned(), command_line()),
+            ("Version".to_owned(), format!("bindscan {}", env!("CARGO_PKG_VERSION"))),
+            ("Genome".to_owned(), self.genome.display().to_string()),
+        ];
+        facts.extend(self.shard.map(|shard| ("Shard".to_owned(), shard.to_string())));
+        for (planned, place) in self.models.iter().zip(self.places) {
+            let (spec, plan) = (&planned.model.spec, &planned.plan);
+            let strands = match plan.strands {
+                StrandChoice::Both => "both strands",
+                StrandChoice::Forward => "forward strand",
+                StrandChoice::Reverse => "reverse strand",
+            };
+            let mut value = format!(
+                "window {}, stride {}, {strands}, engine {}",
+                plan.window, plan.stride, self.engines[place.scanner]
+            );
+            if let Some(digest) = &planned.model.digest {
+                value += &format!(", SHA-256 {digest}");
+            }
+            facts.push((format!("Model {}", spec.name), value));
+        }
+        let names: Vec<String> = tracks.iter().map(|track| track.path.display().to_string()).collect();
+        if !names.is_empty() {
+            facts.push(("Tracks".to_owned(), names.join(", ")));
+        }
+        facts
+    }
+}
+
+/// The background that the log-odds of a matrix are relative to; `None` if the model is none.
+fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
+    spec.score_range?;
+    let values = spec.provenance.get("background")?.as_array()?;
+    let values: Vec<f64> = values.iter().filter_map(serde_json::Value::as_f64).collect();
+    values.try_into().ok()
+}
+
+impl Report {
+    /// Writes the page.
+    pub(super) fn write(self, context: &Context<'_>, summary: &ScanSummary, time: Duration) -> Result<()> {
+        let Report { mut output, folder, igv, mut tracks } = self;
+        tracks.retain(|track| track.path.is_file());
+        let name = |path: &Path| {
+            path.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
+        };
+        let url = |path: &Path| relative_url(&folder, &absolute(path).ok()?);
+        let piped = !context.genome.is_file();
+        let genome = if piped { None } else { url(context.genome).map(|url| (name(context.genome), url)) };
+        let track = |track: &TrackFile| {
+            Some(BrowserTrack { name: name(&track.path), url: url(&track.path)?, format: track.format })
+        };
+        let (seconds, megabases) = (time.as_secs_f64(), summary.bases as f64 / 1e6);
+        let report = ScanReport {
+            genome: if piped { "standard input".into() } else { name(context.genome) },
+            targets: context.report_targets(),
+            facts: context.facts(&tracks),
+            run: format!(
+                "{}, {seconds:.2} s, {:.1} Mbp/s",
+                super::counted(context.threads as u64, "thread"),
+                megabases / seconds.max(1e-9)
+            ),
+            browser: Browser { igv, genome, tracks: tracks.iter().filter_map(track).collect() },
+        };
+        let statistics = summary.statistics.as_ref().expect("a scan with a report gathers statistics");
+        output.write(report.to_html(summary, statistics).as_bytes())?;
+        Ok(output.finish()?)
+    }
+}

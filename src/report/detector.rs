@@ -1,0 +1,182 @@
+//! Detectors of a network as look-ups: where in a sequence they fit best, and what a score owes to them.
+
+use crate::encode::{ONE_HOT, reverse_complement_into};
+use crate::model::{Network, Pooling};
+
+/// A detector as a look-up: what each code adds at each position.
+#[derive(Debug, Clone)]
+pub(crate) struct Detector {
+    /// `weights[position]` of A, C, G, T.
+    pub(crate) weights: Vec<[f64; 4]>,
+    columns: Vec<[f32; 5]>,
+    threshold: f32,
+    /// An activation is never lower.
+    least: f32,
+}
+
+/// The stretch of a sequence that activates a detector most.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Stretch {
+    /// How much it does.
+    pub(crate) activation: f32,
+    /// Where it starts, on the strand on which it is read.
+    pub(crate) start: usize,
+    /// Its codes, on that strand; none if the detector is active nowhere.
+    pub(crate) codes: Vec<u8>,
+}
+
+impl Detector {
+    /// Detector number `k` of `network`.
+    pub(crate) fn new(network: &Network, k: usize) -> Detector {
+        let length = network.detector_length;
+        let weight = |channel: usize, j: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
+        let weights: Vec<[f64; 4]> =
+            (0..length).map(|j| [0, 1, 2, 3].map(|channel| weight(channel, j))).collect();
+        let column = |weights: &[f64; 4]| {
+            ONE_HOT.map(|one_hot| {
+                let sum: f64 = one_hot.iter().zip(weights).map(|(&x, weight)| f64::from(x) * weight).sum();
+                sum as f32
+            })
+        };
+        let columns = weights.iter().map(column).collect();
+        let least = if network.rectify { 0.0 } else { f32::MIN };
+        Detector { weights, columns, threshold: network.thresholds[k], least }
+    }
+
+    fn activation(&self, window: &[u8]) -> f32 {
+        let sum: f32 = self.columns.iter().zip(window).map(|(column, &code)| column[usize::from(code)]).sum();
+        (self.threshold + sum).max(self.least)
+    }
+
+    /// Mean activation over the places within `codes`; 0 if it does not fit.
+    pub(crate) fn mean(&self, codes: &[u8]) -> f32 {
+        let places = codes.windows(self.columns.len());
+        let count = places.len().max(1) as f32;
+        places.map(|window| self.activation(window)).sum::<f32>() / count
+    }
+
+    /// The stretch within `codes`, or on either strand of it, that activates the detector most; the first of equals. A
+    /// sequence shorter than the detector activates it as little as any.
+    pub(crate) fn strongest(&self, codes: &[u8], both_strands: bool) -> Stretch {
+        let mut reverse = Vec::new();
+        if both_strands {
+            reverse_complement_into(codes, &mut reverse);
+        }
+        let length = self.columns.len();
+        let windows = [codes, &reverse].into_iter().flat_map(|strand| strand.windows(length).enumerate());
+        let mut best: (f32, usize, &[u8]) = (self.least, 0, &[]);
+        for (start, window) in windows {
+            let activation = self.activation(window);
+            if activation > best.0 {
+                best = (activation, start, window);
+            }
+        }
+        Stretch { activation: best.0, start: best.1, codes: best.2.to_vec() }
+    }
+}
+
+/// A stretch counts if it activates the detector by this share of its highest activation, or more.
+const SHARE: f32 = 0.5;
+
+/// Codes of the stretches that activate a detector by half of the highest activation or more.
+pub(crate) fn active(stretches: &[Stretch]) -> Vec<&[u8]> {
+    let highest = stretches.iter().map(|stretch| stretch.activation).fold(0.0, f32::max);
+    let enough = |stretch: &&Stretch| {
+        stretch.activation > 0.0 && stretch.activation >= SHARE * highest && !stretch.codes.is_empty()
+    };
+    stretches.iter().filter(enough).map(|stretch| &*stretch.codes).collect()
+}
+
+/// How often A, C, G, T stand at each of `length` positions of stretches; an N counts as a quarter of each.
+pub(crate) fn counts(stretches: &[&[u8]], length: usize) -> Vec<[f64; 4]> {
+    let mut counts = vec![[0.0; 4]; length];
+    for stretch in stretches {
+        for (column, &code) in counts.iter_mut().zip(*stretch) {
+            let share = ONE_HOT[usize::from(code)].map(f64::from);
+            column.iter_mut().zip(share).for_each(|(count, share)| *count += share);
+        }
+    }
+    counts
+}
+
+/// By how much `output` falls if a detector is taken away, for each detector: `maxima` and `means` are their activations
+/// over the window.
+pub(crate) fn shares(network: &Network, output: usize, maxima: &[f32], means: &[f32]) -> Vec<f64> {
+    let count = network.detectors;
+    let features: Vec<f32> = match network.pooling {
+        Pooling::Max => maxima.to_vec(),
+        Pooling::Average => means.to_vec(),
+        Pooling::MaxAndAverage => [maxima, means].concat(),
+    };
+    let of = |layer: &crate::model::Dense, row: usize, feature: usize| {
+        f64::from(layer.weights[row * layer.inputs + feature]) * f64::from(features[feature])
+    };
+    // What a row of the first dense layer owes to detector k.
+    let owed =
+        |layer, row, k: usize| (k..features.len()).step_by(count).map(|i| of(layer, row, i)).sum::<f64>();
+    let Some(hidden) = &network.hidden else {
+        return (0..count).map(|k| owed(&network.output, output, k)).collect();
+    };
+    let sums: Vec<f64> = (0..hidden.outputs)
+        .map(|row| f64::from(hidden.bias[row]) + (0..count).map(|k| owed(hidden, row, k)).sum::<f64>())
+        .collect();
+    let weight = |row: usize| f64::from(network.output.weights[output * network.output.inputs + row]);
+    let fall = |k: usize| {
+        let of_row =
+            |(row, &sum): (usize, &f64)| weight(row) * (sum.max(0.0) - (sum - owed(hidden, row, k)).max(0.0));
+        sums.iter().enumerate().map(of_row).sum()
+    };
+    (0..count).map(fall).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::reference::window_scores;
+    use crate::model::{Dense, Padding};
+
+    #[test]
+    fn a_share_is_what_the_score_loses_without_the_detector() {
+        let number = |i: usize| ((i * 37 + 11) % 23) as f32 / 11.0 - 1.0;
+        let numbers = |from: usize, count: usize| (from..from + count).map(number).collect::<Vec<f32>>();
+        let (count, length) = (3, 4);
+        for (pooling, hidden) in
+            [(Pooling::Max, true), (Pooling::Average, false), (Pooling::MaxAndAverage, true)]
+        {
+            let features = count * pooling.features_per_detector();
+            let layer = |inputs: usize, outputs: usize, from: usize| Dense {
+                inputs,
+                outputs,
+                weights: numbers(from, inputs * outputs),
+                bias: numbers(from + 3, outputs),
+            };
+            let network = Network {
+                detectors: count,
+                detector_length: length,
+                weights: numbers(5, count * 4 * length),
+                thresholds: vec![0.1; count],
+                rectify: true,
+                padding: Padding::NONE,
+                pooling,
+                hidden: hidden.then(|| layer(features, 5, 1)),
+                output: layer(if hidden { 5 } else { features }, 2, 2),
+                sigmoid: false,
+            };
+            let codes: Vec<u8> = (0..30).map(|i| (i * i % 7 % 4) as u8).collect();
+            let detectors: Vec<Detector> = (0..count).map(|k| Detector::new(&network, k)).collect();
+            let maxima: Vec<f32> =
+                detectors.iter().map(|detector| detector.strongest(&codes, false).activation).collect();
+            let means: Vec<f32> = detectors.iter().map(|detector| detector.mean(&codes)).collect();
+            assert!(maxima.iter().all(|&x| x > 0.0));
+            let shares = shares(&network, 1, &maxima, &means);
+            for (k, share) in shares.into_iter().enumerate() {
+                let mut without = network.clone();
+                without.weights[k * 4 * length..(k + 1) * 4 * length].fill(0.0);
+                without.thresholds[k] = 0.0;
+                let fall =
+                    window_scores(&network, &codes, false)[1] - window_scores(&without, &codes, false)[1];
+                assert!((share - fall).abs() < 1e-4, "{pooling:?} {k}: {share} {fall}");
+            }
+        }
+    }
+}

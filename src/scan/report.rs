@@ -1,0 +1,289 @@
+//! The report on a scan: one web page that needs nothing else. Opened from a server, it shows the sites along the
+//! genome as well ([`browser`]).
+
+use std::fmt::Write;
+
+use super::ScanSummary;
+use super::statistics::{CONTIGS, Histogram, Statistics, TargetStatistics};
+use crate::logo::escape;
+use crate::model::{Alphabet, Network};
+use crate::report::chart::{Axis, Chart};
+use crate::report::{self, capitalized, figure, figures, grouped, more_than};
+use crate::track::Target;
+
+pub mod browser;
+mod site;
+
+use browser::Browser;
+
+/// Everything that the page shows, beside the statistics.
+#[derive(Debug, Clone)]
+pub struct ScanReport<'a> {
+    /// Name of the genome.
+    pub genome: String,
+    /// What was scanned for, in the order of the statistics.
+    pub targets: Vec<ReportTarget<'a>>,
+    /// What was run: names and values.
+    pub facts: Vec<(String, String)>,
+    /// What differs between two runs of the same command: time, threads. It is one line of the page.
+    pub run: String,
+    /// The view along the genome.
+    pub browser: Browser,
+}
+
+/// A target, and what is known of its model.
+#[derive(Debug, Clone, Copy)]
+pub struct ReportTarget<'a> {
+    /// The target.
+    pub target: &'a Target,
+    /// Rank of the model's output.
+    pub output: usize,
+    /// Whether the model reads both strands.
+    pub both_strands: bool,
+    /// Letters of the logos.
+    pub alphabet: Alphabet,
+    /// The model, if it is of the DeepBind family.
+    pub network: Option<&'a Network>,
+    /// Background probabilities, if the model is a matrix of log-odds in bits.
+    pub matrix: Option<[f64; 4]>,
+}
+
+/// Bars of a histogram, about.
+const BARS: usize = 100;
+
+/// Targets that have charts and sites of their own.
+const DETAILED: usize = 12;
+
+/// Targets that have a column in the table of contigs.
+const COLUMNS: usize = 6;
+
+impl ScanReport<'_> {
+    /// The page.
+    pub fn to_html(&self, summary: &ScanSummary, statistics: &Statistics) -> String {
+        let names: Vec<&str> = self.targets.iter().map(|target| &*target.target.name).collect();
+        let what = match names.as_slice() {
+            [one] => (*one).to_owned(),
+            [one, two] => format!("{one} and {two}"),
+            many => format!("{} models", grouped(many.len() as u64)),
+        };
+        let title = format!("{what} in {}", self.genome);
+        let header = format!("<h1>{}</h1>\n{}", escape(&title), heads(summary, statistics));
+        let sections = [
+            ("Models", self.models(summary, statistics)),
+            ("Sites per contig", self.contigs(statistics)),
+            ("Scores", self.scores(statistics)),
+            ("Strongest sites", self.strongest(statistics)),
+            ("Along the genome", self.browser.to_html(&self.first_locus(statistics))),
+            ("What was run", self.run(summary)),
+        ];
+        report::page(&format!("{title}: scan report"), &header, &sections)
+    }
+
+    /// All targets, if there are several.
+    fn models(&self, summary: &ScanSummary, statistics: &Statistics) -> String {
+        if self.targets.len() < 2 {
+            return String::new();
+        }
+        let mut rows = String::new();
+        for (ReportTarget { target, .. }, found) in self.targets.iter().zip(&statistics.targets) {
+            let sites = found.sites.total();
+            let threshold =
+                if target.threshold.is_finite() { format!("{}", target.threshold) } else { "–".into() };
+            let best = found.strongest.first().map_or("–".into(), |site| format!("{:.4}", site.hit.score));
+            let _ = writeln!(
+                rows,
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{threshold}</td><td>{}</td><td>{}</td><td>{}</td><td>{best}</td></tr>",
+                escape(&target.name),
+                grouped(target.window),
+                grouped(sites),
+                per_mbp(sites, summary.bases),
+                share(found.forward, sites),
+            );
+        }
+        table(&["Model", "Window", "Threshold", "Sites", "per Mbp", "on +", "Highest score"], &rows)
+    }
+
+    fn contigs(&self, statistics: &Statistics) -> String {
+        let columns = if (2..=COLUMNS).contains(&self.targets.len()) { self.targets.len() } else { 0 };
+        let most = statistics.contigs.iter().map(|count| count.sites.iter().sum()).max().unwrap_or(0);
+        let mut rows = String::new();
+        let mut row = |name: &str, bases: u64, sites: &[u64], bar: bool| {
+            let all: u64 = sites.iter().sum();
+            let bar = if bar && all > 0 {
+                format!("<i style=\"width:{:.1}%\"></i>", 100.0 * all as f64 / most as f64)
+            } else {
+                String::new()
+            };
+            let each: String =
+                sites.iter().take(columns).map(|&count| format!("<td>{}</td>", grouped(count))).collect();
+            let _ = writeln!(
+                rows,
+                "<tr><th scope=\"row\">{}</th><td class=\"bar\">{bar}</td>\
+                 <td>{}</td>{each}<td>{}</td><td>{}</td></tr>",
+                escape(name),
+                grouped(all),
+                per_mbp(all, bases),
+                grouped(bases)
+            );
+        };
+        for count in &statistics.contigs {
+            row(&count.contig.name, count.bases, &count.sites, true);
+        }
+        let others = &statistics.others;
+        let mut note = String::new();
+        if others.contigs > 0 {
+            let name = if others.contigs == 1 {
+                "1 other".into()
+            } else {
+                format!("{} others", grouped(others.contigs))
+            };
+            row(&name, others.bases, &others.sites, false);
+            note = format!(
+                "<p class=\"soft\">The {CONTIGS} contigs with the most bases, in the order of the input.</p>\n"
+            );
+        }
+        if rows.is_empty() {
+            return "<p>The input has no contigs.</p>".into();
+        }
+        let mut heads = vec!["Contig", "", "Sites"];
+        heads.extend(self.targets.iter().take(columns).map(|target| &*target.target.name));
+        heads.extend(["per Mbp", "Bases"]);
+        note + &table(&heads, &rows)
+    }
+
+    fn scores(&self, statistics: &Statistics) -> String {
+        let each = self.targets.iter().zip(&statistics.targets).take(DETAILED);
+        let drawn: String = each.map(|(target, found)| score_chart(target.target, found)).collect();
+        figures(&drawn) + &more_than(self.targets.len(), DETAILED)
+    }
+
+    fn strongest(&self, statistics: &Statistics) -> String {
+        let mut html = String::new();
+        for (target, found) in self.targets.iter().zip(&statistics.targets).take(DETAILED) {
+            if self.targets.len() > 1 {
+                let _ = writeln!(html, "<h3>{}</h3>", escape(&target.target.name));
+            }
+            html += &site::strongest(target, found);
+        }
+        html + &more_than(self.targets.len(), DETAILED)
+    }
+
+    /// Where the view along the genome opens: around the strongest site of the first target that has one.
+    fn first_locus(&self, statistics: &Statistics) -> Option<String> {
+        let of = |(target, found): (&ReportTarget<'_>, &TargetStatistics)| {
+            let site = found.strongest.first()?;
+            Some(browser::locus(&site.contig.name, site.hit.start, target.target.window, AROUND))
+        };
+        self.targets.iter().zip(&statistics.targets).find_map(of)
+    }
+
+    fn run(&self, summary: &ScanSummary) -> String {
+        let mut facts = self.facts.clone();
+        let mut scanned = format!(
+            "{} bases of {} contigs or regions, {} windows",
+            grouped(summary.bases),
+            grouped(summary.segments),
+            grouped(summary.windows)
+        );
+        if summary.short_segments > 0 {
+            let more = if summary.short_segments > summary.short_names.len() as u64 { ", …" } else { "" };
+            let _ = write!(
+                scanned,
+                "; {} skipped, shorter than a window: {}{more}",
+                grouped(summary.short_segments),
+                summary.short_names.join(", ")
+            );
+        }
+        facts.push(("Scanned".into(), scanned));
+        facts.push(("Run".into(), self.run.clone()));
+        report::facts(&facts)
+    }
+}
+
+/// Bases shown on either side of a site.
+const AROUND: u64 = 150;
+
+/// The first numbers, large.
+fn heads(summary: &ScanSummary, statistics: &Statistics) -> String {
+    let contigs = statistics.contigs.len() as u64 + statistics.others.contigs;
+    let plural = |count: u64, word: &str| format!("{word}{}", if count == 1 { "" } else { "s" });
+    let entries = [
+        (grouped(summary.sites), plural(summary.sites, "site")),
+        (per_mbp(summary.sites, summary.bases), "sites per Mbp".into()),
+        (length(summary.bases), format!("in {} {}", grouped(contigs), plural(contigs, "contig"))),
+        (grouped(summary.windows), format!("{} scored", plural(summary.windows, "window"))),
+    ];
+    let items: String = entries
+        .iter()
+        .map(|(number, words)| format!("<li><b>{number}</b><span>{words}</span></li>\n"))
+        .collect();
+    format!("<ul class=\"heads\">\n{items}</ul>\n")
+}
+
+/// Scores of the windows and of the sites of one target.
+fn score_chart(target: &Target, found: &TargetStatistics) -> String {
+    let bins = Histogram::aligned_bins(&[&found.windows, &found.sites], BARS);
+    let [windows, sites] = bins.as_slice() else { return String::new() };
+    let ends = windows.iter().chain(sites).flat_map(|&(low, high, _)| [low, high]);
+    let threshold = f64::from(target.threshold);
+    let x = Axis::around("Score", ends.chain([threshold]));
+    let most = windows.iter().chain(sites).map(|bin| bin.2).max().unwrap_or(0);
+    let bars = |bins: &[(f64, f64, u64)]| -> Vec<(f64, f64, f64)> {
+        bins.iter().map(|&(low, high, count)| (low, high, count as f64)).collect()
+    };
+    let chart =
+        Chart::new(x, Axis::counts("Count", most)).bars("s6", &bars(windows)).bars("s2", &bars(sites));
+    let mut legend = vec![
+        ("s6 block".to_owned(), windows_label(found)),
+        ("s2 block".to_owned(), format!("sites ({})", grouped(found.sites.total()))),
+    ];
+    let chart = if threshold.is_finite() {
+        legend.push(("guide".to_owned(), format!("threshold {}", target.threshold)));
+        chart.mark("guide", threshold)
+    } else {
+        chart
+    };
+    figure(&target.name, &chart, &format!("Scores of windows and sites: {}", target.name), &legend)
+}
+
+fn windows_label(found: &TargetStatistics) -> String {
+    if found.sampled == found.windows.total() {
+        return format!("all windows ({})", grouped(found.sampled));
+    }
+    format!("all windows, estimated from {} of them", grouped(found.sampled))
+}
+
+/// A table; wide and long ones scroll within the page.
+fn table(heads: &[&str], rows: &str) -> String {
+    let heads: String =
+        heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", escape(&capitalized(head)))).collect();
+    let tall = if rows.lines().count() > ROWS { " tall" } else { "" };
+    format!(
+        "<div class=\"scroll{tall}\"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>"
+    )
+}
+
+/// Longer tables scroll.
+const ROWS: usize = 26;
+
+fn per_mbp(sites: u64, bases: u64) -> String {
+    if bases == 0 {
+        return "–".into();
+    }
+    let rate = sites as f64 * 1e6 / bases as f64;
+    if rate < 1000.0 { format!("{rate:.1}") } else { grouped(rate.round() as u64) }
+}
+
+fn share(part: u64, whole: u64) -> String {
+    if whole == 0 { "–".into() } else { format!("{:.0} %", 100.0 * part as f64 / whole as f64) }
+}
+
+/// A length in bases with its unit.
+fn length(bases: u64) -> String {
+    match bases as f64 {
+        giga @ 1e9.. => format!("{:.2} Gbp", giga / 1e9),
+        mega @ 1e6.. => format!("{:.2} Mbp", mega / 1e6),
+        kilo @ 1e4.. => format!("{:.1} kbp", kilo / 1e3),
+        _ => format!("{} bp", grouped(bases)),
+    }
+}

@@ -1,0 +1,317 @@
+//! What a report on a scan is made of, gathered on the way in little memory and hardly any time.
+//!
+//! Nothing here depends on threads or chunks: counts are sums, what is kept of the sites is chosen by an order of all
+//! sites, and the windows that are sampled are chosen by their rank in the input.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::genome::Contig;
+use crate::hits::{Hit, round_score};
+use crate::source::Chunk;
+
+mod histogram;
+mod sample;
+
+pub use histogram::Histogram;
+pub(super) use sample::Sampler;
+
+/// Sites of each target that are kept for their high scores.
+pub const STRONGEST: usize = 25;
+
+/// Sites of each target that are drawn at random, where so many are wanted ([`Statistics::new`]).
+pub const DRAWN: usize = 200;
+
+/// Contigs that are counted one by one: the ones with the most bases.
+pub const CONTIGS: usize = 60;
+
+/// Statistics of a scan.
+#[derive(Debug, Clone, Default)]
+pub struct Statistics {
+    /// One a target.
+    pub targets: Vec<TargetStatistics>,
+    /// The [`CONTIGS`] contigs of which most bases were scanned, in input order.
+    pub contigs: Vec<ContigCount>,
+    /// The other contigs.
+    pub others: OtherContigs,
+    /// Sites of contigs that are still being scanned, by contig and target.
+    open: BTreeMap<usize, Vec<u64>>,
+}
+
+/// Statistics of one target.
+#[derive(Debug, Clone, Default)]
+pub struct TargetStatistics {
+    /// Scores of all windows on the better of the scanned strands, estimated from a sample of about 1 %.
+    pub windows: Histogram,
+    /// Windows in that sample.
+    pub sampled: u64,
+    /// Scores of the sites.
+    pub sites: Histogram,
+    /// Sites on the forward strand.
+    pub forward: u64,
+    /// The sites with the highest scores, the highest first; of equal ones the first in the input.
+    pub strongest: Vec<FoundSite>,
+    /// Sites drawn at random.
+    pub drawn: Vec<FoundSite>,
+    best: Kept,
+    random: Kept,
+}
+
+/// A site, and its sequence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundSite {
+    /// Where it lies.
+    pub contig: Arc<Contig>,
+    /// Start, strand and score.
+    pub hit: Hit,
+    /// Codes of its window on the forward strand.
+    pub codes: Vec<u8>,
+}
+
+/// What was found on a contig.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContigCount {
+    /// The contig.
+    pub contig: Arc<Contig>,
+    /// Bases scanned of it.
+    pub bases: u64,
+    /// Sites of each target.
+    pub sites: Vec<u64>,
+}
+
+/// What was found on the contigs that are not counted one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OtherContigs {
+    /// Their number.
+    pub contigs: u64,
+    /// Bases scanned of them.
+    pub bases: u64,
+    /// Sites of each target.
+    pub sites: Vec<u64>,
+}
+
+impl Statistics {
+    /// Statistics of as many targets as `drawn` is long; of each, [`DRAWN`] sites are drawn at random if so said.
+    pub fn new(drawn: &[bool]) -> Statistics {
+        let target = |&drawn: &bool| TargetStatistics {
+            best: Kept::new(STRONGEST),
+            random: Kept::new(if drawn { DRAWN } else { 0 }),
+            ..TargetStatistics::default()
+        };
+        Statistics { targets: drawn.iter().map(target).collect(), ..Statistics::default() }
+    }
+
+    /// Takes a site, whose window has these codes.
+    pub(super) fn add_site(&mut self, contig: &Arc<Contig>, hit: &Hit, codes: &[u8]) {
+        let rank = hit.target;
+        let target = &mut self.targets[rank];
+        target.sites.add(round_score(hit.score), 1);
+        target.forward += u64::from(hit.strand == crate::genome::Strand::Forward);
+        let place = (contig.id as u64, hit.start);
+        let site = || FoundSite { contig: Arc::clone(contig), hit: *hit, codes: codes.to_vec() };
+        target.best.offer((ordered(round_score(hit.score)), Reverse(place)), site);
+        target.random.offer((sample::hash(&[place.0, place.1]), Reverse(place)), site);
+        let targets = self.targets.len();
+        self.open.entry(contig.id).or_insert_with(|| vec![0; targets])[rank] += 1;
+    }
+
+    /// Takes the end of a contig: all its sites have been added.
+    pub(super) fn end_contig(&mut self, contig: &Arc<Contig>, bases: u64) {
+        let sites = self.open.remove(&contig.id).unwrap_or_else(|| vec![0; self.targets.len()]);
+        self.contigs.push(ContigCount { contig: Arc::clone(contig), bases, sites });
+        if self.contigs.len() >= 2 * CONTIGS {
+            self.drop_short_contigs();
+        }
+    }
+
+    fn drop_short_contigs(&mut self) {
+        if self.contigs.len() <= CONTIGS {
+            return;
+        }
+        self.contigs.sort_by_key(|count| (Reverse(count.bases), count.contig.id));
+        self.others.sites.resize(self.targets.len(), 0);
+        for count in self.contigs.drain(CONTIGS..) {
+            self.others.contigs += 1;
+            self.others.bases += count.bases;
+            self.others.sites.iter_mut().zip(&count.sites).for_each(|(all, more)| *all += more);
+        }
+        self.contigs.sort_by_key(|count| count.contig.id);
+    }
+}
+
+/// A key that orders as the score does.
+fn ordered(score: f32) -> u64 {
+    // Bits of floating-point numbers order as integers do, the negative ones backwards.
+    let bits = score.to_bits();
+    u64::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits })
+}
+
+/// Rank of a site: the higher it is, the sooner the site is kept. No two sites of a target have the same.
+type Rank = (u64, Reverse<(u64, u64)>);
+
+/// The sites with the highest ranks.
+#[derive(Debug, Clone, Default)]
+struct Kept {
+    most: usize,
+    /// The lowest rank is on top.
+    heap: BinaryHeap<Reverse<Ranked>>,
+}
+
+#[derive(Debug, Clone)]
+struct Ranked(Rank, FoundSite);
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Ranked {}
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl Kept {
+    fn new(most: usize) -> Kept {
+        Kept { most, heap: BinaryHeap::new() }
+    }
+
+    fn offer(&mut self, rank: Rank, site: impl FnOnce() -> FoundSite) {
+        if self.heap.len() >= self.most {
+            match self.heap.peek() {
+                Some(Reverse(lowest)) if lowest.0 < rank => self.heap.pop(),
+                _ => return,
+            };
+        }
+        self.heap.push(Reverse(Ranked(rank, site())));
+    }
+
+    fn into_sites(self) -> Vec<FoundSite> {
+        self.heap.into_sorted_vec().into_iter().map(|Reverse(Ranked(_, site))| site).collect()
+    }
+}
+
+/// Statistics that workers and writer add to.
+pub(super) type Shared = Mutex<Statistics>;
+
+/// The statistics, for this thread alone.
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Statistics> {
+    // A thread that panicked ends the scan in any case.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The statistics, when nobody adds to them any more.
+pub(super) fn finish(shared: Shared) -> Statistics {
+    let mut statistics = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    statistics.drop_short_contigs();
+    for target in &mut statistics.targets {
+        target.strongest = std::mem::take(&mut target.best).into_sites();
+        target.drawn = std::mem::take(&mut target.random).into_sites();
+    }
+    statistics
+}
+
+/// Codes of a stretch of a contig in which hits wait to become sites.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stretch {
+    start: u64,
+    codes: Vec<u8>,
+}
+
+impl Stretch {
+    /// Forgets what it held.
+    pub(super) fn clear(&mut self) {
+        self.start = 0;
+        self.codes.clear();
+    }
+
+    /// Holds the windows of `hits`, which are sorted by start and lie in `chunk`; the longest window has so many bases.
+    pub(super) fn hold(&mut self, hits: &[Hit], window: u64, chunk: &Chunk) {
+        self.clear();
+        if let (Some(first), Some(last)) = (hits.first(), hits.last()) {
+            let from = (first.start - chunk.start) as usize;
+            let to = ((last.start + window - chunk.start) as usize).min(chunk.codes.len());
+            self.start = first.start;
+            self.codes.extend_from_slice(&chunk.codes[from..to]);
+        }
+    }
+
+    /// Whether it holds nothing at or after `position`.
+    pub(super) fn ends_before(&self, position: u64) -> bool {
+        self.start + self.codes.len() as u64 <= position
+    }
+
+    /// The codes of a window of so many bases, if they lie within the stretch.
+    pub(super) fn window(&self, start: u64, window: u64) -> Option<&[u8]> {
+        let from = start.checked_sub(self.start)? as usize;
+        self.codes.get(from..from + window as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::genome::Strand;
+
+    fn contig(id: usize) -> Arc<Contig> {
+        Arc::new(Contig { id, name: format!("c{id}"), length: None })
+    }
+
+    fn hit(start: u64, score: f32) -> Hit {
+        Hit { start, target: 0, score, strand: Strand::Forward }
+    }
+
+    #[test]
+    fn scores_order_as_their_keys() {
+        let scores = [f32::NEG_INFINITY, -2.5, -0.5, 0.0, 1e-30, 0.5, 2.5, f32::INFINITY];
+        assert!(scores.map(ordered).is_sorted());
+    }
+
+    #[test]
+    fn the_same_is_kept_in_whatever_order_it_comes() {
+        let sites: Vec<(usize, u64)> = (0..3).flat_map(|id| (0..400).map(move |start| (id, start))).collect();
+        let gather = |order: &mut dyn Iterator<Item = &(usize, u64)>| {
+            let mut statistics = Statistics::new(&[true]);
+            for &(id, start) in order {
+                statistics.add_site(&contig(id), &hit(start, (start % 40) as f32), &[id as u8]);
+            }
+            let target = finish(Shared::new(statistics)).targets.remove(0);
+            (target.strongest, target.drawn)
+        };
+        let (strongest, drawn) = gather(&mut sites.iter());
+        assert_eq!(
+            (&strongest, &drawn),
+            (&gather(&mut sites.iter().rev()).0, &gather(&mut sites.iter().rev()).1)
+        );
+        assert_eq!((strongest.len(), drawn.len()), (STRONGEST, DRAWN));
+        let places: Vec<(usize, u64)> =
+            strongest.iter().map(|site| (site.contig.id, site.hit.start)).collect();
+        let best: Vec<(usize, u64)> = (0..3).flat_map(|id| (0..10).map(move |i| (id, 39 + 40 * i))).collect();
+        assert_eq!(places, best[..STRONGEST]);
+        let mean = drawn.iter().map(|site| site.hit.start as f64).sum::<f64>() / DRAWN as f64;
+        assert!((mean - 199.5).abs() < 25.0, "drawn evenly: {mean}");
+    }
+
+    #[test]
+    fn the_longest_contigs_are_counted_one_by_one_and_nothing_is_lost() {
+        let mut statistics = Statistics::new(&[false]);
+        for id in 0..1000 {
+            let bases = 100 + (id as u64 * 7919) % 1000;
+            (0..id % 3).for_each(|i| statistics.add_site(&contig(id), &hit(i as u64, 1.0), &[]));
+            statistics.end_contig(&contig(id), bases);
+        }
+        let statistics = finish(Shared::new(statistics));
+        assert_eq!((statistics.contigs.len(), statistics.others.contigs), (CONTIGS, 940));
+        assert!(statistics.contigs.iter().all(|count| count.bases >= 1040));
+        assert!(statistics.contigs.is_sorted_by_key(|count| count.contig.id));
+        let kept: u64 = statistics.contigs.iter().map(|count| count.sites[0]).sum();
+        assert_eq!(kept + statistics.others.sites[0], 999);
+    }
+}

@@ -1,0 +1,240 @@
+//! `bindscan scan --shard` and `bindscan merge`: together they give what one run gives.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{error_line, gzip, run_ok, simulated, stdout};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus as Random;
+
+/// Scans in `of` shards with `words`, merges `track`, and gives its bytes.
+fn merged(at: &Path, words: &str, track: &str, of: usize, merge: &str) -> Vec<u8> {
+    let mut shards = String::new();
+    for number in 1..=of {
+        let output = format!("shard{number}.{track}");
+        run_ok(at, &format!("scan {words} --shard {number}/{of} -o {output}"));
+        // In any order.
+        shards = format!("{output} {shards}");
+    }
+    let whole = format!("merged.{track}");
+    run_ok(at, &format!("merge {shards} {merge} -o {whole}"));
+    fs::read(at.join(whole)).unwrap()
+}
+
+fn whole(at: &Path, words: &str, track: &str) -> Vec<u8> {
+    run_ok(at, &format!("scan {words} -o whole.{track}"));
+    fs::read(at.join(format!("whole.{track}"))).unwrap()
+}
+
+fn sequence(random: &mut Random, length: usize) -> String {
+    let mut text = String::new();
+    while text.len() < length {
+        let run = random.random_range(1..length.max(8));
+        match random.random_range(0..5) {
+            // Windows with the same scores, one after another: what becomes of each hangs on the one before.
+            0 => text.extend(std::iter::repeat_n(b"ACGTN"[random.random_range(0..5)] as char, run)),
+            1 => {
+                let unit: String = (0..random.random_range(2..7)).map(|_| base(random)).collect();
+                text.push_str(&unit.repeat(run / unit.len() + 1));
+            }
+            // Slowly from one base to another: chains of falling scores.
+            2 => text.extend((0..run).map(|i| if random.random_range(0..run) < i { 'C' } else { 'A' })),
+            _ => text.extend((0..run).map(|_| base(random))),
+        }
+    }
+    text.truncate(length);
+    text
+}
+
+fn base(random: &mut Random) -> char {
+    b"ACGT"[random.random_range(0..4)] as char
+}
+
+/// Writes a motif of `width` columns and imports it.
+fn motif(at: &Path, random: &mut Random, name: &str, width: usize) {
+    let mut text = "MEME version 4\n\nALPHABET= ACGT\n\n".to_owned();
+    text += &format!("MOTIF {name}\nletter-probability matrix: alength= 4 w= {width} nsites= 20\n");
+    for _ in 0..width {
+        let counts: [u32; 4] = std::array::from_fn(|_| random.random_range(1..20));
+        let sum: u32 = counts.iter().sum();
+        let row = counts.map(|count| format!("{:.9}", f64::from(count) / f64::from(sum)));
+        text += &(row.join(" ") + "\n");
+    }
+    fs::write(at.join("motif.meme"), text).unwrap();
+    run_ok(at, &format!("import meme motif.meme -o {name}.onnx"));
+}
+
+#[test]
+fn shards_joined_are_the_whole_for_any_genome_model_threshold_and_number() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let random = &mut Random::seed_from_u64(5);
+    for case in 0..30 {
+        let mut genome = String::new();
+        for contig in 0..random.random_range(1..5) {
+            let length = [0, 3, 60, 700, 3_000][random.random_range(0..5)];
+            genome += &format!(">c{contig}\n{}\n", sequence(random, length));
+        }
+        fs::write(at.join("genome.fa"), &genome).unwrap();
+        let width = random.random_range(1..25);
+        motif(at, random, "a", width);
+        let mut words = "-m a.onnx genome.fa -t 2 --chunk-size 200".to_owned();
+        let scores = case % 3 == 2;
+        if scores {
+            words += &format!(" --bin-size {}", [1, 7, 250][random.random_range(0..3)]);
+        } else {
+            if random.random_bool(0.5) {
+                motif(at, random, "b", 30 - width);
+                words += " -m b.onnx";
+            }
+            words += &format!(" --threshold={}", [-40.0, -2.0, 0.0, 3.0][random.random_range(0..4)]);
+        }
+        if random.random_bool(0.3) {
+            words += &format!(" --stride {}", random.random_range(2..40));
+        }
+        let track = if scores { "bedGraph" } else { ["bed", "tsv", "gff3", "narrowPeak"][case % 4] };
+        let of = [2, 3, 7, 20][random.random_range(0..4)];
+        let want = whole(at, &words, track);
+        assert!(merged(at, &words, track, of, "") == want, "case {case}: {words}, {of} shards, {track}");
+    }
+}
+
+#[test]
+fn networks_and_long_chains_are_cut_anywhere() {
+    let directory = simulated("60k", 2, 100);
+    let at = directory.path();
+    let mut genome = fs::read(at.join("genome.fa")).unwrap();
+    // Of equal windows the leftmost is a site, and so every window's fate hangs on the run's first base.
+    genome[8_000..30_000].fill(b'C');
+    genome[40_000..41_000].fill(b'N');
+    fs::write(at.join("genome.fa"), &genome).unwrap();
+    for words in [
+        "-m motif.onnx --threshold -60",
+        "-m ELK1 --threshold -4 -r sim1",
+        "-m GABPA --window 60 --threshold -3 --context flank",
+    ] {
+        let words = format!("{words} genome.fa");
+        let want = whole(at, &words, "bed");
+        assert!(want.len() > 1_000, "{words}: {} bytes", want.len());
+        assert!(merged(at, &words, "bed", 6, "") == want, "{words}");
+    }
+}
+
+#[test]
+fn regions_are_cut_as_well_and_more_shards_than_windows_do_no_harm() {
+    let directory = simulated("20k", 2, 50);
+    let at = directory.path();
+    fs::write(at.join("regions.bed"), "sim2\t100\t260\nsim1\t5\t1500\nsim2\t400\t700\nsim1\t1700\t1708\n")
+        .unwrap();
+    let words = "-m motif.onnx genome.fa -R regions.bed --threshold -5";
+    let want = whole(at, words, "bed");
+    assert_eq!(merged(at, words, "bed", 5, ""), want);
+    let words = "-m motif.onnx genome.fa -r sim1:11-40 --threshold -50";
+    let want = whole(at, words, "bed");
+    assert!(!want.is_empty());
+    assert_eq!(merged(at, words, "bed", 40, ""), want);
+}
+
+#[test]
+fn several_tracks_have_headers_where_they_are_wanted() {
+    let directory = simulated("20k", 2, 50);
+    let at = directory.path();
+    let words = "-m motif.onnx -m ELK1 genome.fa --threshold 1";
+    let tracks = ["{name}.bed", "all.gff3", "{name}.{strand}.bedGraph"];
+    let outputs = |prefix: &str| tracks.map(|track| format!("-o {prefix}{track}")).join(" ");
+    run_ok(at, &format!("scan {words} {} --header", outputs("whole.")));
+    for number in 1..=3 {
+        run_ok(at, &format!("scan {words} {} --shard {number}/3", outputs(&format!("shard{number}."))));
+    }
+    for track in
+        ["ELK1.bed", "CTCF-consensus.bed", "all.gff3", "ELK1.plus.bedGraph", "CTCF-consensus.minus.bedGraph"]
+    {
+        let shards = format!("shard1.{track} shard2.{track} shard3.{track}");
+        run_ok(at, &format!("merge {shards} --header -o merged.{track}"));
+        let read = |name: &str| fs::read_to_string(at.join(name)).unwrap();
+        assert!(read(&format!("whole.{track}")).contains("# model: ELK1"));
+        assert_eq!(read(&format!("merged.{track}")), read(&format!("whole.{track}")));
+    }
+    let mixed = error_line(at, "merge shard1.ELK1.bed shard2.CTCF-consensus.bed shard3.ELK1.bed");
+    assert!(mixed.contains("different models"), "{mixed}");
+}
+
+#[test]
+fn shards_count_what_is_theirs() {
+    let directory = simulated("20k", 3, 50);
+    let at = directory.path();
+    let mut genome = fs::read_to_string(at.join("genome.fa")).unwrap();
+    genome += ">short\nACGTACGT\n>empty\n";
+    fs::write(at.join("genome.fa"), genome).unwrap();
+    let words = "scan -m motif.onnx genome.fa --threshold 5";
+    let counts = |words: &str| -> Vec<u64> {
+        let output = common::run(at, words);
+        let said = String::from_utf8(output.stderr).unwrap().replace(',', "");
+        // bases, windows, sites; contigs that are skipped
+        let numbers: Vec<u64> = said.split([' ', ';']).filter_map(|word| word.parse().ok()).collect();
+        let skipped = if said.contains("skipped") { numbers[numbers.len() - 2] } else { 0 };
+        vec![numbers[0], numbers[1], numbers[2], skipped]
+    };
+    let want = counts(words);
+    assert_eq!((want[0], want[3]), (20_008, 2));
+    let mut sum = vec![0; 4];
+    for number in 1..=7 {
+        let shard = counts(&format!("{words} --shard {number}/7"));
+        assert!(shard[0] <= 20_008 / 7 + 1);
+        sum.iter_mut().zip(shard).for_each(|(sum, more)| *sum += more);
+    }
+    assert_eq!(sum, want);
+}
+
+#[test]
+fn shards_that_do_not_belong_together_are_refused() {
+    let directory = simulated("20k", 2, 50);
+    let at = directory.path();
+    for number in 1..=3 {
+        let scan = format!("scan -m motif.onnx genome.fa --shard {number}/3 --threshold");
+        run_ok(at, &format!("{scan} 5 -o {number}.bed"));
+        run_ok(at, &format!("{scan} 6 -o other{number}.bed"));
+    }
+    run_ok(at, "scan -m motif.onnx genome.fa --threshold 5 --header -o whole.bed");
+    run_ok(at, "scan -m motif.onnx genome.fa --threshold 5 --shard 2/4 -o four.bed");
+    let cases = [
+        ("1.bed 3.bed", "shard 2/3 is missing"),
+        ("3.bed", "shard 1/3 (and 1 more) is missing"),
+        ("1.bed 2.bed 3.bed 2.bed", "2.bed and 2.bed are both shard 2/3"),
+        ("1.bed other2.bed 3.bed", "different commands"),
+        ("1.bed four.bed 3.bed", "different numbers of shards"),
+        ("1.bed whole.bed 3.bed", "whole.bed: this is no shard's track"),
+        ("1.bed genome.fa", "genome.fa: this is no shard's track"),
+        ("1.bed 2.bed nowhere.bed", "nowhere.bed"),
+    ];
+    for (files, want) in cases {
+        let said = error_line(at, &format!("merge {files} -o merged.bed"));
+        assert!(said.contains(want), "{files}: {said}");
+        assert!(!at.join("merged.bed").exists());
+    }
+    let said = error_line(at, "merge 1.bed 2.bed 3.bed -o merged.tsv");
+    assert!(said.contains("another format, bed"), "{said}");
+
+    let text = fs::read(at.join("2.bed")).unwrap();
+    fs::write(at.join("2.bed"), &text[..text.len() - 5]).unwrap();
+    let said = error_line(at, "merge 1.bed 2.bed 3.bed -o merged.bed");
+    assert!(said.contains("2.bed: the last line is cut short"), "{said}");
+    assert!(!at.join("merged.bed").exists());
+    fs::write(at.join("2.bed"), gzip(&text)).unwrap();
+    assert_eq!(
+        stdout(at, "merge 3.bed 2.bed 1.bed"),
+        stdout(at, "scan -m motif.onnx genome.fa --threshold 5"),
+        "compressed shards, to standard output"
+    );
+}
+
+#[test]
+fn genomes_that_cannot_be_cut_are_refused() {
+    let directory = simulated("20k", 2, 5);
+    let at = directory.path();
+    fs::write(at.join("genome.fa.gz"), gzip(&fs::read(at.join("genome.fa")).unwrap())).unwrap();
+    let said = error_line(at, "scan -m motif.onnx genome.fa.gz --threshold 5 --shard 1/2");
+    assert!(said.contains("--shard") && said.contains("gzip -d"), "{said}");
+}
