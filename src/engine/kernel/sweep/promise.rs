@@ -411,6 +411,7 @@ mod tests {
             activation: Activation::Identity,
             score_range: None,
             provenance: serde_json::Map::new(),
+            null: None,
         }
     }
 
