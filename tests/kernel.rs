@@ -237,7 +237,7 @@ proptest! {
     fn a_threshold_changes_no_score_that_reaches_it(
         mut case in cases(),
         quantile in 0.0..1.0f64,
-        kind in 0..5u8,
+        kind in 0..7u8,
     ) {
         if kind < 2 {
             case.shape.pooling = Pooling::Max;
@@ -246,6 +246,12 @@ proptest! {
             case.plan.window += case.shape.length + 40;
             case.plan.stride = 1 + case.plan.stride % 5;
         } else if kind < 4 {
+            let both = case.shape.padding.left;
+            case.shape.padding = Padding { right: both, ..case.shape.padding };
+            case.shape.pooling = Pooling::Max;
+            case.plan.window += case.shape.length;
+            case.plan.stride = 1 + case.plan.stride % 5;
+        } else if kind < 6 {
             case.shape.hidden = case.shape.hidden.or(Some(12));
             case.shape.outputs = 1 + case.shape.outputs % 2;
             case.plan.stride = 1 + case.plan.stride % 5;

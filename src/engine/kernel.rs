@@ -7,25 +7,28 @@
 //! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
 //! (`overhang`). Positions go through these stages a tile at a time, so that intermediate results stay in the
 //! cache. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
-//! threshold are wanted, bounds on eight windows at a time spare most of them the pool and the dense layer
-//! (`prune`).
+//! threshold are wanted, activations in 8-bit fixed point, rounded so that they bound the exact ones (`coarse`), tell
+//! which windows may reach it, and only those are swept.
 //!
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
 //! whatever instruction set is used: it is the same bits however the input is cut.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use self::coarse::Coarse;
 use self::dense::Head;
 use self::detector::Detectors;
 use self::overhang::{End, Overhang};
+use self::sweep::promise::{Look, Looks};
 use self::sweep::{Buffers, Job};
 use super::reference::{check_window, flanks};
-use super::{Engine, Scores, WindowPlan};
+use super::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
 use crate::model::{ModelSpec, Network};
 use crate::source::Chunk;
 use crate::{Error, Result};
 
+mod coarse;
 mod convolve;
 mod dense;
 mod detector;
@@ -33,7 +36,6 @@ mod live;
 mod matrices;
 mod overhang;
 mod pool;
-mod prune;
 mod simd;
 mod sweep;
 
@@ -49,6 +51,7 @@ pub struct KernelEngine {
     /// The dense layers for the number of alignments that was met last.
     head: Option<(usize, Head)>,
     buffers: Buffers,
+    looks: Looks,
 }
 
 /// What is derived from the network once.
@@ -59,6 +62,23 @@ struct Compiled {
     order: Vec<usize>,
     forward: Side,
     reverse: Side,
+    /// For each choice of strands, for windows that see padding and for those that do not; made where they are first
+    /// needed.
+    coarse: [OnceLock<Option<Coarse>>; 6],
+}
+
+impl Compiled {
+    fn coarse(&self, plan: &WindowPlan) -> Option<&Coarse> {
+        let strands = match plan.strands {
+            StrandChoice::Both => 0,
+            StrandChoice::Forward => 1,
+            StrandChoice::Reverse => 2,
+        };
+        let padded = plan.context == Context::Padding;
+        let sides = [&self.forward, &self.reverse];
+        let coarse = &self.coarse[2 * strands + usize::from(padded)];
+        coarse.get_or_init(|| Coarse::new(&self.network, sides, plan.strands, padded)).as_ref()
+    }
 }
 
 /// One strand's tables.
@@ -91,8 +111,16 @@ impl KernelEngine {
         let order = live::detectors(&network);
         let forward = Side::new(&network, &order, Strand::Forward, simd);
         let reverse = Side::new(&network, &order, Strand::Reverse, simd);
-        let compiled = Arc::new(Compiled { network, order, forward, reverse });
-        Ok(KernelEngine { spec, compiled, simd, head: None, buffers: Buffers::default() })
+        let coarse = Default::default();
+        let compiled = Arc::new(Compiled { network, order, forward, reverse, coarse });
+        Ok(KernelEngine {
+            spec,
+            compiled,
+            simd,
+            head: None,
+            buffers: Buffers::default(),
+            looks: Looks::default(),
+        })
     }
 
     /// The instruction set in use.
@@ -167,11 +195,21 @@ impl KernelEngine {
             length,
             network.detector_length,
         );
-        for (side, scores) in [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)] {
+        let (simd, start) = (self.simd, out.start);
+        let look = threshold.zip(compiled.coarse(plan)).and_then(|(threshold, coarse)| {
+            let parts = (network, &compiled.forward, coarse, &*head);
+            Look::new(parts, simd, plan, margin, threshold, self.buffers.sequence())
+        });
+        let looked = look.is_some();
+        if let Some(look) = look {
+            look.find(out.windows, &mut self.looks);
+        }
+        let strands = [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)];
+        for ((side, scores), promising) in strands.into_iter().zip(&self.looks.promising) {
             if !scores.is_empty() {
-                let (simd, start) = (self.simd, out.start);
                 let job = Job { network, side, head, simd, plan, margin, start, threshold };
-                job.run(out.windows, &mut self.buffers, scores);
+                let promising = looked.then_some(promising.as_slice());
+                job.run(out.windows, promising, &mut self.buffers, scores);
             }
         }
         Ok(())

@@ -45,6 +45,8 @@ pub(super) struct Group {
     pub(super) padded: Lanes,
     /// What a base in place of padding adds to an activation, for each column.
     pub(super) columns: Vec<Column>,
+    /// No activation, and no part of one, is greater than this in absolute value: what rounding errors are measured by.
+    pub(super) size: Lanes,
 }
 
 impl Detectors {
@@ -124,6 +126,10 @@ impl Group {
             }
         }
         let padded = lanes(&|k| threshold(k) + (0..length).map(|j| pad(k, j)).sum::<f64>());
-        Group { tables, padded, columns }
+        let size = lanes(&|k| {
+            let greatest = |j: usize| (0..5).map(|code| contribution(k, j, code).abs()).fold(0.0, f64::max);
+            threshold(k).abs() + (0..length).map(|j| greatest(j) + pad(k, j).abs()).sum::<f64>()
+        });
+        Group { tables, padded, columns, size }
     }
 }

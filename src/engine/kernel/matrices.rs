@@ -2,15 +2,20 @@
 //!
 //! A matrix is a network with one detector, one alignment a window and no pooling: a sweep of its own would leave 15 of
 //! 16 lanes empty. Here the matrices share them, both strands of one side by side, shorter ones filled up with zeros
-//! at the end. One convolution gives the scores of eight matrices on both strands; a comparison with the thresholds
-//! finds the few positions that are looked at one by one.
+//! at the end. One convolution gives the scores of eight matrices on both strands.
+//!
+//! Where only scores above thresholds are wanted, fixed point comes first ([`coarse`]): sums of bytes say how far scores
+//! are below the greatest, in steps so large that all that fall short of the threshold stay at 255. Exact scores are
+//! computed where one does not.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::coarse::table::{Promising, SIDE, Tables};
+use super::coarse::{self, Lane};
 use super::convolve::{self, Convolve, Index};
 use super::detector::{Detectors, TRIPLE};
-use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
+use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
 use crate::encode::complement;
 use crate::engine::{Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
@@ -21,6 +26,9 @@ use crate::source::Chunk;
 /// Positions that go through the stages together.
 const TILE: usize = 256;
 
+/// Tiles that are scored in full after one of which much was promising; twice as many after the next such, and so on.
+const PAUSE: usize = 7;
+
 /// Scans with several motif matrices. Clones share the tables, so that one a thread costs little.
 #[derive(Debug, Clone)]
 pub struct MatrixScanner {
@@ -30,6 +38,16 @@ pub struct MatrixScanner {
     triples: Vec<u8>,
     activations: Vec<Lanes>,
     masks: Vec<u16>,
+    sieve: Option<Sieve>,
+    promising: Vec<bool>,
+}
+
+/// Tables that tell which positions may reach some thresholds.
+#[derive(Debug, Clone)]
+struct Sieve {
+    thresholds: Vec<f32>,
+    /// For each two groups.
+    tables: Vec<Tables>,
 }
 
 #[derive(Debug)]
@@ -95,6 +113,8 @@ impl MatrixScanner {
             triples: Vec::new(),
             activations: vec![Lanes([0.0; WIDTH]); TILE],
             masks: vec![0; TILE],
+            sieve: None,
+            promising: vec![true; TILE / SIDE],
         }
     }
 
@@ -127,33 +147,105 @@ impl MatrixScanner {
     /// Appends the windows whose rounded score reaches `thresholds[rank]` to `hits[rank]`, by start;
     /// [`Hit::target`] is the rank.
     pub fn find(&mut self, chunk: &Chunk, thresholds: &[f32], hits: &mut [Vec<Hit>]) {
-        let compiled = Arc::clone(&self.compiled);
-        let lanes = compiled.lanes;
         let positions = self.load(chunk);
-        for g in 0..compiled.detectors.groups.len() {
-            let members = self.members(g);
-            let first = members.start;
-            let mut bounds = Lanes([f32::INFINITY; WIDTH]);
-            for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
-                *bound = unrounded_bound(thresholds[first + lane / lanes]);
-            }
+        let sieve = self.sieve.take().filter(|sieve| sieve.thresholds == thresholds);
+        let sieve = sieve.unwrap_or_else(|| self.sieve(thresholds));
+        for (pair, tables) in sieve.tables.iter().enumerate() {
+            let groups = 2 * pair..self.compiled.detectors.groups.len().min(2 * pair + 2);
+            let (mut pause, mut next_pause) = (0, PAUSE);
             for from in (0..positions).step_by(TILE) {
                 let count = TILE.min(positions - from);
-                self.convolve(g, from, count);
-                let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
-                self.simd.run(Reach { activations, bounds: &bounds, masks });
-                for (i, &mask) in self.masks[..count].iter().enumerate().filter(|(_, mask)| **mask != 0) {
-                    let start = chunk.own.start + (from + i) as u64;
-                    for rank in members.clone() {
-                        let lane = (rank - first) * lanes;
-                        if mask >> lane & ((1 << lanes) - 1) != 0 {
-                            let scores = &self.activations[i].0[lane..lane + lanes];
-                            self.keep(chunk, start, rank, scores, thresholds[rank], &mut hits[rank]);
+                let blocks = count.div_ceil(SIDE);
+                self.promising.clear();
+                self.promising.resize(blocks, true);
+                if pause == 0 {
+                    let (triples, out) = (&self.triples[from..], &mut self.promising[..]);
+                    self.simd.run(Promising { tables, triples, out });
+                    if 5 * self.promising.iter().filter(|promising| **promising).count() > 2 * blocks {
+                        self.promising.fill(true);
+                        (pause, next_pause) = (next_pause, 2 * next_pause);
+                    } else {
+                        next_pause = PAUSE;
+                    }
+                } else {
+                    pause -= 1;
+                }
+                let mut at = 0;
+                while at < blocks {
+                    let alike = self.promising[at..].iter().take_while(|x| **x == self.promising[at]).count();
+                    if self.promising[at] {
+                        let count = (alike * SIDE).min(count - at * SIDE);
+                        for g in groups.clone() {
+                            self.find_exactly(chunk, g, from + at * SIDE, count, thresholds, hits);
                         }
                     }
+                    at += alike;
                 }
             }
         }
+        self.sieve = Some(sieve);
+    }
+
+    /// Hits of group `g` at `count` positions, [`TILE`] at most.
+    fn find_exactly(
+        &mut self,
+        chunk: &Chunk,
+        g: usize,
+        from: usize,
+        count: usize,
+        thresholds: &[f32],
+        hits: &mut [Vec<Hit>],
+    ) {
+        let (lanes, members) = (self.compiled.lanes, self.members(g));
+        let first = members.start;
+        let mut bounds = Lanes([f32::INFINITY; WIDTH]);
+        for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
+            *bound = unrounded_bound(thresholds[first + lane / lanes]);
+        }
+        self.convolve(g, from, count);
+        let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
+        self.simd.run(Reach { activations, bounds: &bounds, masks });
+        for (i, &mask) in self.masks[..count].iter().enumerate().filter(|(_, mask)| **mask != 0) {
+            let start = chunk.own.start + (from + i) as u64;
+            for rank in members.clone() {
+                let lane = (rank - first) * lanes;
+                if mask >> lane & ((1 << lanes) - 1) != 0 {
+                    let scores = &self.activations[i].0[lane..lane + lanes];
+                    self.keep(chunk, start, rank, scores, thresholds[rank], &mut hits[rank]);
+                }
+            }
+        }
+    }
+
+    /// Tables for these thresholds.
+    fn sieve(&self, thresholds: &[f32]) -> Sieve {
+        let Compiled { detectors, lanes, longest, .. } = &*self.compiled;
+        let lane = |g: usize, lane: usize| {
+            let (group, members) = (&detectors.groups[g], self.members(g));
+            let rank = members.start + lane / lanes;
+            if rank >= members.end {
+                return Lane::hopeless(*longest);
+            }
+            let best = |j: usize| group.columns[j].iter().map(|row| f64::from(row.0[lane])).take(5);
+            let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
+            let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
+            let margin = coarse::margin(*longest) * f64::from(group.size.0[lane]);
+            let room = top + margin - f64::from(unrounded_bound(thresholds[rank]));
+            if room < 0.0 {
+                return Lane::hopeless(*longest);
+            }
+            // An entry may be half a step too great.
+            let steps = f64::from(u8::MAX) - 1.0 - longest.div_ceil(TRIPLE) as f64 / 2.0;
+            Lane::new(group, lane, top, steps / room.max(f64::from(f32::MIN_POSITIVE)))
+        };
+        let tables = (0..detectors.groups.len()).step_by(2).map(|g| {
+            let groups = g..detectors.groups.len().min(g + 2);
+            let mut lanes: Vec<Lane> =
+                groups.flat_map(|g| (0..WIDTH).map(move |i| (g, i))).map(|(g, i)| lane(g, i)).collect();
+            lanes.resize(BYTES, Lane::hopeless(*longest));
+            Tables::new(&lanes).0
+        });
+        Sieve { thresholds: thresholds.to_vec(), tables: tables.collect() }
     }
 
     /// Scores every window of `chunk` with each matrix and gives the scores, with the matrix's rank, to `each`.

@@ -34,8 +34,39 @@ impl Lanes {
     pub(super) const ZERO: Lanes = Lanes([0.0; WIDTH]);
 }
 
+/// Lanes of a [`Row`].
+pub(super) const BYTES: usize = 32;
+
+/// Thirty-two small numbers in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(32))]
+pub(super) struct Row(pub(super) [u8; BYTES]);
+
+impl Row {
+    /// Zero in every lane.
+    pub(super) const ZERO: Row = Row([0; BYTES]);
+    /// The greatest number in every lane.
+    pub(super) const FULL: Row = Row([u8::MAX; BYTES]);
+}
+
+/// Thirty-two small numbers in registers.
+pub(super) trait Bytes: Copy {
+    /// Reads a row.
+    fn load(from: &Row) -> Self;
+    /// Writes a row.
+    fn store(self, to: &mut Row);
+    /// Sums, lane by lane; 255 in place of any that are greater.
+    fn add(self, other: Self) -> Self;
+    /// The lesser of the two, lane by lane.
+    fn min(self, other: Self) -> Self;
+    /// Whether every lane is 255.
+    fn is_full(self) -> bool;
+}
+
 /// Sixteen numbers in registers.
 pub(super) trait Vector: Copy {
+    /// Small numbers.
+    type Bytes: Bytes;
     /// Whether there are 32 registers for whole vectors.
     const MANY: bool = false;
     /// `x` in every lane.
@@ -44,6 +75,11 @@ pub(super) trait Vector: Copy {
     fn load(from: &Lanes) -> Self;
     /// Writes a vector.
     fn store(self, to: &mut Lanes);
+    /// Small numbers as they are.
+    #[inline(always)]
+    fn widen(from: &[u8; WIDTH]) -> Self {
+        Self::load(&Lanes(from.map(f32::from)))
+    }
     /// Sums, lane by lane.
     fn add(self, other: Self) -> Self;
     /// Products, lane by lane.
@@ -275,6 +311,37 @@ mod tests {
             simd.run(Maxima(&x, &y, &mut maxima));
             assert_eq!(maxima[0].0, std::array::from_fn(|i| x.0[i].max(y.0[i])), "{simd}");
             assert_eq!(maxima[0], maxima[1], "{simd}");
+        }
+    }
+
+    struct Small<'a>(&'a [Row; 2], &'a mut [Row; 2], &'a mut [bool; 3], &'a mut Lanes);
+
+    impl Task for Small<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let [x, y] = self.0.each_ref().map(V::Bytes::load);
+            x.add(y).store(&mut self.1[0]);
+            x.min(y).store(&mut self.1[1]);
+            *self.2 = [x, x.add(y), x.add(x).add(x)].map(V::Bytes::is_full);
+            let half = self.0[1].0.last_chunk().unwrap();
+            V::widen(half).store(self.3);
+        }
+    }
+
+    #[test]
+    fn small_numbers_stay_in_their_range() {
+        let x = Row(std::array::from_fn(|i| 100 + i as u8));
+        for last in [200, 123] {
+            let mut y = Row(std::array::from_fn(|i| 255 - 5 * i as u8));
+            y.0[31] = last;
+            for simd in Simd::available() {
+                let (mut results, mut full, mut wide) = ([Row::ZERO; 2], [false; 3], Lanes::ZERO);
+                simd.run(Small(&[x, y], &mut results, &mut full, &mut wide));
+                let by = |f: fn(u8, u8) -> u8| Row(std::array::from_fn(|i| f(x.0[i], y.0[i])));
+                assert_eq!(results, [by(u8::saturating_add), by(u8::min)], "{simd}");
+                assert_eq!(full, [false, results[0] == Row::FULL, true], "{simd}");
+                assert_eq!(wide.0, std::array::from_fn(|i| f32::from(y.0[16 + i])), "{simd}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! its inner alignments at positions `i * stride .. i * stride + inner`.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use self::sift::Sieve;
 use super::convolve::{self, Convolve, Index};
@@ -17,7 +18,7 @@ use crate::engine::{Context, WindowPlan};
 use crate::model::Network;
 use crate::source::Chunk;
 
-mod promise;
+pub(super) mod promise;
 mod sift;
 
 /// Positions that go through the stages together.
@@ -49,10 +50,6 @@ struct GroupState {
     activations: Vec<Lanes>,
     max: Running,
     sum: Running,
-    /// Greatest activations of blocks, and their bounds, when pruning.
-    maxima: Vec<Lanes>,
-    low: Vec<Lanes>,
-    high: Vec<Lanes>,
 }
 
 /// Pooled alignments of one end of consecutive windows.
@@ -73,12 +70,24 @@ impl Buffers {
         length: usize,
         detector_length: usize,
     ) {
-        let indices = length + convolve::slack(detector_length.div_ceil(detector::TRIPLE));
+        let slack = promise::SLACK + convolve::slack(detector_length.div_ceil(detector::TRIPLE));
+        let indices = length + slack;
         self.codes.clear();
         chunk.codes_at(from, indices + detector::TRIPLE - 1, &mut self.codes);
         self.triples.resize(indices, 0);
         simd.run(Index { codes: &self.codes, triples: &mut self.triples });
     }
+
+    /// The codes, and the look-up index of each three.
+    pub(super) fn sequence(&self) -> (&[u8], &[u8]) {
+        (&self.codes, &self.triples)
+    }
+}
+
+/// How far the bound of a score may be below it.
+fn slack(network: &Network) -> f32 {
+    // The library's exponential may be off by a last bit, and then a bound too.
+    if network.sigmoid { 1e-6 } else { 0.0 }
 }
 
 /// One strand of a chunk to be scored.
@@ -97,45 +106,64 @@ pub(super) struct Job<'a> {
     pub(super) threshold: Option<f32>,
 }
 
-impl Job<'_> {
-    /// Scores `windows` windows into `scores`, `scores[output * windows + window]`.
-    pub(super) fn run(self, windows: usize, buffers: &mut Buffers, scores: &mut [f32]) {
-        let Job { network, side, plan, .. } = self;
-        let detectors = &side.detectors;
-        let vectors = detectors.groups.len() * network.pooling.features_per_detector();
-        buffers.features.resize(vectors * BATCH, Lanes::ZERO);
-        buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
-        buffers.sieve.reset();
-        buffers.groups.resize_with(detectors.groups.len(), GroupState::default);
-
-        let padded = plan.context == Context::Padding;
-        let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };
-        let bases = if padded { plan.window } else { plan.window + detectors.before + detectors.after };
-        let inner = (bases + 1).saturating_sub(network.detector_length);
-        let origin = if padded { self.margin } else { self.margin - detectors.before };
-        let mut sweep =
-            Sweep { job: self, padding, inner, origin, windows, filled: 0, scored: 0, buffers, scores };
-        if padding != (0, 0) && inner == 0 {
-            sweep.short_windows();
-        } else if let Some(threshold) = sweep.prunable() {
-            sweep.promising_windows(threshold);
-        } else if plan.stride <= inner {
-            sweep.overlapping_windows();
-        } else {
-            sweep.separate_windows();
-        }
-        sweep.flush();
-    }
-}
-
-struct Sweep<'a> {
-    job: Job<'a>,
+/// Where the alignments of windows lie.
+#[derive(Debug, Clone, Copy)]
+struct Geometry {
     /// Padding columns before and after each window.
     padding: (usize, usize),
     /// Inner alignments of a window.
     inner: usize,
     /// Where the alignment at position 0 starts in the codes.
     origin: usize,
+}
+
+impl Geometry {
+    fn new(network: &Network, side: &Side, plan: &WindowPlan, margin: usize) -> Geometry {
+        let detectors = &side.detectors;
+        let padded = plan.context == Context::Padding;
+        let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };
+        let bases = if padded { plan.window } else { plan.window + detectors.before + detectors.after };
+        let inner = (bases + 1).saturating_sub(network.detector_length);
+        let origin = if padded { margin } else { margin - detectors.before };
+        Geometry { padding, inner, origin }
+    }
+}
+
+impl Job<'_> {
+    /// Scores `windows` windows into `scores`, `scores[output * windows + window]`. With `promising`, which are in
+    /// order, the others get minus infinity.
+    pub(super) fn run(
+        self,
+        windows: usize,
+        promising: Option<&[Range<usize>]>,
+        buffers: &mut Buffers,
+        scores: &mut [f32],
+    ) {
+        let Job { network, side, plan, .. } = self;
+        let vectors = side.detectors.groups.len() * network.pooling.features_per_detector();
+        buffers.features.resize(vectors * BATCH, Lanes::ZERO);
+        buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
+        buffers.sieve.reset();
+        buffers.groups.resize_with(side.detectors.groups.len(), GroupState::default);
+        let geometry = Geometry::new(network, side, plan, self.margin);
+        let mut sweep = Sweep { job: self, geometry, windows, filled: 0, scored: 0, buffers, scores };
+        match promising {
+            None => sweep.score(0..windows),
+            Some(ranges) => {
+                for range in ranges {
+                    sweep.skip(range.start);
+                    sweep.score(range.clone());
+                }
+                sweep.skip(windows);
+            }
+        }
+    }
+}
+
+struct Sweep<'a> {
+    job: Job<'a>,
+    geometry: Geometry,
+    /// Windows of the chunk.
     windows: usize,
     /// Windows whose features are gathered.
     filled: usize,
@@ -146,12 +174,34 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
+    /// Scores the windows `range`; those before have their scores.
+    fn score(&mut self, range: Range<usize>) {
+        let Geometry { padding, inner, .. } = self.geometry;
+        if padding != (0, 0) && inner == 0 {
+            self.short_windows(range);
+        } else if self.job.plan.stride <= inner {
+            self.overlapping_windows(range);
+        } else {
+            self.separate_windows(range);
+        }
+        self.flush();
+    }
+
+    /// Leaves out the windows before `next`.
+    fn skip(&mut self, next: usize) {
+        for scores in self.scores.chunks_mut(self.windows) {
+            scores[self.scored..next].fill(f32::NEG_INFINITY);
+        }
+        self.scored = next;
+    }
+
     /// Windows that share alignments with their neighbours.
-    fn overlapping_windows(&mut self) {
-        let (inner, stride) = (self.inner, self.job.plan.stride);
+    fn overlapping_windows(&mut self, range: Range<usize>) {
+        let (inner, stride) = (self.geometry.inner, self.job.plan.stride);
+        let first = range.start * stride;
         // Positions are counted from the start of a block here. Blocks keep their place in the contig.
-        let phase = (self.job.start % inner as u64) as usize;
-        let end = phase + (self.windows - 1) * stride + inner;
+        let phase = ((self.job.start + first as u64) % inner as u64) as usize;
+        let end = phase + (range.len() - 1) * stride + inner;
         let span = inner * (TILE / inner).max(1);
         for state in &mut self.buffers.groups {
             state.activations.resize(span, Lanes::ZERO);
@@ -171,7 +221,7 @@ impl Sweep<'_> {
                 stride,
             };
             for group in 0..self.buffers.groups.len() {
-                self.convolve(group, start - phase, step.start, step.stop);
+                self.convolve(group, first + start - phase, step.start, step.stop);
                 self.slide(group, step, ended);
                 self.add_overhang(group, ended);
             }
@@ -184,22 +234,17 @@ impl Sweep<'_> {
         }
     }
 
-    /// How far a bound may be below a score.
-    fn slack(&self) -> f32 {
-        // The library's exponential may be off by a last bit, and then a bound too.
-        if self.job.network.sigmoid { 1e-6 } else { 0.0 }
-    }
-
     /// Windows that share no alignments.
-    fn separate_windows(&mut self) {
-        for window in 0..self.windows {
+    fn separate_windows(&mut self, range: Range<usize>) {
+        let inner = self.geometry.inner;
+        for window in range {
             self.make_room(1);
             for group in 0..self.buffers.groups.len() {
                 let state = &mut self.buffers.groups[group];
-                if state.activations.len() < self.inner {
-                    state.activations.resize(self.inner, Lanes::ZERO);
+                if state.activations.len() < inner {
+                    state.activations.resize(inner, Lanes::ZERO);
                 }
-                self.convolve(group, window * self.job.plan.stride, 0, self.inner);
+                self.convolve(group, window * self.job.plan.stride, 0, inner);
                 self.reduce(group);
                 self.add_overhang(group, 1);
             }
@@ -208,16 +253,16 @@ impl Sweep<'_> {
     }
 
     /// Windows shorter than the detectors.
-    fn short_windows(&mut self) {
+    fn short_windows(&mut self, range: Range<usize>) {
         let Job { network, side, simd, plan, margin, .. } = self.job;
-        for window in 0..self.windows {
+        for window in range {
             self.make_room(1);
             for (g, group) in side.detectors.groups.iter().enumerate() {
                 let (mut max, mut sum) = (Lanes::ZERO, Lanes::ZERO);
                 simd.run(Short {
                     group,
                     window: &self.buffers.codes[margin + window * plan.stride..][..plan.window],
-                    padding: self.padding,
+                    padding: self.geometry.padding,
                     rectify: network.rectify,
                     max: &mut max,
                     sum: &mut sum,
@@ -238,7 +283,7 @@ impl Sweep<'_> {
         let Buffers { triples, groups, .. } = &mut *self.buffers;
         self.job.simd.run(Convolve {
             tables: &self.job.side.detectors.groups[group].tables,
-            triples: &triples[self.origin + position..],
+            triples: &triples[self.geometry.origin + position..],
             rectify: self.job.network.rectify,
             out: &mut groups[group].activations[start..stop],
         });
@@ -278,7 +323,7 @@ impl Sweep<'_> {
     fn reduce(&mut self, group: usize) {
         let (max_at, sum_at) = self.features(group);
         let Buffers { groups, features, .. } = &mut *self.buffers;
-        let values = &groups[group].activations[..self.inner];
+        let values = &groups[group].activations[..self.geometry.inner];
         if let Some(at) = max_at {
             self.job.simd.run(Reduce { values, statistic: PhantomData::<Max>, out: &mut features[at] });
         }
@@ -289,7 +334,7 @@ impl Sweep<'_> {
 
     /// Adds the overhanging alignments of the next `count` windows to their features.
     fn add_overhang(&mut self, group: usize, count: usize) {
-        if self.padding == (0, 0) || count == 0 {
+        if self.geometry.padding == (0, 0) || count == 0 {
             return;
         }
         let Job { side, simd, plan, margin, .. } = self.job;

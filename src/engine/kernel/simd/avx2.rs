@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Task, Vector, WIDTH};
+use super::{Bytes, Lanes, Row, Task, Vector, WIDTH};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,42 @@ fn enter<T: Task>(task: T) {
 #[derive(Clone, Copy)]
 struct Ymm(__m256, __m256);
 
+/// Thirty-two small numbers. The type is named nowhere but in the vectors of [`enter`] and of the same function for
+/// AVX-512, which has all that AVX2 has.
+#[derive(Clone, Copy)]
+pub(super) struct Small(__m256i);
+
+impl Bytes for Small {
+    #[inline(always)]
+    fn load(from: &Row) -> Self {
+        // SAFETY: called through `enter` only; `Row` is 32 bytes, aligned to 32.
+        Small(unsafe { _mm256_load_si256(from.0.as_ptr().cast()) })
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Row) {
+        // SAFETY: called through `enter` only; `Row` is 32 bytes, aligned to 32.
+        unsafe { _mm256_store_si256(to.0.as_mut_ptr().cast(), self.0) }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        Small(unsafe { _mm256_adds_epu8(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        Small(unsafe { _mm256_min_epu8(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn is_full(self) -> bool {
+        // SAFETY: called through `enter` only.
+        unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(self.0, _mm256_set1_epi8(-1))) == -1 }
+    }
+}
+
 impl Vector for Ymm {
+    type Bytes = Small;
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.

@@ -15,7 +15,8 @@ impl Avx512 {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("bmi2");
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("avx2");
         present.then_some(Avx512(()))
     }
 
@@ -26,7 +27,7 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,bmi2,avx2")]
 fn enter<T: Task>(task: T) {
     task.run::<Zmm>();
 }
@@ -37,6 +38,8 @@ fn enter<T: Task>(task: T) {
 struct Zmm(__m512);
 
 impl Vector for Zmm {
+    type Bytes = super::avx2::Small;
+
     const MANY: bool = true;
 
     #[inline(always)]

@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Lanes, Task, Vector};
+use super::{Bytes, Lanes, Row, Task, Vector};
 
 /// Proof that the CPU has NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,46 @@ impl Quad {
     }
 }
 
+/// Thirty-two small numbers, in two registers; what is said of [`Quad`] holds here too.
+#[derive(Clone, Copy)]
+struct Small(uint8x16_t, uint8x16_t);
+
+impl Bytes for Small {
+    #[inline(always)]
+    fn load(from: &Row) -> Self {
+        let half = from.0.as_ptr();
+        // SAFETY: called through `enter` only; `Row` is two times sixteen bytes.
+        unsafe { Small(vld1q_u8(half), vld1q_u8(half.add(16))) }
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Row) {
+        let half = to.0.as_mut_ptr();
+        // SAFETY: called through `enter` only; `Row` is two times sixteen bytes.
+        unsafe {
+            vst1q_u8(half, self.0);
+            vst1q_u8(half.add(16), self.1);
+        }
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Small(vqaddq_u8(self.0, other.0), vqaddq_u8(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        // SAFETY: called through `enter` only.
+        unsafe { Small(vminq_u8(self.0, other.0), vminq_u8(self.1, other.1)) }
+    }
+    #[inline(always)]
+    fn is_full(self) -> bool {
+        // SAFETY: called through `enter` only.
+        unsafe { vminvq_u8(vminq_u8(self.0, self.1)) == u8::MAX }
+    }
+}
+
 impl Vector for Quad {
+    type Bytes = Small;
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.

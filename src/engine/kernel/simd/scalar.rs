@@ -1,12 +1,41 @@
 //! Plain arrays: portable, and what the other instruction sets are compared with.
 
-use super::{Lanes, Vector, WIDTH};
+use super::{BYTES, Bytes, Lanes, Row, Vector, WIDTH};
 
 /// A vector as an array.
 #[derive(Clone, Copy)]
 pub(super) struct Array([f32; WIDTH]);
 
+/// Small numbers as an array.
+#[derive(Clone, Copy)]
+pub(super) struct Small([u8; BYTES]);
+
+impl Bytes for Small {
+    #[inline(always)]
+    fn load(from: &Row) -> Self {
+        Small(from.0)
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Row) {
+        to.0 = self.0;
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Small(std::array::from_fn(|i| self.0[i].saturating_add(other.0[i])))
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Small(std::array::from_fn(|i| self.0[i].min(other.0[i])))
+    }
+    #[inline(always)]
+    fn is_full(self) -> bool {
+        self.0 == [u8::MAX; BYTES]
+    }
+}
+
 impl Vector for Array {
+    type Bytes = Small;
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Array([x; WIDTH])

@@ -1,149 +1,480 @@
-//! The sweep where only windows that may reach a threshold matter, and bounds tell which.
+//! Which windows of a chunk may reach a threshold: bounds from [`coarse`] activations tell.
+//!
+//! Eight neighbouring windows have much the same maxima. With each maximum at the bound that favours the score, the
+//! dense layers give no less than for any of the eight: floating-point multiplication and addition are monotone,
+//! rounding included, and a bound is made by the very operations that make a score.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::{Buffers, GroupState, Job, Sweep};
-use crate::engine::kernel::dense::{self, Apply};
-use crate::engine::kernel::pool::{Max, RectifiedMax};
-use crate::engine::kernel::prune::{BLOCK, BlockMaxima, Bounds, Favour, Windows};
-use crate::engine::kernel::simd::Lanes;
-use crate::model::Pooling;
+use super::{Geometry, slack};
+use crate::engine::WindowPlan;
+use crate::engine::kernel::Side;
+use crate::engine::kernel::coarse::end::{Chain, pair};
+use crate::engine::kernel::coarse::table::{Minima, SIDE};
+use crate::engine::kernel::coarse::window::{Decode, Favour, Windows};
+use crate::engine::kernel::coarse::{BLOCK, Coarse, Rank};
+use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
+use crate::engine::kernel::simd::{Lanes, Row, Simd, Task, Vector};
+use crate::model::Network;
 
-impl Sweep<'_> {
-    /// The threshold, where it can save work.
-    pub(super) fn prunable(&self) -> Option<f32> {
-        let Job { network, head, plan, threshold, .. } = self.job;
-        let bounded = network.pooling == Pooling::Max && head.weights(0).is_some();
-        let worth_it = plan.stride < BLOCK && self.inner >= 4 * BLOCK;
-        threshold.filter(|_| bounded && worth_it && self.padding == (0, 0))
+/// Window starts that go through the stages together.
+const STRETCH: usize = 1024;
+
+/// Blocks in a stretch.
+const BLOCKS: usize = STRETCH / BLOCK;
+
+/// Blocks that a hidden layer is first tried on together, and how many such there are in a stretch.
+const MERGE: usize = 4;
+const MERGED: usize = BLOCKS / MERGE;
+const _: () = assert!(MERGED.is_multiple_of(WINDOWS));
+
+/// Codes that are read, but need not mean anything, past those that windows look at.
+pub(in super::super) const SLACK: usize = 4 * BLOCK;
+
+/// Stretches that are not looked at after one that was not worth it; twice as many after the next such, and so on.
+const PAUSE: usize = 7;
+
+/// Working memory.
+#[derive(Debug, Clone, Default)]
+pub(in super::super) struct Looks {
+    /// Least deficits of a few positions side by side, for each rank.
+    units: Vec<Vec<Row>>,
+    scratch: Vec<Row>,
+    pairs: Vec<u8>,
+    edge: Vec<[Row; 2]>,
+    low: Vec<Row>,
+    high: Vec<Row>,
+    least: Vec<Row>,
+    greatest: Vec<Row>,
+    /// Bounds of features, for each strand: `[group * BLOCKS + block]`, those from above and those from below.
+    bounds: [[Vec<Lanes>; 2]; 2],
+    features: Vec<Lanes>,
+    dense: Vec<[Lanes; 2]>,
+    scores: Vec<f32>,
+    all_scores: Vec<f32>,
+    kept: Vec<usize>,
+    /// Promising windows of each strand, in order, and apart from each other.
+    pub(in super::super) promising: [Vec<Range<usize>>; 2],
+}
+
+/// A look at a chunk.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Look<'a> {
+    network: &'a Network,
+    coarse: &'a Coarse,
+    head: &'a Head,
+    simd: Simd,
+    plan: &'a WindowPlan,
+    geometry: Geometry,
+    threshold: f32,
+    codes: &'a [u8],
+    triples: &'a [u8],
+}
+
+impl<'a> Look<'a> {
+    /// What is needed to look at the codes in `buffers`, or `None` where it would save nothing.
+    pub(in super::super) fn new(
+        (network, side, coarse, head): (&'a Network, &Side, &'a Coarse, &'a Head),
+        simd: Simd,
+        plan: &'a WindowPlan,
+        margin: usize,
+        threshold: f32,
+        (codes, triples): (&'a [u8], &'a [u8]),
+    ) -> Option<Look<'a>> {
+        let geometry = Geometry::new(network, side, plan, margin);
+        let bounded = head.weights(0).is_some() || !head.bounds().is_empty();
+        let look = Look { network, coarse, head, simd, plan, geometry, threshold, codes, triples };
+        (bounded && plan.stride < BLOCK && plan.stride <= geometry.inner).then_some(look)
     }
 
-    /// Windows that share alignments with their neighbours, where only those that may reach `threshold` matter.
-    pub(super) fn promising_windows(&mut self, threshold: f32) {
-        let (inner, stride) = (self.inner, self.job.plan.stride);
-        let starts = (self.windows - 1) * stride + 1;
-        // Activations past the stretch of window starts in hand that its windows cover.
-        let tail = (inner + BLOCK).next_multiple_of(BLOCK);
-        let stretch = (3 * tail).next_multiple_of(dense::WINDOWS * BLOCK);
-        let blocks = stretch / BLOCK;
-        let outputs = self.job.network.output.outputs;
-        let mut bounds = vec![0.0; outputs * outputs * blocks];
-        let slack = self.slack();
-        for state in &mut self.buffers.groups {
-            state.activations.resize(stretch + tail, Lanes::ZERO);
-            state.maxima.resize((stretch + tail) / BLOCK, Lanes::ZERO);
-            state.low.resize(blocks, Lanes::ZERO);
-            state.high.resize(blocks, Lanes::ZERO);
-        }
-        let (mut next, mut hopeless) = (0, 0);
-        for first in (0..starts).step_by(stretch) {
-            for group in 0..self.buffers.groups.len() {
-                let known = if first > 0 { tail } else { 0 };
-                let state = &mut self.buffers.groups[group];
-                state.activations.copy_within(stretch..stretch + known, 0);
-                state.maxima.copy_within(blocks..blocks + known / BLOCK, 0);
-                let stop = (stretch + tail).min(starts + inner - 1 - first);
-                self.convolve(group, first + known, known, stop.max(known));
-                self.bound(group, known);
-            }
-            self.bound_scores(blocks, &mut bounds);
-            for block in 0..blocks.min((starts - first).div_ceil(BLOCK)) {
-                let at = first + block * BLOCK;
-                let from = next;
-                let end = starts.min(at + BLOCK);
-                next = if stride == 1 { end } else { end.div_ceil(stride) };
-                let bound = |output: usize| bounds[(output * outputs + output) * blocks + block];
-                if (0..outputs).all(|output| bound(output) < threshold - slack) {
-                    hopeless += next - from;
-                    continue;
+    /// Finds the promising ones of `windows` windows, on each strand that is scanned.
+    pub(in super::super) fn find(self, windows: usize, looks: &mut Looks) {
+        let stride = self.plan.stride;
+        let starts = (windows - 1) * stride + 1;
+        looks.promising.iter_mut().for_each(Vec::clear);
+        let strands: Vec<usize> = [0, 1]
+            .into_iter()
+            .filter(|strand| self.coarse.halves.iter().any(|half| half.strand == *strand))
+            .collect();
+        // Windows that cost as much as starting anew.
+        let anew = self.geometry.inner.max(self.network.detector_length).div_ceil(stride);
+        let (mut pause, mut next_pause, mut known) = (0, PAUSE, false);
+        for at in (0..starts).step_by(STRETCH) {
+            let window = |start: usize| start.min(starts).div_ceil(stride);
+            let all = window(at)..window(at + STRETCH);
+            let before = strands.iter().map(|&strand| looks.promising[strand].len()).collect::<Vec<_>>();
+            let mut cost = 0;
+            let looked = pause == 0;
+            if looked {
+                let blocks = BLOCKS.min((starts - at).div_ceil(BLOCK));
+                self.bound_features(at, blocks, known, looks);
+                for &strand in &strands {
+                    self.bound_scores(strand, blocks, looks);
+                    let outputs = self.network.output.outputs;
+                    let threshold = self.lowest();
+                    let promising = &mut looks.promising[strand];
+                    for block in 0..blocks {
+                        // What is no number bounds nothing.
+                        let bound = |output: usize| looks.scores[output * BLOCKS + block];
+                        if (0..outputs).all(|output| bound(output) < threshold) {
+                            continue;
+                        }
+                        let from = at + block * BLOCK;
+                        cost += extend(promising, window(from)..window(from + BLOCK), anew);
+                    }
                 }
-                self.skip(hopeless);
-                hopeless = 0;
-                self.windows_of_block(block, at, from..next);
-            }
-        }
-        self.skip(hopeless);
-    }
-
-    /// Bounds of the maxima of a group, where all but `known` activations are new.
-    fn bound(&mut self, group: usize, known: usize) {
-        let Buffers { groups, chain, .. } = &mut *self.buffers;
-        let GroupState { activations, maxima, low, high, .. } = &mut groups[group];
-        chain.resize(maxima.len(), Lanes::ZERO);
-        let (window, scratch, activations) = (self.inner, &mut chain[..], &activations[known..]);
-        let new = &mut maxima[known / BLOCK..];
-        if self.job.network.rectify {
-            let statistic = PhantomData::<RectifiedMax>;
-            self.job.simd.run(BlockMaxima { activations, statistic, maxima: new });
-            self.job.simd.run(Bounds { maxima, window, statistic, scratch, low, high });
-        } else {
-            let statistic = PhantomData::<Max>;
-            self.job.simd.run(BlockMaxima { activations, statistic, maxima: new });
-            self.job.simd.run(Bounds { maxima, window, statistic, scratch, low, high });
-        }
-    }
-
-    /// For each output, the scores of `blocks` blocks at the features that favour it:
-    /// `bounds[(favoured * outputs + output) * blocks + block]`.
-    fn bound_scores(&mut self, blocks: usize, bounds: &mut [f32]) {
-        let Job { head, simd, network, .. } = self.job;
-        let outputs = network.output.outputs;
-        let Buffers { groups, dense, low, .. } = &mut *self.buffers;
-        // The pooled low ends of windows are not in use: such windows have no overhang.
-        let features = &mut low.max;
-        features.resize(groups.len() * blocks, Lanes::ZERO);
-        for (favoured, out) in bounds.chunks_exact_mut(outputs * blocks).enumerate() {
-            let weights = head.weights(favoured).unwrap_or_default();
-            for ((state, weights), out) in groups.iter().zip(weights).zip(features.chunks_exact_mut(blocks)) {
-                simd.run(Favour { weights, low: &state.low, high: &state.high, out });
-            }
-            simd.run(Apply {
-                head,
-                features,
-                room: blocks,
-                windows: blocks,
-                scratch: dense,
-                out,
-                pitch: blocks,
-            });
-        }
-    }
-
-    /// Exact features of `windows`, all those that start in a block, whose first position is `at`.
-    fn windows_of_block(&mut self, block: usize, at: usize, windows: Range<usize>) {
-        let (count, stride) = (windows.len(), self.job.plan.stride);
-        self.make_room(count);
-        for group in 0..self.buffers.groups.len() {
-            let (Some(place), _) = self.features(group) else { continue };
-            let Buffers { groups, features, .. } = &mut *self.buffers;
-            let state = &groups[group];
-            let mut maxima = [Lanes::ZERO; BLOCK];
-            let (activations, window) = (&state.activations[block * BLOCK..], self.inner);
-            let (low, out) = (&state.low[block], &mut maxima);
-            if self.job.network.rectify {
-                let statistic = PhantomData::<RectifiedMax>;
-                self.job.simd.run(Windows { activations, window, low, statistic, out });
             } else {
-                let statistic = PhantomData::<Max>;
-                self.job.simd.run(Windows { activations, window, low, statistic, out });
+                pause -= 1;
             }
-            for (window, feature) in windows.clone().zip(&mut features[place..place + count]) {
-                *feature = maxima[window * stride - at];
+            known = looked;
+            // Looking costs up to half as much as scoring.
+            let worth_it = looked && 5 * cost < 2 * strands.len() * all.len();
+            if worth_it {
+                next_pause = PAUSE;
+            } else {
+                if looked {
+                    (pause, next_pause) = (next_pause, 2 * next_pause);
+                }
+                for (&strand, before) in strands.iter().zip(before) {
+                    let promising = &mut looks.promising[strand];
+                    promising.truncate(before);
+                    // The last of those before may have been extended into this stretch.
+                    if let Some(last) = promising.last_mut() {
+                        last.end = last.end.min(all.start);
+                    }
+                    extend(promising, all.clone(), anew);
+                }
             }
         }
-        self.filled += count;
     }
 
-    /// Leaves out the next `count` windows.
-    fn skip(&mut self, count: usize) {
-        if count == 0 {
+    /// Bounds of what the windows pool that start in `blocks` blocks from position `at` on. `known`: the stretch
+    /// before has been looked at.
+    fn bound_features(self, at: usize, blocks: usize, known: bool, looks: &mut Looks) {
+        let Geometry { inner, .. } = self.geometry;
+        // Units of two positions are closer to what short windows cover.
+        let unit = if inner >= 5 * BLOCK { BLOCK } else { 2 };
+        let groups = self.coarse.halves.iter().map(|half| half.group + 1).max().unwrap_or(0);
+        for bounds in looks.bounds.as_flattened_mut() {
+            bounds.resize(groups * BLOCKS, Lanes::ZERO);
+        }
+        looks.least.resize(blocks, Row::FULL);
+        looks.greatest.resize(blocks, Row::FULL);
+        looks.units.resize_with(self.coarse.ranks.len(), Vec::new);
+        for (rank, halves) in (0..).zip(self.coarse.halves.chunks(2)) {
+            let tables = &self.coarse.ranks[rank];
+            self.convolve(rank, at, blocks, unit, known, looks);
+            self.overhang(tables, at, blocks, looks);
+            let Looks { units, scratch, low, high, least, greatest, bounds, .. } = &mut *looks;
+            scratch.resize(units[rank].len(), Row::ZERO);
+            let warm_up = |overhang: &[Row]| overhang.len().saturating_sub(blocks * BLOCK / 2);
+            self.simd.run(Windows {
+                units: &units[rank],
+                unit,
+                inner,
+                low: &low[warm_up(low)..],
+                high: &high[warm_up(high)..],
+                outside: &tables.outside,
+                scratch,
+                least,
+                greatest,
+            });
+            let rectify = self.network.rectify;
+            for (side, half) in halves.iter().enumerate() {
+                let place = half.group * BLOCKS..half.group * BLOCKS + blocks;
+                for (above, deficits) in [(true, &*least), (false, &*greatest)] {
+                    let out = &mut bounds[half.strand][usize::from(!above)][place.clone()];
+                    self.simd.run(Decode { deficits, side, half, above, rectify, out });
+                }
+            }
+        }
+    }
+
+    /// Least deficits of the positions that the windows of a stretch cover.
+    fn convolve(self, rank: usize, at: usize, blocks: usize, unit: usize, known: bool, looks: &mut Looks) {
+        let Geometry { inner, origin, .. } = self.geometry;
+        let units = &mut looks.units[rank];
+        let positions = (blocks * BLOCK + inner + BLOCK).next_multiple_of(SIDE);
+        let mut done = 0;
+        if known {
+            let tail = units.len() - STRETCH / unit;
+            units.copy_within(STRETCH / unit.., 0);
+            done = tail.min(positions / unit);
+        }
+        units.resize(positions / unit, Row::FULL);
+        let triples = &self.triples[origin + at + done * unit..];
+        let (tables, out) = (&self.coarse.ranks[rank].tables, &mut units[done..]);
+        if unit == 2 {
+            self.simd.run(Minima::<2> { tables, triples, out });
+        } else {
+            self.simd.run(Minima::<BLOCK> { tables, triples, out });
+        }
+    }
+
+    /// Least deficits of what overhangs the ends of the windows of a stretch.
+    fn overhang(self, rank: &Rank, at: usize, blocks: usize, looks: &mut Looks) {
+        let Looks { pairs, edge, low, high, .. } = looks;
+        let Some([low_end, high_end]) = &rank.ends else {
+            low.clear();
+            high.clear();
+            return;
+        };
+        let count = blocks * BLOCK / 2;
+        let first = self.geometry.origin + at;
+        pairs.clear();
+        let codes = self.codes[first..first + 2 * (count + low_end.warm_up())].as_chunks::<2>().0;
+        pairs.extend(codes.iter().rev().map(|&[a, b]| pair(a, b)));
+        low.resize(pairs.len(), Row::FULL);
+        self.simd.run(Chain { end: low_end, pairs, edge, out: low });
+        pairs.clear();
+        let last = first + self.plan.window - 1;
+        let codes = self.codes[last - 2 * high_end.warm_up()..last + 2 * count].as_chunks::<2>().0;
+        pairs.extend(codes.iter().map(|&[b, a]| pair(a, b)));
+        high.resize(pairs.len(), Row::FULL);
+        self.simd.run(Chain { end: high_end, pairs, edge, out: high });
+    }
+
+    /// For each output, bounds of the scores of `blocks` blocks: `scores[output * BLOCKS + block]`.
+    fn bound_scores(self, strand: usize, blocks: usize, looks: &mut Looks) {
+        let outputs = self.network.output.outputs;
+        looks.scores.resize(outputs * BLOCKS, 0.0);
+        looks.all_scores.resize(outputs * BLOCKS, 0.0);
+        looks.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
+        for output in 0..outputs {
+            if let Some(weights) = self.head.weights(output) {
+                self.bound_linear(output, weights, strand, blocks, looks);
+            } else if let Some(head) = self.head.bounds().get(output) {
+                self.bound_hidden(output, head, strand, blocks, looks);
+            }
+        }
+    }
+
+    /// Bounds of an output that is linear in the features.
+    fn bound_linear(self, output: usize, weights: &[Lanes], strand: usize, blocks: usize, looks: &mut Looks) {
+        let Look { head, simd, .. } = self;
+        let Looks { bounds, features, dense, scores, all_scores, .. } = looks;
+        let [above, below] = &bounds[strand];
+        let features = if weights.iter().all(|weights| weights.0.iter().all(|&x| x >= 0.0)) {
+            above
+        } else {
+            features.resize(above.len(), Lanes::ZERO);
+            let rows = above.chunks(BLOCKS).zip(below.chunks(BLOCKS)).zip(features.chunks_mut(BLOCKS));
+            for (((greatest, least), out), weights) in rows.zip(weights) {
+                simd.run(Favour { weights, least, greatest, out });
+            }
+            features
+        };
+        // All outputs are computed for features that favour this one.
+        let (windows, out) = (blocks, &mut all_scores[..]);
+        simd.run(Apply { head, features, room: BLOCKS, windows, scratch: dense, out, pitch: BLOCKS });
+        let own = output * BLOCKS..output * BLOCKS + blocks;
+        scores[own.clone()].copy_from_slice(&all_scores[own]);
+    }
+
+    /// Bounds of an output behind a hidden layer, which `head` gives: of several blocks together, and then of each
+    /// where those may reach the threshold; minus infinity for the others.
+    fn bound_hidden(self, output: usize, head: &Head, strand: usize, blocks: usize, looks: &mut Looks) {
+        let simd = self.simd;
+        let Looks { bounds, features, dense, scores, all_scores, kept, .. } = looks;
+        let rows = bounds[strand][0].chunks(BLOCKS).zip(bounds[strand][1].chunks(BLOCKS));
+        features.resize(2 * bounds[strand][0].len(), Lanes::ZERO);
+        for ((above, below), out) in rows.clone().zip(features.chunks_mut(2 * MERGED)) {
+            let (greatest, least) = out.split_at_mut(MERGED);
+            simd.run(Merge { above: &above[..blocks], below: &below[..blocks], greatest, least });
+        }
+        let (windows, out) = (blocks.div_ceil(MERGE), &mut all_scores[..]);
+        simd.run(Apply { head, features, room: MERGED, windows, scratch: dense, out, pitch: BLOCKS });
+        let scores = &mut scores[output * BLOCKS..][..blocks];
+        kept.clear();
+        for (block, score) in scores.iter_mut().enumerate() {
+            *score = all_scores[output * BLOCKS + block / MERGE];
+            if *score < self.lowest() {
+                *score = f32::NEG_INFINITY;
+            } else {
+                kept.push(block);
+            }
+        }
+        if kept.is_empty() {
             return;
         }
-        self.flush();
-        for scores in self.scores[self.scored..].chunks_mut(self.windows) {
-            scores[..count].fill(f32::NEG_INFINITY);
+        for ((above, below), out) in rows.zip(features.chunks_mut(2 * BLOCKS)) {
+            let (greatest, least) = out.split_at_mut(BLOCKS);
+            for ((&block, greatest), least) in kept.iter().zip(greatest).zip(least) {
+                (*greatest, *least) = (above[block], below[block]);
+            }
         }
-        self.scored += count;
+        let (windows, out) = (kept.len(), &mut all_scores[..]);
+        simd.run(Apply { head, features, room: BLOCKS, windows, scratch: dense, out, pitch: BLOCKS });
+        for (&block, &score) in kept.iter().zip(&all_scores[output * BLOCKS..]) {
+            scores[block] = score;
+        }
+    }
+
+    /// What bounds are compared with.
+    fn lowest(self) -> f32 {
+        self.threshold - slack(self.network)
+    }
+}
+
+/// The greatest and the least of the bounds of a few blocks.
+struct Merge<'a> {
+    above: &'a [Lanes],
+    below: &'a [Lanes],
+    greatest: &'a mut [Lanes],
+    least: &'a mut [Lanes],
+}
+
+impl Task for Merge<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let rows = self.above.chunks(MERGE).zip(self.below.chunks(MERGE));
+        for ((above, below), (greatest, least)) in rows.zip(self.greatest.iter_mut().zip(self.least)) {
+            let (mut high, mut low) = (V::load(&above[0]), V::load(&below[0]));
+            for (above, below) in above[1..].iter().zip(&below[1..]) {
+                high = high.max(V::load(above));
+                low = low.min(V::load(below));
+            }
+            high.store(greatest);
+            low.store(least);
+        }
+    }
+}
+
+/// Adds windows that come after all `ranges`, together with those between where starting `anew` costs more than
+/// they do; gives what they cost.
+fn extend(ranges: &mut Vec<Range<usize>>, windows: Range<usize>, anew: usize) -> usize {
+    if windows.is_empty() {
+        return 0;
+    }
+    match ranges.last_mut() {
+        Some(last) if windows.start <= last.end + anew => {
+            let more = windows.end - last.end;
+            last.end = windows.end;
+            more
+        }
+        _ => {
+            let cost = windows.len() + anew;
+            ranges.push(windows);
+            cost
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::engine::kernel::KernelEngine;
+    use crate::engine::{Context, Engine, Scores, StrandChoice};
+    use crate::model::{Activation, Alphabet, Dense, ModelSpec, PadKind, Padding, Pooling, Strands};
+    use crate::source::Chunk;
+
+    /// A network whose scores are the maxima of its detectors.
+    fn maxima(detectors: usize, length: usize, rectify: bool, padding: Padding, seed: u64) -> Network {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let mut numbers =
+            |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f32>>();
+        let mut output = Dense {
+            inputs: detectors,
+            outputs: detectors,
+            weights: vec![0.0; detectors * detectors],
+            bias: vec![0.0; detectors],
+        };
+        output.weights.iter_mut().step_by(detectors + 1).for_each(|weight| *weight = 1.0);
+        Network {
+            detectors,
+            detector_length: length,
+            weights: numbers(detectors * 4 * length),
+            thresholds: numbers(detectors),
+            rectify,
+            padding,
+            pooling: Pooling::Max,
+            hidden: None,
+            output,
+            sigmoid: false,
+        }
+    }
+
+    fn spec(window: usize) -> ModelSpec {
+        ModelSpec {
+            format: 1,
+            name: "test".into(),
+            window,
+            detector_length: None,
+            padding: PadKind::None,
+            alphabet: Alphabet::Dna,
+            strands: Strands::Both,
+            outputs: Vec::new(),
+            activation: Activation::Identity,
+            score_range: None,
+            provenance: serde_json::Map::new(),
+            null: None,
+        }
+    }
+
+    /// Bounds of each block's maxima, `[strand][above, below][group * BLOCKS + block]`, and the maxima.
+    fn look(engine: &mut KernelEngine, chunk: &Chunk, plan: &WindowPlan) -> ([[Vec<Lanes>; 2]; 2], Scores) {
+        let mut scores = Scores::default();
+        engine.score(chunk, plan, &mut scores).unwrap();
+        let compiled = std::sync::Arc::clone(&engine.compiled);
+        let (_, head) = engine.head.as_ref().unwrap();
+        let parts = (&compiled.network, &compiled.forward, compiled.coarse(plan).unwrap(), head);
+        let margin = engine.flanks(plan).0;
+        let look = Look::new(parts, engine.simd, plan, margin, 0.0, engine.buffers.sequence())
+            .expect("worth a look");
+        let mut looks = Looks::default();
+        look.bound_features(0, BLOCKS.min(scores.windows.div_ceil(BLOCK)), false, &mut looks);
+        (looks.bounds, scores)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(150))]
+
+        #[test]
+        fn maxima_lie_within_their_bounds(
+            detectors in 1..40usize,
+            length in 1..40usize,
+            rectify in any::<bool>(),
+            padding in prop_oneof![Just(0usize), Just(1000), 1..45usize],
+            value in prop_oneof![Just(0.25f32), Just(0.0)],
+            longer in prop_oneof![0..60usize, 200..300usize],
+            bases in proptest::collection::vec(prop_oneof![12 => 0..4u8, 1 => Just(4u8)], 1..900),
+            unknown in (0..900usize, 0..80usize),
+            flank in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let padding = if padding == 1000 { length - 1 } else { padding };
+            let padding = Padding { left: padding, right: padding, value };
+            let network = maxima(detectors, length, rectify, padding, seed);
+            let mut codes = bases;
+            for code in codes.iter_mut().skip(unknown.0).take(unknown.1) {
+                *code = 4;
+            }
+            let context = if flank { Context::Flank } else { Context::Padding };
+            let plan = WindowPlan { window: length + longer, stride: 1, strands: StrandChoice::Both, context };
+            prop_assume!(codes.len() >= plan.window);
+            let chunk = Chunk::whole("contig", codes);
+            for simd in Simd::available() {
+                let spec = spec(plan.window);
+                let mut engine = KernelEngine::new(spec, network.clone(), simd).unwrap();
+                let (bounds, scores) = look(&mut engine, &chunk, &plan);
+                let (windows, order) = (scores.windows.min(STRETCH), engine.compiled.order.clone());
+                for (strand, [above, below]) in [&scores.forward, &scores.reverse].into_iter().zip(&bounds) {
+                    for (place, &detector) in order.iter().enumerate() {
+                        for (window, &max) in strand[detector * scores.windows..][..windows].iter().enumerate() {
+                            let at = place / 16 * BLOCKS + window / BLOCK;
+                            let (low, high) = (below[at].0[place % 16], above[at].0[place % 16]);
+                            prop_assert!(
+                                low <= max && max <= high,
+                                "{simd}: {max} of detector {detector} in window {window} is not within {low} and {high}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! Windows whose features are known, and that cannot reach a threshold whatever a hidden layer makes of them.
 //!
 //! Eight neighbouring windows have much the same features. The hidden layer on the least and the greatest of each,
-//! whichever favours the score, bounds all eight for a quarter of their cost. As in [`prune`](super::super::prune),
-//! the bound is made by the operations that make a score, each of which is monotone, rounding included.
+//! whichever favours the score, bounds all eight for a quarter of their cost. The bound is made by the operations that
+//! make a score, each of which is monotone, rounding included.
 
-use super::{BATCH, Buffers, Job, Sweep};
+use super::{BATCH, Buffers, Job, Sweep, slack};
+use crate::engine::kernel::coarse::BLOCK;
 use crate::engine::kernel::dense::{Apply, WINDOWS};
-use crate::engine::kernel::prune::BLOCK;
 use crate::engine::kernel::simd::{Lanes, Task, Vector};
 
 /// Blocks that there is room for.
@@ -45,7 +45,7 @@ impl Sweep<'_> {
             return false;
         }
         let blocks = self.filled.div_ceil(BLOCK);
-        self.find_promising(blocks, threshold - self.slack());
+        self.find_promising(blocks, threshold - slack(self.job.network));
         if 2 * self.buffers.sieve.kept.len() > blocks {
             self.buffers.sieve.pause = PAUSE;
             return false;

@@ -1,0 +1,68 @@
+//! Scanning with many matrices at once: thresholds lose no hit, for every instruction set of the machine.
+
+use bindscan::engine::kernel::{MatrixScanner, Simd};
+use bindscan::engine::{Context, StrandChoice, WindowPlan};
+use bindscan::hits::{self, Hit};
+use bindscan::model::{Dense, Network, Padding, Pooling};
+use bindscan::source::Chunk;
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
+    let output = Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![rng.random_range(-1.0..1.0)] };
+    Network {
+        detectors: 1,
+        detector_length: width,
+        weights: (0..4 * width).map(|_| rng.random_range(-3.0..2.0)).collect(),
+        thresholds: vec![0.0],
+        rectify: false,
+        padding: Padding::NONE,
+        pooling: Pooling::Max,
+        hidden: None,
+        output,
+        sigmoid: false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn hits_are_the_scores_that_reach_their_threshold(
+        widths in proptest::collection::vec(1..32usize, 1..40),
+        quantile in prop_oneof![0.0..1.0f64, 0.99..1.0f64],
+        strands in prop_oneof![Just(StrandChoice::Both), Just(StrandChoice::Forward), Just(StrandChoice::Reverse)],
+        stride in prop_oneof![3 => Just(1usize), 1 => 2..9usize],
+        bases in proptest::collection::vec(prop_oneof![20 => 0..4u8, 1 => Just(4u8)], 1..2000),
+        unknown in (0..2000usize, 0..300usize),
+        seed in any::<u64>(),
+    ) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let matrices: Vec<Network> = widths.iter().map(|&width| matrix(width, &mut rng)).collect();
+        let matrices: Vec<&Network> = matrices.iter().collect();
+        let plan = WindowPlan { window: widths[0], stride, strands, context: Context::Padding };
+        let mut codes = bases;
+        codes.iter_mut().skip(unknown.0).take(unknown.1).for_each(|code| *code = 4);
+        let chunk = Chunk::whole("contig", codes);
+        for simd in Simd::available() {
+            let mut scanner = MatrixScanner::new(&matrices, &plan, simd);
+            let (mut thresholds, mut expected) = (Vec::new(), Vec::new());
+            scanner.score(&chunk, |rank, scores| -> Result<(), ()> {
+                let mut sorted = [&scores.forward[..], &scores.reverse].concat();
+                sorted.sort_by(f32::total_cmp);
+                let at = (sorted.len() as f64 * quantile) as usize;
+                let threshold = sorted.get(at).map_or(0.0, |&score| hits::round_score(score));
+                let mut found: Vec<Hit> = Vec::new();
+                hits::collect(scores, 0, threshold, &mut found).unwrap();
+                found.iter_mut().for_each(|hit| hit.target = rank);
+                thresholds.push(threshold);
+                expected.push(found);
+                Ok(())
+            }).unwrap();
+            let mut found = vec![Vec::new(); matrices.len()];
+            scanner.find(&chunk, &thresholds, &mut found);
+            prop_assert_eq!(&expected, &found, "{}", simd);
+        }
+    }
+}
