@@ -119,6 +119,7 @@ impl Case {
             activation: Activation::Identity,
             score_range: None,
             provenance: serde_json::Map::new(),
+            null: None,
         }
     }
 

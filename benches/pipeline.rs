@@ -55,6 +55,7 @@ fn null_engine() -> NullEngine {
         activation: Activation::Identity,
         score_range: None,
         provenance: serde_json::Map::new(),
+        null: None,
     })
 }
 
@@ -88,6 +89,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         window: PLAN.window as u64,
         threshold: 1.0,
         scale: ScoreScale::Logistic,
+        null: None,
     }];
     let scanner = || Scanner::Model { engine: Box::new(null_engine()), plan: PLAN };
     let shape = chunk_shape(65_536, &[scanner()]);
@@ -99,7 +101,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Scan { targets, overlaps, sites, scores: Vec::new(), statistics: None },
+        Scan { targets, overlaps, sites, scores: Vec::new(), false_discovery_rate: None, statistics: None },
         |_, _| {},
         &AtomicBool::new(false),
     );

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod calibrate;
 mod completions;
 mod data;
 mod eval;
@@ -18,6 +19,7 @@ mod progress;
 mod report;
 mod scan;
 mod score;
+mod significance;
 mod simulate;
 mod track;
 mod train;
@@ -45,6 +47,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
     Bench(bench::BenchArgs),
@@ -107,6 +110,7 @@ impl Args {
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
+            Command::Calibrate(args) => args.run(session),
             Command::Simulate(args) => args.run(session),
             Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),

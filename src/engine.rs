@@ -15,7 +15,8 @@ pub mod reference;
 pub mod summary;
 
 /// Which strands are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum StrandChoice {
     /// Both; a window's score is the better one.
     Both,
@@ -33,6 +34,16 @@ impl StrandChoice {
     /// Whether the reverse strand is scored.
     pub fn reverse(self) -> bool {
         self != StrandChoice::Forward
+    }
+}
+
+impl fmt::Display for StrandChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StrandChoice::Both => "both strands",
+            StrandChoice::Forward => "the forward strand",
+            StrandChoice::Reverse => "the reverse strand",
+        })
     }
 }
 

@@ -16,6 +16,10 @@ pub mod model;
 
 pub mod engine;
 
+pub mod shuffle;
+
+pub mod calibrate;
+
 pub mod hits;
 pub mod output;
 pub mod track;

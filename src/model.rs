@@ -7,6 +7,7 @@ use prost::Message;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::calibrate::Calibration;
 use crate::output::Output;
 use crate::{Error, Result};
 
@@ -96,6 +97,9 @@ pub struct ModelSpec {
     /// Where the model comes from: free-form (source file, data digest, seed, hyper-parameters, held-out AUC).
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub provenance: serde_json::Map<String, serde_json::Value>,
+    /// Null distributions of the scores, once calibrated (`bindscan calibrate`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub null: Option<Calibration>,
 }
 
 /// How an ONNX model takes its input.
@@ -164,6 +168,7 @@ impl ModelSpec {
             activation: if network.sigmoid { Activation::Sigmoid } else { Activation::Identity },
             score_range: None,
             provenance: serde_json::Map::new(),
+            null: None,
         }
     }
 
@@ -192,7 +197,7 @@ impl ModelSpec {
         if self.score_range.is_some_and(|[low, high]| !(low <= high && low.is_finite() && high.is_finite())) {
             return Err(format!("the score range {:?} is not a range", self.score_range));
         }
-        Ok(())
+        self.null.as_ref().map_or(Ok(()), |calibration| calibration.check(self))
     }
 
     /// Checks that the specification says of `network` what its layers say.
@@ -360,6 +365,7 @@ fn foreign_spec(
         activation,
         score_range: None,
         provenance: serde_json::Map::new(),
+        null: None,
     })
 }
 

@@ -7,6 +7,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::Result;
+use crate::calibrate::discovery::TestCounts;
 use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, WindowPlan};
 use crate::genome::Contig;
@@ -16,11 +17,12 @@ use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
 use crate::track::line::LineSink;
 use crate::track::score::{ScoreSink, ScoreWriter, Series};
-use crate::track::site::{Site, SiteLines};
+use crate::track::site::{Significance, Site, SiteLines};
 use crate::track::{ScoreFormat, Target};
 
 pub mod report;
 pub mod seam;
+mod spool;
 pub mod statistics;
 mod worker;
 mod writer;
@@ -40,6 +42,10 @@ pub struct Scan {
     pub sites: Vec<(SiteLines, LineSink)>,
     /// Tracks of scores. With one, every window is scored in full.
     pub scores: Vec<(Series, ScoreSink)>,
+    /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
+    /// threshold that is the lowest score with a p-value of that rate or less: [`crate::calibrate::discovery`] says why no
+    /// other can be a site. The sites wait for the end of the scan in a temporary file.
+    pub false_discovery_rate: Option<f64>,
     /// Statistics to add to, if they are wanted.
     pub statistics: Option<Statistics>,
 }
@@ -113,6 +119,8 @@ pub struct ScanSummary {
     pub short_segments: u64,
     /// Names of the first few of those.
     pub short_names: Vec<String>,
+    /// How the windows of each target tested, if sites were chosen by their q-values.
+    pub tests: Vec<TestCounts>,
     /// Statistics, if they were wanted.
     pub statistics: Option<Statistics>,
 }
@@ -141,6 +149,7 @@ pub fn run(
         overlaps: scan.overlaps,
         lines: &lines,
         series: &series,
+        false_discovery_rate: scan.false_discovery_rate,
         statistics: statistics.as_ref(),
     };
     let workers = workers
@@ -196,6 +205,7 @@ struct Layout<'a> {
     overlaps: Overlaps,
     lines: &'a [SiteLines],
     series: &'a [(Series, ScoreFormat)],
+    false_discovery_rate: Option<f64>,
     statistics: Option<&'a Shared>,
 }
 
@@ -205,9 +215,15 @@ impl Layout<'_> {
         self.targets.iter().map(|target| target.window).max().unwrap_or_default()
     }
 
-    /// Appends to `lines`, which has an entry a site track, the lines of a site.
-    fn write_site(&self, contig: &Contig, hit: &Hit, lines: &mut [Vec<u8>]) {
-        let site = Site { contig, target: &self.targets[hit.target], hit, significance: None };
+    /// Appends to `lines`, which has an entry a site track, the lines of a site. `q` has the q-value of each step of each
+    /// target's null distribution, once they are known.
+    fn write_site(&self, contig: &Contig, hit: &Hit, q: Option<&[Vec<f64>]>, lines: &mut [Vec<u8>]) {
+        let target = &self.targets[hit.target];
+        let significance = target.null.as_ref().map(|null| {
+            let step = null.step(hit.score);
+            Significance { p: null.p_of(step), q: q.map(|q| q[hit.target][step]), origin: null.origin(step) }
+        });
+        let site = Site { contig, target, hit, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);

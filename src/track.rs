@@ -3,9 +3,11 @@
 
 use std::fmt::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::null::Null;
 use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
@@ -62,8 +64,10 @@ pub struct Target {
     pub window: u64,
     /// Lowest score of a hit.
     pub threshold: f32,
-    /// How a raw score becomes BED's 0-1000.
+    /// How a raw score becomes BED's 0-1000 where it has no p-value.
     pub scale: ScoreScale,
+    /// The distribution of its scores in background, where p-values are wanted.
+    pub null: Option<Arc<Null>>,
 }
 
 /// How a raw score becomes BED's 0-1000 (the shade in a genome browser).
@@ -110,6 +114,8 @@ pub struct Provenance {
     pub command: String,
     /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
     pub models: Vec<(String, String)>,
+    /// Where the p-values of each model come from, in words; empty without p-values.
+    pub significance: Vec<String>,
     /// Of the track of a shard, which that is.
     pub shard: Option<ShardMark>,
 }
@@ -126,6 +132,9 @@ impl Provenance {
         let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
         for (name, digest) in &self.models {
             writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
+        }
+        for words in &self.significance {
+            writeln!(lines, "# p-values: {words}").expect("writing to memory does not fail");
         }
         lines += &self.shard.as_ref().map(ShardMark::comment).unwrap_or_default();
         lines

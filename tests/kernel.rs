@@ -23,6 +23,7 @@ fn spec(window: usize) -> ModelSpec {
         activation: Activation::Identity,
         score_range: None,
         provenance: serde_json::Map::new(),
+        null: None,
     }
 }
 

@@ -14,6 +14,12 @@ pub(super) struct ModelArgs {
     /// Model: an ONNX file, or the name of a bundled one (repeatable; all are run in one pass)
     #[arg(short, long = "model", value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
+    #[command(flatten)]
+    plan: PlanArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
     /// Window in bases [default: the model's own]
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
     window: Option<usize>,
@@ -106,7 +112,7 @@ impl ModelArgs {
     /// Opens the models and plans their windows.
     pub(super) fn open(&self, stride: usize) -> Result<Vec<Planned>> {
         let planned =
-            self.models.iter().map(|path| self.open_one(path, stride)).collect::<Result<Vec<_>>>()?;
+            self.models.iter().map(|path| self.plan.open(path, stride)).collect::<Result<Vec<_>>>()?;
         let mut names: Vec<String> = planned.iter().flat_map(Planned::names).collect();
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -114,8 +120,11 @@ impl ModelArgs {
         }
         Ok(planned)
     }
+}
 
-    fn open_one(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
+impl PlanArgs {
+    /// Opens a model and plans its windows.
+    pub(super) fn open(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
         let model = Model::find(path)?;
         let spec = &model.spec;
         let strands = match (self.strand, spec.strands) {

@@ -1,6 +1,7 @@
 //! `bindscan scan`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
@@ -9,6 +10,7 @@ use bindscan::merge::ShardMark;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::{region, shard::Shard};
+use bindscan::track::site::Columns;
 use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
@@ -16,6 +18,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::report::{self, ReportArgs};
+use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{TrackArgs, command_line};
 use super::{CANCELLED, Session};
 
@@ -33,6 +36,12 @@ pub(super) struct ScanArgs {
     /// Lowest score of a site (one for all models, or one for each, in order)
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold)]
     threshold: Vec<f32>,
+    /// Highest p-value of a site: the probability that one strand of a window of background scores as high
+    #[arg(long, value_name = "P", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "qvalue"])]
+    pvalue: Option<f64>,
+    /// Highest false discovery rate (Benjamini-Hochberg, over all windows and scanned strands) at which a site is reported
+    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "shard"])]
+    qvalue: Option<f64>,
     /// Write every window, whatever its score
     #[arg(long, conflicts_with_all = ["overlaps", "threshold"])]
     all: bool,
@@ -64,6 +73,8 @@ pub(super) struct ScanArgs {
     /// Window starts a worker takes at a time: never changes the output
     #[arg(long, value_name = "BASES", default_value = "65536", value_parser = super::parse_positive, hide_short_help = true)]
     chunk_size: usize,
+    #[command(flatten)]
+    null: NullArgs,
 }
 
 fn parse_threshold(text: &str) -> Result<f32, String> {
@@ -83,13 +94,15 @@ enum OverlapsArg {
 
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let outputs = self.tracks.outputs(self.stride)?;
+        let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some() };
+        let outputs = self.tracks.outputs(self.stride, columns)?;
         self.check_thresholds(outputs.have_sites());
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
         let (mut workers, places) = scanners(&models, threads)?;
-        let (targets, strands) = targets(&models, &places, &thresholds);
+        let (mut targets, strands) = targets(&models, &places, &thresholds);
+        let significance = self.choose_by_p(&models, &mut targets, threads, session)?;
         let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
@@ -117,7 +130,11 @@ impl ScanArgs {
                 source
             }
         };
-        let tracks = outputs.open(&targets, &strands, &Provenance { shard: mark, ..provenance(&models) })?;
+        let tracks = outputs.open(
+            &targets,
+            &strands,
+            &Provenance { shard: mark, ..provenance(&models, &significance) },
+        )?;
         let report = self.report.open(&tracks.files)?;
         let context = report.as_ref().map(|_| report::Context {
             genome: &self.genome,
@@ -127,9 +144,19 @@ impl ScanArgs {
             targets: targets.clone(),
             threads,
             shard: self.shard,
+            significance: &significance,
         });
         let statistics = context.as_ref().map(report::Context::statistics);
-        let scan = Scan { targets, overlaps, sites: tracks.sites, scores: tracks.scores, statistics };
+        let scan = Scan {
+            targets,
+            overlaps,
+            sites: tracks.sites,
+            scores: tracks.scores,
+            false_discovery_rate: self.qvalue,
+            statistics,
+        };
+        let nulls: Vec<_> =
+            scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
 
         let mut progress = Progress::start(session);
         let result = scan::run(
@@ -141,24 +168,74 @@ impl ScanArgs {
         );
         progress.clear();
         let summary = result?;
+        if let Some(rate) = self.qvalue {
+            for ((name, null), tests) in nulls.iter().zip(&summary.tests) {
+                if let Some(null) = null {
+                    warn_if_extrapolated(name, null, tests.highest_p(null, rate).unwrap_or(1.0));
+                }
+            }
+        }
         if let (Some(report), Some(context)) = (report, context) {
             report.write(&context, &summary, progress.elapsed())?;
         }
         if !session.quiet {
-            eprintln!("bindscan: {}", summary_line(&summary, progress.elapsed().as_secs_f64()));
+            let mut line = summary_line(&summary, progress.elapsed().as_secs_f64());
+            if let Some(words) = describe(&significance) {
+                line += &format!("; p-values: {words}");
+            }
+            eprintln!("bindscan: {line}");
         }
         Ok(())
     }
 
+    /// The p-value, or the false discovery rate, that sites are chosen by.
+    fn rate(&self) -> Option<f64> {
+        self.pvalue.or(self.qvalue)
+    }
+
+    /// Gives the targets null distributions and the thresholds that go with them, if sites are chosen by p-values; says where
+    /// those of each model come from.
+    fn choose_by_p(
+        &self,
+        models: &[Planned],
+        targets: &mut [Target],
+        threads: usize,
+        session: Session,
+    ) -> Result<Vec<(String, String)>> {
+        let Some(rate) = self.rate() else { return Ok(Vec::new()) };
+        let setting =
+            Setting { genome: Some(&self.genome), mask_lowercase: self.mask_lowercase, threads, session };
+        let calibrated = self.null.of_models(models, &setting)?;
+        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
+        for (target, null) in targets.iter_mut().zip(nulls) {
+            target.threshold = significance::threshold(&target.name, null, rate);
+            if let Some(p) = self.pvalue {
+                warn_if_extrapolated(&target.name, null, p);
+            }
+            target.null = Some(Arc::clone(null));
+        }
+        let words = |(planned, calibrated): (&Planned, &Calibrated)| {
+            (planned.model.spec.name.clone(), calibrated.calibration.to_string())
+        };
+        Ok(models.iter().zip(&calibrated).map(words).collect())
+    }
+
     /// Ends the program with a word on usage if sites are wanted and it is not said which, or the other way round.
     fn check_thresholds(&self, sites: bool) {
-        let given = self.all || !self.threshold.is_empty();
+        let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
         let (kind, message) = match (sites, given) {
             (true, false) => {
-                (ErrorKind::MissingRequiredArgument, "say which sites to write: --threshold SCORE, or --all")
+                let message = "say which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
+                (ErrorKind::MissingRequiredArgument, message)
             }
             (false, true) => {
-                (ErrorKind::ArgumentConflict, "--threshold and --all choose sites, but no output is of sites")
+                let message =
+                    "--threshold, --pvalue, --qvalue and --all choose sites, but no output is of sites";
+                (ErrorKind::ArgumentConflict, message)
+            }
+            _ if self.null.any() && self.rate().is_none() => {
+                let message = "options for p-values go with --pvalue or --qvalue";
+                (ErrorKind::MissingRequiredArgument, message)
             }
             _ => return,
         };
@@ -202,6 +279,7 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
             window: planned.plan.window as u64,
             threshold,
             scale: ScoreScale::of(&planned.model.spec),
+            null: None,
         };
         let target = |output| (target(output), planned.plan.strands);
         planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
@@ -209,10 +287,25 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
     models.iter().zip(places).zip(thresholds).flat_map(of_model).unzip()
 }
 
-fn provenance(models: &[Planned]) -> Provenance {
+fn provenance(models: &[Planned], significance: &[(String, String)]) -> Provenance {
     let of_model =
         |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
-    Provenance { command: command_line(), models: models.iter().map(of_model).collect(), shard: None }
+    Provenance {
+        command: command_line(),
+        models: models.iter().map(of_model).collect(),
+        significance: significance.iter().map(|(name, words)| format!("{name}: {words}")).collect(),
+        shard: None,
+    }
+}
+
+/// Where the p-values come from, in a few words.
+fn describe(significance: &[(String, String)]) -> Option<String> {
+    let (_, first) = significance.first()?;
+    Some(if significance.iter().all(|(_, words)| words == first) {
+        first.clone()
+    } else {
+        format!("{first}, and others (-v says which)")
+    })
 }
 
 fn summary_line(summary: &ScanSummary, seconds: f64) -> String {

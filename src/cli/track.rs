@@ -79,6 +79,7 @@ pub(super) struct Outputs {
     bin: u64,
     summary: Summary,
     header: bool,
+    columns: Columns,
 }
 
 /// The tracks of a scan.
@@ -99,8 +100,9 @@ pub(super) struct TrackFile {
 }
 
 impl TrackArgs {
-    /// Finds the format of each output. `stride` is the bases between window starts.
-    pub(super) fn outputs(&self, stride: usize) -> Result<Outputs> {
+    /// Finds the format of each output, with columns of significance where a format has room for them. `stride` is the bases between
+    /// window starts.
+    pub(super) fn outputs(&self, stride: usize, columns: Columns) -> Result<Outputs> {
         ensure!(
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
@@ -111,7 +113,8 @@ impl TrackArgs {
             SummaryArg::Max => Summary::Max,
             SummaryArg::Mean => Summary::Mean,
         };
-        Ok(Outputs { wanted, bin: self.bin_size.unwrap_or(stride) as u64, summary, header: self.header })
+        let bin = self.bin_size.unwrap_or(stride) as u64;
+        Ok(Outputs { wanted, bin, summary, header: self.header, columns })
     }
 
     fn format_of(&self, path: &Path) -> Result<Format> {
@@ -233,7 +236,7 @@ impl Opener<'_> {
     }
 
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
-        let lines = SiteLines { format, target, columns: Columns::default() };
+        let lines = SiteLines { format, target, columns: self.outputs.columns };
         let track = target.map(|rank| self.targets[rank].name.clone());
         let provenance = self.provenance.of_track(Format::Sites(format), track);
         let header = lines.header(&provenance, self.has_header());

@@ -172,6 +172,10 @@ impl Inspection<'_> {
         if let Some([low, high]) = self.model.spec.score_range {
             line(f, "score range", format_args!("{low} to {high}"))?;
         }
+        if let Some(calibration) = &self.model.spec.null {
+            let (window, strands) = (calibration.window, calibration.strands);
+            line(f, "p-values", format_args!("{calibration}; windows of {window} bases, {strands}"))?;
+        }
         Ok(())
     }
 

@@ -37,7 +37,14 @@ pub fn widen(
 ) -> Result<()> {
     let reach = targets.iter().map(|target| target.window).max().unwrap_or(1) + stride;
     let lines = [SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() }];
-    let layout = Layout { targets, overlaps: Overlaps::Keep, lines: &lines, series: &[], statistics: None };
+    let layout = Layout {
+        targets,
+        overlaps: Overlaps::Keep,
+        lines: &lines,
+        series: &[],
+        false_discovery_rate: None,
+        statistics: None,
+    };
     let mut worker = Worker::new(layout, std::mem::take(scanners));
     let chains = overlaps == Some(Overlaps::Suppress);
     let last = source.planned().len().wrapping_sub(1);

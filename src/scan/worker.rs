@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::statistics::{Sampler, Stretch, lock};
-use super::{Layout, Overlaps, Scanner, sort};
+use super::{Layout, Overlaps, Scanner, sort, spool};
 use crate::engine::Scores;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
@@ -31,6 +31,10 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// Whether there are sites in the settled stretch, wanted or not.
     pub(super) settled: bool,
+    /// In place of lines, if they wait for their q-values: the sites as a [spool](super::spool) holds them.
+    pub(super) spooled: Vec<u8>,
+    /// How the windows of each target tested, if q-values are wanted.
+    pub(super) tests: Vec<Tests>,
     /// Hits right of the settled stretch.
     pub(super) tail: Vec<Hit>,
     /// Codes of the windows of `head` and `tail`, if statistics are wanted.
@@ -42,6 +46,32 @@ pub(super) struct Part {
     pub(super) progress: (u64, Option<u64>),
 }
 
+/// A chunk's tests of one target.
+#[derive(Debug, Default)]
+pub(super) struct Tests {
+    /// Scanned strands of windows.
+    pub(super) all: u64,
+    /// Steps of the null distribution, of those that reach the threshold.
+    pub(super) steps: Vec<u32>,
+}
+
+impl Tests {
+    /// Takes the tests of row `row` of `scores`.
+    fn take(&mut self, target: &Target, scores: &Scores, row: usize) {
+        let Some(null) = &target.null else { return };
+        let bound = hits::unrounded_bound(target.threshold);
+        for strand in [&scores.forward, &scores.reverse].into_iter().filter(|strand| !strand.is_empty()) {
+            let scores = &strand[row * scores.windows..(row + 1) * scores.windows];
+            self.all += scores.len() as u64;
+            for &score in scores.iter().filter(|&&score| score >= bound) {
+                if hits::round_score(score) >= target.threshold {
+                    self.steps.push(null.step(score) as u32);
+                }
+            }
+        }
+    }
+}
+
 impl Part {
     fn begin(&mut self, chunk: &Chunk, layout: &Layout<'_>) {
         self.contig = Some(chunk.contig.clone());
@@ -49,6 +79,13 @@ impl Part {
         (self.kept, self.counts) = (chunk.kept.clone(), chunk.is_kept());
         self.segment_end = chunk.last.then_some(chunk.end);
         (self.sites, self.settled) = (0, false);
+        self.spooled.clear();
+        let tested = if layout.false_discovery_rate.is_some() { layout.targets.len() } else { 0 };
+        self.tests.resize_with(tested, Tests::default);
+        for tests in &mut self.tests {
+            tests.all = 0;
+            tests.steps.clear();
+        }
         self.windows.clear();
         self.head.clear();
         self.tail.clear();
@@ -117,22 +154,30 @@ impl<'a> Worker<'a> {
         let head = sites.partition_point(|hit| hit.start < settled.start);
         let tail = sites.partition_point(|hit| hit.start < settled.end);
         part.settled = tail > head;
-        for hit in sites[head..tail].iter().filter(|hit| chunk.kept.contains(&hit.start)) {
-            self.layout.write_site(&chunk.contig, hit, &mut part.lines);
-            part.sites += 1;
-        }
         part.head.extend_from_slice(&sites[..head]);
         part.tail.extend_from_slice(&sites[tail..]);
-        if let Some(statistics) = self.layout.statistics {
-            let mut statistics = lock(statistics);
-            for hit in sites[head..tail].iter().filter(|hit| chunk.kept.contains(&hit.start)) {
-                let from = (hit.start - chunk.start) as usize;
-                let window = self.layout.targets[hit.target].window as usize;
-                statistics.add_site(&chunk.contig, hit, &chunk.codes[from..from + window]);
-            }
-        }
+        self.put(chunk, &sites[head..tail], part);
         self.keep_codes(chunk, part);
         Ok(())
+    }
+
+    /// Writes the settled sites that are wanted, or keeps them for the end.
+    fn put(&self, chunk: &Chunk, sites: &[Hit], part: &mut Part) {
+        let statistics = self.layout.statistics;
+        for hit in sites.iter().filter(|hit| chunk.kept.contains(&hit.start)) {
+            let from = (hit.start - chunk.start) as usize;
+            let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
+            part.sites += 1;
+            if self.layout.false_discovery_rate.is_some() {
+                let codes = if statistics.is_some() { codes } else { &[] };
+                spool::encode(hit, codes, &mut part.spooled);
+                continue;
+            }
+            self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);
+            if let Some(statistics) = statistics {
+                lock(statistics).add_site(&chunk.contig, hit, codes);
+            }
+        }
     }
 
     /// Scores the chunk with every scanner and hands each target's rank and hits to `take`; bins go into `part`.
@@ -168,6 +213,7 @@ impl<'a> Worker<'a> {
         let (layout, hits) = (self.layout, &mut self.hits);
         hits.iter_mut().for_each(Vec::clear);
         let whole = !layout.series.is_empty();
+        let tested = layout.false_discovery_rate.is_some();
         match &mut self.scanners[number] {
             Scanner::Model { engine, plan } => {
                 if whole {
@@ -183,7 +229,7 @@ impl<'a> Worker<'a> {
                 }
             }
             Scanner::Matrices(matrices) => {
-                if whole {
+                if whole || tested {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
@@ -218,6 +264,9 @@ fn take(
         let place = format!("{}:{}", chunk.contig.name, start + 1);
         Error::model(&target.name, format!("gave NaN for the window at {place}"))
     };
+    if let Some(tests) = part.tests.get_mut(rank) {
+        tests.take(target, scores, row);
+    }
     if !layout.lines.is_empty() {
         hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
     }

@@ -3,15 +3,21 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::spool::{self, Entry, Spool};
 use super::statistics::{Stretch, lock};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
+use crate::calibrate::discovery::TestCounts;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::output::Sealed;
+use crate::track::Target;
 use crate::track::line::LineSink;
 use crate::track::score::ScoreWriter;
+
+/// Bytes of lines that are written at a time in the end.
+const LINES_TOGETHER: usize = 64 << 10;
 
 pub(super) struct Writer<'a> {
     layout: Layout<'a>,
@@ -28,6 +34,9 @@ pub(super) struct Writer<'a> {
     /// Whether the segment is counted by this shard.
     counts: bool,
     lines: Vec<Vec<u8>>,
+    /// Sites that wait for their q-values.
+    spool: Option<Spool>,
+    encoded: Vec<u8>,
     pub(super) summary: ScanSummary,
 }
 
@@ -44,6 +53,8 @@ impl<'a> Writer<'a> {
             contig: None,
             windows: Vec::new(),
             counts: true,
+            spool: layout.false_discovery_rate.map(|_| Spool::new()),
+            encoded: Vec::new(),
             summary: ScanSummary::default(),
         }
     }
@@ -63,8 +74,13 @@ impl<'a> Writer<'a> {
         if part.settled || !part.tail.is_empty() {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
-            for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
-                sink.write(lines)?;
+            match &mut self.spool {
+                Some(spool) => spool.append(&contig, &part.spooled)?,
+                None => {
+                    for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
+                        sink.write(lines)?;
+                    }
+                }
             }
             self.pending.append(&mut part.tail);
             self.hold(&part.codes[1]);
@@ -77,6 +93,11 @@ impl<'a> Writer<'a> {
         if part.counts {
             summary.bases += part.own.end - part.own.start;
             summary.windows += part.windows.iter().sum::<u64>();
+            summary.tests.resize_with(part.tests.len(), TestCounts::default);
+            for (counts, tests) in summary.tests.iter_mut().zip(&part.tests) {
+                counts.tests += tests.all;
+                tests.steps.iter().for_each(|&step| counts.add(step as usize));
+            }
         }
         summary.sites += part.sites;
         if part.first {
@@ -113,13 +134,24 @@ impl<'a> Writer<'a> {
         sort(&mut left);
         let decided = left.partition_point(|hit| hit.start < settled_to);
         for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
-            self.layout.write_site(contig, &hit, &mut self.lines);
             self.summary.sites += 1;
-            if let Some(statistics) = self.layout.statistics {
+            let codes = self.layout.statistics.map(|_| {
                 let window = self.layout.targets[hit.target].window;
                 let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
-                lock(statistics).add_site(contig, &hit, codes.expect("pending hits have their codes"));
+                codes.expect("pending hits have their codes")
+            });
+            if self.spool.is_some() {
+                spool::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
+                continue;
             }
+            self.layout.write_site(contig, &hit, None, &mut self.lines);
+            if let (Some(statistics), Some(codes)) = (self.layout.statistics, codes) {
+                lock(statistics).add_site(contig, &hit, codes);
+            }
+        }
+        if let Some(spool) = &mut self.spool {
+            spool.append(contig, &self.encoded)?;
+            self.encoded.clear();
         }
         for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
             sink.write(lines)?;
@@ -150,13 +182,61 @@ impl<'a> Writer<'a> {
 
     fn end_contig(&mut self) {
         if let (Some((contig, bases)), Some(statistics)) = (self.contig.take(), self.layout.statistics) {
-            lock(statistics).end_contig(&contig, bases);
+            match &mut self.spool {
+                Some(spool) => spool.end_contig(&contig, bases),
+                None => lock(statistics).end_contig(&contig, bases),
+            }
         }
+    }
+
+    /// Writes the sites that were kept for their q-values, now that all windows are known.
+    fn write_spooled(&mut self, spool: Spool, rate: f64) -> Result<()> {
+        let Layout { targets, statistics, .. } = self.layout;
+        let nulls = targets.iter().map(|target| target.null.as_ref().expect("a scan by q-values has them"));
+        let q: Vec<Vec<f64>> =
+            self.summary.tests.iter().zip(nulls.clone()).map(|(tests, null)| tests.q_values(null)).collect();
+        let nulls: Vec<_> = nulls.collect();
+        let codes = |target: &Target| if statistics.is_some() { target.window as usize } else { 0 };
+        let windows: Vec<usize> = targets.iter().map(codes).collect();
+        self.summary.sites = 0;
+        spool.replay(&windows, |entry| {
+            let (contig, hit, codes) = match (entry, statistics) {
+                (Entry::Site(contig, hit, codes), _) => (contig, hit, codes),
+                (Entry::End(contig, bases), Some(statistics)) => {
+                    lock(statistics).end_contig(contig, bases);
+                    return Ok(());
+                }
+                (Entry::End(..), None) => return Ok(()),
+            };
+            if q[hit.target][nulls[hit.target].step(hit.score)] > rate {
+                return Ok(());
+            }
+            self.summary.sites += 1;
+            self.layout.write_site(contig, &hit, Some(&q), &mut self.lines);
+            for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
+                if lines.len() >= LINES_TOGETHER {
+                    sink.write(lines)?;
+                    lines.clear();
+                }
+            }
+            if let Some(statistics) = statistics {
+                lock(statistics).add_site(contig, &hit, codes);
+            }
+            Ok(())
+        })?;
+        for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
+            sink.write(lines)?;
+            lines.clear();
+        }
+        Ok(())
     }
 
     /// Writes what is left; gives the summary, and the files that wait for their names.
     pub(super) fn seal(mut self) -> Result<(ScanSummary, Vec<Sealed>)> {
         self.end_contig();
+        if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
+            self.write_spooled(spool, rate)?;
+        }
         let mut sealed = Vec::new();
         for sink in self.sinks {
             sealed.extend(sink.seal()?);

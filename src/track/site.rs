@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::number::{push_fixed, push_integer};
 use super::{Provenance, Target};
+use crate::calibrate::null::Origin;
 use crate::genome::Contig;
 use crate::hits::Hit;
 
@@ -43,6 +44,8 @@ pub struct Significance {
     pub p: f64,
     /// Lowest false discovery rate at which the site is reported; `None` before all windows are seen.
     pub q: Option<f64>,
+    /// How the p-value is known.
+    pub origin: Origin,
 }
 
 impl Significance {
@@ -64,13 +67,20 @@ pub struct SiteLines {
     pub columns: Columns,
 }
 
-/// Columns of significance. Formats with a place of their own for it fill that in any case.
+/// Columns of significance, with one after them that says how the p-value is known (`exact`, `sampled`, `extrapolated`).
+/// Formats with a place of their own for it fill that in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Columns {
     /// A column of p-values.
     pub p: bool,
     /// A column of q-values.
     pub q: bool,
+}
+
+impl Columns {
+    fn any(self) -> bool {
+        self.p || self.q
+    }
 }
 
 impl SiteLines {
@@ -84,7 +94,8 @@ impl SiteLines {
             SiteFormat::Tsv => {
                 let Columns { p, q } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}\n")
+                let source = if self.columns.any() { "\tp_source" } else { "" };
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}\n")
             }
         }
     }
@@ -128,6 +139,12 @@ impl SiteLines {
                 }
             }
         }
+        if self.columns.any() {
+            match known {
+                Some(known) => write!(out, "\t{}", known.origin).expect(IN_MEMORY),
+                None => out.extend_from_slice(b"\tNA"),
+            }
+        }
     }
 
     /// The type is of the Sequence Ontology (SO:0000410).
@@ -148,6 +165,9 @@ impl SiteLines {
         }
         if let (true, Some(q)) = (self.columns.q, significance.and_then(|known| known.q)) {
             write!(out, ";q_value={q:.4e}").expect(IN_MEMORY);
+        }
+        if let (true, Some(known)) = (self.columns.any(), significance) {
+            write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
         }
     }
 }
@@ -220,6 +240,7 @@ mod tests {
             window: 10,
             threshold: 0.0,
             scale: ScoreScale::Probability,
+            null: None,
         };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let site = Site { contig: &contig, target: &target, hit: &hit, significance };
@@ -243,11 +264,19 @@ mod tests {
     #[test]
     fn significance_has_its_columns() {
         let columns = Columns { p: true, q: true };
-        let known = |format| line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05) }));
-        assert_eq!(known(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\n");
+        let known = |format| {
+            line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05), origin: Origin::Extrapolated }))
+        };
+        assert_eq!(
+            known(SiteFormat::Bed),
+            "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\textrapolated\n"
+        );
         assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.2500\t5.0000\t1.3010\t5\n"));
-        assert!(known(SiteFormat::Gff3).ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2\n"));
-        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\n"));
-        assert_eq!(Significance { p: 0.0, q: None }.bed_score(), 1000);
+        assert!(
+            known(SiteFormat::Gff3)
+                .ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
+        );
+        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\tNA\n"));
+        assert_eq!(Significance { p: 0.0, q: None, origin: Origin::Exact }.bed_score(), 1000);
     }
 }

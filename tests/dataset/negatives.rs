@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bindscan::encode::N;
-use bindscan::train::negatives::{shuffle_dinucleotides, shuffles};
+use bindscan::shuffle::shuffle_kmers;
+use bindscan::train::negatives::shuffles;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -51,7 +52,7 @@ fn every_sequence_is_reached_equally_often() {
         let mut counts: BTreeMap<Vec<u8>, usize> = walks.iter().map(|walk| (walk.clone(), 0)).collect();
         let each = 400;
         for _ in 0..each * walks.len() {
-            let shuffled = shuffle_dinucleotides(&sequence, &mut rng);
+            let shuffled = shuffle_kmers(&sequence, 2, &mut rng);
             *counts
                 .get_mut(&shuffled)
                 .unwrap_or_else(|| panic!("{shuffled:?} is no shuffle of {letters}")) += 1;
@@ -70,7 +71,7 @@ fn every_sequence_is_reached_equally_often() {
 fn what_cannot_change_does_not() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     for letters in ["", "A", "AC", "AAAAAAA", "ACGT", "NNN", "ANCNG", "N", "ACGTNNACGT"] {
-        assert_eq!(shuffle_dinucleotides(&codes(letters), &mut rng), codes(letters), "{letters}");
+        assert_eq!(shuffle_kmers(&codes(letters), 2, &mut rng), codes(letters), "{letters}");
     }
 }
 
@@ -80,7 +81,7 @@ fn long_repeats_take_no_longer() {
     let mut sequence = codes("AC").repeat(200_000);
     sequence.extend(codes("CCGA").repeat(3));
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let shuffled = shuffle_dinucleotides(&sequence, &mut rng);
+    let shuffled = shuffle_kmers(&sequence, 2, &mut rng);
     assert_eq!(dinucleotides(&shuffled), dinucleotides(&sequence));
 }
 
@@ -104,7 +105,7 @@ fn ratio_and_seed_are_kept_to() {
 proptest! {
     #[test]
     fn dinucleotides_ends_and_n_are_kept(sequence in prop::collection::vec(0u8..5, 0..200), seed: u64) {
-        let shuffled = shuffle_dinucleotides(&sequence, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        let shuffled = shuffle_kmers(&sequence, 2, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
         prop_assert_eq!(shuffled.len(), sequence.len());
         let stretches = |codes: &[u8]| codes.split(|&code| code == N).map(<[u8]>::to_vec).collect::<Vec<_>>();
         let (before, after) = (stretches(&sequence), stretches(&shuffled));
@@ -113,13 +114,13 @@ proptest! {
             prop_assert_eq!(dinucleotides(a), dinucleotides(b));
             prop_assert_eq!((a.first(), a.last()), (b.first(), b.last()));
         }
-        let again = shuffle_dinucleotides(&sequence, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        let again = shuffle_kmers(&sequence, 2, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
         prop_assert_eq!(shuffled, again);
     }
 
     #[test]
     fn seeds_differ(sequence in prop::collection::vec(0u8..4, 60..200), seed: u64) {
-        let shuffled = |seed| shuffle_dinucleotides(&sequence, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
+        let shuffled = |seed| shuffle_kmers(&sequence, 2, &mut Xoshiro256PlusPlus::seed_from_u64(seed));
         prop_assert_ne!(shuffled(seed), shuffled(seed.wrapping_add(1)));
     }
 }

@@ -1,0 +1,112 @@
+//! From p-values to q-values: Benjamini & Hochberg's false discovery rate over all windows of a scan.
+
+use serde::{Deserialize, Serialize};
+
+use super::null::Null;
+
+/// How the tests of one target came out: one test a scanned strand of a window.
+///
+/// p-values come in the steps of a [`Null`], so that counts of steps are all that q-values need, however many windows
+/// there are. Tests above the p-value that is asked about need not be counted, only be among [`TestCounts::tests`]:
+/// Benjamini & Hochberg's procedure at a rate α never looks at p-values above α.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestCounts {
+    /// Tests made.
+    pub tests: u64,
+    /// Tests on each step of the null distribution; steps past the end have none.
+    counts: Vec<u64>,
+}
+
+impl TestCounts {
+    /// Counts a test on a step; it is not added to [`TestCounts::tests`].
+    pub fn add(&mut self, step: usize) {
+        if self.counts.len() <= step {
+            self.counts.resize(step + 1, 0);
+        }
+        self.counts[step] += 1;
+    }
+
+    /// Adds the counts of another part of the same scan, made with the same null distribution.
+    pub fn merge(&mut self, other: &TestCounts) {
+        self.tests += other.tests;
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// Tests counted on each step, from the lowest score.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The highest p-value of a test whose q-value is `rate` or less.
+    pub fn highest_p(&self, null: &Null, rate: f64) -> Option<f64> {
+        let q = self.q_values(null);
+        let step =
+            (0..q.len()).find(|&step| q[step] <= rate && self.counts.get(step).is_some_and(|&n| n > 0))?;
+        Some(null.p_of(step))
+    }
+
+    /// The q-value of each step: the lowest false discovery rate at which a test on it is rejected,
+    /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
+    /// which there is no test has that of the next lower score with one.
+    pub fn q_values(&self, null: &Null) -> Vec<f64> {
+        let mut rejected = 0;
+        let mut q: Vec<f64> = vec![1.0; null.steps()];
+        for step in (0..null.steps()).rev() {
+            let here = self.counts.get(step).copied().unwrap_or(0);
+            rejected += here;
+            if here > 0 {
+                q[step] = (null.p_of(step) * self.tests as f64 / rejected as f64).min(1.0);
+            }
+        }
+        let mut lowest = 1.0f64;
+        for q in &mut q {
+            lowest = lowest.min(*q);
+            *q = lowest;
+        }
+        q
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::calibrate::null::Origin;
+
+    /// Benjamini and Hochberg as their paper has it: sorted p-values, one by one.
+    fn by_definition(mut p: Vec<f64>, tests: usize) -> Vec<(f64, f64)> {
+        p.sort_by(f64::total_cmp);
+        let mut q = Vec::new();
+        let mut lowest = 1.0f64;
+        for (rank, p) in p.iter().enumerate().rev() {
+            lowest = lowest.min(p * tests as f64 / (rank + 1) as f64);
+            q.push((*p, lowest));
+        }
+        q
+    }
+
+    proptest! {
+        #[test]
+        fn counts_of_steps_give_what_sorted_p_values_give(
+            steps in prop::collection::vec(1usize..40, 0..300), more in 0u64..1000, cut in 0usize..300
+        ) {
+            let null = Null::new((1..40).map(|i| (i as f32, 0.8f64.powi(i))), Origin::Exact);
+            let (mut first, mut second) = (TestCounts::default(), TestCounts::default());
+            for (i, &step) in steps.iter().enumerate() {
+                let part = if i < cut { &mut first } else { &mut second };
+                part.add(step);
+                part.tests += 1;
+            }
+            second.tests += more;
+            first.merge(&second);
+            let q = first.q_values(&null);
+            let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
+            for (p, want) in by_definition(p, steps.len() + more as usize) {
+                let step = (0..null.steps()).find(|&step| null.p_of(step) == p).unwrap();
+                prop_assert!((q[step] - want).abs() < 1e-12);
+            }
+        }
+    }
+}

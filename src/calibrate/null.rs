@@ -1,0 +1,198 @@
+//! The distribution of a score where nothing binds, as steps from score to p-value.
+
+use std::fmt;
+
+use super::tail::Tail;
+use crate::hits::round_score;
+
+/// How a p-value is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Computed from the matrix and the background.
+    Exact,
+    /// Counted in background sequence.
+    Sampled,
+    /// Read off a tail that was fitted to the highest scores of background sequence.
+    Extrapolated,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Origin::Exact => "exact",
+            Origin::Sampled => "sampled",
+            Origin::Extrapolated => "extrapolated",
+        })
+    }
+}
+
+/// Units of a printed score: scores are compared as rounded to 1e-4 ([`round_score`]).
+const UNITS: f64 = 1e4;
+
+/// A score in units of 1e-4.
+pub(super) fn units(score: f32) -> i64 {
+    (f64::from(score) * UNITS).round() as i64
+}
+
+/// The score of so many units, as [`round_score`] gives it.
+pub(super) fn score_of(units: i64) -> f32 {
+    (units as f64 / UNITS) as f32
+}
+
+/// p-values of extrapolated tails end here: lower ones are not told apart.
+const LOWEST: f64 = 1e-30;
+
+/// Ratio of the p-values of two steps of an extrapolated tail.
+const TAIL_STEP: f64 = 0.98;
+
+/// The distribution of one output's score in background sequence, on a single strand of a window.
+///
+/// The p-value of a score is the probability of that score or a higher one, both rounded as they are printed. It falls
+/// in steps of at most 1 % (0.1 % where it is exact) unless background scores themselves pile up at one value; a score
+/// between two steps has the p-value of the lower one, so that a p-value is never too low for want of steps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Null {
+    /// Ascending; the first is minus infinity.
+    scores: Vec<f32>,
+    /// Descending; the first is 1.
+    p: Vec<f64>,
+    counted: Origin,
+    /// The first step that is extrapolated.
+    extrapolated: usize,
+}
+
+impl Null {
+    /// From steps: scores, ascending, and the probability of each or a higher one.
+    pub(super) fn new(steps: impl IntoIterator<Item = (f32, f64)>, counted: Origin) -> Null {
+        let (mut scores, mut p) = (vec![f32::NEG_INFINITY], vec![1.0]);
+        for (score, probability) in steps {
+            scores.push(score);
+            p.push(probability.min(1.0));
+        }
+        let extrapolated = scores.len();
+        Null { scores, p, counted, extrapolated }
+    }
+
+    /// Goes on past the last step with a tail that begins there.
+    pub(super) fn with_tail(mut self, tail: &Tail) -> Null {
+        let Some(&base) = self.p.last() else { return self };
+        let mut share = 1.0;
+        while share * base > LOWEST {
+            share *= TAIL_STEP;
+            // Rounded up, so that the probability is no more than that.
+            let score = score_of((tail.quantile(share) * UNITS).ceil() as i64);
+            let p = base * tail.survival(score);
+            if self.scores.last().is_some_and(|&last| score > last)
+                && self.p.last().is_some_and(|&last| p < last)
+            {
+                self.scores.push(score);
+                self.p.push(p);
+            }
+        }
+        self
+    }
+
+    /// The step that a score is on: the p-value of step `i` is [`Null::p_of`]`(i)`.
+    pub fn step(&self, score: f32) -> usize {
+        let score = round_score(score);
+        self.scores.partition_point(|&at| at <= score).saturating_sub(1)
+    }
+
+    /// The p-value of a step.
+    ///
+    /// # Panics
+    /// If there is no such step.
+    pub fn p_of(&self, step: usize) -> f64 {
+        self.p[step]
+    }
+
+    /// Steps, numbered from the lowest score.
+    pub fn steps(&self) -> usize {
+        self.p.len()
+    }
+
+    /// The p-value of a score on one strand.
+    pub fn p(&self, score: f32) -> f64 {
+        self.p[self.step(score)]
+    }
+
+    /// How the p-value of a step is known.
+    pub fn origin(&self, step: usize) -> Origin {
+        if step < self.extrapolated { self.counted } else { Origin::Extrapolated }
+    }
+
+    /// The lowest score whose p-value is at most `p`; `None` if no score has so low a p-value.
+    pub fn threshold(&self, p: f64) -> Option<f32> {
+        self.scores.get(self.p.partition_point(|&at| at > p)).copied()
+    }
+
+    /// The lowest p-value that is not extrapolated.
+    pub fn supported(&self) -> f64 {
+        self.p[self.extrapolated - 1]
+    }
+
+    /// The lowest p-value of any score.
+    pub fn lowest(&self) -> f64 {
+        *self.p.last().expect("there is a first step")
+    }
+
+    /// Whether all scores of the background are the same, so that p-values say nothing.
+    pub fn is_constant(&self) -> bool {
+        self.lowest() >= 1.0
+    }
+}
+
+/// Thins a survival function to steps: of `values`, by ascending score, the first and each that is at most `ratio` times
+/// the last one kept; in the end the last. Values of 0 are left out.
+pub(super) fn thin(values: impl IntoIterator<Item = f64>, ratio: f64) -> Vec<(usize, f64)> {
+    let mut kept: Vec<(usize, f64)> = Vec::new();
+    for (i, value) in values.into_iter().enumerate().take_while(|(_, value)| *value > 0.0) {
+        if kept.last().is_none_or(|&(_, last)| value <= last * ratio) {
+            kept.push((i, value));
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_score_has_the_p_value_of_the_step_at_or_below_it() {
+        let null = Null::new([(-1.0, 0.5), (0.5, 0.25), (2.0, 0.01)], Origin::Sampled);
+        let cases = [(-5.0, 1.0), (-1.00004, 0.5), (-1.0, 0.5), (0.49996, 0.25), (0.49, 0.5), (9.0, 0.01)];
+        for (score, p) in cases {
+            assert_eq!(null.p(score), p, "{score}");
+        }
+        assert_eq!(null.threshold(0.3), Some(0.5));
+        assert_eq!(null.threshold(0.25), Some(0.5));
+        assert_eq!(null.threshold(1.0), Some(f32::NEG_INFINITY));
+        assert_eq!(null.threshold(0.001), None);
+        assert_eq!((null.supported(), null.lowest()), (0.01, 0.01));
+    }
+
+    #[test]
+    fn a_tail_goes_on_in_small_steps_and_is_marked() {
+        let tail = Tail { from: 2.0, scale: 0.5, shape: -0.1 };
+        let null = Null::new([(1.0, 0.1), (2.0, 0.01)], Origin::Sampled).with_tail(&tail);
+        assert_eq!(null.origin(null.step(2.0)), Origin::Sampled);
+        assert_eq!(null.origin(null.step(3.0)), Origin::Extrapolated);
+        for score in [2.5, 3.0, 4.0] {
+            let exact = 0.01 * tail.survival(score);
+            assert!(null.p(score) >= exact && null.p(score) < exact * 1.03);
+        }
+        assert!(null.lowest() <= 1e-29 && null.lowest() > 0.0);
+        for p in [0.01, 0.003, 1e-6, 1e-12] {
+            let threshold = null.threshold(p).unwrap();
+            assert!(null.p(threshold) <= p && null.p(threshold - 1e-4) > p);
+        }
+        assert_eq!(null.supported(), 0.01);
+    }
+
+    #[test]
+    fn thinning_keeps_what_falls() {
+        let values = [1.0, 0.999, 0.98, 0.5, 0.499, 0.1, 0.0];
+        assert_eq!(thin(values, 0.99), [(0, 1.0), (2, 0.98), (3, 0.5), (5, 0.1)]);
+    }
+}

@@ -1,0 +1,358 @@
+//! Null distributions of any model, by scanning background sequence.
+
+use std::sync::atomic::AtomicBool;
+
+use serde::{Deserialize, Serialize};
+
+use super::background::Background;
+use super::null::{Null, Origin, score_of, thin, units};
+use super::tail::Tail;
+use crate::engine::{Engine, Scores, WindowPlan};
+use crate::source::Chunk;
+use crate::{Error, Result, pipeline};
+
+/// Windows of a block: what a worker scores at a time, on a stretch of background of its own.
+const BLOCK: usize = 1 << 20;
+
+/// Windows that an engine is given at a time, over the number of outputs; and the fewest.
+const CHUNK: usize = 1 << 16;
+const SMALLEST_CHUNK: usize = 1 << 12;
+
+/// Bins of the scores of all outputs, and most bins of a single one.
+const BINS: usize = 1 << 22;
+const MOST_BINS: usize = 1 << 18;
+
+/// Share of the first scores below which nothing is told apart: p-values there are 1.
+const FLOOR: f64 = 0.1;
+
+/// Ratio of the p-values of two steps.
+const STEP: f64 = 0.99;
+
+/// Fewest stretches as long as a window with such a score or a higher one, for a p-value to be supported. Windows that
+/// overlap share what they score highly for, so that windows themselves are no measure.
+const SUPPORT: u64 = 30;
+
+/// Stretches whose highest scores a tail is fitted to; at most this share of all.
+const FITTED: u64 = 1000;
+const FITTED_SHARE: f64 = 0.05;
+
+/// How much background is scanned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Amount {
+    /// Windows to score: rounded up to whole blocks of 2^20.
+    pub windows: u64,
+    /// Seed: the same one gives the same null distributions.
+    pub seed: u64,
+}
+
+/// The distribution of one output's scores on background sequence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Distribution {
+    /// Scores at which the distribution falls, ascending.
+    scores: Vec<f32>,
+    /// Scored strands of windows with each score or a higher one.
+    counts: Vec<u64>,
+    /// Scored strands of windows, in all.
+    tests: u64,
+    /// What goes on above the last of the scores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tail: Option<Tail>,
+}
+
+impl Distribution {
+    /// The null distribution.
+    pub fn null(&self) -> Null {
+        let p = |count: &u64| *count as f64 / self.tests as f64;
+        let steps = self.scores.iter().copied().zip(self.counts.iter().map(p));
+        let null = Null::new(steps, Origin::Sampled);
+        self.tail.iter().fold(null, |null, tail| null.with_tail(tail))
+    }
+
+    /// Whether the numbers are those of a distribution: for what is read from a file.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let sound = self.scores.len() == self.counts.len()
+            && !self.scores.is_empty()
+            && self.scores.is_sorted_by(|a, b| a < b)
+            && self.scores.iter().all(|score| score.is_finite())
+            && self.counts.is_sorted_by(|a, b| a >= b)
+            && self.counts[0] <= self.tests
+            && self.counts.last().is_some_and(|&count| count > 0)
+            && self.tail.is_none_or(|tail| tail.is_sound());
+        if sound {
+            Ok(())
+        } else {
+            Err("its null distribution is damaged; run bindscan calibrate again".into())
+        }
+    }
+}
+
+/// Scans background sequence with engines of one model, one a worker, and gives the distribution of each output.
+/// `progress` is told how many windows of how many are scored. What comes out does not depend on the number of workers.
+///
+/// # Errors
+/// What an engine meets, and scores that are no numbers.
+pub fn sample(
+    mut engines: Vec<Box<dyn Engine>>,
+    plan: &WindowPlan,
+    background: &Background,
+    amount: Amount,
+    mut progress: impl FnMut(u64, u64),
+    cancel: &AtomicBool,
+) -> Result<Vec<Distribution>> {
+    // Every window tells something of the null, whatever windows the scan will look at.
+    let plan = WindowPlan { stride: 1, ..*plan };
+    let name = engines[0].spec().name.clone();
+    let outputs = engines[0].spec().outputs.len();
+    let drawer = Drawer { background, seed: amount.seed, flanks: engines[0].flanks(&plan), plan };
+    let chunk = (CHUNK / outputs).max(SMALLEST_CHUNK);
+
+    let scales = {
+        let mut scores = Scores::default();
+        engines[0].score(&drawer.chunk(0, 0..chunk), &plan, &mut scores)?;
+        (0..outputs).map(|output| Scale::of(&scores, output, outputs)).collect::<Option<Vec<_>>>()
+    };
+    let not_finite = || Error::model(&name, "gives scores of background sequence that are not finite");
+    let scales = scales.ok_or_else(not_finite)?;
+
+    let blocks = amount.windows.div_ceil(BLOCK as u64).max(1);
+    let mut sums: Vec<Counts> = scales.iter().map(Counts::new).collect();
+    let workers = engines.into_iter().map(|mut engine| {
+        let (drawer, scales) = (&drawer, &scales);
+        let mut scores = Scores::default();
+        move |block: &u64, counts: &mut Vec<Counts>| -> Result<()> {
+            counts.resize_with(scales.len(), Counts::default);
+            counts.iter_mut().zip(scales).for_each(|(counts, scale)| counts.reset(scale));
+            for from in (0..BLOCK).step_by(chunk) {
+                engine.score(
+                    &drawer.chunk(*block, from..(from + chunk).min(BLOCK)),
+                    &drawer.plan,
+                    &mut scores,
+                )?;
+                for (output, (counts, scale)) in counts.iter_mut().zip(scales).enumerate() {
+                    counts.add(&scores, output, scale, drawer.plan.window);
+                }
+            }
+            Ok(())
+        }
+    });
+    let (mut next, mut done) = (0, 0);
+    pipeline::run(
+        |block: &mut u64| {
+            *block = next;
+            next += 1;
+            Ok(*block < blocks)
+        },
+        workers.collect(),
+        |counts: &mut Vec<Counts>| {
+            sums.iter_mut().zip(counts).for_each(|(sum, counts)| sum.merge(counts));
+            done += BLOCK as u64;
+            progress(done, blocks * BLOCK as u64);
+            Ok(())
+        },
+        cancel,
+    )?;
+    if sums.iter().any(|counts| counts.not_finite) {
+        return Err(not_finite());
+    }
+    Ok(sums.into_iter().zip(&scales).map(|(counts, scale)| counts.distribution(scale)).collect())
+}
+
+/// Makes stretches of background.
+struct Drawer<'a> {
+    background: &'a Background,
+    seed: u64,
+    flanks: (usize, usize),
+    plan: WindowPlan,
+}
+
+impl Drawer<'_> {
+    /// A chunk with so many windows, and the flanks that they look at. Chunks of a block are independent of each other.
+    fn chunk(&self, block: u64, windows: std::ops::Range<usize>) -> Chunk {
+        let (left, right) = self.flanks;
+        let covered = windows.len() + self.plan.window - 1;
+        let mut codes = Vec::new();
+        let number = block * (BLOCK / SMALLEST_CHUNK) as u64 + (windows.start / SMALLEST_CHUNK) as u64;
+        self.background.fill(self.seed, number, left + covered + right, &mut codes);
+        let own = left as u64..(left + windows.len()) as u64;
+        let end = (left + covered) as u64;
+        Chunk { own, end, ..Chunk::whole("background", codes) }
+    }
+}
+
+/// How scores are put into bins.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    /// The lowest score that has a bin, in units of 1e-4.
+    floor: i64,
+    /// Units of a bin.
+    step: i64,
+    bins: usize,
+}
+
+impl Scale {
+    /// A scale that suits the scores seen first; `None` if they are not finite.
+    fn of(scores: &Scores, output: usize, outputs: usize) -> Option<Scale> {
+        let mut seen: Vec<f32> = strands(scores, output).flatten().copied().collect();
+        let at = (seen.len() as f64 * FLOOR) as usize;
+        let (_, floor, above) = seen.select_nth_unstable_by(at, f32::total_cmp);
+        let floor = *floor;
+        let highest = above.iter().copied().fold(floor, f32::max);
+        if !floor.is_finite() || !highest.is_finite() {
+            return None;
+        }
+        let bins = (BINS / outputs).clamp(1 << 8, MOST_BINS);
+        // Room for scores twice as far up as those seen.
+        let range = 2 * (units(highest) - units(floor)).max(1);
+        let step = (range as u64).div_ceil(bins as u64 - 1) as i64;
+        Some(Scale { floor: units(floor), step, bins: (range / step + 1) as usize })
+    }
+
+    fn bin(&self, units: i64) -> Option<usize> {
+        let above = units.checked_sub(self.floor)?;
+        (above >= 0).then_some((above / self.step) as usize)
+    }
+}
+
+/// Scores of one output on each strand that has any.
+fn strands(scores: &Scores, output: usize) -> impl Iterator<Item = &[f32]> {
+    let of = move |strand: &'_ Vec<f32>| !strand.is_empty();
+    let row = output * scores.windows..(output + 1) * scores.windows;
+    [&scores.forward, &scores.reverse].into_iter().filter(move |s| of(s)).map(move |s| &s[row.clone()])
+}
+
+/// Scores of one output, counted.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Strands of windows, by their score's bin.
+    tests: Vec<u64>,
+    /// Stretches as long as a window, by the bin of their highest score on any strand.
+    highest: Vec<u64>,
+    /// Units of scores above all bins: of strands of windows, and of stretches.
+    over: Vec<i64>,
+    highest_over: Vec<i64>,
+    /// Strands of windows, and stretches, in all.
+    all: u64,
+    stretches: u64,
+    not_finite: bool,
+}
+
+impl Counts {
+    fn new(scale: &Scale) -> Counts {
+        let mut counts = Counts::default();
+        counts.reset(scale);
+        counts
+    }
+
+    fn reset(&mut self, scale: &Scale) {
+        for bins in [&mut self.tests, &mut self.highest] {
+            bins.clear();
+            bins.resize(scale.bins, 0);
+        }
+        self.over.clear();
+        self.highest_over.clear();
+        (self.all, self.stretches, self.not_finite) = (0, 0, false);
+    }
+
+    fn add(&mut self, scores: &Scores, output: usize, scale: &Scale, window: usize) {
+        for strand in strands(scores, output) {
+            self.all += strand.len() as u64;
+            for &score in strand {
+                // Minus infinity is a score below all others.
+                self.not_finite |= score.is_nan() || score == f32::INFINITY;
+                count(units(score), scale, &mut self.tests, &mut self.over);
+            }
+        }
+        for from in (0..scores.windows).step_by(window) {
+            let stretch = from..(from + window).min(scores.windows);
+            let parts = strands(scores, output).flat_map(|strand| &strand[stretch.clone()]);
+            let highest = parts.copied().fold(f32::NEG_INFINITY, f32::max);
+            self.stretches += 1;
+            count(units(highest), scale, &mut self.highest, &mut self.highest_over);
+        }
+    }
+
+    fn merge(&mut self, other: &Counts) {
+        let sum = |into: &mut [u64], from: &[u64]| into.iter_mut().zip(from).for_each(|(a, b)| *a += b);
+        sum(&mut self.tests, &other.tests);
+        sum(&mut self.highest, &other.highest);
+        self.over.extend_from_slice(&other.over);
+        self.highest_over.extend_from_slice(&other.highest_over);
+        self.all += other.all;
+        self.stretches += other.stretches;
+        self.not_finite |= other.not_finite;
+    }
+
+    /// The steps as far as they are supported, and the tail above them.
+    fn distribution(mut self, scale: &Scale) -> Distribution {
+        self.over.sort_unstable();
+        self.highest_over.sort_unstable();
+        let (values, tests) = survival(&self.tests, &self.over, scale);
+        let (highest_values, highest) = survival(&self.highest, &self.highest_over, scale);
+        // The highest score that is supported.
+        let supported = highest.iter().rposition(|&count| count >= SUPPORT);
+        let supported = supported.map_or(values[0], |at| highest_values[at]);
+        let last = values.partition_point(|&value| value <= supported).max(1) - 1;
+        let kept = thin(tests[..=last].iter().map(|&count| count as f64), STEP);
+        let mut steps: Vec<(i64, u64)> =
+            kept.into_iter().map(|(at, count)| (values[at], count as u64)).collect();
+        if steps.last().is_some_and(|&(value, _)| value < values[last]) {
+            steps.push((values[last], tests[last]));
+        }
+        let tail = (last + 1 < values.len())
+            .then(|| fit_tail(&highest_values, &highest, self.stretches, values[last]))
+            .flatten();
+        Distribution {
+            scores: steps.iter().map(|&(value, _)| score_of(value)).collect(),
+            counts: steps.iter().map(|&(_, count)| count).collect(),
+            tests: self.all,
+            tail,
+        }
+    }
+}
+
+fn count(units: i64, scale: &Scale, bins: &mut [u64], over: &mut Vec<i64>) {
+    match scale.bin(units) {
+        Some(bin) if bin < bins.len() => bins[bin] += 1,
+        Some(_) => over.push(units),
+        None => {}
+    }
+}
+
+/// Scores (in units, ascending) and how many are as high or higher, down to the last that is not 0.
+fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
+    let mut values: Vec<i64> = (0..bins.len()).map(|bin| scale.floor + bin as i64 * scale.step).collect();
+    let mut counts = vec![0; bins.len()];
+    let mut above = over.len() as u64;
+    for (sum, &count) in counts.iter_mut().zip(bins).rev() {
+        above += count;
+        *sum = above;
+    }
+    for (i, &value) in over.iter().enumerate() {
+        if i == 0 || over[i - 1] < value {
+            values.push(value);
+            counts.push((over.len() - i) as u64);
+        }
+    }
+    let end = counts.partition_point(|&count| count > 0);
+    values.truncate(end);
+    counts.truncate(end);
+    (values, counts)
+}
+
+/// Fits a tail to the highest scores of stretches, to begin at `from` units.
+fn fit_tail(values: &[i64], counts: &[u64], stretches: u64, from: i64) -> Option<Tail> {
+    let most = FITTED.min((stretches as f64 * FITTED_SHARE) as u64);
+    let threshold = counts.partition_point(|&count| count > most);
+    let base = *values.get(threshold)?;
+    if base > from {
+        return None;
+    }
+    let mut exceedances = Vec::new();
+    for at in threshold..values.len() {
+        let here = counts[at] - counts.get(at + 1).copied().unwrap_or(0);
+        // A score stands for all that are rounded to it.
+        let over = ((values[at] - base) as f64 + 0.5) / 1e4;
+        exceedances.extend(std::iter::repeat_n(over, here as usize));
+    }
+    Tail::fit(score_of(base), &exceedances, score_of(from))
+}

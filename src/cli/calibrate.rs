@@ -1,0 +1,90 @@
+//! `bindscan calibrate`.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use bindscan::calibrate::null::{Null, Origin};
+use clap::Args;
+
+use super::Session;
+use super::models::PlanArgs;
+use super::significance::{NullArgs, Setting};
+
+/// p-values of the table that is printed.
+const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
+
+/// Store a model's null distribution in it, so that scans give p-values at once
+///
+/// Background sequence is scored by the model, and what comes out is kept in the model's file; the p-values of matrices are
+/// computed instead. Scans with the same window, strands and context use it; others make their own. The table that is
+/// printed has the lowest score of each p-value.
+#[derive(Debug, Args)]
+pub(super) struct CalibrateArgs {
+    /// Model: an ONNX file, or the name of a bundled one
+    model: PathBuf,
+    /// Model to write [default: the same file]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    plan: PlanArgs,
+    #[command(flatten)]
+    null: NullArgs,
+    /// Read soft-masked (lower-case) bases of the background as N
+    #[arg(long)]
+    mask_lowercase: bool,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads)]
+    threads: Option<usize>,
+}
+
+impl CalibrateArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let output = match &self.output {
+            Some(output) => output.clone(),
+            None if self.model.exists() => self.model.clone(),
+            None => bail!("{}: is built in; say where to write it (-o FILE)", self.model.display()),
+        };
+        let mut planned = self.plan.open(&self.model, 1)?;
+        let threads = super::threads(self.threads);
+        let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };
+        let (background, source) = self.null.background(&setting)?;
+        let calibration = self.null.calibrate(&planned, &background, &source, &setting)?;
+        let nulls = calibration.nulls(&planned.model)?;
+        let name = planned.model.spec.name.clone();
+        ensure!(
+            !nulls.iter().all(Null::is_constant),
+            "model {name}: gives all background the same score, so that it has no p-values"
+        );
+        let table = table(&planned.names(), &nulls);
+        let words = calibration.to_string();
+        planned.model.spec.null = Some(calibration);
+        planned.model.save(&output)?;
+        if !session.quiet {
+            // A model on standard output leaves no room for the table.
+            if output == Path::new("-") {
+                eprint!("{table}")
+            } else {
+                write!(std::io::stdout(), "{table}")?
+            }
+            eprintln!("bindscan: {name} calibrated ({words}), written to {}", output.display());
+        }
+        Ok(())
+    }
+}
+
+/// Scores by p-value, tab-separated: a line a p-value and output.
+fn table(names: &[String], nulls: &[Null]) -> String {
+    let mut table = "model\tp_value\tscore\tp_source\n".to_owned();
+    for (name, null) in names.iter().zip(nulls) {
+        for p in SHOWN {
+            let Some(score) = null.threshold(p) else { continue };
+            let origin = match null.origin(null.step(score)) {
+                Origin::Sampled if p < null.supported() => Origin::Extrapolated,
+                origin => origin,
+            };
+            table += &format!("{name}\t{p:e}\t{score:.4}\t{origin}\n");
+        }
+    }
+    table
+}
