@@ -55,6 +55,8 @@ pub enum Strands {
     Both,
     /// Only the given one.
     Single,
+    /// The network gives both strands the same score, so that one is read; what is found has no strand.
+    Symmetric,
 }
 
 /// What a model's outputs are.

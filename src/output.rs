@@ -1,7 +1,7 @@
 //! Where results are written: standard output, or a file that appears under its own name only when it is whole.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -67,6 +67,27 @@ impl Output {
             Sink::File(sink, _) => sink.write_all(bytes),
         };
         result.map_err(Error::io(&self.path, "cannot write"))
+    }
+
+    /// Overwrites the first bytes of a file whose name is still to come.
+    ///
+    /// # Errors
+    /// As [`Output::write`]; an output that is no file ([`Output::target`]).
+    pub fn write_front(&mut self, bytes: &[u8]) -> Result<()> {
+        let result = match &mut self.sink {
+            Sink::Stdout(_) | Sink::Device(_) => Err(io::ErrorKind::NotSeekable.into()),
+            Sink::File(sink, _) => (|| {
+                sink.seek(SeekFrom::Start(0))?;
+                sink.write_all(bytes)?;
+                sink.seek(SeekFrom::End(0)).map(drop)
+            })(),
+        };
+        result.map_err(Error::io(&self.path, "cannot write"))
+    }
+
+    /// The name as it was given, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes what is buffered and gives the file its name.
@@ -157,6 +178,14 @@ mod tests {
         assert!(!path.exists());
         output.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\n");
+
+        let mut output = Output::create(&path).unwrap();
+        output.write(b"????\t0\t10\n").unwrap();
+        output.write_front(b"chr1").unwrap();
+        output.write(b"chr1\t9\t19\n").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\nchr1\t9\t19\n");
+        fs::write(&path, b"chr1\t0\t10\n").unwrap();
 
         let mut abandoned = Output::create(&path).unwrap();
         abandoned.write(b"half").unwrap();

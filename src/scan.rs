@@ -15,10 +15,10 @@ use crate::hits::Hit;
 use crate::output::Sealed;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
+use crate::track::Target;
 use crate::track::line::LineSink;
-use crate::track::score::{ScoreSink, ScoreWriter, Series};
+use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines};
-use crate::track::{ScoreFormat, Target};
 
 pub mod report;
 pub mod seam;
@@ -142,7 +142,8 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<ScanSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
-    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.format())).collect();
+    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
+    let needs_lengths = scan.scores.iter().any(|(_, sink)| sink.needs_lengths());
     let statistics = scan.statistics.map(Shared::new);
     let layout = Layout {
         targets: &scan.targets,
@@ -184,7 +185,10 @@ pub fn run(
         },
         cancel,
     )?;
-    let (mut summary, sealed) = writer.seal()?;
+    if needs_lengths {
+        source.end_contig()?;
+    }
+    let (mut summary, sealed) = writer.seal(source.contigs())?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
     summary.statistics = statistics.map(statistics::finish);
     Ok(summary)
@@ -204,7 +208,7 @@ struct Layout<'a> {
     targets: &'a [Target],
     overlaps: Overlaps,
     lines: &'a [SiteLines],
-    series: &'a [(Series, ScoreFormat)],
+    series: &'a [(Series, Encoding)],
     false_discovery_rate: Option<f64>,
     statistics: Option<&'a Shared>,
 }

@@ -122,7 +122,7 @@ pub struct ChunkShape {
 
 /// A genome, read in order.
 pub trait SequenceSource: Send {
-    /// All contigs where the source is indexed; those met so far on a stream.
+    /// All contigs where the source is indexed; on a stream those met so far, with the lengths of those that have ended.
     fn contigs(&self) -> &[Arc<Contig>];
 
     /// Fills `chunk` with the next one; `false` at the end. Chunks come in input order, segments sorted within a
@@ -131,6 +131,12 @@ pub trait SequenceSource: Send {
     /// # Errors
     /// Unreadable or malformed input.
     fn read_chunk(&mut self, chunk: &mut Chunk) -> Result<bool>;
+
+    /// Reads on to the end of the contig in hand, so that its length is known ([`SequenceSource::contigs`]).
+    ///
+    /// # Errors
+    /// As [`SequenceSource::read_chunk`].
+    fn end_contig(&mut self) -> Result<()>;
 
     /// Input consumed so far and in all (`None` if unknown), in bytes or bases: for progress only.
     fn progress(&self) -> (u64, Option<u64>);

@@ -11,11 +11,15 @@ use crate::calibrate::null::Null;
 use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
+mod bbi;
 mod bedgraph;
+pub mod bigwig;
+mod deflate;
 pub mod line;
 mod number;
 pub mod score;
 pub mod site;
+pub mod tabix;
 
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
@@ -31,7 +35,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case.
+    /// The format that goes with a file name's extension, in upper or lower case. A `.gz` behind it is for the caller to
+    /// take off.
     pub fn of_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         Some(match extension.as_str() {
@@ -40,6 +45,7 @@ impl Format {
             "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
             "gff3" | "gff" => Format::Sites(SiteFormat::Gff3),
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
+            "bigwig" | "bw" => Format::Scores(ScoreFormat::BigWig),
             _ => return None,
         })
     }
@@ -62,6 +68,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
+    /// Whether both strands have the same score, so that a site has no strand.
+    pub symmetric: bool,
     /// Lowest score of a hit.
     pub threshold: f32,
     /// How a raw score becomes BED's 0-1000 where it has no p-value.

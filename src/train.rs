@@ -18,6 +18,7 @@ pub mod fit;
 pub mod initial;
 pub mod search;
 mod state;
+pub mod symmetric;
 pub mod trained;
 
 pub mod evaluation;

@@ -114,7 +114,7 @@ fn matrix(path: &Path) -> Vec<Case> {
 fn plan(model: &Model, window: Option<usize>, context: Context) -> WindowPlan {
     let strands = match model.spec.strands {
         Strands::Both => StrandChoice::Both,
-        Strands::Single => StrandChoice::Forward,
+        Strands::Single | Strands::Symmetric => StrandChoice::Forward,
     };
     WindowPlan { window: window.unwrap_or(model.spec.window), stride: 1, strands, context }
 }

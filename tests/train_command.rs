@@ -47,13 +47,26 @@ fn a_model_comes_out_that_inspect_and_eval_take() {
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("creb"));
 
     let inspected = stdout(path, "inspect creb.onnx");
-    for word in ["creb", "window   40 bases", "12 detectors of length 10", "held_out", "data_sha256"] {
+    for word in [
+        "creb",
+        "window   40 bases",
+        "24 detectors of length 10",
+        "the same score on both",
+        "held_out",
+        "data_sha256",
+    ] {
         assert!(inspected.contains(word), "{word} is missing:\n{inspected}");
     }
     let table = stdout(path, "eval creb.onnx test.tsv --format tsv");
     let auc = table.lines().find(|line| line.contains("AUC")).unwrap();
     let value: f64 = auc.split('\t').find_map(|cell| cell.parse().ok()).unwrap();
     assert!(value > 0.9, "{auc}");
+
+    let genome: String = bound(5, 3).lines().skip(1).map(|line| line.split('\t').next().unwrap()).collect();
+    write(path, "genome.fa", &format!(">chr1\n{genome}\n"));
+    let sites = stdout(path, "scan -m creb.onnx genome.fa --all");
+    assert_eq!(sites.lines().count(), 161);
+    assert!(sites.lines().all(|line| line.split('\t').nth(5) == Some(".")), "{sites}");
 
     let first = std::fs::read(path.join("creb.onnx")).unwrap();
     for threads in [1, 3] {
@@ -63,6 +76,43 @@ fn a_model_comes_out_that_inspect_and_eval_take() {
             "{threads} threads give other bytes"
         );
     }
+}
+
+/// 10-mers with a count and an affinity that falls with the mismatches to CACGTG, on either strand: the form of SELEX.
+fn affinities(count: usize, seed: u64) -> String {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut table = String::from("kmer,count,relKa\n");
+    for _ in 0..count {
+        let mut kmer: Vec<u8> = (0..10).map(|_| b"ACGT"[rng.random_range(0..4)]).collect();
+        if rng.random() {
+            kmer[2..8].copy_from_slice(b"CACGTG");
+            kmer[rng.random_range(2..8)] = b"ACGT"[rng.random_range(0..4)];
+        }
+        let mismatches = |window: &[u8]| window.iter().zip(b"CACGTG").filter(|(a, b)| a != b).count();
+        let best = kmer.windows(6).map(mismatches).min().unwrap();
+        let letters = String::from_utf8(kmer).unwrap();
+        writeln!(table, "{letters},{},{:.4}", rng.random_range(20..900), 0.3f64.powi(best as i32)).unwrap();
+    }
+    table
+}
+
+#[test]
+fn affinities_of_kmers_are_learned() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    write(path, "train.csv", &affinities(900, 1));
+    write(path, "test.csv", &affinities(300, 2));
+    let small = "--trials 2 --steps 800 --final 2 --detectors 8 --detector-length 8 --batch 32";
+    let output = run(path, &format!("train train.csv --target relKa -o max.onnx --test test.csv {small}"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("test sequences are also in the training set"), "{said}");
+    let table = stdout(path, "eval max.onnx test.csv --target relKa --format tsv");
+    let value = |metric: &str| -> f64 {
+        let line = table.lines().find(|line| line.split('\t').nth(1) == Some(metric)).unwrap();
+        line.split('\t').nth(2).unwrap().parse().unwrap()
+    };
+    assert!(value("Pearson") > 0.8 && value("R2") > 0.5, "{table}");
 }
 
 #[test]

@@ -100,6 +100,34 @@ fn finds_the_motif_and_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 /// Better strand's score by the reference.
+#[test]
+fn a_symmetric_network_scores_both_strands_alike() {
+    let data = dataset(60, 11);
+    let mut protocol = protocol(Recipe::Tuned);
+    protocol.space.strands = Strands::Symmetric;
+    let outcome = run(&data, &protocol, 1).unwrap();
+    assert!(outcome.trials[outcome.chosen].best().unwrap().1 > 0.9);
+    let Network { detectors, detector_length, weights, .. } = &outcome.network;
+    assert_eq!(*detectors, 2 * 2 * 6, "two fits, each detector both ways round");
+    assert!(outcome.finals.iter().all(|auc| auc.unwrap() > 0.9));
+    let turned: Vec<f32> = weights[..4 * detector_length].iter().rev().copied().collect();
+    assert_eq!(weights[6 * 4 * detector_length..][..4 * detector_length], turned);
+    let mut scores = Vec::new();
+    for codes in &data.sequences {
+        let mut reverse = Vec::new();
+        bindscan::encode::reverse_complement_into(codes, &mut reverse);
+        let score = |codes: &[u8]| reference::window_scores(&outcome.network, codes, true)[0] as f32;
+        let (one, other) = (score(codes), score(&reverse));
+        assert!((one - other).abs() < 1e-5 * one.abs().max(1.0), "{one} {other}");
+        scores.push(one);
+    }
+    // What comes out is what was judged.
+    let auc = metric::auc(&scores, &data.target_column(0)).unwrap();
+    assert!(auc > 0.95, "{auc}");
+    let model = trained::model("both", Alphabet::Dna, &data, &protocol, &outcome).unwrap();
+    assert_eq!(model.spec.strands, Strands::Symmetric);
+}
+
 fn score(network: &Network, codes: &[u8]) -> f32 {
     let mut reverse = Vec::new();
     bindscan::encode::reverse_complement_into(codes, &mut reverse);
@@ -191,6 +219,12 @@ fn data_that_cannot_be_fitted_are_refused() {
     unpadded.space.detector_length = 31;
     assert!(error(&good, &unpadded).contains("shorter than 31 bases"));
     assert!(error(&good, &Protocol { folds: 1, ..protocol.clone() }).contains("2 folds"));
+    let mut long = protocol.clone();
+    long.space.detector_length = 50;
+    assert!(error(&good, &long).contains("detectors of 50 bases are longer than every sequence (up to 40)"));
+    let mut lonely = good.clone();
+    lonely.targets[2..].fill(0.0);
+    assert!(error(&lonely, &protocol).contains("class 1 of column bound has 2 different sequences; 3 folds"));
     assert!(error(&good, &Protocol { steps: 0, ..protocol.clone() }).contains("steps"));
 
     // Targets so large that every fit runs away.
@@ -209,6 +243,21 @@ fn folds_hold_every_example_once_and_both_classes() {
     for fold in &folds {
         let positives = fold.iter().filter(|&&rank| data.targets[rank as usize] > 0.5).count();
         assert!((16..=17).contains(&positives), "{positives} of {}", fold.len());
+    }
+    // The second copy of a sequence, or its reverse complement, is held out with the first.
+    let mut copies = data.clone();
+    for rank in 0..50 {
+        let codes = copies.sequences[rank].clone();
+        copies.sequences[99 - rank].clear();
+        match rank % 2 {
+            0 => copies.sequences[99 - rank].extend(codes),
+            _ => bindscan::encode::reverse_complement_into(&codes, &mut copies.sequences[99 - rank]),
+        }
+    }
+    let folds = protocol(Recipe::Tuned).folds(&copies);
+    for fold in &folds {
+        assert!((32..=34).contains(&fold.len()), "{}", fold.len());
+        assert!(fold.iter().all(|rank| fold.contains(&(99 - rank))));
     }
     let given = Dataset { folds: Some((0..100).map(|i| [7, 3, 9][i % 3]).collect()), ..data };
     let folds = protocol(Recipe::Tuned).folds(&given);

@@ -65,7 +65,7 @@ impl Distribution {
         let p = |count: &u64| *count as f64 / self.tests as f64;
         let steps = self.scores.iter().copied().zip(self.counts.iter().map(p));
         let null = Null::new(steps, Origin::Sampled);
-        self.tail.iter().fold(null, |null, tail| null.with_tail(tail))
+        self.tail.iter().fold(null, Null::with_tail)
     }
 
     /// Whether the numbers are those of a distribution: for what is read from a file.

@@ -38,7 +38,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true)]
     strand: StrandArg,
     /// Engines to measure: kernel, onnx, reference [default: all that can run the model]
-    #[arg(long = "engine", value_name = "ENGINE,…", value_delimiter = ',')]
+    #[arg(long = "engine", value_name = "ENGINE,...", value_delimiter = ',')]
     engines: Vec<EngineKind>,
     /// Where ONNX Runtime computes: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]

@@ -63,9 +63,9 @@ impl CalibrateArgs {
         if !session.quiet {
             // A model on standard output leaves no room for the table.
             if output == Path::new("-") {
-                eprint!("{table}")
+                eprint!("{table}");
             } else {
-                write!(std::io::stdout(), "{table}")?
+                write!(std::io::stdout(), "{table}")?;
             }
             eprintln!("bindscan: {name} calibrated ({words}), written to {}", output.display());
         }

@@ -83,7 +83,7 @@ impl EvalArgs {
         let strands = match (self.strand, model.spec.strands) {
             (Some(strand), _) => strand.into(),
             (None, Strands::Both) => StrandChoice::Both,
-            (None, Strands::Single) => StrandChoice::Forward,
+            (None, Strands::Single | Strands::Symmetric) => StrandChoice::Forward,
         };
         let (mut dataset, leaks) = self.read(&model, strands, session)?;
         let scaled = scale(&model, &mut dataset)?;
@@ -131,7 +131,7 @@ impl EvalArgs {
         };
         let dataset = loaded.test.unwrap_or(loaded.training);
         dataset.require(2, 1)?;
-        let both = strands == StrandChoice::Both;
+        let both = strands == StrandChoice::Both || model.spec.strands == Strands::Symmetric;
         let leaks = trained_on.map(|training| Leaks::find(&training, &dataset, both));
         if let Some(message) = leaks.as_ref().and_then(Leaks::message) {
             log::warn!("{message}");

@@ -130,7 +130,7 @@ impl PlanArgs {
         let strands = match (self.strand, spec.strands) {
             (Some(strand), _) => strand.into(),
             (None, Strands::Both) => StrandChoice::Both,
-            (None, Strands::Single) => StrandChoice::Forward,
+            (None, Strands::Single | Strands::Symmetric) => StrandChoice::Forward,
         };
         let context = match self.context {
             ContextArg::Padding => Context::Padding,

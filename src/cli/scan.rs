@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
+use bindscan::model::Strands;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::{region, shard::Shard};
@@ -277,6 +278,7 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
             scanner: place.scanner,
             output: place.output + output,
             window: planned.plan.window as u64,
+            symmetric: planned.model.spec.strands == Strands::Symmetric,
             threshold,
             scale: ScoreScale::of(&planned.model.spec),
             null: None,

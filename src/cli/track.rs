@@ -5,19 +5,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::output::Output;
+use bindscan::track::bigwig::BigWigSink;
 use bindscan::track::line::LineSink;
 use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
 use bindscan::track::site::{Columns, SiteLines};
+use bindscan::track::tabix::Layout;
 use bindscan::track::{Format, Provenance, ScoreFormat, SiteFormat, Target};
 use clap::{ArgMatches, Args, CommandFactory, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct TrackArgs {
-    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bedGraph (repeatable)
+    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bedGraph, .bw (repeatable)
     ///
     /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for
     /// each model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of
-    /// its own then. Scores of several models need {name}. - is standard output.
+    /// its own then. Scores of several models need {name}. With .gz behind its extension, text is compressed as BGZF and
+    /// a tabix index stands beside it (.tbi; .csi where contigs are longer than 512 Mb). - is standard output.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: Vec<PathBuf>,
     /// Format of the output, where its name has no extension that says so [default: bed]
@@ -43,6 +46,8 @@ enum FormatArg {
     Gff3,
     #[value(name = "bedgraph")]
     BedGraph,
+    #[value(name = "bigwig")]
+    BigWig,
 }
 
 impl From<FormatArg> for Format {
@@ -53,6 +58,7 @@ impl From<FormatArg> for Format {
             FormatArg::NarrowPeak => Format::Sites(SiteFormat::NarrowPeak),
             FormatArg::Gff3 => Format::Sites(SiteFormat::Gff3),
             FormatArg::BedGraph => Format::Scores(ScoreFormat::BedGraph),
+            FormatArg::BigWig => Format::Scores(ScoreFormat::BigWig),
         }
     }
 }
@@ -70,6 +76,8 @@ enum SummaryArg {
 struct Wanted {
     path: PathBuf,
     format: Format,
+    /// Compressed, with an index.
+    compressed: bool,
 }
 
 /// The outputs that were asked for.
@@ -107,8 +115,7 @@ impl TrackArgs {
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
         );
-        let wanted = |path: &PathBuf| Ok(Wanted { path: path.clone(), format: self.format_of(path)? });
-        let wanted = self.output.iter().map(wanted).collect::<Result<Vec<_>>>()?;
+        let wanted = self.output.iter().map(|path| self.wanted(path)).collect::<Result<Vec<_>>>()?;
         let summary = match self.summary {
             SummaryArg::Max => Summary::Max,
             SummaryArg::Mean => Summary::Mean,
@@ -117,13 +124,20 @@ impl TrackArgs {
         Ok(Outputs { wanted, bin, summary, header: self.header, columns })
     }
 
-    fn format_of(&self, path: &Path) -> Result<Format> {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
+    fn wanted(&self, path: &Path) -> Result<Wanted> {
+        let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
+        let format = self.format_of(&bare)?;
         ensure!(
-            !extension.as_deref().is_some_and(|extension| extension.eq_ignore_ascii_case("gz")),
-            "{}: output is not compressed here; write to standard output and pipe it through bgzip",
+            !compressed || format != Format::Scores(ScoreFormat::BigWig),
+            "{}: bigWig is compressed by itself; leave out the .gz",
             path.display()
         );
+        Ok(Wanted { path: path.to_path_buf(), format, compressed })
+    }
+
+    fn format_of(&self, path: &Path) -> Result<Format> {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
         if let Some(format) = self.format {
             return Ok(format.into());
         }
@@ -161,8 +175,9 @@ impl Outputs {
         provenance: &Provenance,
     ) -> Result<Tracks> {
         let (taken, tracks) = (Vec::new(), Tracks::default());
-        let mut opener = Opener { outputs: self, targets, provenance, taken, tracks };
-        for Wanted { path, format } in &self.wanted {
+        let mut opener = Opener { outputs: self, targets, provenance, compressed: false, taken, tracks };
+        for Wanted { path, format, compressed } in &self.wanted {
+            opener.compressed = *compressed;
             let text = path.to_string_lossy();
             let each = text.contains(NAME);
             match format {
@@ -217,6 +232,8 @@ struct Opener<'a> {
     outputs: &'a Outputs,
     targets: &'a [Target],
     provenance: &'a Provenance,
+    /// Whether lines are compressed.
+    compressed: bool,
     taken: Vec<PathBuf>,
     tracks: Tracks,
 }
@@ -240,15 +257,23 @@ impl Opener<'_> {
         let track = target.map(|rank| self.targets[rank].name.clone());
         let provenance = self.provenance.of_track(Format::Sites(format), track);
         let header = lines.header(&provenance, self.has_header());
-        let sink = LineSink::new(self.open(path)?, &header)?;
+        let sink = self.lines(path, &header, format.layout())?;
         self.tracks.sites.push((lines, sink));
         self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Sites(format) });
         Ok(())
     }
 
+    fn lines(&mut self, path: &Path, header: &str, layout: Layout) -> Result<LineSink> {
+        let output = self.open(path)?;
+        Ok(if self.compressed {
+            LineSink::compressed(output, header, layout)?
+        } else {
+            LineSink::new(output, header)?
+        })
+    }
+
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
         let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
-        let output = self.open(path)?;
         let name = &self.targets[target].name;
         let track = match strand {
             Shown::Better => name.clone(),
@@ -258,7 +283,10 @@ impl Opener<'_> {
         let provenance = self.provenance.of_track(Format::Scores(format), Some(track));
         let comments = if self.has_header() { provenance.comments() } else { String::new() };
         let sink = match format {
-            ScoreFormat::BedGraph => ScoreSink::BedGraph(LineSink::new(output, &comments)?),
+            ScoreFormat::BedGraph => ScoreSink::BedGraph(self.lines(path, &comments, Layout::Bed)?),
+            ScoreFormat::BigWig => {
+                ScoreSink::BigWig(BigWigSink::new(self.open(path)?, series.bin, &comments)?)
+            }
         };
         self.tracks.scores.push((series, sink));
         self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Scores(format) });

@@ -69,19 +69,19 @@ pub(super) struct TrainArgs {
     /// Detectors of each fit
     #[arg(long, value_parser = super::parse_positive)]
     detectors: Option<usize>,
-    /// Bases of a detector
-    #[arg(long, value_name = "BASES", default_value = "24", value_parser = super::parse_positive)]
-    detector_length: usize,
+    /// Bases of a detector [default: 16, with --recipe published 24, or as many as the longest sequence has]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    detector_length: Option<usize>,
     /// Place detectors only where they fit, instead of padding windows with N
     #[arg(long)]
     no_padding: bool,
-    /// Strands to read, the better one counting [default: both for DNA, single for RNA]
+    /// Strands to read [default: for DNA symmetric, with --recipe published both; for RNA single]
     #[arg(long)]
     strands: Option<StrandsArg>,
-    /// Pooling [default: searched for]
+    /// Pooling [default: max; with --recipe published, max or max+avg, searched for]
     #[arg(long)]
     pool: Option<PoolArg>,
-    /// Units of the hidden layer, 0 for none [default: 0 or 32, searched for]
+    /// Units of the hidden layer, 0 for none [default: 32; with --recipe published, 0 or 32, searched for]
     #[arg(long, value_name = "UNITS")]
     hidden: Option<usize>,
     /// How steps are made [default: as the recipe says]
@@ -115,7 +115,11 @@ enum RecipeArg {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StrandsArg {
+    /// Detectors are tied to their reverse complements: both strands have the same score
+    Symmetric,
+    /// Each strand by itself, the better one counting
     Both,
+    /// As given
     Single,
 }
 
@@ -145,6 +149,8 @@ struct Sizes {
     steps: usize,
     finals: usize,
     detectors: usize,
+    /// Bases of a detector, where sequences have as many.
+    length: usize,
     /// Negatives a positive.
     ratio: f64,
 }
@@ -172,7 +178,7 @@ impl TrainArgs {
         }
         let scaling = scale(&mut training, test.as_mut())?;
 
-        let protocol = self.protocol(&sizes, strands, training.outputs);
+        let protocol = self.protocol(&sizes, strands, &training);
         let resources = Resources {
             threads: super::threads(self.threads),
             budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
@@ -233,8 +239,12 @@ impl TrainArgs {
 
     fn sizes(&self) -> Sizes {
         let sizes = match self.recipe {
-            RecipeArg::Published => Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, ratio: 1.0 },
-            RecipeArg::Tuned => Sizes { trials: 6, steps: 5_000, finals: 6, detectors: 32, ratio: 10.0 },
+            RecipeArg::Published => {
+                Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, length: 24, ratio: 1.0 }
+            }
+            RecipeArg::Tuned => {
+                Sizes { trials: 6, steps: 5_000, finals: 4, detectors: 32, length: 16, ratio: 10.0 }
+            }
         };
         let sizes = match self.quick {
             true => {
@@ -247,6 +257,7 @@ impl TrainArgs {
             steps: self.steps.unwrap_or(sizes.steps),
             finals: self.finals.unwrap_or(sizes.finals),
             detectors: self.detectors.unwrap_or(sizes.detectors),
+            length: sizes.length,
             ratio: self.negatives_per_positive.unwrap_or(sizes.ratio),
         }
     }
@@ -254,7 +265,12 @@ impl TrainArgs {
     fn strands(&self) -> Strands {
         match (self.strands, self.alphabet) {
             (Some(StrandsArg::Single), _) | (None, AlphabetArg::Rna) => Strands::Single,
-            (Some(StrandsArg::Both), _) | (None, AlphabetArg::Dna) => Strands::Both,
+            (Some(StrandsArg::Both), _) => Strands::Both,
+            (Some(StrandsArg::Symmetric), _) => Strands::Symmetric,
+            (None, AlphabetArg::Dna) => match self.recipe {
+                RecipeArg::Tuned => Strands::Symmetric,
+                RecipeArg::Published => Strands::Both,
+            },
         }
     }
 
@@ -270,17 +286,18 @@ impl TrainArgs {
         self.name.clone().unwrap_or_else(stem)
     }
 
-    fn protocol(&self, sizes: &Sizes, strands: Strands, outputs: usize) -> Protocol {
+    fn protocol(&self, sizes: &Sizes, strands: Strands, training: &Dataset) -> Protocol {
+        let (_, longest) = training.lengths();
         let space = Space {
             recipe: match self.recipe {
                 RecipeArg::Published => Recipe::Published,
                 RecipeArg::Tuned => Recipe::Tuned,
             },
             detectors: sizes.detectors,
-            detector_length: self.detector_length,
+            detector_length: self.detector_length.unwrap_or(sizes.length.min(longest)),
             padded: !self.no_padding,
             strands,
-            outputs,
+            outputs: training.outputs,
             batch: self.batch,
             pooling: self.pool.map(|pool| match pool {
                 PoolArg::Max => Pooling::Max,
@@ -348,7 +365,7 @@ const POSITIVE_SIGMAS: f64 = 4.0;
 fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64) -> Result<Vec<ScoredSet>> {
     let strands = match model.spec.strands {
         Strands::Both => StrandChoice::Both,
-        Strands::Single => StrandChoice::Forward,
+        Strands::Single | Strands::Symmetric => StrandChoice::Forward,
     };
     let plan = WindowPlan { window: dataset.lengths().1, stride: 1, strands, context: Context::Padding };
     let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;

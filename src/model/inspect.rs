@@ -159,6 +159,7 @@ impl Inspection<'_> {
         let strands = match strands {
             Strands::Both => "both, the higher score",
             Strands::Single => "the given one",
+            Strands::Symmetric => "the same score on both, so that one is read",
         };
         line(f, "strands", strands)?;
         line(f, "default window", format_args!("{window} bases"))?;

@@ -76,13 +76,10 @@ impl Spool {
             return Ok(());
         }
         self.file.write_all(sites).map_err(failed("cannot keep sites there until the end of the scan"))?;
+        let bytes = sites.len() as u64;
         match self.frames.last_mut() {
-            Some(frame) if frame.contig.id == contig.id && frame.ended.is_none() => {
-                frame.bytes += sites.len() as u64
-            }
-            _ => {
-                self.frames.push(Frame { contig: Arc::clone(contig), bytes: sites.len() as u64, ended: None })
-            }
+            Some(frame) if frame.contig.id == contig.id && frame.ended.is_none() => frame.bytes += bytes,
+            _ => self.frames.push(Frame { contig: Arc::clone(contig), bytes, ended: None }),
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::source::Chunk;
 use crate::track::Target;
-use crate::track::score::ScorePart;
+use crate::track::score::{Encoder, ScorePart};
 use crate::{Error, Result};
 
 /// A worker's share of the tracks: one chunk's sites and bins.
@@ -101,6 +101,8 @@ pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Vec<Scanner>,
     scores: Scores,
+    /// A score track each.
+    encoders: Vec<Encoder>,
     /// Hits of each output of the scanner in hand.
     hits: Vec<Vec<Hit>>,
     sampler: Sampler,
@@ -111,8 +113,9 @@ type Targets<'a> = Vec<(usize, &'a Target)>;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+        let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
         let sampler = Sampler::new(&scanners);
-        Worker { layout, scanners, scores: Scores::default(), hits: Vec::new(), sampler }
+        Worker { layout, scanners, scores: Scores::default(), encoders, hits: Vec::new(), sampler }
     }
 
     /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
@@ -210,7 +213,7 @@ impl<'a> Worker<'a> {
 
     /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.
     fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
-        let (layout, hits) = (self.layout, &mut self.hits);
+        let (layout, hits, encoders) = (self.layout, &mut self.hits, &mut self.encoders);
         hits.iter_mut().for_each(Vec::clear);
         let whole = !layout.series.is_empty();
         let tested = layout.false_discovery_rate.is_some();
@@ -225,7 +228,15 @@ impl<'a> Worker<'a> {
                 }
                 part.windows.push(self.scores.windows as u64);
                 for (rank, target) in targets {
-                    take(&layout, (*rank, target), target.output, chunk, &self.scores, hits, part)?;
+                    take(
+                        &layout,
+                        (*rank, target),
+                        target.output,
+                        chunk,
+                        &self.scores,
+                        (hits, encoders),
+                        part,
+                    )?;
                 }
             }
             Scanner::Matrices(matrices) => {
@@ -233,7 +244,7 @@ impl<'a> Worker<'a> {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
-                            take(&layout, (*rank, target), 0, chunk, scores, hits, part)
+                            take(&layout, (*rank, target), 0, chunk, scores, (hits, encoders), part)
                         })
                     })?;
                 } else if !layout.lines.is_empty() {
@@ -257,7 +268,7 @@ fn take(
     row: usize,
     chunk: &Chunk,
     scores: &Scores,
-    hits: &mut Vec<Vec<Hit>>,
+    (hits, encoders): (&mut Vec<Vec<Hit>>, &mut [Encoder]),
     part: &mut Part,
 ) -> Result<()> {
     let nan = |start: u64| {
@@ -270,9 +281,9 @@ fn take(
     if !layout.lines.is_empty() {
         hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
     }
-    for ((series, format), bins) in layout.series.iter().zip(&mut part.scores) {
+    for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut part.scores) {
         if series.target == rank {
-            bins.fill(*format, series, chunk, scores, (row, target.window)).map_err(nan)?;
+            bins.fill(encoder, series, chunk, scores, (row, target.window)).map_err(nan)?;
         }
     }
     Ok(())

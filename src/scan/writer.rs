@@ -232,7 +232,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left; gives the summary, and the files that wait for their names.
-    pub(super) fn seal(mut self) -> Result<(ScanSummary, Vec<Sealed>)> {
+    ///
+    /// `contigs` are all that were read, in their order.
+    pub(super) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<(ScanSummary, Vec<Sealed>)> {
         self.end_contig();
         if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
             self.write_spooled(spool, rate)?;
@@ -242,7 +244,7 @@ impl<'a> Writer<'a> {
             sealed.extend(sink.seal()?);
         }
         for writer in self.scores {
-            sealed.extend(writer.seal()?);
+            sealed.extend(writer.seal(contigs)?);
         }
         Ok((self.summary, sealed))
     }

@@ -177,6 +177,10 @@ impl SequenceSource for FastaSource {
         }
     }
 
+    fn end_contig(&mut self) -> Result<()> {
+        self.reader.end_contig()
+    }
+
     fn progress(&self) -> (u64, Option<u64>) {
         self.reader.progress()
     }
@@ -266,6 +270,9 @@ impl FastaSource {
             && (length < segment_end || length == 0)
         {
             self.check_length(length)?;
+        }
+        if contig_end.is_some() {
+            self.contig = self.reader.contig().cloned();
         }
         let segment_end = contig_end.map_or(segment_end, |length| segment_end.min(length));
         let own_end = own_stop.min(segment_end);

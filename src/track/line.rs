@@ -1,11 +1,36 @@
 //! Where lines go.
 
+use super::bbi::Block;
+use super::deflate::{BGZF_END, BGZF_INPUT, Deflater};
+use super::tabix::{IndexBuilder, Layout};
+use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 use crate::{Error, Result};
 
 /// A destination of lines that are sorted by position within each contig.
 #[derive(Debug)]
-pub struct LineSink(Output);
+pub struct LineSink(Sink);
+
+#[derive(Debug)]
+enum Sink {
+    Plain(Output),
+    Compressed(Box<Compressed>),
+}
+
+/// Lines in BGZF, and what their index needs.
+#[derive(Debug)]
+struct Compressed {
+    output: Output,
+    deflater: Deflater,
+    /// Whole lines that are not compressed yet.
+    text: Vec<u8>,
+    /// Compressed blocks that are not written yet.
+    blocks: Vec<u8>,
+    index: IndexBuilder,
+}
+
+/// Compression of lines.
+const LEVEL: i32 = 6;
 
 impl LineSink {
     /// Writes `header`, and then lines, to `output`.
@@ -14,22 +39,131 @@ impl LineSink {
     /// An output that cannot be written.
     pub fn new(mut output: Output, header: &str) -> Result<LineSink> {
         output.write(header.as_bytes())?;
-        Ok(LineSink(output))
+        Ok(LineSink(Sink::Plain(output)))
+    }
+
+    /// Writes `header`, and then lines of the `layout`, to `output`, as BGZF. Of a file, a tabix index (.tbi; .csi where
+    /// a line reaches past 2^29 bases) appears beside it.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub fn compressed(output: Output, header: &str, layout: Layout) -> Result<LineSink> {
+        let header_lines = header.lines().count() as u32;
+        let index = IndexBuilder::new(&output, layout, header_lines)?;
+        let deflater = Deflater::new(LEVEL);
+        let (text, blocks) = (header.as_bytes().to_vec(), Vec::new());
+        let mut compressed = Compressed { output, deflater, text, blocks, index };
+        compressed.end_block()?;
+        Ok(LineSink(Sink::Compressed(Box::new(compressed))))
+    }
+
+    /// Whether it compresses.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self.0, Sink::Compressed(_))
     }
 
     /// Appends whole lines.
     ///
     /// # Errors
-    /// An output that cannot be written ([`Error::is_broken_pipe`]).
+    /// An output that cannot be written ([`Error::is_broken_pipe`]); of one with an index, lines that are not sorted.
     pub fn write(&mut self, lines: &[u8]) -> Result<(), Error> {
-        self.0.write(lines)
+        match &mut self.0 {
+            Sink::Plain(output) => output.write(lines),
+            Sink::Compressed(compressed) => compressed.write(lines),
+        }
     }
 
-    /// Writes what is left.
+    /// Appends blocks of BGZF, one after the other in `bytes`, each of whole lines of one contig.
+    pub(super) fn write_blocks(&mut self, contig: &Contig, bytes: &[u8], blocks: &[Block]) -> Result<()> {
+        let Sink::Compressed(compressed) = &mut self.0 else {
+            unreachable!("blocks are for compressed lines")
+        };
+        for block in blocks {
+            compressed.index.add_block(&contig.name, block);
+        }
+        compressed.output.write(bytes)
+    }
+
+    /// Writes what is left, and the index.
     ///
     /// # Errors
     /// As [`LineSink::write`].
     pub fn seal(self) -> Result<Vec<Sealed>> {
-        Ok(vec![self.0.seal()?])
+        match self.0 {
+            Sink::Plain(output) => Ok(vec![output.seal()?]),
+            Sink::Compressed(compressed) => compressed.seal(),
+        }
+    }
+}
+
+impl Compressed {
+    fn write(&mut self, mut lines: &[u8]) -> Result<()> {
+        while !lines.is_empty() {
+            let length = memchr::memchr(b'\n', lines).map_or(lines.len(), |newline| newline + 1);
+            let (line, rest) = lines.split_at(length);
+            lines = rest;
+            if self.text.len() + line.len() > BGZF_INPUT {
+                self.end_block()?;
+            }
+            self.index.add_line(line, self.text.len());
+            self.text.extend_from_slice(line);
+        }
+        Ok(())
+    }
+
+    fn end_block(&mut self) -> Result<()> {
+        if self.text.is_empty() {
+            return Ok(());
+        }
+        self.blocks.clear();
+        // More than one block only where a line is longer than that.
+        for piece in self.text.chunks(BGZF_INPUT) {
+            self.deflater.bgzf(piece, &mut self.blocks);
+        }
+        self.index.end_block(self.text.len(), self.blocks.len());
+        self.text.clear();
+        self.output.write(&self.blocks)
+    }
+
+    fn seal(mut self) -> Result<Vec<Sealed>> {
+        self.end_block()?;
+        self.output.write(&BGZF_END)?;
+        let mut sealed = vec![self.output.seal()?];
+        sealed.extend(self.index.seal()?);
+        Ok(sealed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+
+    use noodles::csi::BinningIndex;
+    use noodles::{bgzf, csi};
+
+    use super::*;
+
+    #[test]
+    fn positions_too_large_for_tbi_have_a_csi() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.bed.gz");
+        let mut sink = LineSink::compressed(Output::create(&path).unwrap(), "# far\n", Layout::Bed).unwrap();
+        let line = |i: u64| format!("chr1\t{}\t{}\tsite\n", i * 20_000, i * 20_000 + 10);
+        (0..100_000).for_each(|i| sink.write(line(i).as_bytes()).unwrap());
+        sink.seal().unwrap().into_iter().try_for_each(Sealed::publish).unwrap();
+
+        assert!(!path.with_extension("gz.tbi").exists());
+        let index = csi::fs::read(path.with_extension("gz.csi")).unwrap();
+        let mut reader = bgzf::io::Reader::new(fs::File::open(&path).unwrap());
+        for wanted in [0, 26_843, 26_844, 99_999] {
+            let region: noodles::core::Region =
+                format!("chr1:{}-{}", wanted * 20_000 + 5, wanted * 20_000 + 6).parse().unwrap();
+            let chunks = index.query(0, region.interval()).unwrap();
+            let mut text = String::new();
+            csi::io::Query::new(&mut reader, chunks).read_to_string(&mut text).unwrap();
+            assert!(text.contains(&line(wanted)), "{wanted}");
+            assert!(text.lines().count() < 20_000);
+        }
     }
 }

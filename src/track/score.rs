@@ -6,7 +6,9 @@
 //! ends of a contig (or of the region that is scanned) cut it.
 //!
 //! Workers encode *tiles*, aligned runs of bins, as far as a chunk has all their windows, and leave the others to the
-//! writer, so that what is encoded together does not depend on the chunks.
+//! writer, so that what is encoded together depends neither on the chunks nor on the regions.
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +19,14 @@ use crate::hits::better_strand;
 use crate::output::Sealed;
 use crate::source::Chunk;
 
-use super::bedgraph;
+use super::bbi::{self, Block, Cell};
+use super::bigwig::BigWigSink;
+use super::deflate::Deflater;
 use super::line::LineSink;
+use super::{bedgraph, bigwig};
 
 /// Bins of a tile.
-const TILE: u64 = 4096;
+pub(super) const TILE: u64 = 4096;
 
 /// A format of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,19 @@ const TILE: u64 = 4096;
 pub enum ScoreFormat {
     /// bedGraph: a line a bin.
     BedGraph,
+    /// bigWig.
+    BigWig,
+}
+
+/// What workers turn scores into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Lines of a bedGraph.
+    Lines,
+    /// Lines of a bedGraph, in blocks of BGZF.
+    BgzfLines,
+    /// Blocks of a bigWig.
+    BigWig,
 }
 
 /// What becomes of the scores in a bin.
@@ -155,24 +173,53 @@ impl Series {
 /// Bins in the bytes of a format.
 #[derive(Debug, Default)]
 pub(crate) struct Encoded {
-    lines: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
+    /// The blocks in `bytes`, one after the other, of formats that have some.
+    pub(super) blocks: Vec<Block>,
+    /// Summaries for zoom levels, of formats that have some.
+    pub(super) cells: Vec<Cell>,
 }
 
 impl Encoded {
     fn clear(&mut self) {
-        self.lines.clear();
+        self.bytes.clear();
+        self.blocks.clear();
+        self.cells.clear();
     }
 
     fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.bytes.is_empty()
     }
 }
 
-impl ScoreFormat {
+/// Encodes the tiles of one score track.
+#[derive(Debug)]
+pub(crate) enum Encoder {
+    /// As [`Encoding::Lines`].
+    Lines,
+    /// As [`Encoding::BgzfLines`]; with room for the lines of a tile.
+    BgzfLines(Deflater, Vec<u8>),
+    /// As [`Encoding::BigWig`].
+    BigWig(Deflater, bigwig::Encoder),
+}
+
+impl Encoder {
+    pub(crate) fn new(encoding: Encoding) -> Encoder {
+        match encoding {
+            Encoding::Lines => Encoder::Lines,
+            Encoding::BgzfLines => Encoder::BgzfLines(Deflater::new(bedgraph::LEVEL), Vec::new()),
+            Encoding::BigWig => Encoder::BigWig(Deflater::new(bbi::LEVEL), bigwig::Encoder::default()),
+        }
+    }
+
     /// Appends the bins of one tile.
-    fn encode(self, contig: &Contig, series: &Series, bins: &[Bin], out: &mut Encoded) {
+    fn encode(&mut self, contig: &Contig, series: &Series, bins: &[Bin], out: &mut Encoded) {
         match self {
-            ScoreFormat::BedGraph => bedgraph::write(contig, series, bins, &mut out.lines),
+            Encoder::Lines => bedgraph::write(contig, series, bins, &mut out.bytes),
+            Encoder::BgzfLines(deflater, lines) => {
+                bedgraph::write_blocks(contig, series, bins, (deflater, lines), out);
+            }
+            Encoder::BigWig(deflater, encoder) => encoder.encode(contig, series, bins, deflater, out),
         }
     }
 }
@@ -180,6 +227,8 @@ impl ScoreFormat {
 /// A worker's share of a score track: one chunk's bins.
 #[derive(Debug, Default)]
 pub(crate) struct ScorePart {
+    /// Whether the chunk is the first of its segment.
+    first: bool,
     /// Bins left of the whole tiles.
     head: Vec<Bin>,
     /// The tiles that the chunk has all windows of.
@@ -202,27 +251,31 @@ impl ScorePart {
     /// The start of a window whose score is NaN.
     pub(crate) fn fill(
         &mut self,
-        format: ScoreFormat,
+        encoder: &mut Encoder,
         series: &Series,
         chunk: &Chunk,
         scores: &Scores,
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
+        self.first = chunk.first;
         let mut bins = std::mem::take(&mut self.head);
         series.collect(chunk, scores, output, window, &mut bins)?;
         bins.retain(|bin| chunk.kept.contains(&bin.start));
         let tile_bases = TILE * series.bin;
-        let from = if chunk.first { 0 } else { chunk.own.start + window / 2 };
+        // A region before this one may end in its first tile, and a region after it begin in its last.
+        let contig_start = chunk.first && chunk.own.start == 0;
+        let contig_end = chunk.last && chunk.contig.length == Some(chunk.end);
+        let from = if contig_start { 0 } else { chunk.own.start + window / 2 };
         // Past the end of the codes a region or contig may end, which cuts a bin.
-        let to = if chunk.last { u64::MAX } else { chunk.end.min(chunk.own.end + window / 2) };
+        let to = if contig_end { u64::MAX } else { chunk.end.min(chunk.own.end + window / 2) };
         let (mut head, mut settled) = (0, 0);
         for tile in bins.chunk_by(|a, b| series.tile(a) == series.tile(b)) {
             let start = series.tile(&tile[0]) * tile_bases;
-            if !chunk.first && start < from {
+            if start < from {
                 head = tile.len();
                 settled = head;
             } else if start + tile_bases <= to {
-                format.encode(&chunk.contig, series, tile, &mut self.whole);
+                encoder.encode(&chunk.contig, series, tile, &mut self.whole);
                 settled += tile.len();
             }
         }
@@ -236,18 +289,29 @@ impl ScorePart {
 /// The writer's side of a score track.
 #[derive(Debug)]
 pub(crate) struct ScoreWriter {
-    format: ScoreFormat,
+    encoder: Encoder,
     series: Series,
     sink: ScoreSink,
-    /// Bins of the tile that is not whole yet.
+    /// Bins of the tile that is not whole yet, and the contig that they are of.
     pending: Vec<Bin>,
+    contig: Option<Arc<Contig>>,
+    /// Whether more of the last bin may come.
+    open: bool,
     encoded: Encoded,
 }
 
 impl ScoreWriter {
     /// Writes `series` to `sink`.
     pub(crate) fn new(series: Series, sink: ScoreSink) -> ScoreWriter {
-        ScoreWriter { format: sink.format(), series, sink, pending: Vec::new(), encoded: Encoded::default() }
+        ScoreWriter {
+            encoder: Encoder::new(sink.encoding()),
+            series,
+            sink,
+            pending: Vec::new(),
+            contig: None,
+            open: false,
+            encoded: Encoded::default(),
+        }
     }
 
     /// Writes a chunk's share; of the last chunk of a segment, `segment_end` is where that ends.
@@ -256,55 +320,62 @@ impl ScoreWriter {
     /// An output that cannot be written.
     pub(crate) fn write(
         &mut self,
-        contig: &Contig,
+        contig: &Arc<Contig>,
         part: &ScorePart,
         segment_end: Option<u64>,
     ) -> Result<()> {
-        self.join(contig, &part.head)?;
-        if !part.whole.is_empty() {
-            self.flush(contig)?;
-            self.sink.write(&part.whole)?;
+        if self.contig.as_ref().is_none_or(|known| known.id != contig.id) {
+            self.flush()?;
+            self.contig = Some(Arc::clone(contig));
         }
-        self.join(contig, &part.tail)?;
-        if let Some(end) = segment_end {
-            if let Some(bin) = self.pending.last_mut() {
-                bin.end = bin.end.min(end);
-            }
-            self.flush(contig)?;
+        self.open &= !part.first;
+        self.join(&part.head)?;
+        if !part.whole.is_empty() {
+            self.flush()?;
+            self.sink.write(contig, &part.whole)?;
+        }
+        self.join(&part.tail)?;
+        if let Some(end) = segment_end
+            && let (true, Some(bin)) = (self.open, self.pending.last_mut())
+        {
+            bin.end = bin.end.min(end);
         }
         Ok(())
     }
 
-    fn join(&mut self, contig: &Contig, bins: &[Bin]) -> Result<()> {
+    fn join(&mut self, bins: &[Bin]) -> Result<()> {
         for bin in bins {
             match self.pending.last_mut() {
-                Some(open) if open.start / self.series.bin == bin.start / self.series.bin => open.merge(bin),
-                Some(open) if self.series.tile(open) != self.series.tile(bin) => {
-                    self.flush(contig)?;
+                Some(last) if self.open && last.start / self.series.bin == bin.start / self.series.bin => {
+                    last.merge(bin);
+                }
+                Some(last) if self.series.tile(last) != self.series.tile(bin) => {
+                    self.flush()?;
                     self.pending.push(*bin);
                 }
                 _ => self.pending.push(*bin),
             }
+            self.open = true;
         }
         Ok(())
     }
 
-    fn flush(&mut self, contig: &Contig) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
+    fn flush(&mut self) -> Result<()> {
+        self.open = false;
+        let (false, Some(contig)) = (self.pending.is_empty(), &self.contig) else { return Ok(()) };
         self.encoded.clear();
-        self.format.encode(contig, &self.series, &self.pending, &mut self.encoded);
+        self.encoder.encode(contig, &self.series, &self.pending, &mut self.encoded);
         self.pending.clear();
-        self.sink.write(&self.encoded)
+        self.sink.write(contig, &self.encoded)
     }
 
-    /// Writes what is left.
+    /// Writes what is left; `contigs` are all that were read, in their order.
     ///
     /// # Errors
     /// As [`ScoreWriter::write`].
-    pub(crate) fn seal(self) -> Result<Vec<Sealed>> {
-        self.sink.seal()
+    pub(crate) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
+        self.flush()?;
+        self.sink.seal(contigs)
     }
 }
 
@@ -313,25 +384,39 @@ impl ScoreWriter {
 pub enum ScoreSink {
     /// bedGraph.
     BedGraph(LineSink),
+    /// bigWig.
+    BigWig(BigWigSink),
 }
 
 impl ScoreSink {
-    /// The format.
-    pub(crate) fn format(&self) -> ScoreFormat {
+    /// What it takes.
+    pub(crate) fn encoding(&self) -> Encoding {
         match self {
-            ScoreSink::BedGraph(_) => ScoreFormat::BedGraph,
+            ScoreSink::BedGraph(sink) if sink.is_compressed() => Encoding::BgzfLines,
+            ScoreSink::BedGraph(_) => Encoding::Lines,
+            ScoreSink::BigWig(_) => Encoding::BigWig,
         }
     }
 
-    fn write(&mut self, encoded: &Encoded) -> Result<()> {
+    /// Whether it has to know the length of every contig in the end.
+    pub(crate) fn needs_lengths(&self) -> bool {
+        matches!(self, ScoreSink::BigWig(_))
+    }
+
+    fn write(&mut self, contig: &Contig, encoded: &Encoded) -> Result<()> {
         match self {
-            ScoreSink::BedGraph(sink) => sink.write(&encoded.lines),
+            ScoreSink::BedGraph(sink) if sink.is_compressed() => {
+                sink.write_blocks(contig, &encoded.bytes, &encoded.blocks)
+            }
+            ScoreSink::BedGraph(sink) => sink.write(&encoded.bytes),
+            ScoreSink::BigWig(sink) => sink.write(contig, encoded),
         }
     }
 
-    fn seal(self) -> Result<Vec<Sealed>> {
+    fn seal(self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
         match self {
             ScoreSink::BedGraph(sink) => sink.seal(),
+            ScoreSink::BigWig(sink) => Ok(vec![sink.seal(contigs)?]),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde::{Deserialize, Serialize};
 
 use super::number::{push_fixed, push_integer};
+use super::tabix::Layout;
 use super::{Provenance, Target};
 use crate::calibrate::null::Origin;
 use crate::genome::Contig;
@@ -24,6 +25,16 @@ pub enum SiteFormat {
     Gff3,
 }
 
+impl SiteFormat {
+    /// Which columns of a line say where the site lies.
+    pub fn layout(self) -> Layout {
+        match self {
+            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak => Layout::Bed,
+            SiteFormat::Gff3 => Layout::Gff,
+        }
+    }
+}
+
 /// A site, and all that is said about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
@@ -35,6 +46,13 @@ pub struct Site<'a> {
     pub hit: &'a Hit,
     /// How rare such a score is, where that is known.
     pub significance: Option<Significance>,
+}
+
+impl Site<'_> {
+    /// `+`, `-`, or `.` where strands make no difference.
+    fn strand(&self) -> u8 {
+        if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
+    }
 }
 
 /// How rare a score is.
@@ -121,7 +139,7 @@ impl SiteLines {
     fn tsv(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         place_and_name(site, out);
         out.push(b'\t');
-        out.push(site.hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.push(b'\t');
         push_fixed(site.hit.score, 6, out);
         self.significance_columns(site, out);
@@ -148,7 +166,8 @@ impl SiteLines {
     }
 
     /// The type is of the Sequence Ontology (SO:0000410).
-    fn gff3(&self, Site { contig, target, hit, significance }: &Site<'_>, out: &mut Vec<u8>) {
+    fn gff3(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+        let Site { contig, target, hit, significance } = site;
         push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
         out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
         push_integer(hit.start + 1, out);
@@ -157,7 +176,7 @@ impl SiteLines {
         out.push(b'\t');
         push_fixed(hit.score, 4, out);
         out.push(b'\t');
-        out.push(hit.strand.symbol() as u8);
+        out.push(site.strand());
         out.extend_from_slice(b"\t.\tName=");
         push_escaped(&target.name, |c| !c.is_ascii_control() && !b";=&,%".contains(&c), out);
         if let (true, Some(known)) = (self.columns.p, significance) {
@@ -193,7 +212,7 @@ fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
     let shade = significance.map_or_else(|| target.scale.bed_score(hit.score), Significance::bed_score);
     push_integer(shade.into(), out);
     out.push(b'\t');
-    out.push(hit.strand.symbol() as u8);
+    out.push(site.strand());
 }
 
 /// signalValue, pValue and qValue (-log10; -1 where unknown), peak.
@@ -238,6 +257,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
+            symmetric: false,
             threshold: 0.0,
             scale: ScoreScale::Probability,
             null: None,

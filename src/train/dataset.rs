@@ -1,6 +1,7 @@
 //! Sequences with measurements: what models are fitted to and judged by.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
@@ -229,7 +230,32 @@ impl Dataset {
                 quality.contradictions += usize::from(differ(first, targets));
             }
         }
+        let (shortest, longest) = self.lengths();
+        quality.lengths = (2 * longest > 3 * shortest).then_some((shortest, longest));
+        quality.lengths_of_classes =
+            self.lengths_of_classes().filter(|&(a, b)| a.abs_diff(b) * 10 > a.max(b));
+        quality.two_values = self.two_values();
         quality
+    }
+
+    /// Middle length of the unbound and of the bound sequences, by the first output.
+    fn lengths_of_classes(&self) -> Option<(usize, usize)> {
+        let middle = |class: f32| {
+            let rows = self.sequences.iter().zip(self.targets.iter().step_by(self.outputs));
+            let mut lengths: Vec<usize> =
+                rows.filter(|(_, target)| **target == class).map(|(codes, _)| codes.len()).collect();
+            lengths.sort_unstable();
+            lengths.get(lengths.len() / 2).copied()
+        };
+        if self.kind == TargetKind::Binary { middle(0.0).zip(middle(1.0)) } else { None }
+    }
+
+    /// The two values of measured numbers that look like classes.
+    fn two_values(&self) -> Option<(f32, f32)> {
+        let known = || self.targets.iter().copied().filter(|target| !target.is_nan());
+        let (low, high) = (known().reduce(f32::min)?, known().reduce(f32::max)?);
+        let two = self.kind == TargetKind::Real && low < high && known().all(|x| x == low || x == high);
+        two.then_some((low, high))
     }
 }
 
@@ -241,7 +267,7 @@ fn differ(a: &[f32], b: &[f32]) -> bool {
 }
 
 /// Oddities of a data set. None of them makes it unusable, and nothing is left out because of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Quality {
     /// Sequences that stand in the data set before already.
     pub duplicates: usize,
@@ -249,6 +275,12 @@ pub struct Quality {
     pub contradictions: usize,
     /// Sequences of which more than half is N.
     pub n_rich: usize,
+    /// Shortest and longest sequence, where they differ by more than half.
+    pub lengths: Option<(usize, usize)>,
+    /// Middle length of unbound and of bound sequences, where they differ by more than a tenth.
+    pub lengths_of_classes: Option<(usize, usize)>,
+    /// Lower and higher value, where there are only two, and they are not 0 and 1.
+    pub two_values: Option<(f32, f32)>,
 }
 
 impl Quality {
@@ -264,6 +296,20 @@ impl Quality {
         }
         if self.n_rich > 0 {
             messages.push(format!("{} sequences are more than half N", self.n_rich));
+        }
+        if let Some((shortest, longest)) = self.lengths {
+            messages.push(format!("the sequences have {shortest} to {longest} bases"));
+        }
+        if let Some((unbound, bound)) = self.lengths_of_classes {
+            messages.push(format!(
+                "unbound sequences have {unbound} bases, bound ones {bound} (the middle length): \
+                 a model may tell them apart by that alone"
+            ));
+        }
+        if let Some((low, high)) = self.two_values {
+            messages.push(format!(
+                "the targets {low} and {high} are taken for measured numbers; classes are 0 and 1"
+            ));
         }
         messages
     }
@@ -282,10 +328,12 @@ impl Leaks {
     /// Looks for sequences of `test` that are also in `training`; with `both_strands` as their reverse complement,
     /// too.
     pub fn find(training: &Dataset, test: &Dataset, both_strands: bool) -> Leaks {
-        let form = |codes: &[u8]| if both_strands { canonical(codes) } else { codes.to_vec() };
-        let known: std::collections::HashSet<Vec<u8>> =
-            training.sequences.iter().map(|codes| form(codes)).collect();
-        let ranks = (0..test.len()).filter(|&rank| known.contains(&form(&test.sequences[rank]))).collect();
+        let stranded = !both_strands;
+        let known: HashSet<Cow<'_, [u8]>> =
+            training.sequences.iter().map(|codes| identity(codes, stranded)).collect();
+        let ranks = (0..test.len())
+            .filter(|&rank| known.contains(&identity(&test.sequences[rank], stranded)))
+            .collect();
         Leaks { ranks, tested: test.len() }
     }
 
@@ -301,9 +349,12 @@ impl Leaks {
     }
 }
 
-/// The sequence or its reverse complement, whichever comes first.
-fn canonical(codes: &[u8]) -> Vec<u8> {
+/// What is equal for equal sequences: the sequence, or unless `stranded` its reverse complement if that comes first.
+pub(super) fn identity(codes: &[u8], stranded: bool) -> Cow<'_, [u8]> {
+    if stranded {
+        return codes.into();
+    }
     let mut reverse = Vec::with_capacity(codes.len());
     reverse_complement_into(codes, &mut reverse);
-    reverse.as_slice().min(codes).to_vec()
+    if reverse.as_slice() < codes { reverse.into() } else { codes.into() }
 }

@@ -11,8 +11,9 @@ use super::initial::{self, Start};
 use super::lanes::{self, Lanes};
 use super::optimizer::{Memory, Optimizer, Penalty, Update};
 use super::parameters::{Architecture, Layout};
+use super::symmetric;
 use super::triplets::Triplets;
-use crate::model::Network;
+use crate::model::{Network, Strands};
 
 /// Sequences that are scored together.
 const SCORED_TOGETHER: usize = 64;
@@ -207,9 +208,13 @@ impl<'a> Fit<'a> {
         self.memory.steps()
     }
 
-    /// The network as it stands.
+    /// The network as it stands; with [`Strands::Symmetric`] the one that reads one strand ([`symmetric::unfold`]).
     pub fn network(&self) -> Network {
-        self.layout.network(&self.current())
+        let network = self.layout.network(&self.current());
+        match self.layout.architecture.strands {
+            Strands::Symmetric => symmetric::unfold(&network),
+            Strands::Both | Strands::Single => network,
+        }
     }
 
     /// The parameters that count: the last ones, or their average.
@@ -222,7 +227,7 @@ impl<'a> Fit<'a> {
         self.averages.iter().map(|&x| x * weight).collect()
     }
 
-    /// Scores of examples, the better strand's: `[rank][output]`.
+    /// Scores of examples, with [`Strands::Both`] the better strand's: `[rank][output]`.
     pub fn scores(&mut self, ranks: &[u32]) -> Vec<f32> {
         let mut scores = Vec::with_capacity(ranks.len() * self.layout.architecture.outputs);
         let parameters = self.current();
@@ -287,7 +292,7 @@ pub(super) fn shuffle<T>(items: &mut [T], rng: &mut Xoshiro256PlusPlus) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Pooling, Strands};
+    use crate::model::Pooling;
 
     /// One step, gradient and update.
     struct Step<'a> {
@@ -339,7 +344,11 @@ mod tests {
             (0..6).map(|i| (0..40 + i).map(|_| rng.random_range(0..5)).collect()).collect::<Vec<Vec<u8>>>()
         };
         let dataset = Dataset::of_classes(sequences(), sequences()).unwrap();
-        for (pooling, hidden) in [(Pooling::Max, 0), (Pooling::MaxAndAverage, 32)] {
+        for (pooling, hidden, strands) in [
+            (Pooling::Max, 0, Strands::Both),
+            (Pooling::MaxAndAverage, 32, Strands::Both),
+            (Pooling::MaxAndAverage, 32, Strands::Symmetric),
+        ] {
             let architecture = Architecture {
                 detectors: 20,
                 detector_length: 11,
@@ -347,7 +356,7 @@ mod tests {
                 pooling,
                 hidden,
                 outputs: 1,
-                strands: Strands::Both,
+                strands,
             };
             let (layout, examples) = (Layout::new(architecture), Examples::new(&dataset, &architecture));
             let start = Start { detector_scale: 0.3, dense_scale: None, kmers: 0.0 };

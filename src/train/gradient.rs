@@ -40,7 +40,8 @@ impl Loss {
 
 /// Loss of `network` on sequences (codes) with `targets[sequence * outputs + output]`, and its gradient in the shape
 /// of the network. With [`Strands::Both`] an output's score is the greater of those of the two strands, and the
-/// gradient goes through that strand.
+/// gradient goes through that strand; with [`Strands::Symmetric`] the layers after the pool see every feature summed
+/// over both strands ([`super::symmetric`]).
 ///
 /// # Errors
 /// A network that cannot be fitted (zero padding, unrectified detectors, a logistic output), and sequences on which
@@ -84,7 +85,7 @@ pub fn loss_and_gradient(
 /// The rows of `sequences` for a network of this shape.
 pub(super) fn index(sequences: &[Vec<u8>], architecture: &Architecture) -> Triplets {
     let padding = architecture.padding();
-    let both = architecture.strands == Strands::Both;
+    let both = architecture.strands != Strands::Single;
     Triplets::new(sequences.iter().map(Vec::as_slice), architecture.detector_length, padding.left, both)
 }
 
@@ -167,6 +168,9 @@ impl Gradient<'_> {
 
     #[inline(always)]
     fn example(&mut self, example: usize, targets: &[f32], share: f32) -> f64 {
+        if self.layout.architecture.strands == Strands::Symmetric {
+            return self.symmetric_example(example, targets, share);
+        }
         let (layout, strands) = (self.layout, self.triplets.strands());
         let inputs = layout.inputs();
         let Workspace { features, hidden, scores, .. } = &mut *self.workspace;
@@ -192,6 +196,29 @@ impl Gradient<'_> {
                 backward(layout, self.parameters, self.gradient, features, units, slopes, mask);
             }
         }
+        total
+    }
+
+    /// As [`Gradient::example`], with the features of both strands summed; each strand gets the gradient of the sum.
+    #[inline(always)]
+    fn symmetric_example(&mut self, example: usize, targets: &[f32], share: f32) -> f64 {
+        let (layout, inputs) = (self.layout, self.layout.inputs());
+        let Workspace { features, hidden, scores, .. } = &mut *self.workspace;
+        let features = &mut features[2 * example * layout.features..][..2 * layout.features];
+        let mask = (!self.masks.is_empty()).then(|| &self.masks[example * inputs..(example + 1) * inputs]);
+        let sums = sum_strands(layout, features);
+        forward(layout, self.parameters, sums, mask, hidden, scores);
+
+        let mut total = 0.0;
+        let scores = &mut scores[..targets.len()];
+        for (score, &target) in scores.iter_mut().zip(targets) {
+            let (loss, slope) = if target.is_nan() { (0.0, 0.0) } else { self.loss.of(*score, target) };
+            total += loss;
+            *score = slope * share;
+        }
+        let units = &mut hidden[..layout.hidden];
+        backward(layout, self.parameters, self.gradient, sums, units, scores, mask);
+        features.copy_within(..layout.features, layout.features);
         total
     }
 
@@ -234,7 +261,15 @@ impl Gradient<'_> {
     }
 }
 
-/// Scores of sequences: the better strand's, `[example][output]`, appended to `scores`.
+/// Adds the features of the reverse strand to those of the forward one, which are returned.
+#[inline(always)]
+fn sum_strands<'a>(layout: &Layout, features: &'a mut [Lanes]) -> &'a mut [Lanes] {
+    let (forward, reverse) = features.split_at_mut(layout.features);
+    forward.iter_mut().zip(reverse).for_each(|(sum, &mut other)| *sum += other);
+    forward
+}
+
+/// Scores of sequences: with [`Strands::Both`] the better strand's, `[example][output]`, appended to `scores`.
 pub(super) struct Score<'a> {
     pub(super) layout: &'a Layout,
     pub(super) parameters: &'a [Lanes],
@@ -253,11 +288,14 @@ impl Task for Score<'_> {
         let (layout, strands) = (self.layout, self.triplets.strands());
         pool(layout, self.parameters, self.triplets, self.batch, self.workspace);
         let Workspace { features, hidden, scores, .. } = self.workspace;
-        for features in features.chunks_exact_mut(strands * layout.features).take(self.batch.len()) {
+        let better = layout.architecture.strands == Strands::Both;
+        for mut features in features.chunks_exact_mut(strands * layout.features).take(self.batch.len()) {
+            if layout.architecture.strands == Strands::Symmetric {
+                features = sum_strands(layout, features);
+            }
             forward(layout, self.parameters, features, None, hidden, scores);
             let (forward, reverse) = scores.split_at(layout.architecture.outputs);
-            self.scores
-                .extend(forward.iter().zip(reverse).map(|(&f, &r)| if strands == 2 { f.max(r) } else { f }));
+            self.scores.extend(forward.iter().zip(reverse).map(|(&f, &r)| if better { f.max(r) } else { f }));
         }
     }
 }

@@ -99,7 +99,11 @@ fn enriched(dataset: &Dataset, ranks: &[u32], length: usize, strands: Strands, c
         let codes = &dataset.sequences[rank as usize];
         let kmers = codes.windows(length).filter(|kmer| !kmer.contains(&N)).map(number);
         present.extend(
-            kmers.map(|kmer| if strands == Strands::Both { kmer.min(reversed(kmer, length)) } else { kmer }),
+            kmers.map(
+                |kmer| {
+                    if strands == Strands::Single { kmer } else { kmer.min(reversed(kmer, length)) }
+                },
+            ),
         );
         present.sort_unstable();
         present.dedup();
@@ -119,7 +123,7 @@ fn enriched(dataset: &Dataset, ranks: &[u32], length: usize, strands: Strands, c
         }
         let both = [kmer, reversed(kmer, length)];
         let near = |&other: &u32| {
-            let strands = if strands == Strands::Both { &both[..] } else { &both[..1] };
+            let strands = if strands == Strands::Single { &both[..1] } else { &both[..] };
             strands.iter().any(|&kmer| alike(kmer, other, length))
         };
         if !chosen.iter().any(near) {

@@ -22,7 +22,7 @@ pub struct Architecture {
     pub hidden: usize,
     /// Outputs.
     pub outputs: usize,
-    /// Strands a sequence is read on; with both, the better one counts.
+    /// Strands a sequence is read on; with both, the better one counts. Symmetric ones are read on both, too.
     pub strands: Strands,
 }
 

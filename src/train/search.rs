@@ -3,6 +3,7 @@
 //! Every fit has a seed of its own, made from the run's seed and the fit's place in the protocol, and every result has
 //! a place to go to: what comes out does not depend on the number of threads or on which fit ends first.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,11 +14,11 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, Recipe, Space};
-use super::dataset::{Dataset, TargetKind};
+use super::dataset::{Dataset, TargetKind, identity};
 use super::fit::{Examples, Fit, Stopped, shuffle};
 use super::state::State;
 use super::{ensemble, metric};
-use crate::model::Network;
+use crate::model::{Network, Strands};
 use crate::{Error, Result};
 
 /// The sizes of a protocol. With the space of hyper-parameters and the data it determines the outcome.
@@ -185,7 +186,39 @@ impl Protocol {
             )));
         }
         let shortest = if space.padded { 1 } else { space.detector_length };
-        dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)
+        dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)?;
+        let (_, longest) = dataset.lengths();
+        if space.detector_length > longest {
+            return Err(Error::Request(format!(
+                "detectors of {} bases are longer than every sequence (up to {longest})",
+                space.detector_length
+            )));
+        }
+        self.check_classes(dataset)
+    }
+
+    /// Checks that every fold can have both classes: at least as many different sequences of each as there are folds.
+    fn check_classes(&self, dataset: &Dataset) -> Result<()> {
+        if dataset.kind == TargetKind::Real {
+            return Ok(());
+        }
+        let stranded = self.space.strands == Strands::Single;
+        for (output, name) in dataset.output_names.iter().enumerate() {
+            let mut classes = [HashSet::new(), HashSet::new()];
+            for (codes, target) in dataset.sequences.iter().zip(dataset.target_column(output)) {
+                if !target.is_nan() {
+                    classes[usize::from(target > 0.5)].insert(identity(codes, stranded));
+                }
+            }
+            if let Some(class) = classes.iter().position(|class| class.len() < self.folds) {
+                return Err(Error::Request(format!(
+                    "class {class} of column {name} has {} different sequences; {} folds need as many of each class",
+                    classes[class].len(),
+                    self.folds
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Steps made at a checkpoint, counted from 0; from one to the next are equally many, at the last perhaps fewer.
@@ -194,7 +227,8 @@ impl Protocol {
     }
 
     /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random,
-    /// class by class.
+    /// class by class. At random, equal sequences (with two strands also reverse complements) come to the same fold, so
+    /// that what is held out has not been seen.
     pub fn folds(&self, dataset: &Dataset) -> Vec<Vec<u32>> {
         let mut folds = vec![Vec::new(); self.folds];
         if let Some(given) = &dataset.folds {
@@ -215,8 +249,12 @@ impl Protocol {
             // Stable: random within a class.
             ranks.sort_by_key(|&rank| dataset.targets[rank as usize * dataset.outputs] > 0.5);
         }
-        for (i, rank) in ranks.into_iter().enumerate() {
-            folds[i % self.folds].push(rank);
+        let stranded = self.space.strands == Strands::Single;
+        let mut fold_of = HashMap::with_capacity(ranks.len());
+        for rank in ranks {
+            let next = fold_of.len() % self.folds;
+            let codes = identity(&dataset.sequences[rank as usize], stranded);
+            folds[*fold_of.entry(codes).or_insert(next)].push(rank);
         }
         folds
     }

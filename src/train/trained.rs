@@ -109,7 +109,7 @@ pub fn report(
         outcomes: sets,
         search_score: format!("cross-validated {}", metric_name(dataset.kind)),
         trials: outcome.trials.iter().enumerate().map(trial).collect(),
-        detectors: profiles(network, dataset, protocol.space.strands == Strands::Both),
+        detectors: profiles(network, dataset, protocol.space.strands != Strands::Single),
         alphabet: model.spec.alphabet,
     }
 }

@@ -122,7 +122,7 @@ fn bad_requests_end_with_one_line() {
         (&["toy.onnx", "data.tsv", "--positives-above", "nan"], "a number is needed"),
     ];
     for (arguments, message) in cases {
-        let output = eval(directory, arguments);
+        let output = eval(directory, &[arguments, &["--quiet"]].concat());
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(message) && error.trim_end().lines().count() == 1, "{error}, not {message}");

@@ -42,6 +42,16 @@ fn the_usual_tables_need_no_options() {
     assert_eq!(compete.sequences, [codes("AGAGGACTG"), codes("AGAT")]);
     assert_eq!(compete.targets, [-0.388803, 1.25]);
 
+    let late = usual("seq\tsignal\nACGT\tNA\nACGA\t2\n").unwrap();
+    assert!(late.targets[0].is_nan() && late.targets[1] == 2.0 && late.output_names == ["signal"]);
+
+    // SELEX: k-mers with relative affinities.
+    let selex = usual("kmer,count,relKa\nCACGTGAAAA,812,1.0\nACACGTGTTT,77,0.41\n");
+    assert_eq!(selex.unwrap().output_names, ["count"], "the first that holds numbers");
+    let affinity = TableOptions { targets: Targets::These(vec![named("relKa")]), ..TableOptions::default() };
+    let selex = table("kmer,count,relKa\nCACGTGAAAA,812,1.0\nACACGTGTTT,77,0.41\n", &affinity).unwrap();
+    assert_eq!((selex.targets.as_slice(), selex.kind), ([1.0, 0.41].as_slice(), TargetKind::Real));
+
     let bare = usual("ACGT\nGGCA\n").unwrap();
     assert_eq!((bare.targets.as_slice(), bare.has_positives_only()), ([1.0, 1.0].as_slice(), true));
 }
@@ -78,7 +88,9 @@ fn what_is_wrong_with_a_table_is_said_with_its_line() {
     let fold = TableOptions { fold: Some(named("cv")), ..TableOptions::default() };
     let targets = |column| TableOptions { targets: Targets::These(vec![column]), ..TableOptions::default() };
     let binary = TableOptions { kind: Some(TargetKind::Binary), ..TableOptions::default() };
-    let cases: [(&str, &TableOptions, &str); 14] = [
+    let cases: [(&str, &TableOptions, &str); 16] = [
+        ("seq\ty\nACGT\tNA\nACGA\t\n", &TableOptions::default(), "FILE: every value of y is missing"),
+        ("AC\0T\t1\n", &TableOptions::default(), "FILE, line 1: this is no text"),
         ("", &TableOptions::default(), "FILE: there are no rows in it"),
         ("seq\tbound\n", &TableOptions::default(), "FILE: there is a header and no rows"),
         ("relKa\n0.013\n0.014\n", &TableOptions::default(), "FILE: no column of it holds sequences"),
@@ -224,9 +236,17 @@ fn oddities_and_shortages_are_named() {
         messages,
         [
             "2 sequences are there more than once, 1 of them with another target",
-            "1 sequences are more than half N"
+            "1 sequences are more than half N",
+            "the sequences have 3 to 8 bases",
         ]
     );
+    let lengths = Dataset::of_classes(vec![codes("ACGTACGT")], vec![codes("ACGTAC")]).unwrap();
+    let messages = lengths.quality().messages();
+    assert!(messages[0].starts_with("unbound sequences have 6 bases, bound ones 8"), "{messages:?}");
+    let two =
+        Dataset::new(vec![codes("AC"), codes("GT")], vec![2.0, 1.0], vec!["y".into()], TargetKind::Real);
+    let messages = two.unwrap().quality().messages();
+    assert_eq!(messages, ["the targets 1 and 2 are taken for measured numbers; classes are 0 and 1"]);
     let error = |dataset: &Dataset, count, length| dataset.require(count, length).unwrap_err().to_string();
     assert_eq!(error(&dataset, 20, 1), "there are 5 sequences; 20 or more are needed");
     assert!(

@@ -44,6 +44,7 @@ impl BrowserTrack {
             Format::Sites(SiteFormat::Gff3) => ("annotation", "gff3"),
             Format::Sites(SiteFormat::Tsv) => return None,
             Format::Scores(ScoreFormat::BedGraph) => ("wig", "bedgraph"),
+            Format::Scores(ScoreFormat::BigWig) => ("wig", "bigwig"),
         };
         Some(json!({"name": self.name, "url": self.url, "type": kind, "format": format}))
     }

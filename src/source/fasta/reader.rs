@@ -175,13 +175,36 @@ impl Reader {
         }
         if self.place.ended {
             self.check_length()?;
+            self.keep_length();
         }
         Ok(taken)
     }
 
+    /// Reads on to the end of the current record.
+    pub(super) fn end_contig(&mut self) -> Result<()> {
+        if self.index.is_none() {
+            self.advance(u64::MAX, None)?;
+        }
+        Ok(())
+    }
+
+    /// The current record; its length is known once it has ended.
+    pub(super) fn contig(&self) -> Option<&Arc<Contig>> {
+        self.contigs.get(self.entered.checked_sub(1)?)
+    }
+
+    /// Puts the length of the record that has ended into the list of contigs.
+    fn keep_length(&mut self) {
+        let length = Some(self.position);
+        let current = self.entered.checked_sub(1).and_then(|i| self.contigs.get_mut(i));
+        if let Some(contig) = current.filter(|contig| contig.length.is_none()) {
+            *contig = Arc::new(Contig { length, ..Contig::clone(contig) });
+        }
+    }
+
     /// An index that promised another number of bases has misled every jump.
     fn check_length(&self) -> Result<()> {
-        let Some(contig) = self.entered.checked_sub(1).map(|i| &self.contigs[i]) else { return Ok(()) };
+        let Some(contig) = self.contig() else { return Ok(()) };
         match contig.length {
             Some(length) if length != self.position => {
                 let (path, name, found) = (&self.path, &contig.name, self.position);

@@ -152,7 +152,6 @@ fn complete(
         // Replicates are joined, which has a note of its own.
         (quality.duplicates, quality.contradictions) = (0, 0);
     }
-    notes.extend(quality.messages());
     match (dataset.kind, given) {
         (TargetKind::Real, Some(_)) => {
             let message = "negatives go with bound sequences; these have measured numbers";
@@ -168,6 +167,7 @@ fn complete(
         (TargetKind::Binary, Some(given)) => {
             notes.push(format!("{} unbound sequences were added from a file", given.len()));
             dataset.add_negatives(given)?;
+            quality = dataset.quality();
         }
         (TargetKind::Binary, None) if dataset.has_positives_only() && dataset.outputs == 1 => {
             let made = shuffles(&dataset.sequences, request.negatives_per_positive, seed)?;
@@ -179,5 +179,6 @@ fn complete(
         }
         (TargetKind::Binary, None) => {}
     }
+    notes.extend(quality.messages());
     Ok(dataset)
 }

@@ -142,19 +142,21 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
     skipped.unknown_contig =
         peaks_by_contig.iter().filter(|(name, _)| !known(name)).map(|(_, peaks)| peaks.len()).sum();
     if let Some(unknown) = options.test_contigs.iter().find(|name| !known(name)) {
-        let some: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
-        let some = some.join(", ");
-        return Err(Error::format(
-            genome,
-            None,
-            format!("it has no contig {unknown} to test on; it has {some}, …"),
-        ));
+        let message = format!("it has no contig {unknown} to test on; it has {}", some(names.iter()));
+        return Err(Error::format(genome, None, message));
     }
     let windows = split(cut, options, skipped);
     let held_out = !options.test_contigs.is_empty();
     let missing = |where_from: &str| {
-        let why = windows.skipped.messages().join("; ");
-        let why = if why.is_empty() { why } else { format!(" ({why})") };
+        let mut why = windows.skipped.messages();
+        if windows.skipped.unknown_contig > 0 {
+            why.push(format!(
+                "the peaks are on {}; the genome has {}",
+                some(peaks_by_contig.keys()),
+                some(names.iter())
+            ));
+        }
+        let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
         Err(Error::format(peaks, None, format!("no peak is left{where_from}{why}")))
     };
     match &windows {
@@ -164,6 +166,13 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         PeakWindows { test, .. } if test.peaks.is_empty() && held_out => missing(" on the test contigs"),
         _ => Ok(windows),
     }
+}
+
+/// The first few names.
+fn some<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
+    let (count, shown) = (names.len(), 5);
+    let listed: Vec<&str> = names.take(shown).map(String::as_str).collect();
+    listed.join(", ") + if count > shown { ", …" } else { "" }
 }
 
 /// Peaks with their places in the order of strength.

@@ -154,6 +154,8 @@ impl Layout {
             Targets::All => others().filter(|&i| is_number(sample[i]) || is_missing(sample[i])).collect(),
             Targets::Usual => named(&TARGET_NAMES)
                 .or_else(|| others().find(|&i| is_number(sample[i])))
+                // A value that is missing is no reason to overlook the column.
+                .or_else(|| others().find(|&i| is_missing(sample[i])))
                 .into_iter()
                 .collect(),
         };
@@ -214,7 +216,10 @@ impl Rows {
             self.targets.push(match value {
                 Some(value) => value,
                 None if is_missing(text) => f32::NAN,
-                None => return Err(format!("{text:?} in column {} ({name}) is no number", i + 1)),
+                None => {
+                    let what = "is no number (classes are 0 and 1)";
+                    return Err(format!("{text:?} in column {} ({name}) {what}", i + 1));
+                }
             });
         }
         if let Some(i) = layout.fold {
@@ -241,6 +246,9 @@ impl Rows {
             (targets, names) = (vec![1.0; sequences.len()], vec![BOUND.into()]);
         }
         let binary = || targets.iter().all(|target| target.is_nan() || *target == 0.0 || *target == 1.0);
+        if targets.iter().all(|target| target.is_nan()) {
+            return Err(Error::Request(format!("every value of {} is missing", names.join(", "))));
+        }
         let kind = kind.unwrap_or_else(|| if binary() { TargetKind::Binary } else { TargetKind::Real });
         if kind == TargetKind::Binary && !binary() {
             return Err(Error::Request("not all targets are 0 or 1; they are no classes".into()));

@@ -38,7 +38,8 @@ impl Lines {
                 break;
             }
         }
-        let text = std::str::from_utf8(&self.text).map_err(|_| self.error("this is no text"))?;
+        let text = std::str::from_utf8(&self.text).ok().filter(|text| !text.contains('\0'));
+        let text = text.ok_or_else(|| self.error("this is no text"))?;
         Ok(Some(text.trim_end_matches(['\n', '\r'])))
     }
 

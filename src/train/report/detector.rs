@@ -1,5 +1,7 @@
 //! What the detectors of a network have learned: the stretches that activate them.
 
+use std::collections::HashSet;
+
 use crate::model::Network;
 use crate::report::detector::{Detector, Stretch, active, counts};
 use crate::train::dataset::{Dataset, TargetKind};
@@ -29,13 +31,21 @@ const SEQUENCES: usize = 1000;
 /// For each of the bound sequences (of numbers: the sequences with the highest ones) the stretch that activates the
 /// detector most is found, on both strands if so asked and only where it lies within the sequence; those with half of
 /// the highest activation or more are counted. Only the first output of `dataset` is used, and 1,000 sequences of each
-/// kind.
+/// kind. On both strands a detector that is another's reverse complement shows nothing more, and is left out.
 pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<DetectorProfile> {
     let targets = dataset.target_column(0);
     let rows = rows_to_look_at(&targets, dataset.kind);
     let chosen: Vec<f32> = rows.iter().map(|&row| targets[row]).collect();
     let front = rows.len() / 2;
+    let mut known = HashSet::new();
+    let mut is_new = |&detector: &usize| {
+        let (forward, reverse) = orientations(network, detector);
+        let shown = both_strands && known.contains(&reverse);
+        known.insert(forward);
+        !shown
+    };
     let mut profiles: Vec<DetectorProfile> = (0..network.detectors)
+        .filter(&mut is_new)
         .map(|detector| {
             let look_up = Detector::new(network, detector);
             let best: Vec<Stretch> =
@@ -58,6 +68,18 @@ pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec
     let telling = |profile: &DetectorProfile| profile.alone.map_or(0.0, |alone| (alone - middle).abs());
     profiles.sort_by(|a, b| telling(b).total_cmp(&telling(a)).then(a.detector.cmp(&b.detector)));
     profiles
+}
+
+/// The bits of a detector's weights and threshold, and those of its reverse complement.
+fn orientations(network: &Network, detector: usize) -> (Vec<u32>, Vec<u32>) {
+    let size = 4 * network.detector_length;
+    let weights = &network.weights[detector * size..(detector + 1) * size];
+    let threshold = network.thresholds[detector].to_bits();
+    let bits = |weights: &mut dyn Iterator<Item = &f32>| {
+        weights.map(|weight| weight.to_bits()).chain([threshold]).collect()
+    };
+    // As in `symmetric::unfold`.
+    (bits(&mut weights.iter()), bits(&mut weights.iter().rev()))
 }
 
 /// Classes: the first bound ones, then the first unbound ones. Numbers: the highest, then the lowest.

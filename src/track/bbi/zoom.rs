@@ -1,0 +1,163 @@
+//! Zoom levels: the genome in ever longer cells, each with a summary of its values.
+
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use tempfile::SpooledTempFile;
+
+use super::tree::{Place, put_u32};
+use crate::track::deflate::Deflater;
+
+/// Records of a block, at the most.
+pub(super) const RECORDS: usize = 1024;
+
+/// Bytes of a record.
+pub(super) const RECORD: usize = 32;
+
+/// Bytes of a level that are kept in memory; more go to a file that has no name.
+const IN_MEMORY: usize = 1 << 20;
+
+/// What a stretch's values add up to; every base counts once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::track) struct Summary {
+    pub(super) bases: u64,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) sum: f64,
+    pub(super) squares: f64,
+}
+
+impl Summary {
+    /// Of nothing.
+    pub(in crate::track) const EMPTY: Summary =
+        Summary { bases: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: 0.0, squares: 0.0 };
+
+    /// Takes `bases` bases of one value.
+    pub(in crate::track) fn add(&mut self, value: f64, bases: u64) {
+        let weight = bases as f64;
+        let squares = weight * value * value;
+        self.merge(&Summary { bases, min: value, max: value, sum: weight * value, squares });
+    }
+
+    /// Takes what another summary has seen.
+    pub(super) fn merge(&mut self, other: &Summary) {
+        self.bases += other.bases;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.sum += other.sum;
+        self.squares += other.squares;
+    }
+}
+
+/// The summary of what lies in one cell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::track) struct Cell {
+    /// First base that has a value, 0-based.
+    pub(in crate::track) start: u64,
+    /// One past the last.
+    pub(in crate::track) end: u64,
+    pub(in crate::track) summary: Summary,
+}
+
+/// One level, whose cells are the multiples of so many bases.
+#[derive(Debug)]
+pub(super) struct Level {
+    pub(super) reduction: u64,
+    pub(super) blocks: Vec<Place>,
+    /// Records in all.
+    pub(super) records: u64,
+    /// Blocks of records, one after the other.
+    spool: SpooledTempFile,
+    contig: u32,
+    open: Option<Cell>,
+    /// The block at hand, and the place of its records.
+    block: Vec<u8>,
+    start: u64,
+    end: u64,
+}
+
+impl Level {
+    /// An empty level; what does not fit into memory is kept in `directory` until the file is whole.
+    pub(super) fn new(reduction: u64, directory: &Path) -> Level {
+        let spool = tempfile::spooled_tempfile_in(IN_MEMORY, directory);
+        let (blocks, block) = (Vec::new(), Vec::new());
+        Level { reduction, blocks, records: 0, spool, contig: 0, open: None, block, start: 0, end: 0 }
+    }
+
+    /// Takes a cell of a finer level, sorted by place. Gives the cell of this level that it ends, if it ends one.
+    pub(super) fn add(
+        &mut self,
+        contig: u32,
+        cell: &Cell,
+        deflater: &mut Deflater,
+    ) -> io::Result<Option<Cell>> {
+        let ended = match &mut self.open {
+            Some(open)
+                if contig == self.contig && open.start / self.reduction == cell.start / self.reduction =>
+            {
+                open.end = cell.end;
+                open.summary.merge(&cell.summary);
+                return Ok(None);
+            }
+            open => open.replace(*cell),
+        };
+        if let Some(ended) = &ended {
+            self.put(ended, deflater)?;
+        }
+        if contig != self.contig {
+            self.end_block(deflater)?;
+            self.contig = contig;
+        }
+        Ok(ended)
+    }
+
+    /// Ends the cell and the block at hand; gives the cell.
+    pub(super) fn end(&mut self, deflater: &mut Deflater) -> io::Result<Option<Cell>> {
+        let ended = self.open.take();
+        if let Some(ended) = &ended {
+            self.put(ended, deflater)?;
+        }
+        self.end_block(deflater)?;
+        Ok(ended)
+    }
+
+    /// The contig of the cell at hand.
+    pub(super) fn contig(&self) -> u32 {
+        self.contig
+    }
+
+    fn put(&mut self, cell: &Cell, deflater: &mut Deflater) -> io::Result<()> {
+        if self.block.is_empty() {
+            self.start = cell.start;
+        }
+        self.end = cell.end;
+        let Summary { bases, min, max, sum, squares } = cell.summary;
+        for number in [self.contig, cell.start as u32, cell.end as u32, bases as u32] {
+            put_u32(&mut self.block, number);
+        }
+        for number in [min, max, sum, squares] {
+            self.block.extend_from_slice(&(number as f32).to_le_bytes());
+        }
+        self.records += 1;
+        if self.block.len() == RECORDS * RECORD { self.end_block(deflater) } else { Ok(()) }
+    }
+
+    fn end_block(&mut self, deflater: &mut Deflater) -> io::Result<()> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        deflater.zlib(&self.block, &mut bytes);
+        self.block.clear();
+        self.spool.write_all(&bytes)?;
+        let (contig, start, end) = (self.contig, self.start as u32, self.end as u32);
+        self.blocks.push(Place { contig, start, end, bytes: bytes.len() as u32 });
+        Ok(())
+    }
+
+    /// All blocks, from the first byte on.
+    pub(super) fn spool(&mut self) -> io::Result<&mut SpooledTempFile> {
+        self.spool.seek(SeekFrom::Start(0))?;
+        Ok(&mut self.spool)
+    }
+}

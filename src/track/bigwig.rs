@@ -1,0 +1,204 @@
+//! bigWig: scores in compressed blocks that browsers read piece by piece.
+//!
+//! Written by code of our own: bigtools 0.5 was looked at first. It wants the lengths of all contigs before the first
+//! value (a genome on a pipe has none to give), their names in byte order for the searches that UCSC's programs do, and
+//! fewer than 65,536 of them; without any value it does not end. It takes values one by one, 12 bytes each, and
+//! compresses them on threads of its own, so that the scan's workers wait; and what is in a block depends on where values
+//! were counted from, so that shards could not be joined into the bytes of one run.
+//!
+//! A tile of bins is a block or a few, encoded by the worker that scored it: steps of equal length without positions, 4 bytes a
+//! bin (fixedStep), or stretches of one value (bedGraph) where that is much shorter, as in runs of N.
+
+use std::sync::Arc;
+
+use super::bbi::{BigFile, Block, Cell, Summary};
+use super::deflate::Deflater;
+use super::score::{Bin, Encoded, Series, TILE};
+use crate::Result;
+use crate::genome::Contig;
+use crate::output::{Output, Sealed};
+
+mod reader;
+
+pub use reader::{Reader, Values};
+
+const MAGIC: u32 = 0x888F_FC26;
+
+/// Bins in a cell of the finest zoom level: a part of a tile, so that workers can summarise it.
+const CELL: u64 = 64;
+
+/// Bytes of a section's header.
+const HEADER: usize = 24;
+
+/// Bytes of the longest section.
+pub(super) const LONGEST_BLOCK: usize = HEADER + 12 * TILE as usize;
+
+/// The kinds of section that are used.
+const BEDGRAPH: u8 = 1;
+const FIXED_STEP: u8 = 3;
+
+/// Sections of steps of a tile, at the most: where bins lie unevenly, stretches are shorter.
+const SECTIONS: usize = 16;
+
+/// How many times shorter stretches have to be than steps: bytes of steps compress better.
+const SHORTER: usize = 4;
+
+/// A bigWig that is being written.
+#[derive(Debug)]
+pub struct BigWigSink(Box<BigFile>);
+
+impl BigWigSink {
+    /// Writes bins of so many bases to `output`. The format has no place for comments; these stand behind the zoom
+    /// headers, where other readers have nothing to look for.
+    ///
+    /// # Errors
+    /// An output that cannot be written, or is no file.
+    pub fn new(output: Output, bin: u64, comments: &str) -> Result<BigWigSink> {
+        let file = BigFile::new(MAGIC, output, bin.saturating_mul(CELL), comments)?;
+        Ok(BigWigSink(Box::new(file)))
+    }
+
+    pub(super) fn write(&mut self, contig: &Contig, encoded: &Encoded) -> Result<()> {
+        self.0.write(contig, &encoded.bytes, &encoded.blocks, &encoded.cells)
+    }
+
+    /// Writes what is left; `contigs` are all that were read, in their order.
+    pub(super) fn seal(self, contigs: &[Arc<Contig>]) -> Result<Sealed> {
+        self.0.seal(contigs)
+    }
+}
+
+/// Encodes tiles; keeps its buffers.
+#[derive(Debug, Default)]
+pub(crate) struct Encoder {
+    values: Vec<Stretch>,
+    section: Vec<u8>,
+}
+
+/// A stretch of bases with one value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stretch {
+    start: u64,
+    end: u64,
+    value: f32,
+}
+
+impl Encoder {
+    /// Appends the bins of one tile, or of a part of it.
+    pub(super) fn encode(
+        &mut self,
+        contig: &Contig,
+        series: &Series,
+        bins: &[Bin],
+        deflater: &mut Deflater,
+        out: &mut Encoded,
+    ) {
+        let mut values = std::mem::take(&mut self.values);
+        values.clear();
+        values.extend(bins.iter().map(|bin| Stretch {
+            start: bin.start,
+            end: bin.end,
+            value: series.value(bin),
+        }));
+        summarise(&values, series.bin.saturating_mul(CELL), &mut out.cells);
+        let stretches = values.chunk_by(same).count();
+        let sections = || Sections { rest: &values };
+        if SHORTER * (HEADER + 12 * stretches) <= 4 * values.len() || sections().count() > SECTIONS {
+            self.stretches(contig, &values, deflater, out);
+        } else {
+            for (step, section) in sections() {
+                self.steps(contig, step, section, deflater, out);
+            }
+        }
+        self.values = values;
+    }
+
+    fn stretches(&mut self, contig: &Contig, values: &[Stretch], deflater: &mut Deflater, out: &mut Encoded) {
+        let (start, end) = (values[0].start, values[values.len() - 1].end);
+        self.header(contig, (start, end), (0, 0), BEDGRAPH, values.chunk_by(same).count());
+        for stretch in values.chunk_by(same) {
+            let (start, end) = (stretch[0].start as u32, stretch[stretch.len() - 1].end as u32);
+            self.section.extend_from_slice(&start.to_le_bytes());
+            self.section.extend_from_slice(&end.to_le_bytes());
+            self.section.extend_from_slice(&stretch[0].value.to_le_bytes());
+        }
+        self.end(start, end, deflater, out);
+    }
+
+    fn steps(
+        &mut self,
+        contig: &Contig,
+        step: u64,
+        values: &[Stretch],
+        deflater: &mut Deflater,
+        out: &mut Encoded,
+    ) {
+        let (start, end) = (values[0].start, values[values.len() - 1].end);
+        let span = values[0].end - start;
+        self.header(contig, (start, end), (step as u32, span as u32), FIXED_STEP, values.len());
+        for stretch in values {
+            self.section.extend_from_slice(&stretch.value.to_le_bytes());
+        }
+        self.end(start, end, deflater, out);
+    }
+
+    fn header(
+        &mut self,
+        contig: &Contig,
+        (start, end): (u64, u64),
+        (step, span): (u32, u32),
+        kind: u8,
+        count: usize,
+    ) {
+        self.section.clear();
+        for number in [contig.id as u32, start as u32, end as u32, step, span] {
+            self.section.extend_from_slice(&number.to_le_bytes());
+        }
+        self.section.extend_from_slice(&[kind, 0]);
+        self.section.extend_from_slice(&(count as u16).to_le_bytes());
+    }
+
+    fn end(&mut self, start: u64, end: u64, deflater: &mut Deflater, out: &mut Encoded) {
+        let from = out.bytes.len();
+        deflater.zlib(&self.section, &mut out.bytes);
+        out.blocks.push(Block { start, end, bytes: out.bytes.len() - from });
+    }
+}
+
+/// The runs of stretches of one length that follow each other in equal steps.
+struct Sections<'a> {
+    rest: &'a [Stretch],
+}
+
+impl<'a> Iterator for Sections<'a> {
+    /// A step in bases, and the stretches.
+    type Item = (u64, &'a [Stretch]);
+
+    fn next(&mut self) -> Option<(u64, &'a [Stretch])> {
+        let [first, more @ ..] = self.rest else { return None };
+        let span = first.end - first.start;
+        let step = more.first().map_or(span, |second| second.start - first.start);
+        let steady =
+            |pair: &&[Stretch]| pair[1].end - pair[1].start == span && pair[1].start - pair[0].start == step;
+        let count = 1 + self.rest.windows(2).take_while(steady).count();
+        let (section, rest) = self.rest.split_at(count);
+        self.rest = rest;
+        Some((if count == 1 { span } else { step }, section))
+    }
+}
+
+/// Whether two stretches are one.
+fn same(a: &Stretch, b: &Stretch) -> bool {
+    a.end == b.start && a.value.to_bits() == b.value.to_bits()
+}
+
+/// Appends the cells, multiples of so many bases, that the values fall into.
+fn summarise(values: &[Stretch], cell: u64, cells: &mut Vec<Cell>) {
+    for values in values.chunk_by(|a, b| a.start / cell == b.start / cell) {
+        let mut summary = Summary::EMPTY;
+        for stretch in values {
+            summary.add(stretch.value.into(), stretch.end - stretch.start);
+        }
+        cells.push(Cell { start: values[0].start, end: values[values.len() - 1].end, summary });
+    }
+}

@@ -1,0 +1,263 @@
+//! bigWig, read from its first value to its last.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use zlib_rs::{InflateConfig, ReturnCode, decompress_slice};
+
+use super::{BEDGRAPH, FIXED_STEP, HEADER as SECTION_HEADER, MAGIC};
+use crate::genome::Contig;
+use crate::{Error, Result};
+
+/// Longest block that is taken, uncompressed; a longer one means that the file is damaged.
+const LONGEST: u32 = 1 << 28;
+
+/// Magic numbers of the tree of contigs, and of the tree of blocks.
+const CONTIG_TREE: u32 = 0x78CA_8C91;
+const BLOCK_TREE: u32 = 0x2468_ACE0;
+
+const CIRCLES: &str = "the file is damaged: its index runs in circles";
+
+/// A bigWig that has been opened (little-endian, compressed, its sections bedGraph or fixedStep: as [`BigWigSink`] and
+/// most other programs write them).
+///
+/// [`BigWigSink`]: super::BigWigSink
+#[derive(Debug)]
+pub struct Reader<R = BufReader<File>> {
+    path: PathBuf,
+    file: R,
+    comments: String,
+    contigs: Vec<Arc<Contig>>,
+    /// Bytes of the longest block, uncompressed.
+    longest: usize,
+    /// Nodes that may still be read: more would mean that the index runs in circles.
+    left: u64,
+    /// Where the nodes of the tree of blocks stand that are still to be read, the next one last.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+enum Node {
+    Inner(u64),
+    Block { offset: u64, bytes: u64 },
+}
+
+/// The values of one block.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Values {
+    /// Id of their contig.
+    pub contig: usize,
+    /// Start (0-based), end and value of stretches, sorted.
+    pub stretches: Vec<(u64, u64, f32)>,
+}
+
+impl Reader {
+    /// Opens a bigWig and reads what stands before its values.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is no bigWig, or is damaged.
+    pub fn open(path: &Path) -> Result<Reader> {
+        let file = File::open(path).map_err(Error::io(path, "cannot read"))?;
+        Reader::new(path, BufReader::new(file))
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// Reads what stands before the values of a bigWig; `path` stands for it in messages.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn new(path: &Path, file: R) -> Result<Reader<R>> {
+        let mut reader = Reader {
+            path: path.to_path_buf(),
+            file,
+            comments: String::new(),
+            contigs: Vec::new(),
+            longest: 0,
+            left: 0,
+            nodes: Vec::new(),
+        };
+        let header = reader.bytes(0, 64)?;
+        if u32_at(&header, 0) != MAGIC {
+            return Err(reader.damaged("this is no bigWig (of little-endian byte order)"));
+        }
+        let zooms = u64::from(u16_at(&header, 6));
+        let (contigs, blocks, summary) = (u64_at(&header, 8), u64_at(&header, 24), u64_at(&header, 44));
+        reader.longest = match u32_at(&header, 52) {
+            0 => return Err(reader.damaged("bigWigs that are not compressed are not read")),
+            longest if longest > LONGEST => {
+                return Err(reader.damaged("the file is damaged: its blocks are too long"));
+            }
+            longest => longest as usize,
+        };
+        reader.read_comments(64 + 24 * zooms.max(10), summary)?;
+        reader.read_contigs(contigs)?;
+        let head = reader.bytes(blocks, 48)?;
+        if u32_at(&head, 0) != BLOCK_TREE {
+            return Err(reader.damaged("the file is damaged: it has no index"));
+        }
+        // A node has one child at the least, and there are few levels of them.
+        reader.left = u64_at(&head, 8).saturating_mul(64).saturating_add(1);
+        reader.nodes.push(Node::Inner(blocks.saturating_add(48)));
+        Ok(reader)
+    }
+
+    /// What its writer said of it ([`super::BigWigSink::new`]); empty in files by other programs.
+    pub fn comments(&self) -> &str {
+        &self.comments
+    }
+
+    /// All contigs, in the order of their ids.
+    pub fn contigs(&self) -> &[Arc<Contig>] {
+        &self.contigs
+    }
+
+    /// Reads the next block; `false` if there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn read(&mut self, values: &mut Values) -> Result<bool> {
+        loop {
+            match self.nodes.pop() {
+                None => return Ok(false),
+                Some(Node::Inner(offset)) => self.read_node(offset)?,
+                Some(Node::Block { offset, bytes }) => {
+                    self.read_block(offset, bytes, values)?;
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
+    fn read_node(&mut self, offset: u64) -> Result<()> {
+        self.left = self.left.checked_sub(1).ok_or_else(|| self.damaged(CIRCLES))?;
+        let head = self.bytes(offset, 4)?;
+        let (leaf, count) = (head[0] != 0, u64::from(u16_at(&head, 2)));
+        let item = if leaf { 32 } else { 24 };
+        let items = self.bytes(offset.saturating_add(4), count * item)?;
+        for item in items.chunks_exact(item as usize).rev() {
+            let start = u64_at(item, 16);
+            if !leaf && start <= offset {
+                return Err(self.damaged(CIRCLES));
+            }
+            self.nodes.push(if leaf {
+                Node::Block { offset: start, bytes: u64_at(item, 24) }
+            } else {
+                Node::Inner(start)
+            });
+        }
+        Ok(())
+    }
+
+    fn read_block(&mut self, offset: u64, bytes: u64, values: &mut Values) -> Result<()> {
+        let packed = self.bytes(offset, bytes)?;
+        let mut block = vec![0; self.longest];
+        let (block, status) = decompress_slice(&mut block, &packed, InflateConfig::default());
+        if status != ReturnCode::Ok || block.len() < SECTION_HEADER {
+            return Err(self.damaged("the file is damaged: a block cannot be decompressed"));
+        }
+        values.contig = u32_at(block, 0) as usize;
+        values.stretches.clear();
+        let (start, step, span) = (u32_at(block, 4), u32_at(block, 12), u32_at(block, 16));
+        let (kind, count) = (block[20], usize::from(u16_at(block, 22)));
+        let items = &block[SECTION_HEADER..];
+        let item = match kind {
+            BEDGRAPH => 12,
+            FIXED_STEP => 4,
+            _ => return Err(self.damaged("sections of variable steps are not read")),
+        };
+        if items.len() < count * item || values.contig >= self.contigs.len() {
+            return Err(self.damaged("the file is damaged: a block is short, or of no contig"));
+        }
+        for (i, item) in items.chunks_exact(item).take(count).enumerate() {
+            values.stretches.push(if kind == BEDGRAPH {
+                (u32_at(item, 0).into(), u32_at(item, 4).into(), f32::from_bits(u32_at(item, 8)))
+            } else {
+                let start = u64::from(start) + i as u64 * u64::from(step);
+                (start, start + u64::from(span), f32::from_bits(u32_at(item, 0)))
+            });
+        }
+        Ok(())
+    }
+
+    fn read_comments(&mut self, from: u64, to: u64) -> Result<()> {
+        if to > from && to - from < u64::from(LONGEST) {
+            let text = self.bytes(from, to - from)?;
+            self.comments =
+                String::from_utf8(text).ok().filter(|text| text.starts_with('#')).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    fn read_contigs(&mut self, offset: u64) -> Result<()> {
+        let head = self.bytes(offset, 32)?;
+        let (key, count) = (u64::from(u32_at(&head, 8)), u64_at(&head, 16));
+        if u32_at(&head, 0) != CONTIG_TREE || key > 1 << 20 {
+            return Err(self.damaged("the file is damaged: it has no list of contigs"));
+        }
+        let mut contigs = Vec::new();
+        let mut nodes = vec![offset.saturating_add(32)];
+        while let Some(node) = nodes.pop() {
+            let head = self.bytes(node, 4)?;
+            let items = self.bytes(node.saturating_add(4), u64::from(u16_at(&head, 2)) * (key + 8))?;
+            if contigs.len() as u64 > count {
+                return Err(self.damaged(CIRCLES));
+            }
+            for item in items.chunks_exact(key as usize + 8) {
+                let (name, value) = item.split_at(key as usize);
+                if head[0] == 0 {
+                    let child = u64_at(value, 0);
+                    if child <= node {
+                        return Err(self.damaged(CIRCLES));
+                    }
+                    nodes.push(child);
+                    continue;
+                }
+                let end = name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                let name = String::from_utf8_lossy(&name[..end]).into_owned();
+                let (id, length) = (u32_at(value, 0) as usize, Some(u32_at(value, 4).into()));
+                contigs.push(Arc::new(Contig { id, name, length }));
+            }
+        }
+        contigs.sort_by_key(|contig| contig.id);
+        if contigs.len() as u64 != count || contigs.iter().enumerate().any(|(i, contig)| contig.id != i) {
+            return Err(self.damaged("the file is damaged: its contigs are not counted from 0 on"));
+        }
+        self.contigs = contigs;
+        Ok(())
+    }
+
+    fn bytes(&mut self, offset: u64, count: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let result = self.file.seek(SeekFrom::Start(offset));
+        let result = result.and_then(|_| self.file.by_ref().take(count).read_to_end(&mut bytes));
+        let result = result.and_then(|got| {
+            if got as u64 == count { Ok(()) } else { Err(io::Error::from(io::ErrorKind::UnexpectedEof)) }
+        });
+        match result {
+            Ok(()) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.damaged("the file is cut off, or no bigWig"))
+            }
+            Err(error) => Err(Error::io(&self.path, "cannot read")(error)),
+        }
+    }
+
+    fn damaged(&self, message: &str) -> Error {
+        Error::format(&self.path, None, message)
+    }
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

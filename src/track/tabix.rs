@@ -1,0 +1,220 @@
+//! Indexes of sorted lines in BGZF, as tabix makes them: .tbi, or .csi where positions are too large for that.
+//!
+//! An entry is a run of lines of one block that lie in one of the smallest bins, or a block that was compressed elsewhere.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use noodles::bgzf::VirtualPosition;
+use noodles::core::Position;
+use noodles::csi;
+use noodles::csi::binning_index::Indexer;
+use noodles::csi::binning_index::index::header::format::CoordinateSystem;
+use noodles::csi::binning_index::index::header::{Builder, Format, Header};
+use noodles::csi::binning_index::index::reference_sequence::bin::Chunk;
+use noodles::csi::binning_index::index::reference_sequence::{self, index::BinnedIndex, index::LinearIndex};
+use noodles::csi::binning_index::index::{Index, ReferenceSequence};
+use noodles::tabix;
+
+use super::bbi::Block;
+use crate::output::{Output, Sealed};
+use crate::{Error, Result};
+
+/// Which columns say where a line belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Contig, start (0-based) and end in the first three.
+    Bed,
+    /// Contig in the first, start (1-based) and end in the fourth and fifth.
+    Gff,
+}
+
+/// Past this position .tbi has no bins.
+const LONGEST_TBI: u64 = 1 << 29;
+
+/// Bits of the smallest bin's length.
+const MIN_SHIFT: u8 = 14;
+
+/// Lines of one contig in one block, sorted.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// Rank of the contig among those that have lines.
+    contig: usize,
+    /// First base, 0-based.
+    start: u64,
+    /// One past the last.
+    end: u64,
+    /// Virtual position of the first line, and past the last.
+    chunk: (u64, u64),
+}
+
+/// Collects the entries of an index: a few dozen bytes a block.
+#[derive(Debug)]
+pub(super) struct IndexBuilder {
+    /// What is indexed; `None` if that is no file, and has no index.
+    path: Option<PathBuf>,
+    layout: Layout,
+    header_lines: u32,
+    names: Vec<Vec<u8>>,
+    entries: Vec<Entry>,
+    /// Entries of the block at hand, with offsets within it for virtual positions.
+    open: Vec<Entry>,
+    /// Bytes of the blocks so far.
+    written: u64,
+}
+
+impl IndexBuilder {
+    /// An index of lines that follow so many lines of a header, beside `output`.
+    ///
+    /// # Errors
+    /// An index that cannot be written there.
+    pub(super) fn new(output: &Output, layout: Layout, header_lines: u32) -> Result<IndexBuilder> {
+        let path = output.target().map(std::path::Path::to_path_buf);
+        let (names, entries, open) = (Vec::new(), Vec::new(), Vec::new());
+        let index = IndexBuilder { path, layout, header_lines, names, entries, open, written: 0 };
+        // Whether there can be an index is seen before anything is scanned.
+        index.create("tbi")?;
+        Ok(index)
+    }
+
+    fn create(&self, extension: &str) -> Result<Option<Output>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let mut name = OsString::from(path);
+        name.push(".");
+        name.push(extension);
+        Output::create(name.as_ref()).map(Some)
+    }
+
+    fn contig(&mut self, name: &[u8]) -> usize {
+        if self.names.last().is_none_or(|last| last != name) {
+            self.names.push(name.to_vec());
+        }
+        self.names.len() - 1
+    }
+
+    /// Takes a line that starts at byte `offset` of the block at hand.
+    pub(super) fn add_line(&mut self, line: &[u8], offset: usize) {
+        let mut columns = line.strip_suffix(b"\n").unwrap_or(line).split(|&byte| byte == b'\t');
+        let name = columns.next().unwrap_or_default();
+        let contig = self.contig(name);
+        let mut columns = columns.skip(if self.layout == Layout::Gff { 2 } else { 0 });
+        let mut position =
+            || columns.next().and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        let (start, end): (Option<u64>, Option<u64>) = (position(), position());
+        let (start, end) = (start.expect("lines have positions"), end.expect("lines have positions"));
+        let start = if self.layout == Layout::Gff { start - 1 } else { start };
+        match self.open.last_mut() {
+            Some(entry) if entry.contig == contig && bin(entry.start) == bin(end.max(1) - 1) => {
+                entry.end = entry.end.max(end);
+            }
+            last => {
+                if let Some(last) = last {
+                    last.chunk.1 = offset as u64;
+                }
+                self.open.push(Entry { contig, start, end, chunk: (offset as u64, 0) });
+            }
+        }
+    }
+
+    /// Ends the block at hand: of so many bytes, compressed to so many.
+    pub(super) fn end_block(&mut self, bytes: usize, compressed: usize) {
+        let next = (self.written + compressed as u64) << 16;
+        if let Some(last) = self.open.last_mut() {
+            last.chunk.1 = bytes as u64;
+        }
+        for Entry { chunk: (from, to), .. } in &mut self.open {
+            *from |= self.written << 16;
+            *to = if *to == bytes as u64 { next } else { *to | self.written << 16 };
+        }
+        self.entries.append(&mut self.open);
+        self.written += compressed as u64;
+    }
+
+    /// Takes a block of lines of one contig, compressed already.
+    pub(super) fn add_block(&mut self, contig: &str, block: &Block) {
+        let contig = self.contig(contig.as_bytes());
+        let chunk = (self.written << 16, (self.written + block.bytes as u64) << 16);
+        self.entries.push(Entry { contig, start: block.start, end: block.end, chunk });
+        self.written += block.bytes as u64;
+    }
+
+    fn header(&self) -> Header {
+        let (system, start, end) = match self.layout {
+            Layout::Bed => (CoordinateSystem::Bed, 1, 2),
+            Layout::Gff => (CoordinateSystem::Gff, 3, 4),
+        };
+        Builder::default()
+            .set_format(Format::Generic(system))
+            .set_reference_sequence_name_index(0)
+            .set_start_position_index(start)
+            .set_end_position_index(Some(end))
+            .set_line_comment_prefix(b'#')
+            .set_line_skip_count(self.header_lines)
+            .set_reference_sequence_names(self.names.iter().map(|name| name.as_slice().into()).collect())
+            .build()
+    }
+
+    fn build<I>(&self, depth: u8) -> Result<Index<I>, Box<dyn std::error::Error + Send + Sync>>
+    where
+        I: reference_sequence::Index + Default + Clone,
+    {
+        let mut indexer = Indexer::<I>::new(MIN_SHIFT, depth).ok_or("too deep an index")?;
+        for Entry { contig, start, end, chunk } in &self.entries {
+            let position = |position: u64| {
+                Position::try_from(usize::try_from(position)?)
+                    .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
+            };
+            let chunk = Chunk::new(VirtualPosition::from(chunk.0), VirtualPosition::from(chunk.1));
+            indexer.add_record(
+                Some((*contig, position(start + 1)?, position((*end).max(start + 1))?, true)),
+                chunk,
+            )?;
+        }
+        let index = indexer.build(self.names.len());
+        // Without the counts of records: entries are no lines.
+        let uncounted = |contig: &ReferenceSequence<I>| {
+            ReferenceSequence::new(contig.bins().clone(), contig.index().clone(), None)
+        };
+        let contigs = index.reference_sequences().iter().map(uncounted).collect();
+        let builder = Index::builder().set_min_shift(MIN_SHIFT).set_depth(depth).set_header(self.header());
+        Ok(builder.set_reference_sequences(contigs).build())
+    }
+
+    /// Writes the index.
+    ///
+    /// # Errors
+    /// An index that cannot be written.
+    pub(super) fn seal(self) -> Result<Option<Sealed>> {
+        let furthest = self.entries.iter().map(|entry| entry.end).max().unwrap_or(0);
+        let (extension, depth) = if furthest <= LONGEST_TBI { ("tbi", 5) } else { ("csi", depth(furthest)) };
+        let Some(mut output) = self.create(extension)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let written = if furthest <= LONGEST_TBI {
+            self.build::<LinearIndex>(depth).and_then(|index| {
+                let mut writer = tabix::io::Writer::new(&mut bytes);
+                writer.write_index(&index)?;
+                Ok(writer.try_finish()?)
+            })
+        } else {
+            self.build::<BinnedIndex>(depth).and_then(|index| {
+                let mut writer = csi::io::Writer::new(&mut bytes);
+                writer.write_index(&index)?;
+                writer.into_inner().finish()?;
+                Ok(())
+            })
+        };
+        written.map_err(|error| Error::format(output.path(), None, format!("cannot be made: {error}")))?;
+        output.write(&bytes)?;
+        output.seal().map(Some)
+    }
+}
+
+/// The smallest bin at a position.
+fn bin(position: u64) -> u64 {
+    position >> MIN_SHIFT
+}
+
+/// Levels of bins, below the one that holds everything, that reach so far.
+fn depth(furthest: u64) -> u8 {
+    (5..).find(|&depth| furthest <= 1 << (MIN_SHIFT + 3 * depth)).expect("each level reaches 8 times as far")
+}

@@ -1,0 +1,16 @@
+//! bigWig: any bytes give values, or an error.
+#![no_main]
+
+use std::io::Cursor;
+use std::path::Path;
+
+use bindscan::track::bigwig::{Reader, Values};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(mut reader) = Reader::new(Path::new("fuzz.bw"), Cursor::new(bytes)) else { return };
+    let mut values = Values::default();
+    while let Ok(true) = reader.read(&mut values) {
+        assert!(values.contig < reader.contigs().len());
+    }
+});

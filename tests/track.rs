@@ -1,0 +1,284 @@
+//! Tracks in every format, read back.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, Read};
+use std::path::Path;
+
+use bindscan::track::bigwig::{Reader, Values};
+use common::{error_line, gzip, run_ok, simulated};
+use noodles::core::Region;
+use noodles::csi::BinningIndex;
+use noodles::{bgzf, csi, tabix};
+
+/// Contig, start, end and value.
+type Stretch = (String, u64, u64, f32);
+
+fn bedgraph(text: &str) -> Vec<Stretch> {
+    let stretch = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let number = |i: usize| fields[i].parse::<u64>().unwrap();
+        (fields[0].to_owned(), number(1), number(2), fields[3].parse().unwrap())
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(stretch).collect()
+}
+
+fn bigwig(path: &Path) -> Vec<Stretch> {
+    let (mut reader, mut values, mut found) = (Reader::open(path).unwrap(), Values::default(), Vec::new());
+    while reader.read(&mut values).unwrap() {
+        let contig = &reader.contigs()[values.contig];
+        let named = |&(start, end, value): &(u64, u64, f32)| (contig.name.clone(), start, end, value);
+        found.extend(values.stretches.iter().map(named));
+    }
+    found
+}
+
+/// The same values at the same bases; neighbours of one value may be one stretch in `found`.
+fn assert_same_values(found: &[Stretch], want: &[Stretch], what: &str) {
+    let mut want = want.iter();
+    for (contig, start, end, value) in found {
+        let mut at = *start;
+        while at < *end {
+            let next = want.next().unwrap_or_else(|| panic!("{what}: {contig}:{at} is not wanted"));
+            assert_eq!((&next.0, next.1), (contig, at), "{what}");
+            assert!((next.3 - value).abs() <= 1e-6 * value.abs().max(1.0), "{what}: {contig}:{at}");
+            at = next.2;
+        }
+        assert_eq!(at, *end, "{what}");
+    }
+    assert_eq!(want.next(), None, "{what}");
+}
+
+#[test]
+fn a_bigwig_has_the_values_of_the_bedgraph_and_the_same_bytes_however_it_is_read() {
+    let directory = simulated("120k", 3, 100);
+    let at = directory.path();
+    let mut genome = fs::read(at.join("genome.fa")).unwrap();
+    genome[30_000..36_000].iter_mut().filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'N');
+    fs::write(at.join("genome.fa"), &genome).unwrap();
+    fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    fs::write(
+        at.join("regions.bed"),
+        "sim1\t100\t9000\nsim1\t9020\t20000\nsim3\t4\t5000\nsim3\t5003\t39000\n",
+    )
+    .unwrap();
+    for options in [
+        "",
+        "--bin-size 10",
+        "--bin-size 7 --stride 3 --summary mean",
+        "--bin-size 7 --stride 10",
+        "--bin-size 100000 --summary mean",
+        "--strand + -R regions.bed",
+        "--bin-size 25 -R regions.bed",
+        "-r sim2:5000-6000",
+    ] {
+        let scan = format!("scan -m motif.onnx {options}");
+        run_ok(at, &format!("{scan} genome.fa -o a.bw -o a.bedGraph"));
+        let want = bedgraph(&fs::read_to_string(at.join("a.bedGraph")).unwrap());
+        assert!(!want.is_empty());
+        assert_same_values(&bigwig(&at.join("a.bw")), &want, options);
+        let bytes = fs::read(at.join("a.bw")).unwrap();
+        for route in
+            ["genome.fa -t 3 --chunk-size 97", "genome.fa -t 2 --chunk-size 5000", "genome.fa.gz -t 1"]
+        {
+            run_ok(at, &format!("{scan} {route} -o b.bw"));
+            let again = fs::read(at.join("b.bw")).unwrap();
+            // On a stream, contigs after the last region are never met.
+            if !(route.contains("gz") && options.contains("-r ")) {
+                assert!(again == bytes, "{options} {route}");
+            }
+        }
+    }
+    // The length of a contig is known even if only a part of it is wanted.
+    run_ok(at, "scan -m motif.onnx genome.fa.gz -r sim2:5000-6000 -o b.bw --header");
+    let reader = Reader::open(&at.join("b.bw")).unwrap();
+    let contigs: Vec<_> =
+        reader.contigs().iter().map(|contig| (contig.name.as_str(), contig.length)).collect();
+    assert_eq!(contigs, [("sim1", Some(40_000)), ("sim2", Some(40_000))]);
+    assert!(reader.comments().contains("# command: bindscan scan"), "{}", reader.comments());
+}
+
+#[test]
+fn more_contigs_than_sixteen_bits_count_and_names_in_any_order() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    let name = |i: usize| {
+        format!(
+            "c{}{}",
+            i * 7_919 % 70_000,
+            if i.is_multiple_of(1_000) { "_long".repeat(5) } else { String::new() }
+        )
+    };
+    let sequence = |i: usize| {
+        if i.is_multiple_of(3) { "ACG".to_owned() } else { "ACGTTGCATGCCAGATGGCGC".repeat(1 + i % 2) }
+    };
+    let genome: String = (0..70_000).map(|i| format!(">{}\n{}\n", name(i), sequence(i))).collect();
+    fs::write(at.join("genome.fa"), genome).unwrap();
+    run_ok(at, "scan -m motif.onnx genome.fa -o a.bw -o a.bedGraph -o a.bedGraph.gz");
+    let reader = Reader::open(&at.join("a.bw")).unwrap();
+    assert_eq!(reader.contigs().len(), 70_000);
+    for (i, contig) in reader.contigs().iter().enumerate() {
+        assert_eq!((&contig.name, contig.length), (&name(i), Some(sequence(i).len() as u64)));
+    }
+    let want = bedgraph(&fs::read_to_string(at.join("a.bedGraph")).unwrap());
+    assert!(want.len() > 500_000);
+    assert_same_values(&bigwig(&at.join("a.bw")), &want, "70,000 contigs");
+    let index = tabix::fs::read(at.join("a.bedGraph.gz.tbi")).unwrap();
+    assert_eq!(index.header().unwrap().reference_sequence_names().len(), 70_000 - 70_000usize.div_ceil(3));
+}
+
+#[test]
+fn a_scan_that_finds_nothing_gives_whole_files() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    fs::write(at.join("short.fa"), ">b\nACGT\n>a\nAC\n").unwrap();
+    run_ok(at, "scan -m motif.onnx short.fa --all -o a.bw -o a.bed.gz -o a.bedGraph.gz");
+    let mut reader = Reader::open(&at.join("a.bw")).unwrap();
+    assert_eq!(reader.contigs().iter().map(|contig| contig.name.as_str()).collect::<Vec<_>>(), ["b", "a"]);
+    assert!(!reader.read(&mut Values::default()).unwrap());
+    for file in ["a.bed.gz", "a.bedGraph.gz"] {
+        assert_eq!(decompressed(&at.join(file)), b"");
+        assert!(tabix::fs::read(at.join(format!("{file}.tbi"))).unwrap().header().is_some());
+    }
+}
+
+fn decompressed(path: &Path) -> Vec<u8> {
+    let mut text = Vec::new();
+    bgzf::io::Reader::new(fs::File::open(path).unwrap()).read_to_end(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn compressed_tracks_are_the_plain_ones_and_their_index_finds_every_line() {
+    let directory = simulated("300k", 3, 300);
+    let at = directory.path();
+    let formats = ["bed", "tsv", "narrowPeak", "gff3", "bedGraph"];
+    let outputs: String = formats.iter().map(|f| format!(" -o a.{f} -o a.{f}.gz -o b.{f}.gz")).collect();
+    run_ok(
+        at,
+        &format!("scan -m motif.onnx genome.fa --all --stride 2 --header -t 3 --chunk-size 777{outputs}"),
+    );
+    let again: String = formats.iter().map(|f| format!(" -o c.{f}.gz")).collect();
+    run_ok(at, &format!("scan -m motif.onnx genome.fa --all --stride 2 --header -t 1{again}"));
+    for format in formats {
+        let file = at.join(format!("a.{format}.gz"));
+        let plain = fs::read_to_string(at.join(format!("a.{format}"))).unwrap();
+        assert!(decompressed(&file) == plain.as_bytes(), "{format}");
+        for extension in ["gz", "gz.tbi"] {
+            let bytes = |stem: &str| fs::read(at.join(format!("{stem}.{format}.{extension}"))).unwrap();
+            assert!(bytes("a") == bytes("c"), "{format}.{extension}");
+        }
+        let (start, end, base) = if format == "gff3" { (3, 4, 1) } else { (1, 2, 0) };
+        let place = |line: &str| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let number = |i: usize| fields[i].parse::<u64>().unwrap();
+            (fields[0].to_owned(), number(start) - base, number(end))
+        };
+        let lines: Vec<&str> =
+            plain.lines().filter(|l| !l.starts_with('#') && !l.starts_with("contig\t")).collect();
+        let index = tabix::fs::read(at.join(format!("a.{format}.gz.tbi"))).unwrap();
+        let header = index.header().unwrap();
+        assert_eq!(header.reference_sequence_names().len(), 3);
+        let mut reader = bgzf::io::Reader::new(fs::File::open(&file).unwrap());
+        for region in ["sim1:1-100", "sim2:40000-40050", "sim2:99990-100000", "sim3:16384-16385"] {
+            let region: Region = region.parse().unwrap();
+            let (from, to) = (
+                region.interval().start().unwrap().get() as u64 - 1,
+                region.interval().end().unwrap().get() as u64,
+            );
+            let name: &[u8] = region.name();
+            let inside = |line: &&&str| {
+                let (contig, start, end) = place(line);
+                contig.as_bytes() == name && start < to && end > from
+            };
+            let want: Vec<&str> = lines.iter().filter(inside).copied().collect();
+            assert!(!want.is_empty());
+            let id = header.reference_sequence_names().get_index_of(name).unwrap();
+            let chunks = index.query(id, region.interval()).unwrap();
+            let found: Vec<String> =
+                csi::io::Query::new(&mut reader, chunks).lines().collect::<Result<_, _>>().unwrap();
+            let found: Vec<&str> = found.iter().map(String::as_str).collect();
+            assert!(found.len() < lines.len() / 2, "{format}: the index leaves out the most");
+            let found: Vec<&str> = found.iter().filter(inside).copied().collect();
+            assert_eq!(found, want, "{format} {region}");
+        }
+    }
+}
+
+#[test]
+fn lines_keep_the_rules_of_strict_readers() {
+    let directory = simulated("100k", 2, 200);
+    let at = directory.path();
+    run_ok(
+        at,
+        "scan -m motif.onnx genome.fa --threshold 3 -o a.bed -o a.narrowPeak -o a.bedGraph --bin-size 10",
+    );
+    let lengths: HashMap<&str, u64> = [("sim1", 50_000), ("sim2", 50_000)].into();
+    for (file, sites) in [("a.bed", true), ("a.narrowPeak", true), ("a.bedGraph", false)] {
+        let text = fs::read_to_string(at.join(file)).unwrap();
+        let mut last = (String::new(), 0, 0);
+        let mut contigs = Vec::new();
+        for line in text.lines() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let (start, end): (u64, u64) = (fields[1].parse().unwrap(), fields[2].parse().unwrap());
+            assert!(start < end && end <= lengths[fields[0]], "{line}");
+            if fields[0] == last.0 {
+                assert!(start >= last.1, "{file}: sorted by start");
+                assert!(sites || start >= last.2, "{file}: {line} overlaps");
+            } else {
+                assert!(!contigs.contains(&fields[0].to_owned()), "{file}: contigs in one piece");
+                contigs.push(fields[0].to_owned());
+            }
+            last = (fields[0].to_owned(), start, end);
+            if sites {
+                assert!(fields[4].parse::<u32>().unwrap() <= 1000, "{line}");
+                assert!(["+", "-"].contains(&fields[5]), "{line}");
+                assert_eq!(fields.len(), if file == "a.bed" { 7 } else { 10 });
+            }
+        }
+        assert_eq!(contigs, ["sim1", "sim2"]);
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    let pipe = error_line(at, "scan -m motif.onnx genome.fa --format bigwig");
+    assert!(pipe.contains("needs a file"), "{pipe}");
+    let twice = error_line(at, "scan -m motif.onnx genome.fa -o a.bw.gz");
+    assert!(twice.contains("compressed by itself"), "{twice}");
+    fs::create_dir(at.join("a.bed.gz.tbi")).unwrap();
+    let index = error_line(at, "scan -m motif.onnx genome.fa --all -o a.bed.gz");
+    assert!(index.contains("a.bed.gz.tbi"), "{index}");
+    assert!(!at.join("a.bed.gz").exists());
+}
+
+#[test]
+fn damaged_bigwigs_are_errors() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    run_ok(at, "scan -m motif.onnx genome.fa -o a.bw");
+    let whole = fs::read(at.join("a.bw")).unwrap();
+    let read = |bytes: &[u8]| {
+        fs::write(at.join("b.bw"), bytes).unwrap();
+        let mut reader = Reader::open(&at.join("b.bw"))?;
+        let mut values = Values::default();
+        while reader.read(&mut values)? {}
+        Ok::<_, bindscan::Error>(())
+    };
+    read(&whole).unwrap();
+    for cut in (0..whole.len()).step_by(211) {
+        // What is cut off behind the index is never looked at.
+        let _ = read(&whole[..cut]);
+    }
+    assert!(read(&whole[..whole.len() / 2]).is_err());
+    assert!(read(b"track type=wiggle_0\n").is_err());
+    for at in 0..whole.len().min(600) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x55;
+        let _ = read(&damaged);
+    }
+}
