@@ -132,7 +132,7 @@ fn table(
     aligned: Option<&Detector>,
 ) -> String {
     if sequences.is_empty() {
-        return "<p>No window reaches the threshold.</p>\n".into();
+        return "<p>There is no site.</p>\n".into();
     }
     let window = target.target.window;
     let null = target.target.null.as_ref();
