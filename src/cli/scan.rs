@@ -142,9 +142,10 @@ impl ScanArgs {
             models: &models,
             places: &places,
             engines: workers[0].iter().map(Scanner::description).collect(),
-            targets: targets.clone(),
+            targets: self.shown_targets(&targets),
             threads,
             shard: self.shard,
+            significance: &significance,
         });
         let statistics = context.as_ref().map(report::Context::statistics);
         let scan = Scan {
@@ -186,6 +187,12 @@ impl ScanArgs {
             eprintln!("bindscan: {line}");
         }
         Ok(())
+    }
+
+    /// The targets as a report shows them: where q-values decide, no score does alone.
+    fn shown_targets(&self, targets: &[Target]) -> Vec<Target> {
+        let threshold = |target: &Target| self.qvalue.map_or(target.threshold, |_| f32::NEG_INFINITY);
+        targets.iter().map(|target| Target { threshold: threshold(target), ..target.clone() }).collect()
     }
 
     /// The p-value, or the false discovery rate, that sites are chosen by.
