@@ -40,8 +40,8 @@ fn take_tracks(at: &Path) -> Vec<Vec<u8>> {
     tracks
 }
 
-/// Kills scans `kills` times, each after a random while, and compares whatever they finish. Gives how many went on from
-/// where another was killed.
+/// Kills scans `kills` times, and more until one has gone on from where another was killed, each after a random while, and
+/// compares whatever they finish. Gives how many went on.
 fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
     let begun = Instant::now();
     run_ok(at, words);
@@ -50,7 +50,7 @@ fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
     let random = &mut Random::seed_from_u64(kills as u64);
     let words = format!("{words} --resume");
     let (mut killed, mut resumed) = (0, 0);
-    while killed < kills {
+    while killed < kills || (resumed == 0 && killed < 50 * kills) {
         let mut scan = start(at, &words);
         // Half of them once something is done that another can go on from.
         while killed % 2 == 1

@@ -93,7 +93,7 @@ fn short(value: f64) -> String {
         1e9.. => format!("{}G", significant(value / 1e9)),
         1e6.. => format!("{}M", significant(value / 1e6)),
         1e4.. => format!("{}k", significant(value / 1e3)),
-        ..1e-3 => format!("{value:e}"),
+        ..1e-4 => format!("{value:e}"),
         _ => significant(value),
     }
 }
