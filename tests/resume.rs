@@ -93,7 +93,7 @@ fn scans_killed_at_any_moment_go_on_to_the_same_bytes() {
     genome[60_000..70_000].fill(b'C');
     fs::write(at.join("genome.fa"), &genome).unwrap();
     fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
-    let words = format!("scan -m ELK1 --threshold -2 -t 2 --chunk-size 1500 {OUTPUTS}");
+    let words = format!("scan -m Abf1 --threshold -2 -t 2 --chunk-size 1500 {OUTPUTS}");
     let resumed = kill_and_compare(at, &format!("{words} genome.fa"), 50);
     assert!(resumed > 0);
     // From a place in the middle of a stream, and of a shard.
