@@ -102,7 +102,15 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Scan { targets, overlaps, sites, scores: Vec::new(), false_discovery_rate: None, statistics: None },
+        Scan {
+            targets,
+            overlaps,
+            sites,
+            scores: Vec::new(),
+            false_discovery_rate: None,
+            statistics: None,
+            journal: None,
+        },
         |_, _| {},
         &AtomicBool::new(false),
     );

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::output::Sealed;
+use crate::output::{Output, Sealed};
 use crate::source::input::Input;
 use crate::source::shard::Shard;
+use crate::track::bigwig::{self, BigWigSink, Values};
 use crate::track::line::LineSink;
-use crate::track::{Format, SiteFormat};
+use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary};
+use crate::track::tabix::Layout;
+use crate::track::{Format, ScoreFormat, SiteFormat};
 use crate::{Error, Result};
 
 /// What a shard's track says of itself, in JSON.
@@ -25,6 +28,8 @@ pub struct ShardMark {
     pub format: Format,
     /// What the track is of, where a run writes one for each: the target's name, and the strand.
     pub track: Option<String>,
+    /// Bases of a bin, of scores.
+    pub bin: Option<u64>,
     /// Contigs of the genome: SHA-256 of their names and lengths.
     pub genome: String,
 }
@@ -67,7 +72,7 @@ impl Shards {
     pub fn open(paths: &[PathBuf]) -> Result<Shards> {
         let mut shards = Vec::new();
         for path in paths {
-            shards.push((Head::read(path, &mut Input::open(path)?)?, path.clone()));
+            shards.push((Head::read(path)?, path.clone()));
         }
         shards.sort_by_key(|(head, _)| head.mark.shard.number);
         let Some((first, first_path)) = shards.first() else {
@@ -101,52 +106,122 @@ impl Shards {
         self.head.mark.format
     }
 
-    /// What stands before the first line of the whole: comments if they are `wanted` (GFF3 always has them), and the
+    /// What stands before the data of the whole: comments if they are `wanted` (GFF3 always has them), and the
     /// column names of TSV.
-    pub fn header(&self, wanted: bool) -> String {
+    fn header(&self, wanted: bool) -> String {
         let Head { mark, first, comments, columns } = &self.head;
         let always = mark.format == Format::Sites(SiteFormat::Gff3);
         let comments = if wanted || always { comments.as_str() } else { "" };
         [first, comments, columns].concat()
     }
 
-    /// Writes the lines of all shards, and what is left.
+    /// Writes everything to `output`; text is compressed, with an index beside it, if so said. Gives the files that wait for
+    /// their names.
     ///
     /// # Errors
     /// A shard that cannot be read or is not the file it was; an output that cannot be written.
-    pub fn write(&self, mut sink: LineSink) -> Result<Vec<Sealed>> {
-        let mut lines = Vec::new();
+    pub fn write(&self, output: Output, header: bool, compressed: bool) -> Result<Vec<Sealed>> {
+        let header = self.header(header);
+        let layout = match self.format() {
+            Format::Scores(ScoreFormat::BigWig) => return self.write_bigwig(output, &header),
+            Format::Scores(ScoreFormat::BedGraph) => Layout::Bed,
+            Format::Sites(format) => format.layout(),
+        };
+        let mut sink = if compressed {
+            LineSink::compressed(output, &header, layout)?
+        } else {
+            LineSink::new(output, &header)?
+        };
         for path in &self.paths {
-            let mut input = Input::open(path)?;
-            Head::read(path, &mut input)?;
-            loop {
-                let action = input.read_action();
-                let block = input.fill_buf().map_err(Error::io(path, action))?;
-                // Whole lines: what a sink is given, and what tells that a shard was not cut short.
-                let whole = memchr::memrchr(b'\n', block).map_or(0, |end| end + 1);
-                let consumed = block.len();
-                if whole > 0 {
-                    lines.extend_from_slice(&block[..whole]);
-                    sink.write(&lines)?;
-                    lines.clear();
-                }
-                lines.extend_from_slice(&block[whole..]);
-                input.consume(consumed);
-                if consumed == 0 {
-                    break;
-                }
-            }
-            if !lines.is_empty() {
-                return Err(Error::format(path, None, "the last line is cut short: make this shard again"));
-            }
+            write_lines(path, &mut sink)?;
         }
         sink.seal()
     }
+
+    /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
+    fn write_bigwig(&self, output: Output, header: &str) -> Result<Vec<Sealed>> {
+        let bin = self.head.mark.bin.unwrap_or(1).max(1);
+        let series = Series { target: 0, strand: Shown::Better, bin, summary: Summary::Max };
+        let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
+        let mut writer = ScoreWriter::new(series, sink);
+        let (mut values, mut bins) = (Values::default(), Vec::new());
+        let mut contigs = Vec::new();
+        for path in &self.paths {
+            let mut reader = bigwig::Reader::open(path)?;
+            contigs = reader.contigs().to_vec();
+            while reader.read(&mut values)? {
+                bins.clear();
+                values.stretches.iter().for_each(|&stretch| cut(stretch, bin, &mut bins));
+                writer.write_values(&contigs[values.contig], &bins)?;
+            }
+        }
+        writer.seal(&contigs)
+    }
+}
+
+/// Cuts a stretch of one value into the bins that it was joined from.
+fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64, f32)>) {
+    let mut from = start;
+    while from < end {
+        let to = (from - from % bin + bin).min(end);
+        bins.push((from, to, value));
+        from = to;
+    }
+}
+
+/// Writes the lines of a shard without its head.
+fn write_lines(path: &Path, sink: &mut LineSink) -> Result<()> {
+    let mut input = Input::open(path)?;
+    Head::of_text(path, &mut input)?;
+    let mut lines = Vec::new();
+    loop {
+        let action = input.read_action();
+        let block = input.fill_buf().map_err(Error::io(path, action))?;
+        // Whole lines: what a sink is given, and what tells that a shard was not cut short.
+        let whole = memchr::memrchr(b'\n', block).map_or(0, |end| end + 1);
+        let consumed = block.len();
+        if whole > 0 {
+            lines.extend_from_slice(&block[..whole]);
+            sink.write(&lines)?;
+            lines.clear();
+        }
+        lines.extend_from_slice(&block[whole..]);
+        input.consume(consumed);
+        if consumed == 0 {
+            break;
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(Error::format(path, None, "the last line is cut short: make this shard again"))
 }
 
 impl Head {
+    /// Reads what stands before the data.
+    fn read(path: &Path) -> Result<Head> {
+        let mut input = Input::open(path)?;
+        let action = input.read_action();
+        if input.fill_buf().map_err(Error::io(path, action))?.starts_with(&bigwig::MAGIC.to_le_bytes()) {
+            let reader = bigwig::Reader::open(path)?;
+            return Head::of_comments(path, &mut reader.comments().as_bytes());
+        }
+        Head::of_text(path, &mut input)
+    }
+
     /// Reads what stands before the first line of data, and leaves `input` there.
-    fn read(path: &Path, input: &mut Input) -> Result<Head> {
+    fn of_text(path: &Path, input: &mut Input) -> Result<Head> {
+        let action = input.read_action();
+        let mut head = Head::of_comments(path, input)?;
+        if head.mark.format == Format::Sites(SiteFormat::Tsv) {
+            let mut columns = Vec::new();
+            input.read_until(b'\n', &mut columns).map_err(Error::io(path, action))?;
+            head.columns = String::from_utf8_lossy(&columns).into_owned();
+        }
+        Ok(head)
+    }
+
+    fn of_comments(path: &Path, input: &mut impl BufRead) -> Result<Head> {
         let (mut first, mut comments, mut mark) = (String::new(), String::new(), None);
         while let Some(line) = comment(path, input)? {
             if line.starts_with("##") {
@@ -162,13 +237,7 @@ impl Head {
             let message = "this is no shard's track; give files that bindscan scan --shard wrote";
             Error::format(path, None, message)
         })?;
-        let mut columns = Vec::new();
-        if mark.format == Format::Sites(SiteFormat::Tsv) {
-            let action = input.read_action();
-            input.read_until(b'\n', &mut columns).map_err(Error::io(path, action))?;
-        }
-        let columns = String::from_utf8_lossy(&columns).into_owned();
-        Ok(Head { mark, first, comments, columns })
+        Ok(Head { mark, first, comments, columns: String::new() })
     }
 
     fn check_belongs(&self, path: &Path, first: &Head, first_path: &Path) -> Result<()> {
@@ -179,8 +248,8 @@ impl Head {
             "are of different numbers of shards"
         } else if a.format != b.format {
             "have different formats"
-        } else if a.track != b.track {
-            "are of different models or strands"
+        } else if (&a.track, a.bin) != (&b.track, b.bin) {
+            "are of different models, strands or bins"
         } else if (&self.first, &self.comments, &self.columns)
             != (&first.first, &first.comments, &first.columns)
         {
@@ -194,12 +263,12 @@ impl Head {
 }
 
 /// The next line if it is a comment.
-fn comment(path: &Path, input: &mut Input) -> Result<Option<String>> {
-    let action = input.read_action();
-    if input.fill_buf().map_err(Error::io(path, action))?.first() != Some(&b'#') {
+fn comment(path: &Path, input: &mut impl BufRead) -> Result<Option<String>> {
+    let failed = || Error::io(path, "cannot read");
+    if input.fill_buf().map_err(failed())?.first() != Some(&b'#') {
         return Ok(None);
     }
     let mut line = Vec::new();
-    input.read_until(b'\n', &mut line).map_err(Error::io(path, action))?;
+    input.read_until(b'\n', &mut line).map_err(failed())?;
     String::from_utf8(line).map(Some).map_err(|_| Error::format(path, None, "a comment is no text"))
 }

@@ -145,24 +145,56 @@ impl Sealed {
     }
 }
 
-/// A temporary file in the directory of `path`, with the permissions an ordinary new file has.
+/// A temporary file in the directory of `path`, with the permissions an ordinary new file has. It is locked for as long as
+/// it is written, and those that nobody locks any more are removed: a killed run left them.
 fn beside(path: &Path) -> Result<NamedTempFile> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut builder = tempfile::Builder::new();
     let prefix = format!(".{name}.");
-    builder.prefix(&prefix).suffix(".part");
+    builder.prefix(&prefix).suffix(SUFFIX);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
-    builder.tempfile_in(directory).map_err(|error| {
+    remove_abandoned(directory, &prefix);
+    let created = (|| {
+        loop {
+            let file = builder.tempfile_in(directory)?;
+            // Where locks are not supported nothing is ever removed.
+            let _ = file.as_file().try_lock();
+            // Somebody may have taken it for abandoned before it was locked.
+            if file.path().exists() {
+                return Ok(file);
+            }
+        }
+    })();
+    created.map_err(|error: io::Error| {
         // The plain reason, without the temporary file's name.
         let inner = error.get_ref().and_then(|wrapped| wrapped.source()?.downcast_ref::<io::Error>());
         let plain = inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error);
         Error::io(path, "cannot create")(plain)
     })
+}
+
+const SUFFIX: &str = ".part";
+
+/// Removes temporary files that are not locked. What cannot be read or removed stays.
+fn remove_abandoned(directory: &Path, prefix: &str) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(prefix)
+            && name.ends_with(SUFFIX)
+            && let Ok(file) = File::options().write(true).open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            // The lock is held until the file is gone.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +224,20 @@ mod tests {
         drop(abandoned);
         assert_eq!(fs::read(&path).unwrap(), b"chr1\t0\t10\n");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("sites.bed");
+        let running = Output::create(&path).unwrap();
+        for left in [".sites.bed.abc.part", ".other.bed.abc.part"] {
+            fs::write(directory.path().join(left), b"half").unwrap();
+        }
+        Output::create(&path).unwrap().finish().unwrap();
+        assert!(!directory.path().join(".sites.bed.abc.part").exists());
+        assert!(directory.path().join(".other.bed.abc.part").exists());
+        running.finish().unwrap();
     }
 
     #[cfg(unix)]

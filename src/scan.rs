@@ -20,6 +20,7 @@ use crate::track::line::LineSink;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines};
 
+pub mod journal;
 pub mod report;
 pub mod seam;
 mod spool;
@@ -27,6 +28,7 @@ pub mod statistics;
 mod worker;
 mod writer;
 
+use journal::Journal;
 use statistics::{Shared, Statistics};
 use worker::{Part, Worker};
 use writer::Writer;
@@ -48,6 +50,9 @@ pub struct Scan {
     pub false_discovery_rate: Option<f64>,
     /// Statistics to add to, if they are wanted.
     pub statistics: Option<Statistics>,
+    /// What is kept of the scan, if it is to go on after an interruption; the source goes on from its place. There can be
+    /// no statistics then.
+    pub journal: Option<Journal>,
 }
 
 /// What becomes of hits whose windows overlap.
@@ -165,7 +170,7 @@ pub fn run(
         })
         .collect();
     let scores = scan.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
-    let mut writer = Writer::new(layout, sinks, scores);
+    let mut writer = Writer::new(layout, sinks, scores, scan.journal)?;
     let mut read = 0;
     pipeline::run(
         |item: &mut Item| {
@@ -188,8 +193,9 @@ pub fn run(
     if needs_lengths {
         source.end_contig()?;
     }
-    let (mut summary, sealed) = writer.seal(source.contigs())?;
+    let (mut summary, sealed, journal) = writer.seal(source.contigs())?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
+    journal.map_or(Ok(()), Journal::remove)?;
     summary.statistics = statistics.map(statistics::finish);
     Ok(summary)
 }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Result;
 use crate::encode::N;
 use crate::engine::WindowPlan;
@@ -118,6 +120,15 @@ pub struct ChunkShape {
     pub right: usize,
     /// Bases that a window that starts at the last owned start may cover, less one (`right` without the flank).
     pub reach: usize,
+}
+
+/// How far a genome, or a shard of it, has been read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Segments (contigs, or regions of them) that are done.
+    pub segments: u64,
+    /// First window start that is not done of the next one, if some of it is.
+    pub position: Option<u64>,
 }
 
 /// A genome, read in order.

@@ -130,8 +130,8 @@ pub struct Provenance {
 
 impl Provenance {
     /// The provenance of one of the tracks: of a shard's, it says which track.
-    pub fn of_track(&self, format: Format, track: Option<String>) -> Provenance {
-        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, ..mark.clone() });
+    pub fn of_track(&self, format: Format, track: Option<String>, bin: Option<u64>) -> Provenance {
+        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, bin, ..mark.clone() });
         Provenance { shard, ..self.clone() }
     }
 

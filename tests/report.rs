@@ -124,6 +124,37 @@ fn numbers_and_sequences_are_those_of_the_tracks() {
 }
 
 #[test]
+fn p_and_q_values_are_those_of_the_tracks() {
+    let directory = simulated("100k", 2, 60);
+    let at = directory.path();
+    let report = |options: &str| {
+        let bed =
+            stdout(at, &format!("scan -m motif.onnx genome.fa --qvalue 0.05 --report out.html {options}"));
+        (bed, without_time(&page(at, "out.html")))
+    };
+    let (bed, html) = report("-t 1");
+    assert!(report("-t 3 --chunk-size 500").1 == html, "threads and chunk size");
+    elements(&html);
+    let found = sites(&bed);
+    assert!(!html.contains("threshold -"), "the bound of the tests is no threshold");
+    assert!(found.len() > 25 && html.contains("<h2>p-values</h2>") && html.contains("<dt>p-values of "));
+    assert_eq!(between(&html, "<li><b>", "</b>")[0], found.len().to_string());
+    for row in between(&html, "<tr><td><span", "</tr>") {
+        let place = plain(between(row, ">", "</td>")[0]);
+        let line = bed
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<&str>>())
+            .find(|fields| {
+                place == format!("{}:{}-{}", fields[0], fields[1].parse::<u64>().unwrap() + 1, fields[2])
+            })
+            .unwrap_or_else(|| panic!("{place} is no site"));
+        let shown = |text: &str| format!("{:.1e}", text.parse::<f64>().unwrap());
+        let cells = between(row, "<td>", "</td>");
+        assert_eq!(cells[2..4], [shown(line[7]), shown(line[8])], "{place}");
+    }
+}
+
+#[test]
 fn a_network_shows_its_detectors_and_a_scan_without_sites_says_so() {
     let directory = simulated("40k", 2, 60);
     let at = directory.path();
@@ -138,7 +169,7 @@ fn a_network_shows_its_detectors_and_a_scan_without_sites_says_so() {
         models.contains("CTCFL") && models.contains("<td>99</td><td>0</td><td>0.0</td><td>–</td><td>–</td>")
     );
     let strongest = between(&html, "<h2>Strongest sites</h2>", "</section>")[0];
-    assert!(strongest.contains("Detector ") && strongest.contains("No window reaches the threshold"));
+    assert!(strongest.contains("Detector ") && strongest.contains("There is no site"));
     assert!(strongest.matches("<svg").count() >= 2, "logos of detectors and of the matrix");
     assert!(!html.contains("NaN") && !html.contains("inf<"));
 }

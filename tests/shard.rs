@@ -89,12 +89,17 @@ fn shards_joined_are_the_whole_for_any_genome_model_threshold_and_number() {
                 motif(at, random, "b", 30 - width);
                 words += " -m b.onnx";
             }
-            words += &format!(" --threshold={}", [-40.0, -2.0, 0.0, 3.0][random.random_range(0..4)]);
+            words += [" --threshold=-40", " --threshold=-2", " --threshold=3", " --pvalue 0.02"]
+                [random.random_range(0..4)];
         }
         if random.random_bool(0.3) {
             words += &format!(" --stride {}", random.random_range(2..40));
         }
-        let track = if scores { "bedGraph" } else { ["bed", "tsv", "gff3", "narrowPeak"][case % 4] };
+        let track = if scores {
+            ["bedGraph", "bw"][case % 2]
+        } else {
+            ["bed", "tsv", "gff3", "narrowPeak"][case % 4]
+        };
         let of = [2, 3, 7, 20][random.random_range(0..4)];
         let want = whole(at, &words, track);
         assert!(merged(at, &words, track, of, "") == want, "case {case}: {words}, {of} shards, {track}");
@@ -142,19 +147,19 @@ fn several_tracks_have_headers_where_they_are_wanted() {
     let directory = simulated("20k", 2, 50);
     let at = directory.path();
     let words = "-m motif.onnx -m ELK1 genome.fa --threshold 1";
-    let tracks = ["{name}.bed", "all.gff3", "{name}.{strand}.bedGraph"];
+    let tracks = ["{name}.bed", "all.gff3.gz", "{name}.{strand}.bedGraph", "{name}.bw"];
     let outputs = |prefix: &str| tracks.map(|track| format!("-o {prefix}{track}")).join(" ");
     run_ok(at, &format!("scan {words} {} --header", outputs("whole.")));
     for number in 1..=3 {
         run_ok(at, &format!("scan {words} {} --shard {number}/3", outputs(&format!("shard{number}."))));
     }
-    for track in
-        ["ELK1.bed", "CTCF-consensus.bed", "all.gff3", "ELK1.plus.bedGraph", "CTCF-consensus.minus.bedGraph"]
+    for track in ["ELK1.bed", "CTCF-consensus.bed", "all.gff3.gz", "ELK1.bw", "CTCF-consensus.minus.bedGraph"]
     {
         let shards = format!("shard1.{track} shard2.{track} shard3.{track}");
         run_ok(at, &format!("merge {shards} --header -o merged.{track}"));
-        let read = |name: &str| fs::read_to_string(at.join(name)).unwrap();
-        assert!(read(&format!("whole.{track}")).contains("# model: ELK1"));
+        let read = |name: &str| fs::read(at.join(name)).unwrap();
+        let has_header = read(&format!("whole.{track}")).windows(13).any(|text| text == b"# model: ELK1");
+        assert!(has_header || track.ends_with(".gz"));
         assert_eq!(read(&format!("merged.{track}")), read(&format!("whole.{track}")));
     }
     let mixed = error_line(at, "merge shard1.ELK1.bed shard2.CTCF-consensus.bed shard3.ELK1.bed");

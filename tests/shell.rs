@@ -73,7 +73,9 @@ fn manual_pages_have_no_faults_that_groff_warns_of() {
     stdout(directory.path(), "man -o .");
     for page in fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()) {
         let text = fs::read_to_string(&page).unwrap();
-        let Some(shown) = shell("groff", &["-man", "-Tutf8", "-ww", "-P-cbou"], &text) else { return };
+        let Some(shown) = shell("groff", &["-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou"], &text) else {
+            return;
+        };
         assert!(shown.contains("NAME") && shown.contains("SYNOPSIS"), "{}", page.display());
     }
 }

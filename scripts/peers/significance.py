@@ -138,7 +138,7 @@ def plot(curves, path):
     for label, (observed, nominal) in curves.items():
         at = np.unique(np.geomspace(1, len(observed), 80).astype(int)) - 1
         axes.plot(-np.log10(observed[at]), -np.log10(nominal[at]), linewidth=1.3, label=label)
-    axes.set(xlabel="-log10 share of tests with so low a p-value", ylabel="-log10 p-value", xlim=(2, 7.6), ylim=(2, 9))
+    axes.set(xlabel="-log10 share of tests with so low a p-value", ylabel="-log10 p-value", xlim=(2, 7.6), ylim=(2, 8.5))
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

@@ -159,14 +159,18 @@ def yeast(bench, name):
     genome = bench.data / "genomes/sacCer3.fa.gz"
     scanned, fitted = (ODD[1::2], ODD[::2]) if bench.choose else (EVEN, ODD)
     rows = [line.split("\t") for line in peaks.read_text().splitlines()]
-    kept = bench.models / f"{name}{'-choose' if bench.choose else ''}.bed"
-    kept.write_text("".join("\t".join(row) + "\n" for row in rows if row[0] in fitted))
     summits = {}
     for row in rows:
         if row[0] in scanned:
             summits.setdefault(row[0], set()).add((int(row[1]) + int(row[2])) // 2)
-    cut = ["--width", bench.width, "--negatives", bench.negatives]
-    model = bench.train(kept.stem, kept, "--genome", genome, *cut, "--seed", 1)
+    cut = ["--genome", genome, "--width", bench.width, "--negatives", bench.negatives, "--seed", 1]
+    if bench.choose:
+        kept = bench.models / f"{name}-choose.bed"
+        kept.write_text("".join("\t".join(row) + "\n" for row in rows if row[0] in fitted))
+        model = bench.train(kept.stem, kept, *cut)
+    else:
+        # As scripts/train-zoo does it: these are the bundled models.
+        model = bench.train(name, peaks, *cut, "--test-contigs", ",".join(EVEN), "--name", name)
     contigs = {contig: bases for contig, bases in sequence.read_fasta(genome).items() if contig in scanned}
     motif = pick(bench.data / "motifs/JASPAR2018_CORE_fungi.meme", name.upper())
     return Setting(model, bench.width, genome, contigs, summits, motif)

@@ -60,13 +60,13 @@ impl CalibrateArgs {
         let words = calibration.to_string();
         planned.model.spec.null = Some(calibration);
         planned.model.save(&output)?;
+        // A model on standard output leaves no room for the table.
+        if output == Path::new("-") {
+            eprint!("{}", if session.quiet { "" } else { &table });
+        } else {
+            write!(std::io::stdout(), "{table}")?;
+        }
         if !session.quiet {
-            // A model on standard output leaves no room for the table.
-            if output == Path::new("-") {
-                eprint!("{table}");
-            } else {
-                write!(std::io::stdout(), "{table}")?;
-            }
             eprintln!("bindscan: {name} calibrated ({words}), written to {}", output.display());
         }
         Ok(())

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use bindscan::merge::Shards;
 use bindscan::output::{Output, Sealed};
 use bindscan::track::Format;
-use bindscan::track::line::LineSink;
 use clap::Args;
 
 /// Join the tracks of shards into what one scan of the whole genome gives
@@ -18,7 +17,7 @@ pub(super) struct MergeArgs {
     /// Tracks of the shards, plain or compressed
     #[arg(required = true, value_name = "SHARD")]
     shards: Vec<PathBuf>,
-    /// File to write, of the same format; - is standard output
+    /// File to write, of the same format; with .gz behind its extension, as BGZF with a tabix index; - is standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// Put comments before the first line that say how it was made (gff3 always has them)
@@ -29,15 +28,17 @@ pub(super) struct MergeArgs {
 impl MergeArgs {
     pub(super) fn run(self) -> Result<()> {
         let shards = Shards::open(&self.shards)?;
-        let named = Format::of_extension(&self.output);
+        let compressed =
+            self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        let bare = if compressed { self.output.with_extension("") } else { self.output.clone() };
         ensure!(
-            named.is_none_or(|named| named == shards.format()),
+            Format::of_extension(&bare).is_none_or(|named| named == shards.format()),
             "{}: the shards have another format, {}; name the output after that",
             self.output.display(),
             shards.format()
         );
-        let sink = LineSink::new(Output::create(&self.output)?, &shards.header(self.header))?;
-        shards.write(sink)?.into_iter().try_for_each(Sealed::publish)?;
+        let sealed = shards.write(Output::create(&self.output)?, self.header, compressed)?;
+        sealed.into_iter().try_for_each(Sealed::publish)?;
         Ok(())
     }
 }

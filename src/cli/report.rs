@@ -41,6 +41,8 @@ pub(super) struct Context<'a> {
     pub(super) targets: Vec<Target>,
     pub(super) threads: usize,
     pub(super) shard: Option<Shard>,
+    /// Where the p-values of each model come from, if sites are chosen by them.
+    pub(super) significance: &'a [(String, String)],
 }
 
 /// A report that will be written when the scan is done.
@@ -122,6 +124,9 @@ impl Context<'_> {
                 value += &format!(", SHA-256 {digest}");
             }
             facts.push((format!("Model {}", spec.name), value));
+        }
+        for (name, words) in self.significance {
+            facts.push((format!("p-values of {name}"), words.clone()));
         }
         let names: Vec<String> = tracks.iter().map(|track| track.path.display().to_string()).collect();
         if !names.is_empty() {

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
+use bindscan::scan::journal::Journal;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::fasta::{self, FastaOptions};
 use bindscan::source::{region, shard::Shard};
@@ -20,7 +21,7 @@ use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
-use super::track::{TrackArgs, command_line};
+use super::track::{Outputs, TrackArgs, Tracks, command_line};
 use super::{CANCELLED, Session};
 
 /// Find the windows of a genome that a model scores highly
@@ -61,6 +62,9 @@ pub(super) struct ScanArgs {
     /// Scan one of n equal parts of the genome, as 3/10; bindscan merge joins what the parts give into what one run gives
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
+    /// Keep what is done beside the first output, and go on from there if an earlier run with --resume was interrupted
+    #[arg(long, conflicts_with_all = ["report", "qvalue"])]
+    resume: bool,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
     mask_lowercase: bool,
@@ -120,9 +124,10 @@ impl ScanArgs {
             shard,
             format: Format::Sites(SiteFormat::Bed),
             track: None,
+            bin: None,
             genome: genome.digest().unwrap_or_default(),
         });
-        let source = match &self.shard {
+        let mut source = match &self.shard {
             None => genome.into_chunks(shape),
             Some(shard) => {
                 let mut source = genome.into_shard(shape, shard, outputs.seam_unit())?;
@@ -131,30 +136,34 @@ impl ScanArgs {
                 source
             }
         };
-        let tracks = outputs.open(
-            &targets,
-            &strands,
-            &Provenance { shard: mark, ..provenance(&models, &significance) },
-        )?;
+        let provenance = Provenance { shard: mark, ..provenance(&models, &significance) };
+        let tracks = outputs.open(&targets, &strands, &provenance)?;
+        let journal = self.resume.then(|| self.journal(&tracks, &outputs, &provenance)).transpose()?;
+        let before = journal.as_ref().map_or(0, Journal::bases);
+        if let Some(journal) = &journal {
+            source.skip_to(journal.place());
+        }
+        if before > 0 && !session.quiet {
+            eprintln!(
+                "bindscan: goes on after {} bases that an interrupted run has scanned",
+                grouped(before)
+            );
+        }
         let report = self.report.open(&tracks.files)?;
         let context = report.as_ref().map(|_| report::Context {
             genome: &self.genome,
             models: &models,
             places: &places,
             engines: workers[0].iter().map(Scanner::description).collect(),
-            targets: targets.clone(),
+            targets: self.shown_targets(&targets),
             threads,
             shard: self.shard,
+            significance: &significance,
         });
         let statistics = context.as_ref().map(report::Context::statistics);
-        let scan = Scan {
-            targets,
-            overlaps,
-            sites: tracks.sites,
-            scores: tracks.scores,
-            false_discovery_rate: self.qvalue,
-            statistics,
-        };
+        let (sites, scores) = (tracks.sites, tracks.scores);
+        let scan =
+            Scan { targets, overlaps, sites, scores, false_discovery_rate: self.qvalue, statistics, journal };
         let nulls: Vec<_> =
             scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
 
@@ -179,13 +188,38 @@ impl ScanArgs {
             report.write(&context, &summary, progress.elapsed())?;
         }
         if !session.quiet {
-            let mut line = summary_line(&summary, progress.elapsed().as_secs_f64());
+            let mut line = summary_line(&summary, before, progress.elapsed().as_secs_f64());
             if let Some(words) = describe(&significance) {
                 line += &format!("; p-values: {words}");
             }
             eprintln!("bindscan: {line}");
         }
         Ok(())
+    }
+
+    /// The targets as a report shows them: where q-values decide, no score does alone.
+    fn shown_targets(&self, targets: &[Target]) -> Vec<Target> {
+        let threshold = |target: &Target| self.qvalue.map_or(target.threshold, |_| f32::NEG_INFINITY);
+        targets.iter().map(|target| Target { threshold: threshold(target), ..target.clone() }).collect()
+    }
+
+    /// What an interrupted run of the same scan has left, or a new journal.
+    fn journal(&self, tracks: &Tracks, outputs: &Outputs, provenance: &Provenance) -> Result<Journal> {
+        ensure!(
+            self.genome != Path::new("-"),
+            "--resume: what came from standard input is gone after an interruption; give the genome as a file"
+        );
+        let Some(files) = &tracks.regular else {
+            bail!(
+                "--resume: what is written to a pipe or device is gone after an interruption; name files (-o)"
+            )
+        };
+        let genome = self.genome.display();
+        let metadata = self.genome.metadata().with_context(|| format!("{genome}: cannot read"))?;
+        let changed = metadata.modified().ok();
+        let comments = provenance.comments();
+        let key = format!("{comments}{} bytes, {changed:?}, {outputs:?}, {files:?}", metadata.len());
+        Ok(Journal::open(&files[0], key)?)
     }
 
     /// The p-value, or the false discovery rate, that sites are chosen by.
@@ -309,8 +343,9 @@ fn describe(significance: &[(String, String)]) -> Option<String> {
     })
 }
 
-fn summary_line(summary: &ScanSummary, seconds: f64) -> String {
-    let rate = summary.bases as f64 / 1e6 / seconds.max(1e-9);
+/// What was done, by an interrupted run as well: so many bases `before`.
+fn summary_line(summary: &ScanSummary, before: u64, seconds: f64) -> String {
+    let rate = (summary.bases - before) as f64 / 1e6 / seconds.max(1e-9);
     let mut line = format!(
         "{} bases, {} windows, {} sites in {seconds:.2} s ({rate:.1} Mbp/s)",
         grouped(summary.bases),

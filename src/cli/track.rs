@@ -95,6 +95,8 @@ pub(super) struct Outputs {
 pub(super) struct Tracks {
     pub(super) sites: Vec<(SiteLines, LineSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
+    /// The files that are written, every link followed; `None` if something else than files is.
+    pub(super) regular: Option<Vec<PathBuf>>,
     /// Where they are written.
     pub(super) files: Vec<TrackFile>,
 }
@@ -175,7 +177,8 @@ impl Outputs {
         provenance: &Provenance,
     ) -> Result<Tracks> {
         let (taken, tracks) = (Vec::new(), Tracks::default());
-        let mut opener = Opener { outputs: self, targets, provenance, compressed: false, taken, tracks };
+        let mut opener =
+            Opener { outputs: self, targets, provenance, compressed: false, taken, others: false, tracks };
         for Wanted { path, format, compressed } in &self.wanted {
             opener.compressed = *compressed;
             let text = path.to_string_lossy();
@@ -207,7 +210,8 @@ impl Outputs {
                 }
             }
         }
-        Ok(opener.tracks)
+        let regular = (!opener.others).then_some(opener.taken);
+        Ok(Tracks { regular, ..opener.tracks })
     }
 }
 
@@ -235,6 +239,8 @@ struct Opener<'a> {
     /// Whether lines are compressed.
     compressed: bool,
     taken: Vec<PathBuf>,
+    /// Whether something else than files is written.
+    others: bool,
     tracks: Tracks,
 }
 
@@ -246,6 +252,9 @@ impl Opener<'_> {
 
     fn open(&mut self, path: &Path) -> Result<Output> {
         let output = Output::create(path)?;
+        if output.target().is_none() {
+            self.others = true;
+        }
         let target = output.target().unwrap_or(path).to_path_buf();
         ensure!(!self.taken.contains(&target), "{}: two outputs would be written to it", path.display());
         self.taken.push(target);
@@ -255,7 +264,7 @@ impl Opener<'_> {
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
         let lines = SiteLines { format, target, columns: self.outputs.columns };
         let track = target.map(|rank| self.targets[rank].name.clone());
-        let provenance = self.provenance.of_track(Format::Sites(format), track);
+        let provenance = self.provenance.of_track(Format::Sites(format), track, None);
         let header = lines.header(&provenance, self.has_header());
         let sink = self.lines(path, &header, format.layout())?;
         self.tracks.sites.push((lines, sink));
@@ -280,7 +289,7 @@ impl Opener<'_> {
             Shown::Forward => format!("{name} +"),
             Shown::Reverse => format!("{name} -"),
         };
-        let provenance = self.provenance.of_track(Format::Scores(format), Some(track));
+        let provenance = self.provenance.of_track(Format::Scores(format), Some(track), Some(series.bin));
         let comments = if self.has_header() { provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(self.lines(path, &comments, Layout::Bed)?),
@@ -295,7 +304,7 @@ impl Opener<'_> {
 }
 
 /// Options that never change what is in a track.
-const IRRELEVANT: [&str; 10] = [
+const IRRELEVANT: [&str; 11] = [
     "threads",
     "chunk_size",
     "output",
@@ -304,6 +313,7 @@ const IRRELEVANT: [&str; 10] = [
     "report",
     "report_igv",
     "shard",
+    "resume",
     "quiet",
     "verbose",
 ];

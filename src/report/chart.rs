@@ -48,6 +48,11 @@ impl Axis {
         Axis { label: label.to_owned(), low: 0.5, high: most.max(5) as f64 * 2.0, logarithmic: true }
     }
 
+    /// Shares on a logarithmic scale, from `least` to 1.
+    pub(crate) fn shares_down_to(label: &str, least: f64) -> Axis {
+        Axis { label: label.to_owned(), low: least.min(0.5), high: 1.0, logarithmic: true }
+    }
+
     /// Where a value stands: 0 at the low end, 1 at the high end.
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
@@ -88,6 +93,7 @@ fn short(value: f64) -> String {
         1e9.. => format!("{}G", significant(value / 1e9)),
         1e6.. => format!("{}M", significant(value / 1e6)),
         1e4.. => format!("{}k", significant(value / 1e3)),
+        ..1e-4 => format!("{value:e}"),
         _ => significant(value),
     }
 }

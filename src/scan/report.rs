@@ -72,7 +72,8 @@ impl ScanReport<'_> {
             ("Models", self.models(summary, statistics)),
             ("Sites per contig", self.contigs(statistics)),
             ("Scores", self.scores(statistics)),
-            ("Strongest sites", self.strongest(statistics)),
+            ("p-values", self.p_values(statistics)),
+            ("Strongest sites", self.strongest(summary, statistics)),
             ("Along the genome", self.browser.to_html(&self.first_locus(statistics))),
             ("What was run", self.run(summary)),
         ];
@@ -97,7 +98,7 @@ impl ScanReport<'_> {
                 grouped(target.window),
                 grouped(sites),
                 per_mbp(sites, summary.bases),
-                share(found.forward, sites),
+                if target.symmetric { "–".into() } else { share(found.forward, sites) },
             );
         }
         table(&["Model", "Window", "Threshold", "Sites", "per Mbp", "on +", "Highest score"], &rows)
@@ -157,13 +158,28 @@ impl ScanReport<'_> {
         figures(&drawn) + &more_than(self.targets.len(), DETAILED)
     }
 
-    fn strongest(&self, statistics: &Statistics) -> String {
+    /// How many windows have p-values so low, for targets with a null distribution.
+    fn p_values(&self, statistics: &Statistics) -> String {
+        let each = self.targets.iter().zip(&statistics.targets).take(DETAILED);
+        let drawn: String = each.filter_map(|(target, found)| p_value_chart(target, found)).collect();
+        if drawn.is_empty() {
+            return drawn;
+        }
+        figures(&drawn)
+            + "\n<p class=\"soft\">Where the line runs above the dashed one, more windows have p-values so low than \
+               background would have.</p>\n"
+    }
+
+    fn strongest(&self, summary: &ScanSummary, statistics: &Statistics) -> String {
         let mut html = String::new();
-        for (target, found) in self.targets.iter().zip(&statistics.targets).take(DETAILED) {
+        for (rank, (target, found)) in self.targets.iter().zip(&statistics.targets).take(DETAILED).enumerate()
+        {
             if self.targets.len() > 1 {
                 let _ = writeln!(html, "<h3>{}</h3>", escape(&target.target.name));
             }
-            html += &site::strongest(target, found);
+            let null = target.target.null.as_deref();
+            let q = null.zip(summary.tests.get(rank)).map(|(null, tests)| tests.q_values(null));
+            html += &site::strongest(target, found, q.as_deref());
         }
         html + &more_than(self.targets.len(), DETAILED)
     }
@@ -244,6 +260,40 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
         chart
     };
     figure(&target.name, &chart, &format!("Scores of windows and sites: {}", target.name), &legend)
+}
+
+/// Lower p-values are not drawn.
+const LOWEST_P: f64 = 1e-12;
+
+/// Share of the windows whose better strand has a p-value of so much or less, against that.
+fn p_value_chart(report: &ReportTarget<'_>, found: &TargetStatistics) -> Option<String> {
+    let null = report.target.null.as_ref()?;
+    let total = found.windows.total();
+    let mut so_far = 0;
+    let mut observed = Vec::new();
+    for (low, _, count) in found.windows.bins().rev().filter(|bin| bin.2 > 0) {
+        so_far += count;
+        observed.push((null.p(low as f32), so_far as f64 / total as f64));
+    }
+    observed.retain(|&(p, _)| p >= LOWEST_P);
+    let &(lowest, _) = observed.first()?;
+    let least = 10f64.powf(lowest.log10().floor());
+    // Of two strands of background, at least one has such a p-value with this probability.
+    let background = |p: f64| if report.both_strands { 1.0 - (1.0 - p).powi(2) } else { p };
+    let expected: Vec<(f64, f64)> = (0..=-4 * least.log10() as i32)
+        .map(|quarter| 10f64.powf(f64::from(-quarter) / 4.0))
+        .map(|p| (p, background(p)))
+        .collect();
+    let shares = observed.iter().chain(&expected).map(|point| point.1);
+    let lowest_share = 10f64.powf(shares.fold(1.0, f64::min).log10().floor());
+    let chart = Chart::new(
+        Axis::shares_down_to("p-value", least),
+        Axis::shares_down_to("Share of windows as low", lowest_share),
+    );
+    let chart = chart.line("guide", &expected).line("s1", &observed);
+    let legend = [("s1".to_owned(), windows_label(found)), ("guide".to_owned(), "background".to_owned())];
+    let name = &report.target.name;
+    Some(figure(name, &chart, &format!("p-values of the windows: {name}"), &legend))
 }
 
 fn windows_label(found: &TargetStatistics) -> String {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::journal::{self, Counts, Journal, State};
 use super::spool::{self, Entry, Spool};
 use super::statistics::{Stretch, lock};
 use super::worker::Part;
@@ -12,6 +13,7 @@ use crate::calibrate::discovery::TestCounts;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::output::Sealed;
+use crate::source::Place;
 use crate::track::Target;
 use crate::track::line::LineSink;
 use crate::track::score::ScoreWriter;
@@ -34,6 +36,8 @@ pub(super) struct Writer<'a> {
     /// Whether the segment is counted by this shard.
     counts: bool,
     lines: Vec<Vec<u8>>,
+    journal: Option<Journal>,
+    place: Place,
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
     encoded: Vec<u8>,
@@ -42,8 +46,18 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// A writer to the site tracks' `sinks`, in the order of the layout, and to `scores`.
-    pub(super) fn new(layout: Layout<'a>, sinks: Vec<LineSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
-        Writer {
+    ///
+    /// With a journal, it goes on from where that ends.
+    ///
+    /// # Errors
+    /// A journal that cannot be read, an output that cannot be written.
+    pub(super) fn new(
+        layout: Layout<'a>,
+        sinks: Vec<LineSink>,
+        scores: Vec<ScoreWriter>,
+        journal: Option<Journal>,
+    ) -> Result<Writer<'a>> {
+        let mut writer = Writer {
             layout,
             lines: vec![Vec::new(); sinks.len()],
             sinks,
@@ -53,10 +67,56 @@ impl<'a> Writer<'a> {
             contig: None,
             windows: Vec::new(),
             counts: true,
+            journal: None,
+            place: Place::default(),
             spool: layout.false_discovery_rate.map(|_| Spool::new()),
             encoded: Vec::new(),
             summary: ScanSummary::default(),
+        };
+        if let Some(mut journal) = journal {
+            let state = journal.replay(|entry| match entry {
+                journal::Entry::Lines(track, lines) => writer.sinks[track].write(&lines),
+                journal::Entry::Scores(track, contig, encoded) => {
+                    writer.scores[track].rewrite(&contig, &encoded)
+                }
+            })?;
+            state.into_iter().for_each(|state| writer.restore(state));
+            writer.journal = Some(journal);
         }
+        Ok(writer)
+    }
+
+    fn restore(&mut self, mut state: State) {
+        self.pending = state.hits();
+        (self.place, self.windows, self.counts) = (state.place, state.windows, state.counts);
+        self.scores.iter_mut().zip(state.scores.drain(..)).for_each(|(writer, state)| writer.restore(state));
+        let Counts { bases, windows, sites, segments, short_segments, short_names } = state.summary;
+        // There are no statistics and no tests where there is a journal.
+        let rest = std::mem::take(&mut self.summary);
+        self.summary = ScanSummary { bases, windows, sites, segments, short_segments, short_names, ..rest };
+    }
+
+    fn state(&self) -> State {
+        let ScanSummary { bases, windows, sites, segments, short_segments, .. } = self.summary;
+        let short_names = self.summary.short_names.clone();
+        let mut state = State {
+            place: self.place,
+            windows: self.windows.clone(),
+            counts: self.counts,
+            scores: self.scores.iter().map(ScoreWriter::state).collect(),
+            summary: Counts { bases, windows, sites, segments, short_segments, short_names },
+            ..State::default()
+        };
+        state.hold(&self.pending);
+        state
+    }
+
+    /// Saves where the scan stands, if it is time to.
+    fn save(&mut self) -> Result<()> {
+        let Some(mut journal) = self.journal.take_if(|journal| journal.is_due()) else { return Ok(()) };
+        let saved = journal.save(self.state());
+        self.journal = Some(journal);
+        saved
     }
 
     pub(super) fn write(&mut self, part: &mut Part) -> Result<()> {
@@ -76,17 +136,16 @@ impl<'a> Writer<'a> {
             debug_assert!(self.pending.is_empty());
             match &mut self.spool {
                 Some(spool) => spool.append(&contig, &part.spooled)?,
-                None => {
-                    for (sink, lines) in self.sinks.iter_mut().zip(&part.lines) {
-                        sink.write(lines)?;
-                    }
-                }
+                None => write_lines(&mut self.sinks, &part.lines, self.journal.as_mut())?,
             }
             self.pending.append(&mut part.tail);
             self.hold(&part.codes[1]);
         }
-        for (writer, bins) in self.scores.iter_mut().zip(&part.scores) {
-            writer.write(&contig, bins, part.segment_end)?;
+        for (track, (writer, bins)) in self.scores.iter_mut().zip(&part.scores).enumerate() {
+            let journal = &mut self.journal;
+            writer.write(&contig, bins, part.segment_end, &mut |contig, encoded| {
+                journal.iter_mut().try_for_each(|journal| journal.scores(track, contig, encoded))
+            })?;
         }
 
         let summary = &mut self.summary;
@@ -114,7 +173,9 @@ impl<'a> Writer<'a> {
                 summary.short_names.push(contig.name.clone());
             }
         }
-        Ok(())
+        self.place.segments += u64::from(last);
+        self.place.position = (!last).then_some(part.own.end);
+        self.save()
     }
 
     /// Writes the pending hits that are sites now that all windows that start before `seen` are known, and that start in
@@ -153,10 +214,8 @@ impl<'a> Writer<'a> {
             spool.append(contig, &self.encoded)?;
             self.encoded.clear();
         }
-        for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
-            sink.write(lines)?;
-            lines.clear();
-        }
+        write_lines(&mut self.sinks, &self.lines, self.journal.as_mut())?;
+        self.lines.iter_mut().for_each(Vec::clear);
         self.pending = left;
         let first = self.pending.first().map_or(u64::MAX, |hit| hit.start);
         self.codes.retain(|stretch| !stretch.ends_before(first));
@@ -231,10 +290,14 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes what is left; gives the summary, and the files that wait for their names.
+    /// Writes what is left; gives the summary, the files that wait for their names, and the journal, which is to be removed
+    /// once they have them.
     ///
     /// `contigs` are all that were read, in their order.
-    pub(super) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<(ScanSummary, Vec<Sealed>)> {
+    pub(super) fn seal(
+        mut self,
+        contigs: &[Arc<Contig>],
+    ) -> Result<(ScanSummary, Vec<Sealed>, Option<Journal>)> {
         self.end_contig();
         if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
             self.write_spooled(spool, rate)?;
@@ -246,6 +309,15 @@ impl<'a> Writer<'a> {
         for writer in self.scores {
             sealed.extend(writer.seal(contigs)?);
         }
-        Ok((self.summary, sealed))
+        Ok((self.summary, sealed, self.journal))
     }
+}
+
+/// Gives every site track its lines.
+fn write_lines(sinks: &mut [LineSink], lines: &[Vec<u8>], mut journal: Option<&mut Journal>) -> Result<()> {
+    for (track, (sink, lines)) in sinks.iter_mut().zip(lines).enumerate() {
+        journal.iter_mut().try_for_each(|journal| journal.lines(track, lines))?;
+        sink.write(lines)?;
+    }
+    Ok(())
 }

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::input::{Input, Stream};
 use super::region::{Selection, WHOLE};
 use super::shard::{Shard, Stretch, Stretches};
-use super::{Chunk, ChunkShape, SequenceSource};
+use super::{Chunk, ChunkShape, Place, SequenceSource};
 use crate::genome::{Contig, RegionQuery};
 use crate::{Error, Result};
 
@@ -101,6 +101,9 @@ impl Fasta {
             carry: Vec::new(),
             carry_start: 0,
             finished: false,
+            wanted: None,
+            passed: 0,
+            done: Place::default(),
         }
     }
 
@@ -130,7 +133,9 @@ impl Fasta {
             segments
                 .extend(wanted.into_iter().map(|wanted| (contig.id, wanted.start..wanted.end.min(length))));
         }
-        source.planned = Some(shard.stretches(&segments, unit));
+        let planned = shard.stretches(&segments, unit);
+        source.wanted = Some(planned.iter().map(|(_, stretch)| stretch.read.end - stretch.read.start).sum());
+        source.planned = Some(planned);
         Ok(source)
     }
 }
@@ -151,6 +156,11 @@ pub struct FastaSource {
     carry: Vec<u8>,
     carry_start: u64,
     finished: bool,
+    /// Window starts in all of a shard, and those passed.
+    wanted: Option<u64>,
+    passed: u64,
+    /// What an earlier run has done, as far as it has not been passed.
+    done: Place,
 }
 
 impl fmt::Debug for FastaSource {
@@ -170,8 +180,8 @@ impl SequenceSource for FastaSource {
                 self.fill(chunk, stretch, begun)?;
                 return Ok(true);
             }
-            self.stretch = self.stretches.pop_front().map(|stretch| (stretch, false));
-            if self.stretch.is_none() && !self.next_contig()? {
+            self.stretch = self.stretches.pop_front().and_then(|stretch| self.not_done(stretch));
+            if self.stretch.is_none() && self.stretches.is_empty() && !self.next_contig()? {
                 return Ok(false);
             }
         }
@@ -182,11 +192,35 @@ impl SequenceSource for FastaSource {
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        self.reader.progress()
+        match self.wanted {
+            // What is read past the seams comes on top.
+            Some(wanted) => (self.passed.min(wanted), Some(wanted)),
+            None => self.reader.progress(),
+        }
     }
 }
 
 impl FastaSource {
+    /// Goes on from a place that an earlier run came to. To be called before the first
+    /// [`SequenceSource::read_chunk`].
+    pub fn skip_to(&mut self, place: Place) {
+        self.done = place;
+    }
+
+    /// The stretch as far as it is not done, and whether some of it is.
+    fn not_done(&mut self, mut stretch: Stretch) -> Option<(Stretch, bool)> {
+        if self.done.segments > 0 {
+            self.done.segments -= 1;
+            self.passed = self.passed.saturating_add(stretch.read.end - stretch.read.start);
+            return None;
+        }
+        let begun = self.done.position.take();
+        let start = begun.unwrap_or(stretch.read.start);
+        self.passed = self.passed.saturating_add(start - stretch.read.start);
+        stretch.read.start = start;
+        Some((stretch, begun.is_some()))
+    }
+
     /// The stretches of a shard; none if this is none.
     pub(crate) fn planned(&mut self) -> &mut Stretches {
         self.planned.get_or_insert_default()
@@ -208,7 +242,7 @@ impl FastaSource {
         let own_length = std::mem::replace(&mut self.shape.own, (own.end - own.start) as usize);
         let filled = self.fill(chunk, Stretch { read: own, ..Stretch::whole(segment.clone()) }, false);
         self.shape.own = own_length;
-        (self.stretch, self.contig) = (None, None);
+        (self.stretch, self.contig, self.passed) = (None, None, 0);
         filled
     }
 
@@ -286,6 +320,7 @@ impl FastaSource {
         chunk.last = last;
         chunk.kept = stretch.kept.clone();
         chunk.contig.clone_from(self.contig.as_ref().expect("stretches belong to a contig"));
+        self.passed = self.passed.saturating_add(own_end - from);
         stretch.read.start = own_end;
         self.stretch = (!last).then_some((stretch, true));
         Ok(())
@@ -316,8 +351,8 @@ impl FastaSource {
 
     fn check_length(&self, length: u64) -> Result<()> {
         match (&self.selection, &self.contig) {
-            // Of an indexed file they are checked when it is opened.
-            (Some(selection), Some(contig)) if contig.length.is_none() => {
+            // Those of a shard are checked when the file is opened.
+            (Some(selection), Some(contig)) if self.planned.is_none() => {
                 selection.check_length(contig, length)
             }
             _ => Ok(()),

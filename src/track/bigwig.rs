@@ -22,7 +22,7 @@ mod reader;
 
 pub use reader::{Reader, Values};
 
-const MAGIC: u32 = 0x888F_FC26;
+pub(crate) const MAGIC: u32 = 0x888F_FC26;
 
 /// Bins in a cell of the finest zoom level: a part of a tile, so that workers can summarise it.
 const CELL: u64 = 64;

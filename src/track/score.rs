@@ -190,6 +190,39 @@ impl Encoded {
     fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
+
+    /// Everything as numbers of 8 bytes, little-endian, and then the bytes.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut numbers = vec![self.blocks.len() as u64, self.cells.len() as u64];
+        numbers.extend(self.blocks.iter().flat_map(|block| [block.start, block.end, block.bytes as u64]));
+        numbers.extend(self.cells.iter().flat_map(|cell| cell.to_numbers()));
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        bytes.extend_from_slice(&self.bytes);
+        bytes
+    }
+
+    /// What [`Encoded::to_bytes`] gave; `None` if it was something else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Encoded> {
+        let number = |i: usize| {
+            let bytes = bytes.get(8 * i..8 * i + 8)?;
+            Some(u64::from_le_bytes(bytes.try_into().ok()?))
+        };
+        let (blocks, cells) = (number(0)? as usize, number(1)? as usize);
+        let mut encoded = Encoded::default();
+        for i in (0..blocks).map(|i| 2 + 3 * i) {
+            let (start, end, bytes) = (number(i)?, number(i + 1)?, number(i + 2)? as usize);
+            encoded.blocks.push(Block { start, end, bytes });
+        }
+        for i in (0..cells).map(|i| 2 + 3 * blocks + Cell::NUMBERS * i) {
+            let mut numbers = [0; Cell::NUMBERS];
+            for (j, place) in numbers.iter_mut().enumerate() {
+                *place = number(i + j)?;
+            }
+            encoded.cells.push(Cell::from_numbers(numbers));
+        }
+        encoded.bytes = bytes[8 * (2 + 3 * blocks + Cell::NUMBERS * cells)..].to_vec();
+        Some(encoded)
+    }
 }
 
 /// Encodes the tiles of one score track.
@@ -286,6 +319,9 @@ impl ScorePart {
     }
 }
 
+/// What hears of everything that a score track is given.
+pub(crate) type Heard<'a> = dyn FnMut(&Contig, &Encoded) -> Result<()> + 'a;
+
 /// The writer's side of a score track.
 #[derive(Debug)]
 pub(crate) struct ScoreWriter {
@@ -298,6 +334,16 @@ pub(crate) struct ScoreWriter {
     /// Whether more of the last bin may come.
     open: bool,
     encoded: Encoded,
+}
+
+/// What a score track waits with between two chunks.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct ScoreState {
+    /// Start, end, bits of the best score, windows and sum of each bin.
+    pending: Vec<(u64, u64, u32, u32, i128)>,
+    /// Rank, name and length.
+    contig: Option<(usize, String, Option<u64>)>,
+    open: bool,
 }
 
 impl ScoreWriter {
@@ -314,27 +360,27 @@ impl ScoreWriter {
         }
     }
 
-    /// Writes a chunk's share; of the last chunk of a segment, `segment_end` is where that ends.
+    /// Writes a chunk's share; of the last chunk of a segment, `segment_end` is where that ends. `heard` is told what is
+    /// written.
     ///
     /// # Errors
-    /// An output that cannot be written.
+    /// An output that cannot be written; those of `heard`.
     pub(crate) fn write(
         &mut self,
         contig: &Arc<Contig>,
         part: &ScorePart,
         segment_end: Option<u64>,
+        heard: &mut Heard<'_>,
     ) -> Result<()> {
-        if self.contig.as_ref().is_none_or(|known| known.id != contig.id) {
-            self.flush()?;
-            self.contig = Some(Arc::clone(contig));
-        }
+        self.enter(contig, heard)?;
         self.open &= !part.first;
-        self.join(&part.head)?;
+        self.join(&part.head, heard)?;
         if !part.whole.is_empty() {
-            self.flush()?;
+            self.flush(heard)?;
+            heard(contig, &part.whole)?;
             self.sink.write(contig, &part.whole)?;
         }
-        self.join(&part.tail)?;
+        self.join(&part.tail, heard)?;
         if let Some(end) = segment_end
             && let (true, Some(bin)) = (self.open, self.pending.last_mut())
         {
@@ -343,14 +389,36 @@ impl ScoreWriter {
         Ok(())
     }
 
-    fn join(&mut self, bins: &[Bin]) -> Result<()> {
+    /// Writes values that are known: start, end and value of bins of `contig`, which come sorted.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub(crate) fn write_values(&mut self, contig: &Arc<Contig>, values: &[(u64, u64, f32)]) -> Result<()> {
+        let heard: &mut Heard<'_> = &mut |_, _| Ok(());
+        self.enter(contig, heard)?;
+        for &(start, end, best) in values {
+            self.open = false;
+            self.join(&[Bin { start, end, best, windows: 1, sum: 0 }], heard)?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, contig: &Arc<Contig>, heard: &mut Heard<'_>) -> Result<()> {
+        if self.contig.as_ref().is_none_or(|known| known.id != contig.id) {
+            self.flush(heard)?;
+            self.contig = Some(Arc::clone(contig));
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, bins: &[Bin], heard: &mut Heard<'_>) -> Result<()> {
         for bin in bins {
             match self.pending.last_mut() {
                 Some(last) if self.open && last.start / self.series.bin == bin.start / self.series.bin => {
                     last.merge(bin);
                 }
                 Some(last) if self.series.tile(last) != self.series.tile(bin) => {
-                    self.flush()?;
+                    self.flush(heard)?;
                     self.pending.push(*bin);
                 }
                 _ => self.pending.push(*bin),
@@ -360,13 +428,42 @@ impl ScoreWriter {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    fn flush(&mut self, heard: &mut Heard<'_>) -> Result<()> {
         self.open = false;
         let (false, Some(contig)) = (self.pending.is_empty(), &self.contig) else { return Ok(()) };
         self.encoded.clear();
         self.encoder.encode(contig, &self.series, &self.pending, &mut self.encoded);
         self.pending.clear();
+        heard(contig, &self.encoded)?;
         self.sink.write(contig, &self.encoded)
+    }
+
+    /// Writes once more what was written before an interruption.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub(crate) fn rewrite(&mut self, contig: &Contig, encoded: &Encoded) -> Result<()> {
+        self.sink.write(contig, encoded)
+    }
+
+    /// What waits for the next chunk.
+    pub(crate) fn state(&self) -> ScoreState {
+        let bin = |bin: &Bin| (bin.start, bin.end, bin.best.to_bits(), bin.windows, bin.sum);
+        let contig = |contig: &Arc<Contig>| (contig.id, contig.name.clone(), contig.length);
+        ScoreState {
+            pending: self.pending.iter().map(bin).collect(),
+            contig: self.contig.as_ref().map(contig),
+            open: self.open,
+        }
+    }
+
+    /// Goes on from a state.
+    pub(crate) fn restore(&mut self, state: ScoreState) {
+        let bin =
+            |(start, end, best, windows, sum)| Bin { start, end, best: f32::from_bits(best), windows, sum };
+        self.pending = state.pending.into_iter().map(bin).collect();
+        self.contig = state.contig.map(|(id, name, length)| Arc::new(Contig { id, name, length }));
+        self.open = state.open;
     }
 
     /// Writes what is left; `contigs` are all that were read, in their order.
@@ -374,7 +471,7 @@ impl ScoreWriter {
     /// # Errors
     /// As [`ScoreWriter::write`].
     pub(crate) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
-        self.flush()?;
+        self.flush(&mut |_, _| Ok(()))?;
         self.sink.seal(contigs)
     }
 }

@@ -27,16 +27,17 @@ const WHOLE: usize = 60;
 const MANY: f64 = 1e9;
 
 /// Logos, and a table of the sites.
-pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics) -> String {
+/// `q` has the q-value of each step of the null distribution.
+pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: Option<&[f64]>) -> String {
     let read = |sites: &[FoundSite]| sites.iter().map(as_read).collect::<Vec<_>>();
     if let (Some(background), Some(network)) = (target.matrix, target.network) {
         let logo = matrix_logo(network, background, target.alphabet);
         let svg = logo.to_svg(&format!("Logo of {}", target.target.name));
         let figure = format!("<figure>{svg}<figcaption>The matrix</figcaption></figure>\n");
-        return logos(&figure) + &table(target, found, &read(&found.strongest), None);
+        return logos(&figure) + &table(target, found, &read(&found.strongest), q, None);
     }
     let Some(network) = target.network else {
-        return table(target, found, &read(&found.strongest), None);
+        return table(target, found, &read(&found.strongest), q, None);
     };
     let drawn = read(&found.drawn);
     let leading = leading_detectors(network, target.output, &drawn);
@@ -63,7 +64,7 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics) -> 
         );
     }
     let aligned = leading.first().map(|&(k, _)| Detector::new(network, k));
-    logos(&figures) + &table(target, found, &read(&found.strongest), aligned.as_ref())
+    logos(&figures) + &table(target, found, &read(&found.strongest), q, aligned.as_ref())
 }
 
 fn logos(figures: &str) -> String {
@@ -127,12 +128,25 @@ fn table(
     target: &ReportTarget<'_>,
     found: &TargetStatistics,
     sequences: &[Vec<u8>],
+    q: Option<&[f64]>,
     aligned: Option<&Detector>,
 ) -> String {
     if sequences.is_empty() {
-        return "<p>No window reaches the threshold.</p>\n".into();
+        return "<p>There is no site.</p>\n".into();
     }
     let window = target.target.window;
+    let null = target.target.null.as_ref();
+    let significance = |score: f32| {
+        let Some(null) = null else { return String::new() };
+        let step = null.step(score);
+        let q = q.map(|q| format!("<td>{:.1e}</td>", q[step])).unwrap_or_default();
+        format!("<td>{:.1e}</td>{q}", null.p_of(step))
+    };
+    let heads = match (null, q) {
+        (None, _) => "",
+        (Some(_), None) => "<th scope=\"col\">p</th>",
+        (Some(_), Some(_)) => "<th scope=\"col\">p</th><th scope=\"col\">q</th>",
+    };
     let mut rows = String::new();
     for (site, codes) in found.strongest.iter().zip(sequences) {
         let sequence = match aligned {
@@ -145,11 +159,12 @@ fn table(
         };
         let _ = writeln!(
             rows,
-            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{:.4}</td><td class=\"sequence\">{sequence}</td></tr>",
+            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{:.4}</td>{}<td class=\"sequence\">{sequence}</td></tr>",
             escape(&browser::locus(&site.contig.name, site.hit.start, window, AROUND)),
             escape(&browser::locus(&site.contig.name, site.hit.start, window, 0)),
             if site.hit.strand == Strand::Forward { "+" } else { "−" },
-            site.hit.score
+            site.hit.score,
+            significance(site.hit.score)
         );
     }
     let what = match aligned {
@@ -159,7 +174,7 @@ fn table(
     };
     format!(
         "<div class=\"scroll\"><table class=\"sites\">\n<thead><tr><th scope=\"col\">Window</th><th scope=\"col\">Strand</th>\
-         <th scope=\"col\">Score</th><th scope=\"col\">Sequence</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+         <th scope=\"col\">Score</th>{heads}<th scope=\"col\">Sequence</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
          <p class=\"soft\">{} of {} sites. Window: 1-based, both ends included; {what}.</p>\n",
         grouped(sequences.len() as u64),
         grouped(found.sites.total())

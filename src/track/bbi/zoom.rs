@@ -59,6 +59,22 @@ pub(in crate::track) struct Cell {
     pub(in crate::track) summary: Summary,
 }
 
+impl Cell {
+    /// Numbers that a cell is written as.
+    pub(in crate::track) const NUMBERS: usize = 7;
+
+    pub(in crate::track) fn to_numbers(self) -> [u64; Cell::NUMBERS] {
+        let Summary { bases, min, max, sum, squares } = self.summary;
+        [self.start, self.end, bases, min.to_bits(), max.to_bits(), sum.to_bits(), squares.to_bits()]
+    }
+
+    pub(in crate::track) fn from_numbers(numbers: [u64; Cell::NUMBERS]) -> Cell {
+        let [start, end, bases, rest @ ..] = numbers;
+        let [min, max, sum, squares] = rest.map(f64::from_bits);
+        Cell { start, end, summary: Summary { bases, min, max, sum, squares } }
+    }
+}
+
 /// One level, whose cells are the multiples of so many bases.
 #[derive(Debug)]
 pub(super) struct Level {

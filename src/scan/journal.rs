@@ -1,0 +1,270 @@
+//! What is kept of a scan, so that it can go on after an interruption.
+//!
+//! Beside the first output lies a folder with two files. `log` holds what the tracks have been given so far, call by call:
+//! a scan that goes on gives them the same once more, and needs to know nothing of their formats. `state` says to which
+//! chunk of the input that belongs, how many bytes of the log, and what waits for the next chunk. It is replaced as a
+//! whole, after the log has reached the disk; what the log holds past it is forgotten.
+//!
+//! What is saved belongs to one scan, told by its key: the command, the models, the genome, and the outputs.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::genome::{Contig, Strand};
+use crate::hits::Hit;
+use crate::source::Place;
+use crate::track::score::{Encoded, ScoreState};
+use crate::{Error, Result};
+
+/// How many times longer a scan works than it takes to save its state.
+const SPACING: u32 = 20;
+
+/// Keeps what a scan has done.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+    log: BufWriter<File>,
+    /// Bytes of the log.
+    logged: u64,
+    key: String,
+    /// The state that was found.
+    found: Option<State>,
+    saved: Instant,
+    /// Time from one state to the next.
+    spacing: Duration,
+}
+
+/// Where a scan stands between two chunks.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct State {
+    pub(super) key: String,
+    pub(super) logged: u64,
+    pub(super) place: Place,
+    /// Hits that wait for the next chunk: start, target, bits of the score, whether on the reverse strand.
+    pub(super) pending: Vec<(u64, usize, u32, bool)>,
+    pub(super) windows: Vec<u64>,
+    pub(super) counts: bool,
+    pub(super) scores: Vec<ScoreState>,
+    pub(super) summary: Counts,
+}
+
+/// What a scan has done.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    pub(super) bases: u64,
+    pub(super) windows: u64,
+    pub(super) sites: u64,
+    pub(super) segments: u64,
+    pub(super) short_segments: u64,
+    pub(super) short_names: Vec<String>,
+}
+
+impl State {
+    pub(super) fn hold(&mut self, hits: &[Hit]) {
+        let row = |hit: &Hit| (hit.start, hit.target, hit.score.to_bits(), hit.strand == Strand::Reverse);
+        self.pending = hits.iter().map(row).collect();
+    }
+
+    pub(super) fn hits(&self) -> Vec<Hit> {
+        let hit = |&(start, target, score, reverse): &(u64, usize, u32, bool)| {
+            let strand = if reverse { Strand::Reverse } else { Strand::Forward };
+            Hit { start, target, score: f32::from_bits(score), strand }
+        };
+        self.pending.iter().map(hit).collect()
+    }
+}
+
+impl Journal {
+    /// The journal of the scan whose first output is `output`, the one that an interrupted scan left or a new one. `key` is
+    /// a line that tells the scan from all others.
+    ///
+    /// # Errors
+    /// A scan that is at work on the same output; what another scan left; files that cannot be read or written.
+    pub fn open(output: &Path, key: String) -> Result<Journal> {
+        let folder = folder_of(output);
+        let failed = |action| Error::io(&folder, action);
+        fs::create_dir_all(&folder).map_err(failed("cannot create"))?;
+        let log =
+            File::options().read(true).write(true).create(true).truncate(false).open(folder.join("log"));
+        let mut log = log.map_err(failed("cannot write"))?;
+        if let Err(TryLockError::WouldBlock) = log.try_lock() {
+            return Err(Error::Request(format!(
+                "{}: a scan is at work on this output already",
+                output.display()
+            )));
+        }
+        let found = read_state(&folder)?;
+        if found.as_ref().is_some_and(|found| found.key != key) {
+            let message = "was left by an interrupted scan with another command, model, genome or version; finish that, or \
+                remove this folder to begin anew";
+            return Err(Error::format(&folder, None, message));
+        }
+        let logged = found.as_ref().map_or(0, |found| found.logged);
+        if log.metadata().map_err(failed("cannot read"))?.len() < logged {
+            return Err(Error::format(&folder, None, "is damaged; remove this folder to begin anew"));
+        }
+        log.set_len(logged).map_err(failed("cannot write"))?;
+        log.seek(SeekFrom::Start(0)).map_err(failed("cannot read"))?;
+        let log = BufWriter::with_capacity(1 << 18, log);
+        Ok(Journal { folder, log, logged, key, found, saved: Instant::now(), spacing: Duration::ZERO })
+    }
+
+    /// Where the scan goes on.
+    pub fn place(&self) -> Place {
+        self.found.as_ref().map(|found| found.place).unwrap_or_default()
+    }
+
+    /// Bases that were scanned before.
+    pub fn bases(&self) -> u64 {
+        self.found.as_ref().map_or(0, |found| found.summary.bases)
+    }
+
+    /// Takes the state that was found, and hands everything in the log to `replay`.
+    pub(super) fn replay(&mut self, mut replay: impl FnMut(Entry) -> Result<()>) -> Result<Option<State>> {
+        let Some(state) = self.found.take() else { return Ok(None) };
+        let failed = |error| Error::io(&self.folder, "cannot read")(error);
+        let mut log = BufReader::with_capacity(1 << 18, self.log.get_ref()).take(self.logged);
+        while log.limit() > 0 {
+            replay(Entry::read(&mut log).map_err(failed)?)?;
+        }
+        self.log.seek(SeekFrom::Start(self.logged)).map_err(failed)?;
+        Ok(Some(state))
+    }
+
+    /// Keeps lines that site track `track` is given.
+    pub(super) fn lines(&mut self, track: usize, lines: &[u8]) -> Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        self.write(&[&[LINES], &number(track as u64), &number(lines.len() as u64), lines])
+    }
+
+    /// Keeps what score track `track` is given.
+    pub(super) fn scores(&mut self, track: usize, contig: &Contig, encoded: &Encoded) -> Result<()> {
+        let encoded = encoded.to_bytes();
+        let name = contig.name.as_bytes();
+        self.write(&[
+            &[SCORES],
+            &number(track as u64),
+            &number(contig.id as u64),
+            &number(contig.length.map_or(0, |length| length + 1)),
+            &number(name.len() as u64),
+            name,
+            &number(encoded.len() as u64),
+            &encoded,
+        ])
+    }
+
+    fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
+        for part in parts {
+            self.log.write_all(part).map_err(Error::io(&self.folder, "cannot write"))?;
+            self.logged += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Whether it is time for a state.
+    pub(super) fn is_due(&self) -> bool {
+        self.saved.elapsed() >= self.spacing
+    }
+
+    /// Saves where the scan stands: the log up to here, and `state`.
+    pub(super) fn save(&mut self, state: State) -> Result<()> {
+        let begun = Instant::now();
+        let state = State { key: self.key.clone(), logged: self.logged, ..state };
+        let saved = (|| {
+            self.log.flush()?;
+            self.log.get_ref().sync_data()?;
+            let (new, name) = (self.folder.join("state.new"), self.folder.join("state"));
+            let mut file = File::create(&new)?;
+            file.write_all(&serde_json::to_vec(&state)?)?;
+            file.sync_data()?;
+            fs::rename(new, name)
+        })();
+        saved.map_err(Error::io(&self.folder, "cannot write"))?;
+        self.spacing = begun.elapsed() * SPACING;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    /// Forgets everything: the outputs have their names.
+    ///
+    /// # Errors
+    /// A folder that cannot be removed.
+    pub fn remove(self) -> Result<()> {
+        // The state first: without it, the rest means nothing.
+        let state = fs::remove_file(self.folder.join("state"));
+        let removed = match state {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => fs::remove_dir_all(&self.folder),
+        };
+        removed.map_err(Error::io(&self.folder, "cannot remove"))
+    }
+}
+
+/// Where an interrupted scan leaves what it has done.
+pub fn folder_of(output: &Path) -> PathBuf {
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    output.with_file_name(format!(".{name}.resume"))
+}
+
+fn read_state(folder: &Path) -> Result<Option<State>> {
+    let text = match fs::read(folder.join("state")) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(Error::io(folder, "cannot read"))?,
+    };
+    let state = serde_json::from_slice(&text);
+    state.map(Some).map_err(|_| Error::format(folder, None, "is damaged; remove this folder to begin anew"))
+}
+
+const LINES: u8 = 0;
+const SCORES: u8 = 1;
+
+/// One call to a track.
+#[derive(Debug)]
+pub(super) enum Entry {
+    Lines(usize, Vec<u8>),
+    Scores(usize, Arc<Contig>, Encoded),
+}
+
+impl Entry {
+    fn read(log: &mut impl Read) -> std::io::Result<Entry> {
+        let mut kind = [0];
+        log.read_exact(&mut kind)?;
+        let track = read_number(log)? as usize;
+        if kind[0] == LINES {
+            return Ok(Entry::Lines(track, read_bytes(log)?));
+        }
+        let (id, length) = (read_number(log)? as usize, read_number(log)?.checked_sub(1));
+        let name = String::from_utf8_lossy(&read_bytes(log)?).into_owned();
+        let encoded = Encoded::from_bytes(&read_bytes(log)?);
+        let encoded = encoded.ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(Entry::Scores(track, Arc::new(Contig { id, name, length }), encoded))
+    }
+}
+
+fn number(number: u64) -> [u8; 8] {
+    number.to_le_bytes()
+}
+
+fn read_number(log: &mut impl Read) -> std::io::Result<u64> {
+    let mut bytes = [0; 8];
+    log.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// A number, and so many bytes.
+fn read_bytes(log: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let length = read_number(log)?;
+    let mut bytes = Vec::new();
+    if log.take(length).read_to_end(&mut bytes)? as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
+}

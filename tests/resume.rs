@@ -1,0 +1,155 @@
+//! `bindscan scan --resume`: interrupted at any moment, a scan leaves whole files or none, and goes on to the same bytes.
+
+mod common;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{bindscan, error_line, failure, gzip, run, run_ok, simulated};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus as Random;
+
+const TRACKS: [&str; 5] = ["sites.bed", "sites.gff3.gz", "sites.gff3.gz.tbi", "plus.bedGraph", "scores.bw"];
+
+const OUTPUTS: &str = "-o sites.bed -o sites.gff3.gz -o {strand}.bedGraph -o scores.bw";
+
+fn start(at: &Path, words: &str) -> Child {
+    let mut command = bindscan(words.split_whitespace());
+    command.current_dir(at).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Files in the folder by their names, without what the test itself has put there.
+fn files(at: &Path) -> Vec<String> {
+    let names = fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        names.filter(|name| !["genome", "motif", "truth"].iter().any(|own| name.starts_with(own))).collect();
+    names.sort();
+    names
+}
+
+fn take_tracks(at: &Path) -> Vec<Vec<u8>> {
+    let take = |track: &&str| {
+        let bytes = fs::read(at.join(track)).unwrap();
+        fs::remove_file(at.join(track)).unwrap();
+        bytes
+    };
+    let tracks = TRACKS.iter().map(take).collect();
+    fs::remove_file(at.join("minus.bedGraph")).unwrap();
+    tracks
+}
+
+/// Kills scans `kills` times, and more until one has gone on from where another was killed, each after a random while, and
+/// compares whatever they finish. Gives how many went on.
+fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
+    let begun = Instant::now();
+    run_ok(at, words);
+    let whole = begun.elapsed();
+    let want = take_tracks(at);
+    let random = &mut Random::seed_from_u64(kills as u64);
+    let words = format!("{words} --resume");
+    let (mut killed, mut resumed) = (0, 0);
+    while killed < kills || (resumed == 0 && killed < 50 * kills) {
+        let mut scan = start(at, &words);
+        // Half of them once something is done that another can go on from.
+        while killed % 2 == 1
+            && !at.join(".sites.bed.resume/state").exists()
+            && scan.try_wait().unwrap().is_none()
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(whole.mul_f64(random.random_range(0.0..0.6)));
+        if scan.try_wait().unwrap().is_none() {
+            scan.kill().unwrap();
+            killed += 1;
+        }
+        let output = scan.wait_with_output().unwrap();
+        resumed += usize::from(String::from_utf8_lossy(&output.stderr).contains("goes on after"));
+        let there: Vec<String> = files(at).into_iter().filter(|name| !name.starts_with('.')).collect();
+        if output.status.success() {
+            assert!(files(at).iter().all(|name| !name.starts_with('.')), "left: {:?}", files(at));
+            assert!(take_tracks(at) == want);
+        } else {
+            // Between two renames, some have their names; these are whole.
+            for track in TRACKS.iter().zip(&want).filter(|(track, _)| there.iter().any(|name| name == *track))
+            {
+                assert!(&fs::read(at.join(track.0)).unwrap() == track.1, "{} is not whole", track.0);
+            }
+        }
+    }
+    let last = run(at, &words);
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    assert!(files(at).iter().all(|name| !name.starts_with('.')), "left: {:?}", files(at));
+    assert!(take_tracks(at) == want);
+    resumed
+}
+
+#[test]
+fn scans_killed_at_any_moment_go_on_to_the_same_bytes() {
+    let directory = simulated("150k", 3, 300);
+    let at = directory.path();
+    let mut genome = fs::read(at.join("genome.fa")).unwrap();
+    genome[60_000..70_000].fill(b'C');
+    fs::write(at.join("genome.fa"), &genome).unwrap();
+    fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    let words = format!("scan -m ELK1 --threshold -2 -t 2 --chunk-size 1500 {OUTPUTS}");
+    let resumed = kill_and_compare(at, &format!("{words} genome.fa"), 50);
+    assert!(resumed > 0);
+    // From a place in the middle of a stream, and of a shard.
+    assert!(kill_and_compare(at, &format!("{words} genome.fa.gz"), 10) > 0);
+    assert!(kill_and_compare(at, &format!("{words} genome.fa --shard 2/3"), 10) > 0);
+}
+
+#[test]
+fn a_killed_scan_leaves_no_file_of_its_name_and_the_next_one_tidies_up() {
+    let directory = simulated("1M", 2, 10);
+    let at = directory.path();
+    let words = "scan -m ELK1 --threshold 0 genome.fa -t 1 -o sites.bed";
+    let mut scan = start(at, words);
+    while !files(at).iter().any(|name| name.ends_with(".part")) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    assert!(!at.join("sites.bed").exists());
+    run_ok(at, words);
+    assert_eq!(files(at), ["sites.bed"]);
+}
+
+#[test]
+fn what_cannot_go_on_is_refused() {
+    let directory = simulated("1M", 2, 10);
+    let at = directory.path();
+    let words = "scan -m ELK1 genome.fa -t 1 --chunk-size 2000 --resume -o sites.bed --threshold";
+    let mut scan = start(at, &format!("{words} 0"));
+    while !at.join(".sites.bed.resume/state").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let said = error_line(at, &format!("{words} 0"));
+    assert!(said.contains("at work on this output already"), "{said}");
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+
+    let said = error_line(at, &format!("{words} 1"));
+    assert!(
+        said.contains(".sites.bed.resume: was left by an interrupted scan with another command"),
+        "{said}"
+    );
+    // The genome has changed since.
+    let genome = File::options().append(true).open(at.join("genome.fa")).unwrap();
+    genome.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert!(error_line(at, &format!("{words} 0")).contains("was left by an interrupted scan"));
+    // Without --resume, the scan begins anew.
+    run_ok(at, "scan -m ELK1 genome.fa --threshold 0 -o sites.bed");
+
+    let said = error_line(at, "scan -m ELK1 genome.fa --threshold 0 --resume");
+    assert!(said.contains("--resume") && said.contains("-o"), "{said}");
+    let scan = bindscan("scan -m ELK1 - --threshold 0 --resume -o x.bed".split_whitespace())
+        .current_dir(at)
+        .stdin(File::open(at.join("genome.fa")).unwrap())
+        .output();
+    let said = failure(scan.unwrap(), "stdin", 1);
+    assert!(said.contains("standard input"), "{said}");
+    assert!(!at.join("x.bed").exists());
+}
