@@ -73,7 +73,7 @@ pub struct Sampled {
 }
 
 impl Calibration {
-    /// Computes the null distribution of a model that is a matrix; `None` for any other ([`exact::is_matrix`]).
+    /// Computes the null distribution of a model that is a matrix; `None` for any other ([`Network::is_matrix`](crate::model::Network::is_matrix)).
     pub fn exact(
         model: &Model,
         plan: &WindowPlan,
@@ -82,7 +82,7 @@ impl Calibration {
     ) -> Option<Calibration> {
         let network = model.network.as_ref().ok()?;
         let method = Method::Exact { background: background.markov().clone() };
-        exact::is_matrix(network, plan.window).then(|| Calibration::of(plan, background, source, method))
+        network.is_matrix(plan.window).then(|| Calibration::of(plan, background, source, method))
     }
 
     /// Counts the scores that `engines` of one model, one a worker, give to background sequence
@@ -132,7 +132,7 @@ impl Calibration {
     /// A model that it cannot be of.
     pub fn nulls(&self, model: &Model) -> Result<Vec<Null>> {
         match (&self.method, &model.network) {
-            (Method::Exact { background }, Ok(network)) if exact::is_matrix(network, self.window) => {
+            (Method::Exact { background }, Ok(network)) if network.is_matrix(self.window) => {
                 Ok(vec![exact::null(network, background, self.strands)])
             }
             (Method::Drawn(sampled) | Method::Shuffled(sampled), _) => {

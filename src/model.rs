@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::calibrate::Calibration;
+use crate::digest::hex;
 use crate::output::Output;
 use crate::{Error, Result};
 
@@ -273,7 +274,7 @@ impl Model {
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
         let graph = onnx::decode(name, bytes)?;
         let model = Model::from_graph(name, graph).map_err(|message| Error::model(name, message))?;
-        let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&Sha256::digest(bytes));
         Ok(Model { digest: Some(digest), ..model })
     }
 

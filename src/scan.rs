@@ -130,6 +130,14 @@ pub struct ScanSummary {
     pub statistics: Option<Statistics>,
 }
 
+impl ScanSummary {
+    /// [`ScanSummary::short_names`] in a list, which says whether there are more.
+    pub fn short_list(&self) -> String {
+        let more = if self.short_segments > self.short_names.len() as u64 { ", …" } else { "" };
+        self.short_names.join(", ") + more
+    }
+}
+
 /// Names kept in [`ScanSummary::short_names`].
 const NAMES_KEPT: usize = 5;
 

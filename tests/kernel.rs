@@ -4,28 +4,11 @@
 use bindscan::engine::kernel::{KernelEngine, Simd};
 use bindscan::engine::reference::ReferenceEngine;
 use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
-use bindscan::model::{Activation, Alphabet, Dense, ModelSpec, Network, PadKind, Padding, Pooling, Strands};
+use bindscan::model::{Dense, ModelSpec, Network, Padding, Pooling};
 use bindscan::source::Chunk;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-
-fn spec(window: usize) -> ModelSpec {
-    ModelSpec {
-        format: 1,
-        name: "test".into(),
-        window,
-        detector_length: None,
-        padding: PadKind::None,
-        alphabet: Alphabet::Dna,
-        strands: Strands::Both,
-        outputs: vec!["score".into()],
-        activation: Activation::Identity,
-        score_range: None,
-        provenance: serde_json::Map::new(),
-        null: None,
-    }
-}
 
 fn uniform(rng: &mut Xoshiro256PlusPlus, count: usize, scale: f32) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-scale..scale)).collect()
@@ -153,8 +136,12 @@ fn cases() -> impl Strategy<Value = Case> {
     )
 }
 
+fn spec(network: &Network) -> ModelSpec {
+    ModelSpec::of_network("test", network)
+}
+
 fn kernel(network: &Network, simd: Simd) -> KernelEngine {
-    KernelEngine::new(spec(1), network.clone(), simd).expect("a sound network")
+    KernelEngine::new(spec(network), network.clone(), simd).expect("a sound network")
 }
 
 fn score(engine: &mut impl Engine, chunk: &Chunk, plan: &WindowPlan) -> Scores {
@@ -192,7 +179,7 @@ proptest! {
     fn agrees_with_the_reference_on_every_instruction_set(case in cases()) {
         let network = case.shape.network();
         let chunk = Chunk::whole("contig", case.codes);
-        let expected = score(&mut ReferenceEngine::new(spec(1), network.clone()), &chunk, &case.plan);
+        let expected = score(&mut ReferenceEngine::new(spec(&network), network.clone()), &chunk, &case.plan);
         let mut first: Option<Scores> = None;
         for simd in Simd::available() {
             let found = score(&mut kernel(&network, simd), &chunk, &case.plan);
@@ -296,7 +283,7 @@ fn published_semantics_on_short_sequences() {
             seed: 7,
         };
         let network = shape.network();
-        let mut reference = ReferenceEngine::new(spec(1), network.clone());
+        let mut reference = ReferenceEngine::new(spec(&network), network.clone());
         for simd in Simd::available() {
             let mut engine = kernel(&network, simd);
             for bases in 1..2 * length {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{bindscan, error_line, failure, gzip, run, run_ok, simulated};
+use common::{bindscan, error_line, failure, put_runs, run, run_ok, simulated};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
@@ -89,10 +89,7 @@ fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
 fn scans_killed_at_any_moment_go_on_to_the_same_bytes() {
     let directory = simulated("150k", 3, 300);
     let at = directory.path();
-    let mut genome = fs::read(at.join("genome.fa")).unwrap();
-    genome[60_000..70_000].fill(b'C');
-    fs::write(at.join("genome.fa"), &genome).unwrap();
-    fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    put_runs(at, &[(60_000..70_000, b'C')]);
     let words = format!("scan -m Abf1 --threshold -2 -t 2 --chunk-size 1500 {OUTPUTS}");
     let resumed = kill_and_compare(at, &format!("{words} genome.fa"), 50);
     assert!(resumed > 0);

@@ -5,7 +5,7 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 
-use common::{gzip, run, simulated, stdout, stdout_of_input};
+use common::{gzip, put_runs, run, simulated, stdout, stdout_of_input};
 
 /// Fields of every line of a BED or TSV.
 fn rows(text: &str) -> Vec<Vec<&str>> {
@@ -42,12 +42,8 @@ fn implanted_sites_are_found_in_genome_order_without_overlaps() {
 fn the_same_bytes_for_any_threads_chunk_size_and_input_route() {
     let directory = simulated("300k", 2, 300);
     let at = directory.path();
-    let mut genome = fs::read(at.join("genome.fa")).unwrap();
     // An N run and a low-complexity run longer than the small chunks: hits whose fate hangs on far neighbours.
-    genome[50_000..52_000].fill(b'N');
-    genome[60_000..60_900].fill(b'C');
-    fs::write(at.join("genome.fa"), &genome).unwrap();
-    fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    let genome = put_runs(at, &[(50_000..52_000, b'N'), (60_000..60_900, b'C')]);
     for threshold in ["6", "0", "-8"] {
         let options = format!("scan -m motif.onnx --threshold {threshold}");
         let want = stdout(at, &format!("{options} genome.fa -t 1"));

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{error_line, gzip, run_ok, simulated, stdout};
+use common::{error_line, gzip, put_runs, run_ok, simulated, stdout};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
@@ -110,11 +110,8 @@ fn shards_joined_are_the_whole_for_any_genome_model_threshold_and_number() {
 fn networks_and_long_chains_are_cut_anywhere() {
     let directory = simulated("60k", 2, 100);
     let at = directory.path();
-    let mut genome = fs::read(at.join("genome.fa")).unwrap();
     // Of equal windows the leftmost is a site, and so every window's fate hangs on the run's first base.
-    genome[8_000..30_000].fill(b'C');
-    genome[40_000..41_000].fill(b'N');
-    fs::write(at.join("genome.fa"), &genome).unwrap();
+    put_runs(at, &[(8_000..30_000, b'C'), (40_000..41_000, b'N')]);
     for words in [
         "-m motif.onnx --threshold -60",
         "-m ELK1 --threshold -4 -r sim1",

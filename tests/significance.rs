@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{error_line, failure, gzip, run, run_ok, simulated, stdout, stdout_of_input};
+use common::{error_line, failure, put_runs, run, run_ok, simulated, stdout, stdout_of_input};
 
 fn rows(text: &str) -> Vec<Vec<&str>> {
     text.lines().map(|line| line.split('\t').collect()).collect()
@@ -124,11 +124,7 @@ fn sampled_p_values_agree_with_exact_ones() {
 fn the_same_bytes_for_any_threads_chunk_size_and_input_route() {
     let directory = simulated("300k", 2, 200);
     let at = directory.path();
-    let mut genome = fs::read(at.join("genome.fa")).unwrap();
-    genome[50_000..52_000].fill(b'N');
-    genome[60_000..60_900].fill(b'C');
-    fs::write(at.join("genome.fa"), &genome).unwrap();
-    fs::write(at.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    let genome = put_runs(at, &[(50_000..52_000, b'N'), (60_000..60_900, b'C')]);
     let sampled = "--sampled --background genome.fa --background-length 1M";
     for options in [
         format!("--pvalue 1e-3 {sampled}"),

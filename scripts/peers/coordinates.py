@@ -28,10 +28,7 @@ def check(options):
     rows, failures = [], []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        chosen = [
-            models.deepbind(binary, options.data, folder, options.params),
-            models.matrix(binary, options.data, folder),
-        ]
+        chosen = models.both(binary, options, folder)
         for packed, bases in genomes:
             genome = Genome(packed, folder, bases)
             for model in chosen:

@@ -31,6 +31,11 @@ def matrix(binary, data, folder, motif=YEAST_MOTIF):
     return model
 
 
+def both(binary, options, folder):
+    """The published model and the matrix that a script with --data and --params compares."""
+    return [deepbind(binary, options.data, folder, options.params), matrix(binary, options.data, folder)]
+
+
 def threshold(binary, model, genome, region, engine, bases_a_site):
     """The score that one window in `bases_a_site` of a region reaches, on either strand."""
     shown = ["--all", "--format", "tsv", "--engine", engine]

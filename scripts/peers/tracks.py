@@ -28,10 +28,7 @@ def check(options):
     rows, failures = [], []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        chosen = [
-            models.deepbind(binary, options.data, folder, options.params),
-            models.matrix(binary, options.data, folder),
-        ]
+        chosen = models.both(binary, options, folder)
         lengths = {name: len(text) for name, text in sequence.read_fasta(genome).items()}
         for model in chosen:
             case = Case(binary, genome, lengths, model, folder)

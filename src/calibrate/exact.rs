@@ -10,7 +10,7 @@ use super::null::{Null, Origin, score_of, thin};
 use crate::encode::complement;
 use crate::engine::StrandChoice;
 use crate::genome::Strand;
-use crate::model::{Network, Padding, Pooling};
+use crate::model::Network;
 
 /// Steps of the grid between the lowest and the highest score, for a background of order 0 to 5.
 const GRID: [usize; 6] = [1 << 18, 1 << 17, 1 << 16, 1 << 15, 1 << 15, 1 << 15];
@@ -24,19 +24,7 @@ const SINGLE: f64 = 2e-5;
 /// Half the last printed digit of a score.
 const HALF_DIGIT: f64 = 0.5e-4;
 
-/// Whether `network`, on windows of `window` bases, is a matrix: one linear detector, placed once a window.
-pub fn is_matrix(network: &Network, window: usize) -> bool {
-    network.detectors == 1
-        && network.pooling == Pooling::Max
-        && network.padding == Padding::NONE
-        && !network.rectify
-        && network.hidden.is_none()
-        && network.output.outputs == 1
-        && !network.sigmoid
-        && window == network.detector_length
-}
-
-/// The null distribution of a [matrix](is_matrix), on the mean of the strands that are scanned.
+/// The null distribution of a [matrix](Network::is_matrix), on the mean of the strands that are scanned.
 pub fn null(matrix: &Network, markov: &Markov, strands: StrandChoice) -> Null {
     let grid = Grid::new(matrix, GRID[markov.order()]);
     let mut survival = vec![0.0; grid.highest() + 1];
@@ -196,7 +184,7 @@ mod tests {
     use rand_xoshiro::Xoshiro256PlusPlus;
 
     use super::*;
-    use crate::model::Dense;
+    use crate::model::{Dense, Padding, Pooling};
 
     fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
         Network {

@@ -74,7 +74,7 @@ impl Planned {
     /// The network, if it can be scanned as a motif matrix.
     fn as_matrix(&self) -> Option<&Network> {
         let kernel = matches!(self.kind, EngineKind::Auto | EngineKind::Kernel) && self.device == Device::Cpu;
-        self.model.network.as_ref().ok().filter(|network| kernel && MatrixScanner::suits(network, &self.plan))
+        self.model.network.as_ref().ok().filter(|network| kernel && network.is_matrix(self.plan.window))
     }
 
     fn log(&self, engine: &str) {

@@ -353,12 +353,11 @@ fn summary_line(summary: &ScanSummary, before: u64, seconds: f64) -> String {
         grouped(summary.sites)
     );
     if summary.short_segments > 0 {
-        let names = summary.short_names.join(", ");
-        let more = if summary.short_segments > summary.short_names.len() as u64 { ", …" } else { "" };
         line += &format!(
-            "; {} of {} contigs or regions skipped, shorter than a window: {names}{more}",
+            "; {} of {} contigs or regions skipped, shorter than a window: {}",
             grouped(summary.short_segments),
-            grouped(summary.segments)
+            grouped(summary.segments),
+            summary.short_list()
         );
     }
     line

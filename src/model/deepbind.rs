@@ -12,6 +12,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, Strands, stem};
+use crate::digest::hex;
 use crate::{Error, Result};
 
 /// Largest value of any size in a file; the published ones are 36 and less.
@@ -203,8 +204,4 @@ fn parse_list(list: &str) -> Result<Vec<f32>, &str> {
 /// The start of a word that may be long, for a message.
 fn shorten(word: &str) -> String {
     word.trim().chars().take(40).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -114,6 +114,18 @@ impl Network {
         (window + self.padding.left + self.padding.right + 1).saturating_sub(self.detector_length)
     }
 
+    /// Whether the network, on windows of `window` bases, is a motif matrix: one linear detector, placed once a window.
+    pub fn is_matrix(&self, window: usize) -> bool {
+        self.detectors == 1
+            && self.pooling == Pooling::Max
+            && self.padding == Padding::NONE
+            && !self.rectify
+            && self.hidden.is_none()
+            && self.output.outputs == 1
+            && !self.sigmoid
+            && window == self.detector_length
+    }
+
     /// Checks that all shapes fit together and all numbers are finite; the error says which does not.
     pub fn check(&self) -> Result<(), String> {
         if self.detectors == 0 || self.detector_length == 0 {

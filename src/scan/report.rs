@@ -202,12 +202,11 @@ impl ScanReport<'_> {
             grouped(summary.windows)
         );
         if summary.short_segments > 0 {
-            let more = if summary.short_segments > summary.short_names.len() as u64 { ", …" } else { "" };
             let _ = write!(
                 scanned,
-                "; {} skipped, shorter than a window: {}{more}",
+                "; {} skipped, shorter than a window: {}",
                 grouped(summary.short_segments),
-                summary.short_names.join(", ")
+                summary.short_list()
             );
         }
         facts.push(("Scanned".into(), scanned));

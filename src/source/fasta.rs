@@ -16,6 +16,7 @@ use super::input::{Input, Stream};
 use super::region::{Selection, WHOLE};
 use super::shard::{Shard, Stretch, Stretches};
 use super::{Chunk, ChunkShape, Place, SequenceSource};
+use crate::digest::hex;
 use crate::genome::{Contig, RegionQuery};
 use crate::{Error, Result};
 
@@ -81,7 +82,7 @@ impl Fasta {
         for contig in self.contigs()? {
             digest.update(format!("{}\t{}\n", contig.name, contig.length.unwrap_or_default()));
         }
-        Some(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(&digest.finalize()))
     }
 
     /// Starts to cut the contigs into chunks.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::encode::{N, reverse_complement_into};
 use crate::{Error, Result};
 
@@ -111,7 +112,7 @@ impl Dataset {
             // Every NaN is the same missing value.
             targets.iter().for_each(|&t| hash.update(if t.is_nan() { f32::NAN } else { t }.to_le_bytes()));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash.finalize())
     }
 
     /// Number of sequences.

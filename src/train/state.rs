@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::dataset::Dataset;
 use super::search::{FoldResult, Protocol};
+use crate::digest::hex;
 use crate::output::Output;
 use crate::{Error, Result};
 
@@ -92,5 +93,5 @@ fn key(trial: usize, fold: usize) -> String {
 fn digest(protocol: &Protocol, dataset: &Dataset) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let text = format!("{version} {protocol:?} {} {:?}", dataset.digest, dataset.folds);
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }

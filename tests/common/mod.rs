@@ -4,7 +4,9 @@
 pub mod html;
 pub mod onnx;
 
+use std::fs;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -76,6 +78,18 @@ pub fn simulated(length: &str, contigs: usize, sites: usize) -> TempDir {
         ),
     );
     directory
+}
+
+/// Fills stretches of `genome.fa` with a letter each (offsets into the file, within sequence), and writes it again, and as
+/// `genome.fa.gz`; gives its bytes.
+pub fn put_runs(directory: &Path, runs: &[(Range<usize>, u8)]) -> Vec<u8> {
+    let mut genome = fs::read(directory.join("genome.fa")).unwrap();
+    for (stretch, letter) in runs {
+        genome[stretch.clone()].fill(*letter);
+    }
+    fs::write(directory.join("genome.fa"), &genome).unwrap();
+    fs::write(directory.join("genome.fa.gz"), gzip(&genome)).unwrap();
+    genome
 }
 
 /// Runs the program, which must succeed.

@@ -20,7 +20,7 @@ use crate::encode::complement;
 use crate::engine::{Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
 use crate::hits::{Hit, better_strand, round_score, unrounded_bound};
-use crate::model::{Network, Padding, Pooling};
+use crate::model::Network;
 use crate::source::Chunk;
 
 /// Positions that go through the stages together.
@@ -63,19 +63,7 @@ struct Compiled {
 }
 
 impl MatrixScanner {
-    /// Whether [`MatrixScanner`] gives the scores of `network` under `plan`: one linear detector, placed once a window.
-    pub fn suits(network: &Network, plan: &WindowPlan) -> bool {
-        network.detectors == 1
-            && network.pooling == Pooling::Max
-            && network.padding == Padding::NONE
-            && !network.rectify
-            && network.hidden.is_none()
-            && network.output.outputs == 1
-            && !network.sigmoid
-            && plan.window == network.detector_length
-    }
-
-    /// A scanner for matrices that [suit](MatrixScanner::suits) it, with the stride and the strands of `plan`; hits
+    /// A scanner for [matrices](Network::is_matrix) on windows of their own length, with the stride and the strands of `plan`; hits
     /// refer to them by rank.
     ///
     /// # Panics

@@ -369,7 +369,7 @@ mod tests {
     use super::*;
     use crate::engine::kernel::KernelEngine;
     use crate::engine::{Context, Engine, Scores, StrandChoice};
-    use crate::model::{Activation, Alphabet, Dense, ModelSpec, PadKind, Padding, Pooling, Strands};
+    use crate::model::{Dense, ModelSpec, Padding, Pooling};
     use crate::source::Chunk;
 
     /// A network whose scores are the maxima of its detectors.
@@ -395,23 +395,6 @@ mod tests {
             hidden: None,
             output,
             sigmoid: false,
-        }
-    }
-
-    fn spec(window: usize) -> ModelSpec {
-        ModelSpec {
-            format: 1,
-            name: "test".into(),
-            window,
-            detector_length: None,
-            padding: PadKind::None,
-            alphabet: Alphabet::Dna,
-            strands: Strands::Both,
-            outputs: Vec::new(),
-            activation: Activation::Identity,
-            score_range: None,
-            provenance: serde_json::Map::new(),
-            null: None,
         }
     }
 
@@ -458,7 +441,7 @@ mod tests {
             prop_assume!(codes.len() >= plan.window);
             let chunk = Chunk::whole("contig", codes);
             for simd in Simd::available() {
-                let spec = spec(plan.window);
+                let spec = ModelSpec::of_network("test", &network);
                 let mut engine = KernelEngine::new(spec, network.clone(), simd).unwrap();
                 let (bounds, scores) = look(&mut engine, &chunk, &plan);
                 let (windows, order) = (scores.windows.min(STRETCH), engine.compiled.order.clone());
