@@ -114,7 +114,7 @@ impl Output {
                 Some((file, target))
             }
         };
-        Ok(Sealed { path, file })
+        Ok(Sealed { path, file, obsolete: None })
     }
 
     /// The file that is written, every link followed; `None` for standard output and devices.
@@ -131,9 +131,15 @@ impl Output {
 pub struct Sealed {
     path: PathBuf,
     file: Option<(NamedTempFile, PathBuf)>,
+    obsolete: Option<PathBuf>,
 }
 
 impl Sealed {
+    /// Names a file that is to go once this one has its name: it was about what this one replaces.
+    pub(crate) fn replacing(self, obsolete: PathBuf) -> Sealed {
+        Sealed { obsolete: Some(obsolete), ..self }
+    }
+
     /// Gives the file its name.
     ///
     /// # Errors
@@ -141,7 +147,12 @@ impl Sealed {
     pub fn publish(self) -> Result<()> {
         let Some((file, target)) = self.file else { return Ok(()) };
         file.persist(target).map_err(|error| Error::io(&self.path, "cannot write")(error.error))?;
-        Ok(())
+        match self.obsolete.map(|path| (fs::remove_file(&path), path)) {
+            Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(&path, "cannot remove this old index")(error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

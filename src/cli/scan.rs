@@ -63,7 +63,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Keep what is done beside the first output, and go on from there if an earlier run with --resume was interrupted
-    #[arg(long, conflicts_with_all = ["report", "qvalue"])]
+    #[arg(long, conflicts_with = "report")]
     resume: bool,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
@@ -114,7 +114,8 @@ impl ScanArgs {
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let genome = genome::open(&self.genome, &self.source_options()?)?;
+        let open = if self.shard.is_some() { genome::open_indexed } else { genome::open };
+        let genome = open(&self.genome, &self.source_options()?)?;
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
             None => log::debug!("{}: read as a stream", self.genome.display()),

@@ -78,6 +78,15 @@ pub fn open(path: &Path, options: &GenomeOptions) -> Result<Genome> {
     Genome::new(path, Input::open(path)?, options)
 }
 
+/// As [`open`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
+/// file first.
+///
+/// # Errors
+/// As [`open`]; a temporary file that cannot be written.
+pub fn open_indexed(path: &Path, options: &GenomeOptions) -> Result<Genome> {
+    Genome::new(path, Input::open(path)?.into_mapped(path)?, options)
+}
+
 /// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.
 ///
 /// # Errors
@@ -163,15 +172,14 @@ impl Genome {
     /// Starts to cut what `shard` owns into chunks; its seams lie on multiples of `unit`.
     ///
     /// # Errors
-    /// The file is not indexed: it is compressed, or a stream.
+    /// The genome is not indexed: it is compressed, or a stream, and was not opened by [`open_indexed`].
     ///
     /// # Panics
     /// As [`Genome::into_chunks`].
     pub fn into_shard(self, shape: ChunkShape, shard: &Shard, unit: u64) -> Result<GenomeSource> {
         let Some(contigs) = self.contigs() else {
             return Err(Error::Request(
-                "--shard jumps about in the genome: give a 2bit file, or a FASTA that is not compressed (gzip -d)"
-                    .into(),
+                "shards begin within a genome: give a file that is not compressed".into(),
             ));
         };
         let contigs = contigs.to_vec();
