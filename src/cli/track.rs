@@ -279,7 +279,8 @@ impl Opener<'_> {
                 "{}: shards of bigBed cannot be merged; write .bed and make a bigBed of the whole (bedToBigBed)",
                 path.display()
             );
-            SiteSink::BigBed(BigBedSink::new(self.open(path)?, self.outputs.columns, &header)?)
+            let sink = BigBedSink::new(self.open(path)?, self.outputs.columns, &header)?;
+            SiteSink::BigBed(Box::new(sink))
         } else {
             SiteSink::Lines(self.lines(path, &header, format.layout())?)
         };

@@ -204,7 +204,7 @@ pub enum SiteSink {
     /// Text.
     Lines(LineSink),
     /// bigBed, which takes the lines of a BED.
-    BigBed(BigBedSink),
+    BigBed(Box<BigBedSink>),
 }
 
 impl SiteSink {
