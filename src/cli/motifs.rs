@@ -132,7 +132,7 @@ impl MotifsArgs {
         let rna = model.spec.alphabet == Alphabet::Rna;
         let of = |learned: &Learned| learned.motif(trim.kept(&learned.counts), &model.spec.name, rna);
         let motifs: Vec<Option<Motif>> = learned.iter().map(of).collect();
-        let database = known.as_ref().map(|known| Database::new(&known.motifs));
+        let database = known.as_ref().map(|known| Database::new(&known.motifs, !rna));
         let compare = |motif: &Option<Motif>| {
             let matches =
                 database.as_ref().zip(motif.as_ref()).map(|(database, motif)| database.compare(motif));

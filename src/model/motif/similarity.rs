@@ -6,7 +6,7 @@
 //! al. 2011, "Improved similarity scores for comparing motifs", Bioinformatics 27: 1603), and what is left is rounded to
 //! steps. A placement of the query on a target scores the sum over the columns that meet. The null model draws each
 //! target column from the database, which gives the distribution of every sum by convolution; the best of all placements
-//! on both strands is taken, as if they were independent.
+//! is taken, as if they were independent.
 
 use super::Motif;
 use crate::genome::Strand;
@@ -22,6 +22,7 @@ pub struct Database<'a> {
     columns: Vec<[f64; 4]>,
     /// Where each target's columns start; then those of the reverse complements.
     starts: Vec<usize>,
+    strands: &'static [Strand],
 }
 
 /// The best placement of a query on a target.
@@ -35,7 +36,7 @@ pub struct Match {
     pub overlap: usize,
     /// Strand on which the target is read.
     pub strand: Strand,
-    /// Probability that a random target as wide, read on both strands, has a placement that scores as high.
+    /// Probability that a random target as wide, read on the same strands, has a placement that scores as high.
     pub p: f64,
     /// Targets of the database that would match as well by chance: p times their number.
     pub e: f64,
@@ -44,10 +45,12 @@ pub struct Match {
 }
 
 impl<'a> Database<'a> {
-    /// A database of these motifs.
-    pub fn new(targets: &'a [Motif]) -> Database<'a> {
+    /// A database of these motifs, read on both strands, or (RNA) on the forward one.
+    pub fn new(targets: &'a [Motif], both_strands: bool) -> Database<'a> {
+        let strands: &[Strand] =
+            if both_strands { &[Strand::Forward, Strand::Reverse] } else { &[Strand::Forward] };
         let (mut columns, mut starts) = (Vec::new(), Vec::new());
-        for strand in [Strand::Forward, Strand::Reverse] {
+        for strand in strands {
             for target in targets {
                 starts.push(columns.len());
                 let forward = target.counts.iter().map(probabilities);
@@ -57,7 +60,7 @@ impl<'a> Database<'a> {
                 }
             }
         }
-        Database { targets, columns, starts }
+        Database { targets, columns, starts, strands }
     }
 
     /// The motifs.
@@ -87,7 +90,7 @@ impl<'a> Database<'a> {
     fn best(&self, target: usize, steps: &Steps, null: &Null) -> Match {
         let (width, columns) = (self.targets[target].width(), steps.columns());
         let mut best: Option<(i64, usize, Strand, i64)> = None;
-        for strand in [Strand::Forward, Strand::Reverse] {
+        for &strand in self.strands {
             let at = target + if strand == Strand::Reverse { self.targets.len() } else { 0 };
             let start = self.starts[at];
             for place in 0..width + columns - 1 {
@@ -104,7 +107,7 @@ impl<'a> Database<'a> {
         }
         let (offset, overlap, strand, score) = best.unwrap_or((0, 0, Strand::Forward, 0));
         let one_strand = null.p(score, width);
-        let p = one_strand * (2.0 - one_strand);
+        let p = if self.strands.len() == 2 { one_strand * (2.0 - one_strand) } else { one_strand };
         Match { target, offset, overlap, strand, p, e: p * self.targets.len() as f64, q: 1.0 }
     }
 }
@@ -258,7 +261,7 @@ mod tests {
     #[test]
     fn a_motif_matches_itself_and_its_parts_where_they_lie() {
         let targets: Vec<Motif> = (0..40).map(|rank| motif(rank, 5 + rank % 9)).collect();
-        let database = Database::new(&targets);
+        let database = Database::new(&targets, true);
         for rank in [0, 7, 26] {
             let best = database.compare(&targets[rank])[0];
             assert_eq!((best.target, best.offset, best.strand), (rank, 0, Strand::Forward));
@@ -280,7 +283,7 @@ mod tests {
     fn p_values_are_the_chance_that_a_random_target_is_as_alike() {
         use rand::{RngExt, SeedableRng};
         let targets: Vec<Motif> = (0..40).map(|rank| motif(rank, 5 + rank % 9)).collect();
-        let database = Database::new(&targets);
+        let database = Database::new(&targets, true);
         let query = motif(99, 7);
         let steps = Steps::new(&query, &database.columns);
         let null = Null::new(&steps, 13);
@@ -314,17 +317,17 @@ mod tests {
     #[test]
     fn q_values_rise_with_p_values() {
         let targets: Vec<Motif> = (0..40).map(|rank| motif(rank, 5 + rank % 9)).collect();
-        let matches = Database::new(&targets).compare(&targets[3]);
+        let matches = Database::new(&targets, true).compare(&targets[3]);
         assert_eq!(matches.len(), 40);
         assert!(matches.windows(2).all(|pair| pair[0].p <= pair[1].p && pair[0].q <= pair[1].q));
         assert!(matches.iter().all(|found| (found.e - 40.0 * found.p).abs() < 1e-9 && found.q >= found.p));
-        assert!(Database::new(&[]).compare(&targets[0]).is_empty());
+        assert!(Database::new(&[], true).compare(&targets[0]).is_empty());
     }
 
     #[test]
     fn a_database_of_equal_columns_tells_nothing() {
         let flat = Motif { counts: vec![[1.0; 4]; 6], ..motif(0, 1) };
-        let matches = Database::new(std::slice::from_ref(&flat)).compare(&flat);
+        let matches = Database::new(std::slice::from_ref(&flat), true).compare(&flat);
         assert!((matches[0].p - 1.0).abs() < 1e-9, "{matches:?}");
     }
 }
