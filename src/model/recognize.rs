@@ -50,6 +50,8 @@ struct Walk {
     /// The input's channel of each base.
     channels: [usize; 4],
     convolutions: Vec<Convolution>,
+    /// Whether convolutions may have strides, because only their weights are asked for.
+    strided: bool,
     budget: usize,
 }
 
@@ -73,6 +75,7 @@ impl Walk {
             window: input.length,
             channels: input.channels,
             convolutions: Vec::new(),
+            strided: false,
             budget: BUDGET,
         }
     }

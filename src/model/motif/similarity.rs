@@ -178,16 +178,11 @@ fn distance(a: &[f64; 4], b: &[f64; 4]) -> f64 {
     a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// The middle value, the lower one of two.
 fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
-    let middle = values.len() / 2;
-    let (below, &mut upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-    let lower = below.iter().copied().max_by(f64::total_cmp);
-    match lower {
-        Some(lower) if values.len().is_multiple_of(2) => f64::midpoint(lower, upper),
-        _ => upper,
-    }
+    let middle = (values.len() - 1) / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// The chances of sums under the null model.

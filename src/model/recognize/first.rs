@@ -41,7 +41,7 @@ const PASSING: [&str; 9] = [
 /// A graph without one, or whose first is of another form than the DeepBind family's: in one line.
 pub fn first_layers(model: &ModelProto, input: &Input) -> Result<Vec<FirstLayer>, String> {
     let graph = model.graph.as_ref().ok_or("the model has no graph")?;
-    let mut walk = Walk::new(model, input);
+    let mut walk = Walk { strided: true, ..Walk::new(model, input) };
     let mut values = value::initial(graph, &input.name, sequence(input));
     for node in &graph.node {
         let value = walk.run(node, &values);

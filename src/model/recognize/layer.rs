@@ -126,7 +126,9 @@ impl Walk {
     pub(super) fn convolution(&mut self, node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String> {
         let flow = inputs.flow(0)?;
         let Stage::Sequence(padding) = flow.stage else { return Err("is a second convolution".into()) };
-        all_ones(node, "strides")?;
+        if !self.strided {
+            all_ones(node, "strides")?;
+        }
         all_ones(node, "dilations")?;
         if int(node, "group", 1) != 1 {
             return Err("has groups".into());
