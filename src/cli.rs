@@ -15,6 +15,7 @@ mod inspect;
 mod man;
 mod merge;
 mod models;
+mod mutmap;
 mod progress;
 mod report;
 mod scan;
@@ -46,6 +47,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
     Variants(variants::VariantsArgs),
+    Mutmap(mutmap::MutmapArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
@@ -110,6 +112,7 @@ impl Args {
             Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
             Command::Variants(args) => args.run(session),
+            Command::Mutmap(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
