@@ -36,6 +36,8 @@ pub mod mutmap;
 pub mod report;
 pub mod train;
 
+pub mod filter;
+
 pub mod simulate;
 
 pub use error::{Error, Result};
