@@ -240,11 +240,15 @@ fn convolve(a: &[f64], b: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
     use super::*;
 
     fn motif(rank: usize, width: usize) -> Motif {
-        let number = |i: usize| ((rank * 131 + i * 37 + 11) % 23) as f64 + 0.5;
-        let counts = (0..width).map(|j| [0, 1, 2, 3].map(|base| number(4 * j + base).powi(3))).collect();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(rank as u64);
+        let mut column = || [0; 4].map(|_: u8| rng.random_range(0.1..3.0f64).powi(3));
+        let counts = (0..width).map(|_| column()).collect();
         Motif { id: format!("M{rank}"), name: String::new(), counts, background: None, rna: false }
     }
 
@@ -276,15 +280,13 @@ mod tests {
 
     #[test]
     fn p_values_are_the_chance_that_a_random_target_is_as_alike() {
-        use rand::{RngExt, SeedableRng};
         let targets: Vec<Motif> = (0..40).map(|rank| motif(rank, 5 + rank % 9)).collect();
         let database = Database::new(&targets, true);
         let query = motif(99, 7);
         let steps = Steps::new(&query, &database.columns);
         let null = Null::new(&steps, 13);
-        let mut rng = rand_xoshiro::Xoshiro256PlusPlus::seed_from_u64(1);
-        // Placements of one column each are independent, so that the value is exact; others are nearly so.
-        for (width, tolerance) in [(1, 0.01), (6, 0.03), (13, 0.04)] {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+        for width in [1, 6, 13] {
             let trials = 40_000;
             let mut highest: Vec<i64> = (0..trials)
                 .map(|_| {
@@ -299,12 +301,14 @@ mod tests {
                 })
                 .collect();
             highest.sort_unstable();
-            for share in [0.5, 0.9, 0.99] {
+            for share in [0.9, 0.99, 0.999] {
                 let score = highest[(f64::from(trials) * share) as usize];
                 let reached = highest.iter().filter(|&&other| other >= score).count();
                 let observed = reached as f64 / f64::from(trials);
                 let p = null.p(score, width);
-                assert!((p - observed).abs() < tolerance, "{width} {share}: {p} {observed}");
+                // Placements share columns, so that they are not independent; where few score so high it matters little.
+                let ratio = p / observed;
+                assert!((0.7..1.4).contains(&ratio), "{width} {share}: {p} {observed}");
             }
         }
     }
