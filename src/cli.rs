@@ -16,6 +16,7 @@ mod man;
 mod merge;
 mod models;
 mod progress;
+mod reads;
 mod report;
 mod scan;
 mod score;
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
     /// Print nothing but errors on standard error
-    #[arg(short, long, global = true, display_order = 900)]
+    #[arg(long, global = true, display_order = 900)]
     quiet: bool,
     /// Say more on standard error (twice: still more)
     #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]

@@ -14,6 +14,7 @@ mod fasta;
 pub mod genome;
 pub mod input;
 pub mod mmap;
+pub mod reads;
 pub mod region;
 pub mod sequences;
 pub mod shard;

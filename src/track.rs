@@ -17,6 +17,7 @@ pub mod bigwig;
 mod deflate;
 pub mod line;
 mod number;
+pub mod read;
 pub mod score;
 pub mod site;
 pub mod tabix;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::input::{Input, Stream};
+use super::input::{Input, RawInput};
 use super::region::{Selection, WHOLE};
 use super::shard::{Shard, Stretch, Stretches};
 use super::{Chunk, ChunkShape, Place, SequenceSource, fasta, twobit};
@@ -69,7 +69,15 @@ pub(super) trait ContigReader: fmt::Debug + Send {
 /// # Errors
 /// The input cannot be read, is neither FASTA nor 2bit, or names a contig twice; a region that it does not have.
 pub fn open(path: &Path, options: &GenomeOptions) -> Result<Genome> {
-    Genome::new(path, Input::open(path)?, options)
+    of_input(path, RawInput::open(path)?, options)
+}
+
+/// Reads an input that is open already; `path` stands for it in messages.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
+    Genome::new(path, input.into(), options)
 }
 
 /// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.
@@ -81,7 +89,7 @@ pub fn from_reader(
     path: &Path,
     options: &GenomeOptions,
 ) -> Result<Genome> {
-    Genome::new(path, Input::Stream(Stream::new(path, reader, None)?), options)
+    of_input(path, RawInput::of_stream(path, reader, None)?, options)
 }
 
 /// A genome that has been opened and not read yet.
