@@ -24,6 +24,7 @@ mod significance;
 mod simulate;
 mod track;
 mod train;
+mod variants;
 mod version;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
@@ -45,6 +46,7 @@ enum Command {
     Scan(scan::ScanArgs),
     Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
+    Variants(variants::VariantsArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
@@ -108,6 +110,7 @@ impl Args {
             Command::Scan(args) => args.run(session),
             Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
+            Command::Variants(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),

@@ -2,8 +2,6 @@
 //!
 //! A window stands at the place of its middle base (the right one of two), as in the tracks of a genome.
 
-use std::cmp::Ordering;
-
 use super::Key;
 use crate::track::score::UNIT;
 
@@ -112,9 +110,9 @@ impl Gather {
 
 /// Sorts cells by place, and joins those of one bin.
 pub(super) fn join(cells: &mut Vec<(Key, Cell)>) {
-    cells.sort_by(|a, b| a.0.cmp(&b.0));
+    cells.sort_by_key(|(key, _)| *key);
     cells.dedup_by(|next, last| {
-        let same = next.0.cmp(&last.0) == Ordering::Equal;
+        let same = next.0 == last.0;
         if same {
             last.1.merge(&next.1);
         }

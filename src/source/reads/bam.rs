@@ -21,6 +21,9 @@ use crate::{Error, Result};
 /// Longest record that is made room for at once; of a longer one, as its bytes come.
 const LONG: usize = 16 << 20;
 
+/// Names of contigs, and their lengths in bases.
+type Lengths = Vec<(String, u64)>;
+
 /// Reads the records of a BAM file.
 pub(super) struct Reader {
     path: PathBuf,
@@ -72,7 +75,7 @@ impl Reader {
     }
 
     /// The header's text, and the contigs (SAM specification, section 4.2).
-    fn header(&mut self) -> io::Result<(Vec<u8>, Vec<(String, u64)>)> {
+    fn header(&mut self) -> io::Result<(Vec<u8>, Lengths)> {
         let mut magic = [0; 4];
         self.bgzf.read_exact(&mut magic)?;
         let (mut text, length) = (Vec::new(), self.number()?);
