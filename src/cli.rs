@@ -16,6 +16,7 @@ mod man;
 mod merge;
 mod models;
 mod motifs;
+mod mutmap;
 mod progress;
 mod reads;
 mod report;
@@ -48,6 +49,7 @@ enum Command {
     Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
     Variants(variants::VariantsArgs),
+    Mutmap(mutmap::MutmapArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
@@ -113,6 +115,7 @@ impl Args {
             Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
             Command::Variants(args) => args.run(session),
+            Command::Mutmap(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),

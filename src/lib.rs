@@ -32,6 +32,7 @@ pub mod merge;
 pub mod variant;
 
 pub mod logo;
+pub mod mutmap;
 pub mod report;
 pub mod train;
 

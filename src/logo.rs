@@ -49,20 +49,34 @@ impl Logo {
     /// `base-a` to `base-t`, with a colour of their own where no style sheet says otherwise.
     pub fn to_svg(&self, label: &str) -> String {
         let width = AXIS_WIDTH + COLUMN * self.heights.len() as f64 + 2.0;
-        let span = self.high - self.low;
-        let unit = HEIGHT / if span > 0.0 { span } else { 1.0 };
-        let zero = TOP + self.high * unit;
         let mut svg = format!(
             "<svg class=\"logo\" role=\"img\" viewBox=\"0 0 {width:.0} {:.0}\" xmlns=\"http://www.w3.org/2000/svg\">\
              <title>{}</title>",
             TOP + HEIGHT + BOTTOM,
             escape(label)
         );
-        self.draw_axis(&mut svg, zero, unit);
-        for (i, column) in self.heights.iter().enumerate() {
-            self.draw_stack(&mut svg, AXIS_WIDTH + COLUMN * i as f64, zero, unit, column);
-        }
+        self.draw(&mut svg);
+        self.draw_ranks(&mut svg);
         svg + "</svg>"
+    }
+
+    /// Draws axis and stacks, without numbers of positions: the first stands at x = [`AXIS_WIDTH`], and letters between
+    /// y = [`TOP`] and [`HEIGHT`] below it.
+    pub(crate) fn draw(&self, svg: &mut String) {
+        let span = self.high - self.low;
+        let unit = HEIGHT / if span > 0.0 { span } else { 1.0 };
+        let zero = TOP + self.high * unit;
+        self.draw_axis(svg, zero, unit);
+        for (i, column) in self.heights.iter().enumerate() {
+            self.draw_stack(svg, AXIS_WIDTH + COLUMN * i as f64, zero, unit, column);
+        }
+    }
+
+    fn draw_ranks(&self, svg: &mut String) {
+        for rank in (1..=self.heights.len()).filter(|rank| *rank == 1 || rank.is_multiple_of(5)) {
+            let middle = AXIS_WIDTH + COLUMN * (rank as f64 - 0.5);
+            draw_tick(svg, (middle, TOP + HEIGHT + BOTTOM - 1.5), "middle", &rank.to_string());
+        }
     }
 
     fn draw_axis(&self, svg: &mut String, zero: f64, unit: f64) {
@@ -73,21 +87,10 @@ impl Logo {
             "<path class=\"axis\" stroke=\"#777\" stroke-width=\".6\" fill=\"none\" \
              d=\"M{x} {top}V{bottom}M{x} {zero:.2}H{right}\"/>"
         );
-        let mut text = |x: f64, y: f64, anchor: &str, words: &str| {
-            let _ = write!(
-                svg,
-                "<text class=\"tick\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"6\" \
-                 fill=\"#777\" font-family=\"sans-serif\">{words}</text>"
-            );
-        };
-        text(x - 2.0, zero + 2.0, "end", "0");
+        draw_tick(svg, (x - 2.0, zero + 2.0), "end", "0");
         // An end too near to the zero has no room for its number.
         for value in [self.low, self.high].into_iter().filter(|value| (value * unit).abs() > 6.0) {
-            text(x - 2.0, zero - value * unit + 2.0, "end", &short(value));
-        }
-        for rank in (1..=self.heights.len()).filter(|rank| *rank == 1 || rank.is_multiple_of(5)) {
-            let middle = AXIS_WIDTH + COLUMN * (rank as f64 - 0.5);
-            text(middle, bottom + BOTTOM - 1.5, "middle", &rank.to_string());
+            draw_tick(svg, (x - 2.0, zero - value * unit + 2.0), "end", &short(value));
         }
         let (x, y) = (5.5, f64::midpoint(top, bottom));
         let _ = write!(
@@ -129,21 +132,24 @@ impl Logo {
     /// Name, colour and outline (in a box of 100 by 100) of a base.
     fn letter(&self, base: usize) -> (char, &'static str, &'static str) {
         match (base, self.alphabet) {
-            (0, _) => ('a', "#109648", A),
-            (1, _) => ('c', "#255c99", C),
-            (2, _) => ('g', "#e69a00", G),
-            (_, Alphabet::Dna) => ('t', "#d62839", T),
-            (_, Alphabet::Rna) => ('t', "#d62839", U),
+            (0, _) => ('a', COLORS[0], A),
+            (1, _) => ('c', COLORS[1], C),
+            (2, _) => ('g', COLORS[2], G),
+            (_, Alphabet::Dna) => ('t', COLORS[3], T),
+            (_, Alphabet::Rna) => ('t', COLORS[3], U),
         }
     }
 }
 
 /// Sizes in units of the drawing.
-const COLUMN: f64 = 10.0;
-const HEIGHT: f64 = 44.0;
-const TOP: f64 = 4.0;
+pub(crate) const COLUMN: f64 = 10.0;
+pub(crate) const HEIGHT: f64 = 44.0;
+pub(crate) const TOP: f64 = 4.0;
 const BOTTOM: f64 = 9.0;
-const AXIS_WIDTH: f64 = 20.0;
+pub(crate) const AXIS_WIDTH: f64 = 20.0;
+
+/// Colours of A, C, G, T.
+pub(crate) const COLORS: [&str; 4] = ["#109648", "#255c99", "#e69a00", "#d62839"];
 
 /// Letters lower than this are not drawn.
 const THINNEST: f64 = 0.15;
@@ -156,6 +162,14 @@ const G: &str = "M100 46V86C88 95 73 100 54 100C20 100 0 80 0 50C0 20 20 0 53 0C
 const T: &str = "M0 0H100V17H60V100H40V17H0Z";
 const U: &str =
     "M0 0H20V60C20 76 31 83 50 83C69 83 80 76 80 60V0H100V60C100 86 81 100 50 100C19 100 0 86 0 60Z";
+
+fn draw_tick(svg: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
+    let _ = write!(
+        svg,
+        "<text class=\"tick\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"6\" fill=\"#777\" \
+         font-family=\"sans-serif\">{words}</text>"
+    );
+}
 
 fn information(counts: &[f64; 4]) -> [f64; 4] {
     let total: f64 = counts.iter().sum();

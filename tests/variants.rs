@@ -9,7 +9,8 @@ use std::path::Path;
 
 use bindscan::encode::{ascii_of_code, reverse_complement_into};
 use bindscan::engine::reference::window_scores;
-use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
+use bindscan::model::{Network, Padding, Pooling};
+use common::network::{matrix, network, save};
 use common::{error_line, gzip, run, run_ok, stdout, stdout_of_input};
 use noodles::vcf::variant::io::Write as _;
 use noodles::{bcf, bgzf, vcf};
@@ -22,43 +23,6 @@ struct Case {
     network: Network,
     window: usize,
     options: &'static str,
-}
-
-fn numbers(random: &mut Random, count: usize) -> Vec<f32> {
-    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
-}
-
-fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
-    Dense { inputs, outputs, weights: numbers(random, inputs * outputs), bias: numbers(random, outputs) }
-}
-
-fn network(
-    random: &mut Random,
-    (detectors, detector_length): (usize, usize),
-    padding: Padding,
-    pooling: Pooling,
-    (hidden, outputs): (Option<usize>, usize),
-) -> Network {
-    let features = detectors * pooling.features_per_detector();
-    Network {
-        detectors,
-        detector_length,
-        weights: numbers(random, detectors * 4 * detector_length),
-        thresholds: numbers(random, detectors),
-        rectify: true,
-        padding,
-        pooling,
-        hidden: hidden.map(|hidden| dense(random, features, hidden)),
-        output: dense(random, hidden.unwrap_or(features), outputs),
-        sigmoid: false,
-    }
-}
-
-/// A motif matrix as a network.
-fn matrix(random: &mut Random, length: usize) -> Network {
-    let output = Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![0.0] };
-    let network = network(random, (1, length), Padding::NONE, Pooling::Max, (None, 1));
-    Network { rectify: false, output, ..network }
 }
 
 fn cases(random: &mut Random) -> Vec<Case> {
@@ -77,12 +41,6 @@ fn cases(random: &mut Random) -> Vec<Case> {
 }
 
 impl Case {
-    fn save(&self, directory: &Path) {
-        let spec = ModelSpec { window: self.window, ..ModelSpec::of_network(self.name, &self.network) };
-        let model = Model::from_network(spec, self.network.clone()).unwrap();
-        model.save(directory.join(format!("{}.onnx", self.name))).unwrap();
-    }
-
     /// Scores of the windows of a contig that touch `allele`, by start and strand, a row an output.
     fn windows(&self, contig: &[u8], allele: std::ops::Range<usize>) -> Vec<(i64, char, Vec<f64>)> {
         let flank = self.options.contains("flank");
@@ -210,7 +168,7 @@ fn every_allele_scores_as_its_windows_do() {
         write_genome(at, &genome);
         fs::write(at.join("calls.vcf"), calls(&mut random, &genome)).unwrap();
         let cases = cases(&mut random);
-        cases.iter().for_each(|case| case.save(at));
+        cases.iter().for_each(|case| save(case.name, &case.network, case.window, at));
         // Options are for all models of a run; the matrices share one.
         let runs: [&[usize]; 5] = [&[0], &[1], &[2], &[3], &[4, 5]];
         for members in runs {
@@ -352,7 +310,9 @@ fn example(seed: u64) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let genome = genome(&mut random);
     write_genome(directory.path(), &genome);
-    cases(&mut random)[..2].iter().for_each(|case| case.save(directory.path()));
+    cases(&mut random)[..2]
+        .iter()
+        .for_each(|case| save(case.name, &case.network, case.window, directory.path()));
     fs::write(directory.path().join("calls.vcf"), calls(&mut random, &genome)).unwrap();
     directory
 }

@@ -18,8 +18,10 @@ use crate::Result;
 use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 
+mod bases;
 mod reader;
 
+pub use bases::BaseSink;
 pub use reader::{Reader, Values};
 
 pub(crate) const MAGIC: u32 = 0x888F_FC26;
@@ -114,17 +116,29 @@ impl Encoder {
             end: bin.end,
             value: series.value(bin),
         }));
-        summarise(&values, series.bin.saturating_mul(CELL), &mut out.cells);
+        self.encode_values(contig, series.bin, &values, deflater, out);
+        self.values = values;
+    }
+
+    /// Appends values, [`TILE`] of them at the most, that stand in bins of so many bases.
+    fn encode_values(
+        &mut self,
+        contig: &Contig,
+        bin: u64,
+        values: &[Stretch],
+        deflater: &mut Deflater,
+        out: &mut Encoded,
+    ) {
+        summarise(values, bin.saturating_mul(CELL), &mut out.cells);
         let stretches = values.chunk_by(same).count();
-        let sections = || Sections { rest: &values };
+        let sections = || Sections { rest: values };
         if SHORTER * (HEADER + 12 * stretches) <= 4 * values.len() || sections().count() > SECTIONS {
-            self.stretches(contig, &values, deflater, out);
+            self.stretches(contig, values, deflater, out);
         } else {
             for (step, section) in sections() {
                 self.steps(contig, step, section, deflater, out);
             }
         }
-        self.values = values;
     }
 
     fn stretches(&mut self, contig: &Contig, values: &[Stretch], deflater: &mut Deflater, out: &mut Encoded) {

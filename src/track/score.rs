@@ -182,7 +182,7 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.blocks.clear();
         self.cells.clear();

@@ -77,6 +77,8 @@ impl Effect {
 pub struct Scorer<'a> {
     targets: &'a [Target],
     scanners: Vec<Scanner>,
+    /// Ranks of the targets of each scanner, by its outputs.
+    ranks: Vec<Vec<Option<usize>>>,
     flank: usize,
     haplotype: Chunk,
     scores: Scores,
@@ -93,13 +95,14 @@ impl<'a> Scorer<'a> {
             Scanner::Matrices(matrices) => matrices.longest() - 1,
         };
         let flank = scanners.iter().map(flank).max().unwrap_or(0);
-        Scorer {
-            targets,
-            scanners,
-            flank,
-            haplotype: Chunk::whole("", Vec::new()),
-            scores: Scores::default(),
+        let mut ranks: Vec<Vec<Option<usize>>> = vec![Vec::new(); scanners.len()];
+        for (rank, target) in targets.iter().enumerate() {
+            let of_scanner = &mut ranks[target.scanner];
+            of_scanner.resize(of_scanner.len().max(target.output + 1), None);
+            of_scanner[target.output] = Some(rank);
         }
+        let (haplotype, scores) = (Chunk::whole("", Vec::new()), Scores::default());
+        Scorer { targets, scanners, ranks, flank, haplotype, scores }
     }
 
     /// What is scored.
@@ -141,13 +144,59 @@ impl<'a> Scorer<'a> {
         *first = start;
         let allele = left.len()..left.len() + allele.len();
         for number in 0..self.scanners.len() {
-            self.score_with(number, &allele, best)?;
+            self.score_with(number, &allele, false, best)?;
         }
         Ok(())
     }
 
-    fn score_with(&mut self, number: usize, allele: &Range<usize>, best: &mut [Option<Best>]) -> Result<()> {
-        let of_scanner = || self.targets.iter().zip(0..).filter(|(target, _)| target.scanner == number);
+    /// Appends the best windows of the bases at `positions` of `codes`, each for itself: what [`Scorer::score`] gives for
+    /// alleles of one base, for the price of one sweep. `start` is the contig position of the first code.
+    ///
+    /// # Errors
+    /// As [`Scorer::score`].
+    pub fn score_bases(
+        &mut self,
+        codes: &[u8],
+        start: u64,
+        positions: Range<usize>,
+        best: &mut Vec<Option<Best>>,
+    ) -> Result<()> {
+        let longest = self.targets.iter().map(|target| target.window).max().unwrap_or(0);
+        if codes.len() <= longest {
+            for at in positions {
+                let (left, right) = (at.saturating_sub(self.flank), codes.len().min(at + 1 + self.flank));
+                let parts = (&codes[left..at], &codes[at..=at], &codes[at + 1..right]);
+                self.score(parts, start + left as u64, best)?;
+            }
+            return Ok(());
+        }
+        let (left, right) =
+            (positions.start.saturating_sub(self.flank), codes.len().min(positions.end + self.flank));
+        self.haplotype.codes.clear();
+        self.haplotype.codes.extend_from_slice(&codes[left..right]);
+        self.haplotype.start = start + left as u64;
+        let from = best.len();
+        best.resize(from + positions.len() * self.targets.len(), None);
+        let bases = positions.start - left..positions.end - left;
+        for number in 0..self.scanners.len() {
+            self.score_with(number, &bases, true, &mut best[from..])?;
+        }
+        Ok(())
+    }
+
+    /// Scores the windows that touch the bases `allele` of the haplotype with one scanner. The best window is that of
+    /// all of them, or of `each`; then `best` has a row for each.
+    fn score_with(
+        &mut self,
+        number: usize,
+        allele: &Range<usize>,
+        each: bool,
+        best: &mut [Option<Best>],
+    ) -> Result<()> {
+        let (targets, ranks) = (self.targets, &self.ranks[number]);
+        let target_of =
+            |output: usize| ranks.get(output).copied().flatten().map(|rank| (&targets[rank], rank));
+        let width = targets.len();
         let haplotype = &mut self.haplotype;
         let (start, length) = (haplotype.start, haplotype.codes.len());
         // The stretch that the windows of this length that touch the allele cover.
@@ -157,11 +206,15 @@ impl<'a> Scorer<'a> {
             haplotype.own = start + covered.start as u64..start + allele.end as u64;
             haplotype.end = start + covered.end as u64;
         };
+        // The stretches that have a best window each, in `best` a row of all targets for each.
+        let rows = || if each { allele.clone().map(|at| at..at + 1).collect() } else { vec![allele.clone()] };
         match &mut self.scanners[number] {
             Scanner::Model { engine, plan } => {
                 let covered = covered(plan.window);
                 let whole = covered.len() <= plan.window;
-                if whole && of_scanner().any(|(target, _)| covered.len() < target.shortest) {
+                let shortest =
+                    (0..ranks.len()).filter_map(target_of).map(|(target, _)| target.shortest).max();
+                if whole && shortest.is_some_and(|shortest| covered.len() < shortest) {
                     return Ok(());
                 }
                 frame(haplotype, &covered);
@@ -170,16 +223,20 @@ impl<'a> Scorer<'a> {
                     false => *plan,
                 };
                 engine.score(haplotype, &plan, &mut self.scores)?;
-                for (target, rank) in of_scanner() {
-                    best[rank] = choose(target, &self.scores, target.output, start, allele)?;
+                for (target, rank) in (0..ranks.len()).filter_map(target_of) {
+                    for (row, bases) in best.chunks_mut(width).zip(rows()) {
+                        row[rank] = choose(target, (&self.scores, target.output), start, &bases)?;
+                    }
                 }
                 Ok(())
             }
             Scanner::Matrices(matrices) => {
                 frame(haplotype, &covered(matrices.longest()));
                 matrices.score(haplotype, |output, scores| {
-                    for (target, rank) in of_scanner().filter(|(target, _)| target.output == output) {
-                        best[rank] = choose(target, scores, 0, start, allele)?;
+                    if let Some((target, rank)) = target_of(output) {
+                        for (row, bases) in best.chunks_mut(width).zip(rows()) {
+                            row[rank] = choose(target, (scores, 0), start, &bases)?;
+                        }
                     }
                     Ok(())
                 })
@@ -191,20 +248,20 @@ impl<'a> Scorer<'a> {
 /// The best of the windows of row `row` that touch the allele.
 fn choose(
     target: &Target,
-    scores: &Scores,
-    row: usize,
+    (scores, row): (&Scores, usize),
     start: u64,
     allele: &Range<usize>,
 ) -> Result<Option<Best>> {
     // Windows of another scanner's length may start too far to the left.
     let first_base = start + allele.start as u64;
     let skipped = (first_base + 1).saturating_sub(scores.start + target.window as u64) as usize;
-    if skipped >= scores.windows {
+    let stop = scores.windows.min((start + allele.end as u64).saturating_sub(scores.start) as usize);
+    if skipped >= stop {
         return Ok(None);
     }
     let strand = |strand: &'_ [f32]| match strand.is_empty() {
         true => 0..0,
-        false => row * scores.windows + skipped..(row + 1) * scores.windows,
+        false => row * scores.windows + skipped..row * scores.windows + stop,
     };
     let forward = &scores.forward[strand(&scores.forward)];
     let reverse = &scores.reverse[strand(&scores.reverse)];

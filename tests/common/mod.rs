@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 pub mod html;
+pub mod network;
 pub mod onnx;
 
 use std::fs;

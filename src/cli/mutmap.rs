@@ -1,0 +1,285 @@
+//! `bindscan mutmap`.
+
+use std::collections::HashSet;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Result, bail, ensure};
+use bindscan::genome::{Contig, RegionQuery};
+use bindscan::mutmap::{self, Series, Shown, Sink, Stretch, TABLE_HEADER};
+use bindscan::output::Output;
+use bindscan::source::lookup::Lookup;
+use bindscan::source::region;
+use bindscan::source::sequences::SequenceReader;
+use bindscan::track::bigwig::BaseSink;
+use bindscan::track::line::LineSink;
+use bindscan::track::tabix::Layout;
+use bindscan::variant::score::{Scorer, Target};
+use clap::{Args, ValueEnum};
+
+use super::models::{ModelArgs, scanners, variant_targets};
+use super::progress::{Progress, grouped};
+use super::track::provenance;
+use super::{CANCELLED, Session};
+
+/// Map what every substitution at every position does to the score
+///
+/// Of a sequence, or of a region of a genome with the real bases beside it. A substitution is scored as bindscan variants
+/// scores the same SNV: the best window that touches it against the best one on the reference. A picture shows
+/// DeepBind's effect score, the difference times max(0, mutant, reference), as a heat map, red where binding is lost, and above
+/// it the sequence, each letter as high as the most that a substitution takes away.
+#[derive(Debug, Args)]
+pub(super) struct MutmapArgs {
+    /// Sequences to map, each by itself: FASTA, or one a line, plain or gzip; - is standard input
+    #[arg(required_unless_present = "genome", conflicts_with_all = ["genome", "regions", "regions_file"])]
+    sequences: Option<PathBuf>,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Genome to map regions of: 2bit or FASTA (a compressed FASTA is held in memory, a byte a base)
+    #[arg(long, value_name = "FILE")]
+    genome: Option<PathBuf>,
+    /// Region of the genome, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all of it]
+    #[arg(short, long = "region", value_name = "REGION", requires = "genome")]
+    regions: Vec<String>,
+    /// Regions of the genome, as BED
+    #[arg(short = 'R', long, value_name = "BED", requires = "genome")]
+    regions_file: Option<PathBuf>,
+    /// File to write: .svg, .tsv, .tsv.gz or .bw (bigWig); - is standard output (repeatable)
+    ///
+    /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in a
+    /// file of its own. {name} stands for each model in turn.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: Vec<PathBuf>,
+    /// Format of the output, where its name has no extension that says so [default: tsv]
+    #[arg(long)]
+    format: Option<FormatArg>,
+    /// What pictures and bigWigs show (a table has both)
+    #[arg(long, default_value = "effect")]
+    show: ShownArg,
+    /// Read soft-masked (lower-case) bases of the genome as N
+    #[arg(long)]
+    mask_lowercase: bool,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    Svg,
+    Tsv,
+    #[value(name = "bigwig")]
+    BigWig,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ShownArg {
+    /// DeepBind's effect score
+    Effect,
+    /// The difference of the scores
+    Difference,
+}
+
+/// Bases of a stretch at the most: longer regions are mapped piece by piece.
+const PIECE: u64 = 1 << 20;
+
+impl MutmapArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let outputs = self.output.iter().map(|path| self.format_of(path)).collect::<Result<Vec<_>>>()?;
+        let models = self.models.open(1)?;
+        let threads = super::threads(self.threads);
+        let (workers, places) = scanners(&models, threads)?;
+        let targets = variant_targets(&models, &places);
+        let comments = provenance(&models, &[]).comments();
+        let mut contigs = Vec::new();
+        let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
+            match (&self.genome, &self.sequences) {
+                (Some(genome), _) => {
+                    let genome = Lookup::open(genome, self.mask_lowercase)?;
+                    contigs = genome.contigs().to_vec();
+                    let flank = Scorer::new(&targets, scanners(&models, 1)?.0.remove(0)).flank();
+                    let wanted = self.wanted(&genome)?;
+                    Box::new(of_genome(genome, wanted, flank as u64))
+                }
+                (None, Some(sequences)) => {
+                    let read = read_sequences(sequences)?;
+                    contigs.extend(read.iter().map(|stretch| Arc::clone(&stretch.contig)));
+                    let mut read = VecDeque::from(read);
+                    Box::new(move || Ok(read.pop_front()))
+                }
+                (None, None) => bail!("give sequences, or a genome (--genome)"),
+            };
+        if outputs.iter().any(|(_, format, _)| *format == FormatArg::BigWig) {
+            let mut names = HashSet::new();
+            if let Some(twice) = contigs.iter().find(|contig| !names.insert(&contig.name)) {
+                bail!("two sequences are named {}: a bigWig needs different names", twice.name);
+            }
+        }
+        let sinks = open(&outputs, &targets, &comments)?;
+        let shown = match self.show {
+            ShownArg::Effect => Shown::Effect,
+            ShownArg::Difference => Shown::Difference,
+        };
+        let mut progress = Progress::start(session);
+        let done = mutmap::run(
+            &mut *stretches,
+            (&targets, workers),
+            (shown, sinks),
+            &contigs,
+            |positions| progress.show(positions, None, || format!("{} positions", grouped(positions))),
+            &CANCELLED,
+        );
+        progress.clear();
+        let summary = done?;
+        if summary.short > 0 {
+            log::warn!("{} positions of sequences too short for a model: left out", grouped(summary.short));
+        }
+        if !session.quiet {
+            let (positions, substitutions) = (grouped(summary.positions), grouped(summary.substitutions));
+            let seconds = progress.elapsed().as_secs_f64();
+            eprintln!(
+                "bindscan: {positions} positions, {substitutions} substitutions scored in {seconds:.2} s"
+            );
+        }
+        Ok(())
+    }
+
+    /// Path, format, and whether it is compressed.
+    fn format_of<'a>(&self, path: &'a Path) -> Result<(&'a Path, FormatArg, bool)> {
+        ensure!(
+            self.format.is_none() || self.output.len() == 1,
+            "--format is for one output; give names whose extensions say the formats"
+        );
+        let extension =
+            |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        let compressed = extension(path).is_some_and(|extension| extension == "gz");
+        let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
+        let device = path.exists() && !path.is_file();
+        let format = match (self.format, extension(&bare).as_deref()) {
+            (Some(format), _) => format,
+            (None, Some("svg")) => FormatArg::Svg,
+            (None, Some("bw" | "bigwig")) => FormatArg::BigWig,
+            (None, Some("tsv") | None) => FormatArg::Tsv,
+            (None, _) if device => FormatArg::Tsv,
+            (None, Some("png")) => {
+                bail!("{}: pictures are SVG; a browser or rsvg-convert makes PNG of it", path.display())
+            }
+            (None, Some(other)) => {
+                bail!("{}: no format goes with .{other}; there are .svg, .tsv and .bw", path.display())
+            }
+        };
+        ensure!(
+            !compressed || format == FormatArg::Tsv,
+            "{}: only .tsv is compressed; leave out the .gz",
+            path.display()
+        );
+        Ok((path, format, compressed))
+    }
+
+    /// The wanted stretches of each contig.
+    fn wanted(&self, genome: &Lookup) -> Result<Vec<Vec<Range<u64>>>> {
+        let mut regions: Vec<RegionQuery> =
+            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
+        if let Some(file) = &self.regions_file {
+            regions.extend(region::read_bed(file)?);
+        }
+        if regions.is_empty() {
+            let whole = |contig: &Arc<Contig>| std::iter::once(0..contig.length.unwrap_or(0)).collect();
+            return Ok(genome.contigs().iter().map(whole).collect());
+        }
+        Ok(genome.select(&regions)?)
+    }
+}
+
+/// Stretches of a genome with their flanks, one after the other.
+fn of_genome(
+    genome: Lookup,
+    wanted: Vec<Vec<Range<u64>>>,
+    flank: u64,
+) -> impl FnMut() -> bindscan::Result<Option<Stretch>> + Send {
+    let mut left: VecDeque<(usize, Range<u64>)> = VecDeque::new();
+    for (contig, regions) in wanted.into_iter().enumerate() {
+        for region in regions {
+            let pieces = region.clone().step_by(PIECE as usize);
+            left.extend(pieces.map(|start| (contig, start..region.end.min(start + PIECE))));
+        }
+    }
+    move || {
+        let Some((id, wanted)) = left.pop_front() else { return Ok(None) };
+        let contig = Arc::clone(&genome.contigs()[id]);
+        let start = wanted.start.saturating_sub(flank);
+        let end = contig.length.unwrap_or(0).min(wanted.end + flank);
+        let mut codes = Vec::new();
+        genome.fetch(&contig, start..end, &mut codes)?;
+        Ok(Some(Stretch { contig, start, codes, wanted }))
+    }
+}
+
+/// All sequences of a file, each as a contig.
+fn read_sequences(path: &Path) -> Result<Vec<Stretch>> {
+    let mut reader = SequenceReader::open(path, None)?;
+    let mut stretches = Vec::new();
+    while let Some(sequence) = reader.read()? {
+        let length = sequence.codes.len() as u64;
+        let contig = Contig { id: stretches.len(), name: sequence.name, length: Some(length) };
+        let (contig, codes) = (Arc::new(contig), sequence.codes);
+        stretches.push(Stretch { contig, start: 0, codes, wanted: 0..length });
+    }
+    ensure!(!stretches.is_empty(), "{}: there is no sequence in it", path.display());
+    Ok(stretches)
+}
+
+const NAME: &str = "{name}";
+const BASE: &str = "{base}";
+
+/// Opens the outputs, no file twice.
+fn open(outputs: &[(&Path, FormatArg, bool)], targets: &[Target], comments: &str) -> Result<Vec<Sink>> {
+    let (mut sinks, mut taken) = (Vec::new(), HashSet::new());
+    let mut create = |path: &str| {
+        ensure!(taken.insert(path.to_owned()), "{path}: two outputs would be written to it");
+        Ok(Output::create(Path::new(path))?)
+    };
+    for (path, format, compressed) in outputs {
+        let text = path.to_string_lossy();
+        ensure!(
+            *format == FormatArg::BigWig || !(text.contains(NAME) || text.contains(BASE)),
+            "{text}: {NAME} and {BASE} are for bigWigs; a table or a picture has all models"
+        );
+        match format {
+            FormatArg::Svg => sinks.push(Sink::Picture(create(&text)?)),
+            FormatArg::Tsv if *compressed => {
+                sinks.push(Sink::Table(LineSink::compressed(
+                    create(&text)?,
+                    TABLE_HEADER,
+                    Layout::Position,
+                )?));
+            }
+            FormatArg::Tsv => sinks.push(Sink::Table(LineSink::new(create(&text)?, TABLE_HEADER)?)),
+            FormatArg::BigWig => {
+                ensure!(
+                    targets.len() == 1 || text.contains(NAME),
+                    "{text}: {} models do not go into one bigWig; put {NAME} into its name",
+                    targets.len()
+                );
+                for (rank, target) in targets.iter().enumerate() {
+                    let named = text.replace(NAME, &target.name.replace(std::path::MAIN_SEPARATOR, "_"));
+                    let series = match named.contains(BASE) {
+                        true => (0..4).map(Series::Base).collect(),
+                        false => vec![Series::Strongest],
+                    };
+                    for series in series {
+                        let letter = match series {
+                            Series::Base(base) => ["A", "C", "G", "T"][usize::from(base)],
+                            Series::Strongest => "",
+                        };
+                        let output = create(&named.replace(BASE, letter))?;
+                        sinks.push(Sink::Track(BaseSink::new(output, comments)?, rank, series));
+                    }
+                }
+            }
+        }
+    }
+    Ok(sinks)
+}
