@@ -92,7 +92,7 @@ impl MatrixScanner {
             }
         }
         let order: Vec<usize> = (0..joined.detectors).collect();
-        let detectors = Detectors::new(&joined, &order, Strand::Forward);
+        let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
         let (lanes, stride, strands) = (strands.len(), plan.stride, plan.strands);
         MatrixScanner {
             compiled: Arc::new(Compiled { detectors, widths, shortest, longest, lanes, stride, strands }),

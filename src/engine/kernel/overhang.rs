@@ -9,8 +9,8 @@
 
 use std::marker::PhantomData;
 
-use super::convolve::Convolve;
-use super::detector::{self, Column, Group, Table};
+use super::convolve::{Convolve, Tables};
+use super::detector::{self, Column, Group};
 use super::live;
 use super::pool::{Max, Statistic, Sum};
 use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
@@ -29,7 +29,7 @@ pub(super) enum End {
 pub(super) struct Overhang {
     /// Tables of the columns whose alignments are not placed, in the order of the sequence: the padding is too short
     /// for them, or they are never positive. The first one includes the activation on padding alone.
-    head: Vec<Table>,
+    head: Tables,
     /// Columns in `head`.
     head_columns: usize,
     /// Consecutive columns, from the last to the first, whose alignments are placed.
@@ -77,7 +77,7 @@ impl Overhang {
         let placed = fits.min(live);
         let head_columns = length - 1 - placed;
         let first = if end == End::Low { length - head_columns } else { 0 };
-        let head = detector::tables(&group.padded, &group.columns[first..][..head_columns]);
+        let head = detector::tables(&group.padded, &group.columns[first..][..head_columns], simd);
         // Before the first column, minus infinity stands for alignments that are none. A plain sum cannot take it.
         let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
         let grain = if sums && !rectify { 1 } else { GRAIN };
@@ -274,8 +274,10 @@ pub(super) struct Join<'a, S> {
     /// Bases between windows.
     pub(super) stride: usize,
     pub(super) statistic: PhantomData<S>,
-    /// One a window.
-    pub(super) out: &'a mut [Lanes],
+    /// Windows `from .. to` of this block take it in.
+    pub(super) block: &'a mut [Lanes],
+    pub(super) from: usize,
+    pub(super) to: usize,
 }
 
 impl<S: Statistic> Task for Join<'_, S> {
@@ -283,8 +285,9 @@ impl<S: Statistic> Task for Join<'_, S> {
     fn run<V: Vector>(self) {
         let low = self.low.iter().rev().step_by(self.stride);
         let high = self.high.iter().step_by(self.stride);
-        for ((low, high), out) in low.zip(high).zip(self.out) {
-            S::join(V::load(out), S::join(V::load(low), V::load(high))).store(out);
+        for (i, (low, high)) in (self.from..self.to).zip(low.zip(high)) {
+            let overhang = S::join(V::load(low), V::load(high));
+            S::join(V::load_from(self.block, i), overhang).store_to(self.block, i);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Plain arrays: portable, and what the other instruction sets are compared with.
 
-use super::{BYTES, Bytes, Lanes, Row, Vector, WIDTH};
+use super::{BYTES, Bytes, Lanes, Numbers, Row, Vector, WIDTH};
 
 /// A vector as an array.
 #[derive(Clone, Copy)]
@@ -34,8 +34,30 @@ impl Bytes for Small {
 }
 
 impl Vector for Array {
+    type Part = Array;
     type Bytes = Small;
 
+    #[inline(always)]
+    fn join(first: Array, _: Array) -> Self {
+        first
+    }
+    #[inline(always)]
+    fn split(self) -> [Array; 2] {
+        [self; 2]
+    }
+}
+
+impl Numbers for Array {
+    type Row = Lanes;
+    const PARTS: usize = 1;
+    #[inline(always)]
+    fn rows(lanes: &[Lanes]) -> &[Lanes] {
+        lanes
+    }
+    #[inline(always)]
+    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
+        lanes
+    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Array([x; WIDTH])
