@@ -116,6 +116,16 @@ pub(super) struct Convolve<'a> {
     pub(super) triples: &'a [u8],
     pub(super) rectify: bool,
     pub(super) out: &'a mut [Lanes],
+    pub(super) to: To,
+}
+
+/// How activations lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// One vector after another.
+    Vectors,
+    /// As a [block](Vector).
+    Block,
 }
 
 impl Task for Convolve<'_> {
@@ -128,6 +138,7 @@ impl Task for Convolve<'_> {
                 round,
                 triples: &self.triples[done * TRIPLE..],
                 out: &mut *self.out,
+                to: self.to,
                 start: done == 0,
                 rectify: self.rectify && stop == self.tables.count,
             };
@@ -151,6 +162,7 @@ struct Positions<'a> {
     round: &'a Round,
     triples: &'a [u8],
     out: &'a mut [Lanes],
+    to: To,
     /// Whether this is the first round.
     start: bool,
     /// Whether this is the last round, and negative sums become 0.
@@ -170,33 +182,38 @@ impl Positions<'_> {
 
     #[inline(always)]
     fn add_with<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool>(&mut self) {
-        let bulk = self.out.len() / SIDE * SIDE;
+        let count = self.out.len();
         for part in 0..P::PARTS {
+            let (first, pitch) = if self.to == To::Block { (part * count, 1) } else { (part, P::PARTS) };
             let rows = self.round.rows::<P, T>(part);
-            let (out, rest) = P::rows_mut(self.out).split_at_mut(bulk * P::PARTS);
-            for (i, out) in out.chunks_exact_mut(SIDE * P::PARTS).enumerate() {
-                sums::<P, T, START, RECTIFY, SIDE>(rows, &self.triples[i * SIDE..], &mut out[part..]);
+            let out = &mut P::rows_mut(self.out)[first..];
+            let mut at = 0;
+            while at + SIDE <= count {
+                let (triples, out) = (&self.triples[at..], &mut out[at * pitch..]);
+                sums::<P, T, START, RECTIFY, SIDE>(rows, triples, out, pitch);
+                at += SIDE;
             }
-            for (i, out) in rest.chunks_exact_mut(P::PARTS).enumerate() {
-                sums::<P, T, START, RECTIFY, 1>(rows, &self.triples[bulk + i..], &mut out[part..]);
+            while at < count {
+                sums::<P, T, START, RECTIFY, 1>(rows, &self.triples[at..], &mut out[at * pitch..], pitch);
+                at += 1;
             }
         }
     }
 }
 
-/// The sums of `N` positions with what `T` tables add to them; one in `PARTS` rows of `out` is theirs.
+/// The sums of `N` positions with what `T` tables add to them; `pitch` is the distance of their rows in `out`.
 #[inline(always)]
 fn sums<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool, const N: usize>(
     rows: &[[P::Row; T]; INDICES],
     triples: &[u8],
     out: &mut [P::Row],
+    pitch: usize,
 ) {
     let triples: &[u8; SPAN] = triples.first_chunk().expect("indices go on past the last position");
-    let out = &mut out[..(N - 1) * P::PARTS + 1];
     let zero = P::splat(0.0);
     let mut sums = [zero; N];
     for (i, sum) in sums.iter_mut().enumerate() {
-        *sum = P::load(if START { &rows[usize::from(triples[i])][0] } else { &out[i * P::PARTS] });
+        *sum = P::load(if START { &rows[usize::from(triples[i])][0] } else { &out[i * pitch] });
     }
     for t in usize::from(START)..T {
         for (i, sum) in sums.iter_mut().enumerate() {
@@ -204,7 +221,7 @@ fn sums<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool, cons
         }
     }
     for (i, sum) in sums.into_iter().enumerate() {
-        if RECTIFY { zero.max_from_zero(sum) } else { sum }.store(&mut out[i * P::PARTS]);
+        if RECTIFY { zero.max_from_zero(sum) } else { sum }.store(&mut out[i * pitch]);
     }
 }
 
@@ -230,8 +247,16 @@ pub(super) fn advance<P: Numbers>(
         let chain = round.tables - usize::from(first);
         let (pending, others) = rest.split_at_mut(chain * TRIPLE);
         rest = others;
-        let mut along =
-            Along::<P> { round, part, triples, pending, turn, first, rectify: rectify && rest.is_empty(), out };
+        let mut along = Along::<P> {
+            round,
+            part,
+            triples,
+            pending,
+            turn,
+            first,
+            rectify: rectify && rest.is_empty(),
+            out,
+        };
         match round.tables {
             1 => along.go::<1>(),
             2 => along.go::<2>(),

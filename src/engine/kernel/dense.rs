@@ -84,7 +84,7 @@ impl Layer {
         let (y, y_rest) = y.as_chunks_mut();
         let mut weights = self.weights.as_slice();
         for (block, y) in self.blocks.iter().zip(y) {
-            let rest = if V::MANY {
+            let rest = if V::REGISTERS == 32 {
                 sum_products::<V, SIDE, 2>(block, weights, 0, 0, x, y)
             } else {
                 const FEWER: usize = SIDE / 2;

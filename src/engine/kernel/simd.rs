@@ -80,6 +80,8 @@ pub(super) trait Numbers: Copy {
     type Row: Copy;
     /// How many of these make sixteen numbers.
     const PARTS: usize;
+    /// How many of these the registers hold, to the nearest power of two.
+    const REGISTERS: usize;
     /// `lanes` as rows, one after another.
     fn rows(lanes: &[Lanes]) -> &[Self::Row];
     /// As [`rows`](Numbers::rows).
@@ -121,8 +123,6 @@ pub(super) trait Vector: Numbers<Row = Lanes> {
     type Part: Numbers;
     /// Small numbers.
     type Bytes: Bytes;
-    /// Whether there are 32 registers for whole vectors.
-    const MANY: bool = false;
     /// A vector of two halves; where a part is all of it, of the first.
     fn join(first: Self::Part, second: Self::Part) -> Self;
     /// The parts; where a part is all of it, twice that.
@@ -203,6 +203,7 @@ trait Half: Numbers<Row = Octet> {}
 impl<H: Half> Numbers for Pair<H> {
     type Row = Lanes;
     const PARTS: usize = 1;
+    const REGISTERS: usize = H::REGISTERS / 2;
     #[inline(always)]
     fn rows(lanes: &[Lanes]) -> &[Lanes] {
         lanes
@@ -356,13 +357,18 @@ impl Simd {
         }
     }
 
-    /// Whether there are 32 registers for whole vectors ([`Vector::MANY`]).
-    pub(super) fn many_registers(self) -> bool {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) => true,
-            _ => false,
+    /// How many parts of vectors the registers hold ([`Numbers::REGISTERS`]).
+    pub(super) fn registers(self) -> usize {
+        struct Registers<'a>(&'a mut usize);
+        impl Task for Registers<'_> {
+            #[inline(always)]
+            fn run<V: Vector>(self) {
+                *self.0 = V::Part::REGISTERS;
+            }
         }
+        let mut registers = 0;
+        self.run(Registers(&mut registers));
+        registers
     }
 
     /// Runs `task` with this instruction set.

@@ -8,13 +8,13 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use self::sift::Sieve;
-use super::convolve::{self, Convolve, Index, Tables, advance};
+use super::Side;
+use super::convolve::{self, Convolve, Index, Tables, To, advance};
 use super::dense::{Apply, Head, WINDOWS};
+use super::detector::TRIPLE;
 use super::overhang::{Chain, End, Join, Short};
 use super::pool::{Max, RectifiedMax, Reduce, Running, Statistic, Step, Sum, slide};
 use super::simd::{Lanes, Numbers, Simd, Task, Vector};
-use super::Side;
-use super::detector::TRIPLE;
 use crate::engine::{Context, WindowPlan};
 use crate::model::{Network, Pooling};
 use crate::source::Chunk;
@@ -348,6 +348,7 @@ impl Sweep<'_> {
             triples: &triples[self.geometry.origin + position..],
             rectify: network.rectify,
             out: values,
+            to: To::Vectors,
         });
         if let Some(block) = max {
             simd.run(Reduce { values, statistic: PhantomData::<Max>, block, at });
@@ -385,24 +386,24 @@ impl Sweep<'_> {
             let columns = overhang.head_columns();
             let head_from = if end == End::Low || columns == 0 { from } else { from + 1 - columns };
             overhang.start(simd, &triples[head_from..], chain);
-            if end == End::Low {
+            let reversed = end == End::Low;
+            if reversed {
                 letters.reverse();
-                chain.reverse();
             }
             pooled.max.resize(if max_block.is_some() { length } else { 0 }, Lanes::ZERO);
             pooled.sum.resize(if sum_block.is_some() { length } else { 0 }, Lanes::ZERO);
             let (max, sum) = (&mut pooled.max, &mut pooled.sum);
-            simd.run(Chain { overhang, letters, sums: chain, max, sum });
+            simd.run(Chain { overhang, letters, sums: chain, reversed, max, sum });
         }
-        let (stride, low_warm, high_warm) = (plan.stride, low_end.warm_up(), high_end.warm_up());
+        let (stride, low_skip, high_skip) = (plan.stride, low_end.warm_up(), high_end.warm_up());
         let (from, to) = (at, at + count);
         if let Some(block) = max_block {
-            let (low, high) = (&low.max[low_warm..], &high.max[high_warm..]);
-            simd.run(Join { low, high, stride, statistic: PhantomData::<Max>, block, from, to });
+            let (low, high, statistic) = (&low.max, &high.max, PhantomData::<Max>);
+            simd.run(Join { low, low_skip, high, high_skip, stride, statistic, block, from, to });
         }
         if let Some(block) = sum_block {
-            let (low, high) = (&low.sum[low_warm..], &high.sum[high_warm..]);
-            simd.run(Join { low, high, stride, statistic: PhantomData::<Sum>, block, from, to });
+            let (low, high, statistic) = (&low.sum, &high.sum, PhantomData::<Sum>);
+            simd.run(Join { low, low_skip, high, high_skip, stride, statistic, block, from, to });
         }
     }
 

@@ -40,6 +40,7 @@ struct Zmm(__m512);
 impl Numbers for Zmm {
     type Row = Lanes;
     const PARTS: usize = 1;
+    const REGISTERS: usize = 32;
     #[inline(always)]
     fn rows(lanes: &[Lanes]) -> &[Lanes] {
         lanes
@@ -102,8 +103,6 @@ impl Numbers for Zmm {
 impl Vector for Zmm {
     type Part = Zmm;
     type Bytes = super::avx2::Small;
-
-    const MANY: bool = true;
 
     #[inline(always)]
     fn join(first: Zmm, _: Zmm) -> Self {

@@ -95,6 +95,7 @@ impl Half for Quads {}
 impl Numbers for Quads {
     type Row = Octet;
     const PARTS: usize = 2;
+    const REGISTERS: usize = 16;
     #[inline(always)]
     fn rows(lanes: &[Lanes]) -> &[Octet] {
         octets(lanes)
