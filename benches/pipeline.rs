@@ -9,7 +9,7 @@ use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
 use bindscan::output::Output;
 use bindscan::scan::{self, Overlaps, Scan, Scanner, chunk_shape};
 use bindscan::simulate::Simulation;
-use bindscan::source::{Chunk, fasta};
+use bindscan::source::{Chunk, genome};
 use bindscan::track::line::LineSink;
 use bindscan::track::site::{Columns, SiteLines};
 use bindscan::track::{ScoreScale, SiteFormat, Target};
@@ -95,7 +95,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let scanner = || Scanner::Model { engine: Box::new(null_engine()), plan: PLAN };
     let shape = chunk_shape(65_536, &[scanner()]);
     let scanners = (0..threads).map(|_| vec![scanner()]).collect();
-    let source = fasta::open(genome, &fasta::FastaOptions::default()).unwrap().into_chunks(shape);
+    let source = genome::open(genome, &genome::GenomeOptions::default()).unwrap().into_chunks(shape);
     let lines = SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() };
     let sink = LineSink::new(Output::create(Path::new("/dev/null")).unwrap(), "").unwrap();
     let (overlaps, sites) = (Overlaps::Suppress, vec![(lines, sink)]);

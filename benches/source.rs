@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use bindscan::encode::encode_in_place;
-use bindscan::source::fasta::{self, FastaOptions};
+use bindscan::source::genome::{self, GenomeOptions};
 use bindscan::source::{Chunk, ChunkShape, SequenceSource};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
@@ -29,7 +29,7 @@ fn wrapped(letters: &[u8], width: usize) -> Vec<u8> {
 }
 
 fn read_all(path: &Path) -> usize {
-    let mut source = fasta::open(path, &FastaOptions::default()).unwrap().into_chunks(SHAPE);
+    let mut source = genome::open(path, &GenomeOptions::default()).unwrap().into_chunks(SHAPE);
     let mut chunk = Chunk::default();
     let mut bases = 0;
     while source.read_chunk(&mut chunk).unwrap() {

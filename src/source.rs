@@ -10,12 +10,14 @@ use crate::encode::N;
 use crate::engine::WindowPlan;
 use crate::genome::Contig;
 
-pub mod fasta;
+mod fasta;
+pub mod genome;
 pub mod input;
 pub mod mmap;
 pub mod region;
 pub mod sequences;
 pub mod shard;
+mod twobit;
 
 /// All positions of a contig.
 pub(crate) const EVERYWHERE: Range<u64> = 0..u64::MAX;

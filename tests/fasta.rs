@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use bindscan::Result;
 use bindscan::encode::{CODE_OF_ASCII, CODE_OF_ASCII_MASKED, INVALID};
 use bindscan::genome::{Contig, RegionQuery};
-use bindscan::source::fasta::{self, Fasta, FastaOptions};
+use bindscan::source::genome::{self, Genome, GenomeOptions};
 use bindscan::source::region::read_bed;
 use bindscan::source::{Chunk, ChunkShape, SequenceSource};
 use proptest::prelude::*;
@@ -48,12 +48,12 @@ impl Read for Trickle {
     }
 }
 
-fn options(regions: &[&str]) -> FastaOptions {
+fn options(regions: &[&str]) -> GenomeOptions {
     let regions = regions.iter().map(|text| RegionQuery::parse(text)).collect();
-    FastaOptions { mask_lowercase: false, regions }
+    GenomeOptions { mask_lowercase: false, regions }
 }
 
-fn collect(fasta: Result<Fasta>, shape: ChunkShape) -> Result<Vec<Chunk>> {
+fn collect(fasta: Result<Genome>, shape: ChunkShape) -> Result<Vec<Chunk>> {
     let mut source = fasta?.into_chunks(shape);
     let (mut chunk, mut chunks) = (Chunk::default(), Vec::new());
     while source.read_chunk(&mut chunk)? {
@@ -65,8 +65,8 @@ fn collect(fasta: Result<Fasta>, shape: ChunkShape) -> Result<Vec<Chunk>> {
     Ok(chunks)
 }
 
-fn from_bytes(bytes: Vec<u8>, step: usize, options: &FastaOptions) -> Result<Fasta> {
-    fasta::from_reader(Trickle(Cursor::new(bytes), step), Path::new("-"), options)
+fn from_bytes(bytes: Vec<u8>, step: usize, options: &GenomeOptions) -> Result<Genome> {
+    genome::from_reader(Trickle(Cursor::new(bytes), step), Path::new("-"), options)
 }
 
 fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
@@ -76,12 +76,12 @@ fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// The chunks of the mapped route, which those of every other route must equal.
-fn all_routes(text: &[u8], options: &FastaOptions, shape: ChunkShape) -> Vec<Chunk> {
+fn all_routes(text: &[u8], options: &GenomeOptions, shape: ChunkShape) -> Vec<Chunk> {
     let dir = TempDir::new().unwrap();
-    let chunks = collect(fasta::open(&write(&dir, "x.fa", text), options), shape).unwrap();
+    let chunks = collect(genome::open(&write(&dir, "x.fa", text), options), shape).unwrap();
     for (name, bytes) in [("x.fa.gz", gzip(text)), ("x.fa.bgz", bgzip(text, 5000))] {
         let path = write(&dir, name, &bytes);
-        assert_same(&chunks, &collect(fasta::open(&path, options), shape).unwrap(), name);
+        assert_same(&chunks, &collect(genome::open(&path, options), shape).unwrap(), name);
         assert_same(&chunks, &collect(from_bytes(bytes, 3, options), shape).unwrap(), name);
     }
     for step in [1, 2, 1000] {
@@ -98,10 +98,10 @@ fn assert_same(a: &[Chunk], b: &[Chunk], route: &str) {
 }
 
 /// The message that the mapped route and a stream agree on.
-fn error(text: &[u8], options: &FastaOptions) -> String {
+fn error(text: &[u8], options: &GenomeOptions) -> String {
     let dir = TempDir::new().unwrap();
     let path = write(&dir, "x.fa", text);
-    let mapped = collect(fasta::open(&path, options), SHAPE).unwrap_err().to_string();
+    let mapped = collect(genome::open(&path, options), SHAPE).unwrap_err().to_string();
     let streamed = collect(from_bytes(text.to_vec(), 2, options), SHAPE).unwrap_err().to_string();
     let mapped = mapped.replace(path.to_str().unwrap(), "-");
     assert_eq!(mapped, streamed);
@@ -109,10 +109,10 @@ fn error(text: &[u8], options: &FastaOptions) -> String {
     mapped
 }
 
-type Genome = Vec<(String, Vec<u8>)>;
+type Contigs = Vec<(String, Vec<u8>)>;
 
 /// Checks chunks against whole sequences of codes and the segments wanted: contig rank, start, end.
-fn check(chunks: &[Chunk], genome: &Genome, segments: &[(usize, u64, u64)], shape: ChunkShape) {
+fn check(chunks: &[Chunk], genome: &Contigs, segments: &[(usize, u64, u64)], shape: ChunkShape) {
     let mut chunks = chunks.iter();
     for &(id, start, end) in segments {
         let (name, codes) = &genome[id];
@@ -139,7 +139,7 @@ fn check(chunks: &[Chunk], genome: &Genome, segments: &[(usize, u64, u64)], shap
     assert!(chunks.next().is_none());
 }
 
-fn encode(contigs: &[(String, String)], mask: bool) -> Genome {
+fn encode(contigs: &[(String, String)], mask: bool) -> Contigs {
     let table = if mask { &CODE_OF_ASCII_MASKED } else { &CODE_OF_ASCII };
     let code = |letter: u8| table[usize::from(letter)];
     let codes =
@@ -147,7 +147,7 @@ fn encode(contigs: &[(String, String)], mask: bool) -> Genome {
     contigs.iter().map(|(name, letters)| (name.clone(), codes(letters))).collect()
 }
 
-fn whole(genome: &Genome) -> Vec<(usize, u64, u64)> {
+fn whole(genome: &Contigs) -> Vec<(usize, u64, u64)> {
     genome.iter().enumerate().map(|(id, (_, codes))| (id, 0, codes.len() as u64)).collect()
 }
 
@@ -249,7 +249,7 @@ proptest! {
     fn every_route_gives_every_base_once(
         contigs in contigs(), layout in layout(), shape in shape(), mask in any::<bool>(),
     ) {
-        let options = FastaOptions { mask_lowercase: mask, regions: Vec::new() };
+        let options = GenomeOptions { mask_lowercase: mask, regions: Vec::new() };
         let chunks = all_routes(&render(&contigs, &layout), &options, shape);
         let genome = encode(&contigs, mask);
         check(&chunks, &genome, &whole(&genome), shape);
@@ -290,7 +290,7 @@ proptest! {
     fn no_text_panics_and_all_routes_agree(text in "[>ACGTNacgt \\n\\r\\tx]{0,60}") {
         let dir = TempDir::new().unwrap();
         let path = write(&dir, "x.fa", text.as_bytes());
-        let mapped = collect(fasta::open(&path, &options(&[])), SHAPE);
+        let mapped = collect(genome::open(&path, &options(&[])), SHAPE);
         let streamed = collect(from_bytes(text.into_bytes(), 1, &options(&[])), SHAPE);
         match (mapped, streamed) {
             (Ok(mapped), Ok(streamed)) => assert_same(&mapped, &streamed, "stream"),
@@ -382,7 +382,7 @@ fn regions_that_do_not_fit_are_refused() {
 #[test]
 fn files_that_cannot_be_read_are_refused() {
     let dir = TempDir::new().unwrap();
-    let message = |path: &Path| collect(fasta::open(path, &options(&[])), SHAPE).unwrap_err().to_string();
+    let message = |path: &Path| collect(genome::open(path, &options(&[])), SHAPE).unwrap_err().to_string();
     assert!(message(dir.path()).contains("directory"));
     assert!(message(&dir.path().join("absent.fa")).contains("cannot open"));
     let garbage: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
@@ -410,7 +410,7 @@ fn an_index_is_used_only_if_it_fits() {
     let index = noodles::fasta::fs::index(&path).unwrap();
     noodles::fasta::fai::fs::write(&index_path, &index).unwrap();
     let lengths = || -> Vec<(String, u64)> {
-        let fasta = fasta::open(&path, &options(&[])).unwrap();
+        let fasta = genome::open(&path, &options(&[])).unwrap();
         let contigs = fasta.contigs().unwrap().iter();
         contigs.map(|contig| (contig.name.clone(), contig.length.unwrap())).collect()
     };
@@ -419,7 +419,7 @@ fn an_index_is_used_only_if_it_fits() {
     assert_eq!(lengths(), theirs);
     let regions = options(&["a:7-12", "c:5"]);
     let expected = collect(from_bytes(text.to_vec(), 1, &regions), SHAPE).unwrap();
-    assert_same(&expected, &collect(fasta::open(&path, &regions), SHAPE).unwrap(), "fai");
+    assert_same(&expected, &collect(genome::open(&path, &regions), SHAPE).unwrap(), "fai");
 
     // Newer than the file, but of another file.
     for lie in ["a\t11\t5\t5\t6\n", "a\t12\t5\t5\t6\nb\t4\t23\t4\t5\n", "nonsense", "", "a\t12\t5\t0\t0\n"] {
@@ -433,7 +433,7 @@ fn an_index_is_used_only_if_it_fits() {
     let old = SystemTime::now() - Duration::from_secs(100);
     fs::File::options().write(true).open(&index_path).unwrap().set_modified(old).unwrap();
     assert_eq!(lengths(), theirs);
-    assert_same(&expected, &collect(fasta::open(&path, &regions), SHAPE).unwrap(), "stale");
+    assert_same(&expected, &collect(genome::open(&path, &regions), SHAPE).unwrap(), "stale");
 }
 
 /// An index that is new and plausible, over lines that are not as it says.
@@ -442,7 +442,7 @@ fn a_misleading_index_is_an_error_not_a_wrong_answer() {
     let dir = TempDir::new().unwrap();
     let path = write(&dir, "x.fa", b">a\nACGTAC\nA\nCGTA\nC\n>b\nA\n");
     fs::write(dir.path().join("x.fa.fai"), "a\t14\t3\t6\t7\nb\t1\t22\t1\t2\n").unwrap();
-    let message = collect(fasta::open(&path, &options(&[])), SHAPE).unwrap_err().to_string();
+    let message = collect(genome::open(&path, &options(&[])), SHAPE).unwrap_err().to_string();
     assert!(message.contains("renew it with samtools faidx"), "{message}");
 }
 
@@ -452,7 +452,7 @@ fn bed_files() {
     let bed = b"track name=x\n#c\nbrowser position a:1-2\na\t2\t5\tpeak\n\nb 0 1\r\n";
     for (name, bytes) in [("x.bed", bed.to_vec()), ("x.bed.gz", gzip(bed))] {
         let regions = read_bed(&write(&dir, name, &bytes)).unwrap();
-        let options = FastaOptions { mask_lowercase: false, regions };
+        let options = GenomeOptions { mask_lowercase: false, regions };
         let chunks = all_routes(b">a\nACGTACGT\n>b\nA\n", &options, SHAPE);
         assert_eq!(chunks.iter().map(|chunk| chunk.own.clone()).collect::<Vec<_>>(), [2..5, 0..1]);
     }
@@ -465,7 +465,7 @@ fn bed_files() {
         assert!(message.contains(part), "{message}");
     }
     let path = write(&dir, "past.bed", b"a\t0\t9\n");
-    let options = FastaOptions { mask_lowercase: false, regions: read_bed(&path).unwrap() };
+    let options = GenomeOptions { mask_lowercase: false, regions: read_bed(&path).unwrap() };
     let message = error(b">a\nACGT\n", &options);
     assert!(message.contains("region a:1-9") && message.contains("past.bed, line 1"), "{message}");
 }
@@ -492,7 +492,7 @@ fn line_ends_across_blocks() {
     let genome = encode(&contigs, false);
     let dir = TempDir::new().unwrap();
     let shape = ChunkShape { own: 1_000_000, left: 3, right: 9, reach: 9 };
-    let mapped = collect(fasta::open(&write(&dir, "x.fa", &text), &options(&[])), shape).unwrap();
+    let mapped = collect(genome::open(&write(&dir, "x.fa", &text), &options(&[])), shape).unwrap();
     check(&mapped, &genome, &whole(&genome), shape);
     let streamed = collect(from_bytes(text, 1 << 20, &options(&[])), shape).unwrap();
     check(&streamed, &genome, &whole(&genome), shape);
@@ -509,7 +509,7 @@ fn a_named_pipe_is_read_as_a_stream() {
     }
     let target = path.clone();
     let writer = std::thread::spawn(move || fs::write(target, b">a\nACGTACGTACGT\n").unwrap());
-    let chunks = collect(fasta::open(&path, &options(&["a:3-"])), SHAPE).unwrap();
+    let chunks = collect(genome::open(&path, &options(&["a:3-"])), SHAPE).unwrap();
     writer.join().unwrap();
     assert_eq!(chunks.iter().map(|chunk| chunk.own.clone()).collect::<Vec<_>>(), [2..9, 9..12]);
 }
@@ -529,7 +529,7 @@ fn real_genomes_as_noodles_reads_them() {
         let mut text = Vec::new();
         let file = fs::File::open(&path).unwrap();
         flate2::read::MultiGzDecoder::new(file).read_to_end(&mut text).unwrap();
-        let genome: Genome = noodles::fasta::io::Reader::new(&text[..])
+        let genome: Contigs = noodles::fasta::io::Reader::new(&text[..])
             .records()
             .map(|record| {
                 let record = record.unwrap();
@@ -538,8 +538,8 @@ fn real_genomes_as_noodles_reads_them() {
                 (String::from_utf8(record.name().to_vec()).unwrap(), codes)
             })
             .collect();
-        check(&collect(fasta::open(&path, &options(&[])), shape).unwrap(), &genome, &whole(&genome), shape);
+        check(&collect(genome::open(&path, &options(&[])), shape).unwrap(), &genome, &whole(&genome), shape);
         let plain = write(&dir, "plain.fa", &text);
-        check(&collect(fasta::open(&plain, &options(&[])), shape).unwrap(), &genome, &whole(&genome), shape);
+        check(&collect(genome::open(&plain, &options(&[])), shape).unwrap(), &genome, &whole(&genome), shape);
     }
 }

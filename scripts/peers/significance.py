@@ -174,7 +174,7 @@ def on_simulated(options, binary, folder):
     """Prints the false discoveries among windows and sites of a genome whose sites are known."""
     genome, truth = folder / "simulated.fa", folder / "truth.bed"
     made = ["--motif", CTCF, "--length", options.bases, "--sites", options.sites]
-    program.run(binary, "simulate", vertebrates(options), *made, "-o", genome, "--truth", truth)
+    program.run(binary, "simulate", "genome", vertebrates(options), *made, "-o", genome, "--truth", truth)
     implanted = {}
     for line in truth.read_text().splitlines():
         contig, start, end, *_ = line.split("\t")

@@ -16,7 +16,7 @@ pub(super) struct DataArgs {
     /// Sequences with targets (a table; .seq.gz), bound sequences (FASTA), or peaks (BED, narrowPeak; with --genome);
     /// plain or gzip
     data: PathBuf,
-    /// Genome that the peaks lie on (FASTA)
+    /// Genome that the peaks lie on (FASTA or 2bit)
     #[arg(long, value_name = "FASTA")]
     genome: Option<PathBuf>,
     /// Unbound sequences, where the data have none: shuffle (dinucleotides kept), genome (windows of the same GC

@@ -10,7 +10,7 @@ use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
-use bindscan::source::fasta::{self, FastaOptions};
+use bindscan::source::genome::{self, GenomeOptions};
 use bindscan::source::{region, shard::Shard};
 use bindscan::track::site::Columns;
 use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
@@ -31,7 +31,7 @@ use super::{CANCELLED, Session};
 /// (bedGraph), in the same pass if both are asked for.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
-    /// Genome: FASTA, plain, gzip or BGZF; - is standard input
+    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; - is standard input (FASTA)
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
@@ -114,7 +114,7 @@ impl ScanArgs {
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let genome = fasta::open(&self.genome, &self.source_options()?)?;
+        let genome = genome::open(&self.genome, &self.source_options()?)?;
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
             None => log::debug!("{}: read as a stream", self.genome.display()),
@@ -288,7 +288,7 @@ impl ScanArgs {
         }
     }
 
-    fn source_options(&self) -> Result<FastaOptions> {
+    fn source_options(&self) -> Result<GenomeOptions> {
         let stdin = Path::new("-");
         ensure!(
             self.genome != stdin || self.regions_file.as_deref() != Some(stdin),
@@ -299,7 +299,7 @@ impl ScanArgs {
         if let Some(file) = &self.regions_file {
             regions.extend(region::read_bed(file)?);
         }
-        Ok(FastaOptions { mask_lowercase: self.mask_lowercase, regions })
+        Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }
 

@@ -9,7 +9,7 @@ use bindscan::calibrate::background::{Background, HIGHEST_ORDER};
 use bindscan::calibrate::null::Null;
 use bindscan::calibrate::sample::Amount;
 use bindscan::engine::Workload;
-use bindscan::source::fasta::{self, FastaOptions};
+use bindscan::source::genome::{self, GenomeOptions};
 use clap::Args;
 use rayon::prelude::*;
 
@@ -189,8 +189,8 @@ impl NullArgs {
             path != Path::new("-"),
             "standard input is read once only, and p-values need a background first: give --background FASTA or uniform, or use a model that bindscan calibrate has seen"
         );
-        let options = FastaOptions { mask_lowercase: setting.mask_lowercase, regions: Vec::new() };
-        let mut source = fasta::open(path, &options)?.into_chunks(Background::chunk_shape());
+        let options = GenomeOptions { mask_lowercase: setting.mask_lowercase, regions: Vec::new() };
+        let mut source = genome::open(path, &options)?.into_chunks(Background::chunk_shape());
         let seed = self.background_seed.unwrap_or(SEED);
         let fitted = Background::fitted(&mut source, order, self.shuffle, seed);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

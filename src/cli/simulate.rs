@@ -1,86 +1,31 @@
 //! `bindscan simulate`.
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use bindscan::Error;
-use bindscan::output::Output;
-use bindscan::simulate::Simulation;
-use clap::Args;
+use clap::{Args, Subcommand};
 
-use super::import::choose_motif;
-use super::progress::grouped;
-use super::{CANCELLED, Session};
+use super::Session;
 
-/// Letters on a line of FASTA.
-const LINE: usize = 60;
+mod genome;
+mod motifs;
 
-/// Make a genome of random bases with binding sites implanted from a motif
+/// Make sequences of random bases with binding sites implanted at known places
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
-    /// Motif to draw the sites from (MEME or JASPAR)
-    file: PathBuf,
-    /// Which motif of the file, by ID or name
-    #[arg(long, value_name = "ID")]
-    motif: Option<String>,
-    /// Bases in all
-    #[arg(long, value_name = "BASES", default_value = "100M", value_parser = super::parse_count)]
-    length: u64,
-    /// Contigs
-    #[arg(long, default_value = "4", value_parser = super::parse_positive)]
-    contigs: usize,
-    /// Share of G and C
-    #[arg(long, default_value = "0.41")]
-    gc: f64,
-    /// Sites implanted in all
-    #[arg(long, default_value = "10000", value_parser = super::parse_count)]
-    sites: u64,
-    /// Seed: the same one gives the same genome
-    #[arg(long, default_value = "1")]
-    seed: u64,
-    /// Genome to write, as FASTA; - is standard output
-    #[arg(short, long, value_name = "FASTA", default_value = "-")]
-    output: PathBuf,
-    /// Where the implanted sites are written, as BED
-    #[arg(long, value_name = "BED")]
-    truth: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Genome(genome::GenomeArgs),
+    Motifs(motifs::MotifsArgs),
 }
 
 impl SimulateArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let motif = choose_motif(&self.file, self.motif.as_deref())?;
-        let simulation = Simulation {
-            length: self.length,
-            contigs: self.contigs,
-            gc: self.gc,
-            sites: self.sites,
-            seed: self.seed,
-        };
-        simulation.check(motif.width())?;
-        let mut genome = Output::create(&self.output)?;
-        let mut truth = Output::create(&self.truth)?;
-        for index in 0..self.contigs {
-            let (name, bases, sites) = simulation.contig(index, &motif.counts);
-            genome.write(format!(">{name}\n").as_bytes())?;
-            for line in bases.chunks(LINE) {
-                genome.write(line)?;
-                genome.write(b"\n")?;
-            }
-            for site in sites {
-                let end = site.start + motif.width() as u64;
-                let line = format!("{name}\t{}\t{end}\t{}\t0\t{}\n", site.start, motif.id, site.strand);
-                truth.write(line.as_bytes())?;
-            }
-            if CANCELLED.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(Error::Interrupted.into());
-            }
+        match self.what {
+            What::Genome(args) => args.run(session),
+            What::Motifs(args) => args.run(session),
         }
-        genome.finish()?;
-        truth.finish()?;
-        if !session.quiet {
-            let (length, sites) = (grouped(self.length), grouped(self.sites));
-            eprintln!("bindscan: {length} bases in {} contigs, {sites} sites of {}", self.contigs, motif.id);
-        }
-        Ok(())
     }
 }

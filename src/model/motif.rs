@@ -94,6 +94,12 @@ pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Vec<Motif>> {
     Ok(motifs)
 }
 
+/// Motifs as a file in the minimal MEME format, with the alphabet and the background of the first. Probabilities have six
+/// decimals, and the number of sites is rounded.
+pub fn to_meme(motifs: &[Motif]) -> String {
+    meme::write(motifs)
+}
+
 impl Motif {
     /// Width in bases.
     pub fn width(&self) -> usize {

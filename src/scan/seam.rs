@@ -10,7 +10,7 @@ use super::worker::{Part, Worker};
 use super::{Layout, Overlaps, Scanner};
 use crate::Result;
 use crate::hits::{self, Hit};
-use crate::source::fasta::FastaSource;
+use crate::source::genome::GenomeSource;
 use crate::source::region::Segment;
 use crate::source::{Chunk, EVERYWHERE};
 use crate::track::Target;
@@ -29,7 +29,7 @@ const PIECE: u64 = 65_536;
 /// # Errors
 /// Whatever the source or an engine meets.
 pub fn widen(
-    source: &mut FastaSource,
+    source: &mut GenomeSource,
     scanners: &mut Vec<Scanner>,
     targets: &[Target],
     stride: u64,
@@ -65,7 +65,7 @@ pub fn widen(
 
 /// Looks at the hits around a seam.
 struct Look<'a, 'b> {
-    source: &'a mut FastaSource,
+    source: &'a mut GenomeSource,
     worker: &'a mut Worker<'b>,
     contig: usize,
     segment: Segment,

@@ -3,360 +3,400 @@
 //! Accepted: lines of any length, equal or not, ended by LF or CRLF, the last one by nothing; blank lines; upper
 //! and lower case; U for T; IUPAC ambiguity letters, read as N. gzip and BGZF are recognised by content.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::io::Read;
-use std::ops::Range;
-use std::path::Path;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use memchr::{memchr, memchr_iter};
 
-use super::input::{Input, Stream};
-use super::region::{Selection, WHOLE};
-use super::shard::{Shard, Stretch, Stretches};
-use super::{Chunk, ChunkShape, Place, SequenceSource};
-use crate::digest::hex;
-use crate::genome::{Contig, RegionQuery};
+use super::genome::ContigReader;
+use super::input::Input;
+use crate::encode::encode_in_place;
+use crate::genome::Contig;
 use crate::{Error, Result};
 
 mod index;
-mod reader;
 
-use reader::Reader;
+use index::Entry;
 
-/// How a FASTA is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FastaOptions {
-    /// Read lower-case (soft-masked) letters as N.
-    pub mask_lowercase: bool,
-    /// Read these regions only; everything if there are none.
-    pub regions: Vec<RegionQuery>,
-}
+/// Bytes of text parsed at a time: what has been copied is still in the cache when it is translated.
+const BLOCK: usize = 16 << 10;
 
-/// Opens a FASTA file, or standard input if `path` is `-`.
-///
-/// Regular files that are not compressed are mapped and indexed: by the `.fai` beside them if that is at least as
-/// new and fits, otherwise in memory. Names and regions are then checked here; on a stream as it is read.
-///
-/// # Errors
-/// The input cannot be read, is no FASTA, or names a contig twice; a region that it does not have.
-pub fn open(path: &Path, options: &FastaOptions) -> Result<Fasta> {
-    Fasta::new(path, Input::open(path)?, options)
-}
+/// Longest contig name taken; a longer one means that the file is something else.
+const LONGEST_NAME: usize = 64 << 10;
 
-/// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.
-///
-/// # Errors
-/// As [`open`], as far as the text up to the first header shows.
-pub fn from_reader(reader: impl Read + Send + 'static, path: &Path, options: &FastaOptions) -> Result<Fasta> {
-    Fasta::new(path, Input::Stream(Stream::new(path, reader, None)?), options)
-}
-
-/// A FASTA that has been opened and not read yet.
+/// Reads records in order; jumps where there is an index.
 #[derive(Debug)]
-pub struct Fasta {
-    reader: Reader,
-    selection: Option<Selection>,
+pub(super) struct Reader {
+    path: PathBuf,
+    input: Input,
+    mask_lowercase: bool,
+    contigs: Vec<Arc<Contig>>,
+    /// On a stream: line of every header met, by name.
+    headers: HashMap<String, u64>,
+    index: Option<Vec<Entry>>,
+    /// Records entered so far.
+    entered: usize,
+    /// Bases of the current record read or passed.
+    position: u64,
+    /// Newlines read so far; counted on streams only.
+    lines: u64,
+    place: Place,
 }
 
-impl Fasta {
-    fn new(path: &Path, input: Input, options: &FastaOptions) -> Result<Fasta> {
-        let reader = Reader::new(path, input, options.mask_lowercase)?;
-        let mut selection = (!options.regions.is_empty()).then(|| Selection::new(options.regions.clone()));
-        if let (Some(selection), true) = (&mut selection, reader.is_indexed()) {
-            selection.resolve(reader.contigs())?;
-        }
-        Ok(Fasta { reader, selection })
-    }
-
-    /// All contigs with their lengths if the file is indexed; `None` on a stream, which has to be read first.
-    pub fn contigs(&self) -> Option<&[Arc<Contig>]> {
-        self.reader.is_indexed().then(|| self.reader.contigs())
-    }
-
-    /// What tells the genome from others: SHA-256 of the contigs' names and lengths, in hexadecimal digits; `None` on a
-    /// stream.
-    pub fn digest(&self) -> Option<String> {
-        let mut digest = Sha256::new();
-        for contig in self.contigs()? {
-            digest.update(format!("{}\t{}\n", contig.name, contig.length.unwrap_or_default()));
-        }
-        Some(hex(&digest.finalize()))
-    }
-
-    /// Starts to cut the contigs into chunks.
-    ///
-    /// # Panics
-    /// If `shape.own` is 0, or `shape.right` less than `shape.reach`.
-    pub fn into_chunks(self, shape: ChunkShape) -> FastaSource {
-        assert!(shape.own > 0 && shape.right >= shape.reach);
-        FastaSource {
-            reader: self.reader,
-            selection: self.selection,
-            planned: None,
-            shape,
-            contig: None,
-            stretches: VecDeque::new(),
-            stretch: None,
-            carry: Vec::new(),
-            carry_start: 0,
-            finished: false,
-            wanted: None,
-            passed: 0,
-            done: Place::default(),
-        }
-    }
-
-    /// Starts to cut what `shard` owns into chunks; its seams lie on multiples of `unit`.
-    ///
-    /// # Errors
-    /// The file is not indexed: it is compressed, or a stream.
-    ///
-    /// # Panics
-    /// As [`Fasta::into_chunks`].
-    pub fn into_shard(self, shape: ChunkShape, shard: &Shard, unit: u64) -> Result<FastaSource> {
-        let Some(contigs) = self.contigs() else {
-            return Err(Error::Request(
-                "--shard jumps about in the genome: give a FASTA file that is not compressed (gzip -d)"
-                    .into(),
-            ));
-        };
-        let contigs = contigs.to_vec();
-        let mut source = self.into_chunks(shape);
-        let mut segments = Vec::new();
-        for contig in &contigs {
-            let wanted = match &mut source.selection {
-                Some(selection) => selection.take(contig)?,
-                None => vec![WHOLE],
-            };
-            let length = contig.length.unwrap_or_default();
-            segments
-                .extend(wanted.into_iter().map(|wanted| (contig.id, wanted.start..wanted.end.min(length))));
-        }
-        let planned = shard.stretches(&segments, unit);
-        source.wanted = Some(planned.iter().map(|(_, stretch)| stretch.read.end - stretch.read.start).sum());
-        source.planned = Some(planned);
-        Ok(source)
-    }
+/// Where in a record's lines the text stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// At the first byte of a line.
+    line_start: bool,
+    /// Behind a carriage return that ended a block: a newline must follow.
+    after_return: bool,
+    /// Behind the last base of the record.
+    ended: bool,
 }
 
-/// A FASTA as a source of chunks.
-pub struct FastaSource {
-    reader: Reader,
-    selection: Option<Selection>,
-    shape: ChunkShape,
-    /// All that is wanted, of a shard: the stretches of one contig after another.
-    planned: Option<Stretches>,
-    contig: Option<Arc<Contig>>,
-    /// What is still wanted of the contig.
-    stretches: VecDeque<Stretch>,
-    /// What is still wanted of the stretch, and whether a chunk of it has been given.
-    stretch: Option<(Stretch, bool)>,
-    /// Codes that end where the reader stands and that the next chunk may need again.
-    carry: Vec<u8>,
-    carry_start: u64,
-    finished: bool,
-    /// Window starts in all of a shard, and those passed.
-    wanted: Option<u64>,
-    passed: u64,
-    /// What an earlier run has done, as far as it has not been passed.
-    done: Place,
+impl Place {
+    const BEFORE: Place = Place { line_start: true, after_return: false, ended: true };
+    const FIRST_LINE: Place = Place { line_start: true, after_return: false, ended: false };
 }
 
-impl fmt::Debug for FastaSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FastaSource").field("reader", &self.reader).field("shape", &self.shape).finish()
-    }
-}
-
-impl SequenceSource for FastaSource {
+impl ContigReader for Reader {
     fn contigs(&self) -> &[Arc<Contig>] {
-        self.reader.contigs()
+        &self.contigs
     }
 
-    fn read_chunk(&mut self, chunk: &mut Chunk) -> Result<bool> {
-        loop {
-            if let Some((stretch, begun)) = self.stretch.take() {
-                self.fill(chunk, stretch, begun)?;
-                return Ok(true);
+    fn is_indexed(&self) -> bool {
+        self.index.is_some()
+    }
+
+    fn go_to(&mut self, contig: usize) {
+        self.entered = contig;
+    }
+
+    fn next_contig(&mut self) -> Result<Option<Arc<Contig>>> {
+        if let (Some(index), Input::Mapped(map)) = (&self.index, &mut self.input) {
+            let Some(entry) = index.get(self.entered) else { return Ok(None) };
+            map.seek(entry.offset as usize);
+        } else {
+            self.advance(u64::MAX, None)?;
+            let Some(name) = self.read_header()? else { return Ok(None) };
+            self.add_contig(name)?;
+        }
+        self.place = Place::FIRST_LINE;
+        self.position = 0;
+        self.entered += 1;
+        Ok(Some(Arc::clone(&self.contigs[self.entered - 1])))
+    }
+
+    fn contig(&self) -> Option<&Arc<Contig>> {
+        self.contigs.get(self.entered.checked_sub(1)?)
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn skip_to(&mut self, position: u64) -> Result<()> {
+        let entry = self.index.as_ref().and_then(|index| index.get(self.entered.checked_sub(1)?));
+        let inside = entry.filter(|entry| position > self.position && position < entry.length);
+        match (inside.and_then(|entry| entry.seek_offset(position)), &mut self.input) {
+            (Some((offset, line_start)), Input::Mapped(map)) => {
+                map.seek(offset as usize);
+                self.place = Place { line_start, ..Place::FIRST_LINE };
+                self.position = position;
             }
-            self.stretch = self.stretches.pop_front().and_then(|stretch| self.not_done(stretch));
-            if self.stretch.is_none() && self.stretches.is_empty() && !self.next_contig()? {
-                return Ok(false);
+            _ => {
+                self.advance(position.saturating_sub(self.position), None)?;
             }
         }
+        Ok(())
+    }
+
+    fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64> {
+        self.advance(count, Some(out))
     }
 
     fn end_contig(&mut self) -> Result<()> {
-        self.reader.end_contig()
+        if self.index.is_none() {
+            self.advance(u64::MAX, None)?;
+        }
+        Ok(())
     }
 
     fn progress(&self) -> (u64, Option<u64>) {
-        match self.wanted {
-            // What is read past the seams comes on top.
-            Some(wanted) => (self.passed.min(wanted), Some(wanted)),
-            None => self.reader.progress(),
-        }
+        self.input.progress()
     }
 }
 
-impl FastaSource {
-    /// Goes on from a place that an earlier run came to. To be called before the first
-    /// [`SequenceSource::read_chunk`].
-    pub fn skip_to(&mut self, place: Place) {
-        self.done = place;
+impl Reader {
+    /// Reads up to the first header, and indexes what is mapped.
+    pub(super) fn new(path: &Path, mut input: Input, mask_lowercase: bool) -> Result<Reader> {
+        let index = match &mut input {
+            Input::Mapped(map) => Some(index::of_file(path, map)?),
+            Input::Stream(_) => None,
+        };
+        let contig = |(id, entry): (usize, &Entry)| {
+            Arc::new(Contig { id, name: entry.name.clone(), length: Some(entry.length) })
+        };
+        let mut reader = Reader {
+            path: path.to_path_buf(),
+            input,
+            mask_lowercase,
+            contigs: index.iter().flatten().enumerate().map(contig).collect(),
+            headers: HashMap::new(),
+            index,
+            entered: 0,
+            position: 0,
+            lines: 0,
+            place: Place::BEFORE,
+        };
+        reader.find_first_header()?;
+        Ok(reader)
     }
 
-    /// The stretch as far as it is not done, and whether some of it is.
-    fn not_done(&mut self, mut stretch: Stretch) -> Option<(Stretch, bool)> {
-        if self.done.segments > 0 {
-            self.done.segments -= 1;
-            self.passed = self.passed.saturating_add(stretch.read.end - stretch.read.start);
-            return None;
-        }
-        let begun = self.done.position.take();
-        let start = begun.unwrap_or(stretch.read.start);
-        self.passed = self.passed.saturating_add(start - stretch.read.start);
-        stretch.read.start = start;
-        Some((stretch, begun.is_some()))
-    }
-
-    /// The stretches of a shard; none if this is none.
-    pub(crate) fn planned(&mut self) -> &mut Stretches {
-        self.planned.get_or_insert_default()
-    }
-
-    /// Fills `chunk` with the window starts `own` of `segment`, which lies on a contig of an indexed file. Only to be
-    /// called before the first [`SequenceSource::read_chunk`].
-    ///
-    /// # Errors
-    /// As [`SequenceSource::read_chunk`].
-    pub(crate) fn read_window_starts(
-        &mut self,
-        contig: usize,
-        segment: &Range<u64>,
-        own: Range<u64>,
-        chunk: &mut Chunk,
-    ) -> Result<()> {
-        self.enter(contig)?;
-        let own_length = std::mem::replace(&mut self.shape.own, (own.end - own.start) as usize);
-        let filled = self.fill(chunk, Stretch { read: own, ..Stretch::whole(segment.clone()) }, false);
-        self.shape.own = own_length;
-        (self.stretch, self.contig, self.passed) = (None, None, 0);
-        filled
-    }
-
-    /// Goes to the next contig; `false` if nothing more is wanted.
-    fn next_contig(&mut self) -> Result<bool> {
-        if let Some(planned) = &mut self.planned {
-            let Some((contig, stretch)) = planned.pop_front() else { return Ok(false) };
-            self.stretches.push_back(stretch);
-            if self.contig.as_ref().is_none_or(|current| current.id != contig) {
-                self.enter(contig)?;
-            }
-            return Ok(true);
-        }
-        if self.finished || self.selection.as_ref().is_some_and(Selection::is_complete) {
-            return Ok(false);
-        }
-        let Some(contig) = self.reader.next_contig()? else {
-            self.finished = true;
-            return match &self.selection {
-                Some(selection) => selection.finish(self.reader.contigs()).map(|()| false),
-                None => Ok(false),
+    fn advance(&mut self, count: u64, mut out: Option<&mut Vec<u8>>) -> Result<u64> {
+        let mut taken = 0;
+        while taken < count && !self.place.ended {
+            let block = match self.input.fill_buf() {
+                Ok(block) => &block[..block.len().min(BLOCK)],
+                Err(error) => return Err(self.read_error(error)),
             };
-        };
-        let segments = match &mut self.selection {
-            Some(selection) => selection.take(&contig)?,
-            None => vec![WHOLE],
-        };
-        self.stretches = segments.into_iter().map(Stretch::whole).collect();
-        self.begin(contig);
-        Ok(true)
-    }
-
-    /// Goes to a contig of an indexed file.
-    fn enter(&mut self, contig: usize) -> Result<()> {
-        self.reader.go_to(contig);
-        let contig = self.reader.next_contig()?.expect("the index has it");
-        self.begin(contig);
-        Ok(())
-    }
-
-    fn begin(&mut self, contig: Arc<Contig>) {
-        self.contig = Some(contig);
-        self.carry.clear();
-        self.carry_start = 0;
-    }
-
-    /// Fills `chunk` with the first window starts of `stretch`, and keeps what is left of it.
-    fn fill(&mut self, chunk: &mut Chunk, mut stretch: Stretch, begun: bool) -> Result<()> {
-        let ChunkShape { own, left, right, reach } = self.shape;
-        let from = stretch.read.start;
-        let own_stop = from.saturating_add(own as u64).min(stretch.next_cut(from));
-        chunk.start = from.saturating_sub(left as u64);
-        chunk.codes.clear();
-        // One base past the owned starts, at the least, tells whether the contig goes on.
-        let wanted = own_stop.saturating_add(right.max(1) as u64);
-        let contig_end = self.read_codes(chunk, wanted)?;
-        let segment_end = stretch.segment.end;
-        if let Some(length) = contig_end
-            && (length < segment_end || length == 0)
-        {
-            self.check_length(length)?;
+            if block.is_empty() {
+                self.place.ended = true;
+                break;
+            }
+            let step = match &mut out {
+                Some(out) => {
+                    let have = out.len();
+                    let step = scan_lines(block, self.place, count - taken, |piece| {
+                        out.extend_from_slice(piece);
+                    });
+                    if let Err((at, byte)) = encode_in_place(&mut out[have..], self.mask_lowercase) {
+                        let before = scan_lines(block, self.place, at as u64 + 1, |_| ());
+                        let position = self.position + at as u64;
+                        return Err(self.letter_error(byte, position, before.newlines));
+                    }
+                    step
+                }
+                None => scan_lines(block, self.place, count - taken, |_| ()),
+            };
+            self.input.consume(step.bytes);
+            self.lines += step.newlines;
+            self.place = step.place;
+            self.position += step.bases;
+            taken += step.bases;
         }
-        if contig_end.is_some() {
-            self.contig = self.reader.contig().cloned();
+        if self.place.ended {
+            self.check_length()?;
+            self.keep_length();
         }
-        let segment_end = contig_end.map_or(segment_end, |length| segment_end.min(length));
-        let own_end = own_stop.min(segment_end);
-        let last = own_end == segment_end.min(stretch.read.end);
-        self.keep(chunk, own_end.saturating_sub(left as u64));
-        let reached = own_end.saturating_add(right as u64) - chunk.start;
-        chunk.codes.truncate(usize::try_from(reached).unwrap_or(usize::MAX));
-        chunk.own = from..own_end;
-        chunk.end = segment_end.min(own_end.saturating_add(reach as u64));
-        chunk.first = !begun;
-        chunk.last = last;
-        chunk.kept = stretch.kept.clone();
-        chunk.contig.clone_from(self.contig.as_ref().expect("stretches belong to a contig"));
-        self.passed = self.passed.saturating_add(own_end - from);
-        stretch.read.start = own_end;
-        self.stretch = (!last).then_some((stretch, true));
-        Ok(())
+        Ok(taken)
     }
 
-    /// Puts contig positions from `chunk.start` to `wanted` into the chunk; gives the contig's length if it ends
-    /// before.
-    fn read_codes(&mut self, chunk: &mut Chunk, wanted: u64) -> Result<Option<u64>> {
-        let position = self.reader.position();
-        if chunk.start <= position {
-            let kept = (chunk.start - self.carry_start) as usize;
-            chunk.codes.extend_from_slice(&self.carry[kept..]);
-        } else {
-            self.reader.skip_to(chunk.start)?;
+    /// Puts the length of the record that has ended into the list of contigs.
+    fn keep_length(&mut self) {
+        let length = Some(self.position);
+        let current = self.entered.checked_sub(1).and_then(|i| self.contigs.get_mut(i));
+        if let Some(contig) = current.filter(|contig| contig.length.is_none()) {
+            *contig = Arc::new(Contig { length, ..Contig::clone(contig) });
         }
-        let count = wanted.saturating_sub(self.reader.position());
-        let short = self.reader.read(count, &mut chunk.codes)? < count;
-        Ok(short.then(|| self.reader.position()))
     }
 
-    /// Keeps the codes from contig position `from` on for the next chunk.
-    fn keep(&mut self, chunk: &Chunk, from: u64) {
-        self.carry.clear();
-        self.carry_start = from.max(chunk.start);
-        let skipped = (self.carry_start - chunk.start) as usize;
-        self.carry.extend_from_slice(&chunk.codes[skipped.min(chunk.codes.len())..]);
-    }
-
-    fn check_length(&self, length: u64) -> Result<()> {
-        match (&self.selection, &self.contig) {
-            // Those of a shard are checked when the file is opened.
-            (Some(selection), Some(contig)) if self.planned.is_none() => {
-                selection.check_length(contig, length)
+    /// An index that promised another number of bases has misled every jump.
+    fn check_length(&self) -> Result<()> {
+        let Some(contig) = self.contig() else { return Ok(()) };
+        match contig.length {
+            Some(length) if length != self.position => {
+                let (path, name, found) = (&self.path, &contig.name, self.position);
+                let message = format!(
+                    "{name} has {found} bases, and {length} by the index; renew it with samtools faidx"
+                );
+                Err(Error::format(path, None, message))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Passes blank lines before the first header.
+    fn find_first_header(&mut self) -> Result<()> {
+        let mut line_start = true;
+        loop {
+            let block = match self.input.fill_buf() {
+                Ok(block) => block,
+                Err(error) => return Err(self.read_error(error)),
+            };
+            let blank = block.iter().take_while(|&&byte| matches!(byte, b'\n' | b'\r')).count();
+            self.lines += memchr_iter(b'\n', &block[..blank]).count() as u64;
+            if let Some(&last) = block[..blank].last() {
+                line_start = last == b'\n';
+            }
+            match block.get(blank) {
+                Some(b'>') if line_start => {
+                    self.input.consume(blank);
+                    return Ok(());
+                }
+                Some(&byte) => {
+                    let message =
+                        format!("this is no FASTA: a line with '>' is expected, not {}", show(byte));
+                    return Err(Error::format(&self.path, self.lines + 1, message));
+                }
+                None if block.is_empty() => {
+                    let message = "this is no FASTA: there is no sequence in it";
+                    return Err(Error::format(&self.path, None, message));
+                }
+                None => self.input.consume(blank),
+            }
+        }
+    }
+
+    /// The name in the header line at which the text stands; `None` at the end of the input.
+    fn read_header(&mut self) -> Result<Option<String>> {
+        let mut header = Vec::new();
+        loop {
+            let block = match self.input.fill_buf() {
+                Ok(block) => block,
+                Err(error) => return Err(self.read_error(error)),
+            };
+            let newline = memchr(b'\n', block);
+            let end = newline.unwrap_or(block.len());
+            // Of a long description only the start is kept.
+            header.extend_from_slice(&block[..end.min((LONGEST_NAME + 2).saturating_sub(header.len()))]);
+            let consumed = newline.map_or(end, |newline| newline + 1);
+            self.input.consume(consumed);
+            if newline.is_some() || consumed == 0 {
+                break;
+            }
+        }
+        if header.is_empty() {
+            return Ok(None);
+        }
+        let name = contig_name(&header[1..])
+            .map_err(|message| Error::format(&self.path, self.lines + 1, message))?
+            .to_owned();
+        self.lines += 1;
+        Ok(Some(name))
+    }
+
+    fn add_contig(&mut self, name: String) -> Result<()> {
+        let id = self.contigs.len();
+        let line = self.lines;
+        match self.headers.entry(name) {
+            Slot::Occupied(first) => Err(duplicate_name(&self.path, line, first.key(), *first.get())),
+            Slot::Vacant(slot) => {
+                let name = slot.key().clone();
+                slot.insert(line);
+                self.contigs.push(Arc::new(Contig { id, name, length: None }));
+                Ok(())
+            }
+        }
+    }
+
+    fn read_error(&self, error: std::io::Error) -> Error {
+        Error::io(&self.path, self.input.read_action())(error)
+    }
+
+    fn letter_error(&self, byte: u8, position: u64, newlines_before: u64) -> Error {
+        let newlines = match &self.input {
+            Input::Mapped(map) => memchr_iter(b'\n', &map.content()[..map.position()]).count() as u64,
+            Input::Stream(_) => self.lines,
+        };
+        let name = self.entered.checked_sub(1).map_or("", |i| &self.contigs[i].name);
+        let message = format!(
+            "{} is no nucleotide letter (base {} of {name}); is this a FASTA of DNA or RNA?",
+            show(byte),
+            position + 1
+        );
+        Error::format(&self.path, newlines + newlines_before + 1, message)
+    }
+}
+
+/// What [`scan_lines`] has passed.
+struct Step {
+    bytes: usize,
+    bases: u64,
+    newlines: u64,
+    place: Place,
+}
+
+/// Hands the pieces of sequence lines in `block` to `take`, without line ends, until `limit` bases are taken, the
+/// record ends at a `>`, or the block does.
+#[inline]
+fn scan_lines(block: &[u8], mut place: Place, limit: u64, mut take: impl FnMut(&[u8])) -> Step {
+    let (mut at, mut bases, mut newlines) = (0, 0, 0);
+    if place.after_return {
+        place.after_return = false;
+        if block[0] != b'\n' {
+            // Not the end of a line after all: let it be refused as a letter.
+            take(b"\r");
+            bases += 1;
+        }
+    }
+    while at < block.len() && bases < limit {
+        let rest = &block[at..];
+        if place.line_start && rest[0] == b'>' {
+            place.ended = true;
+            break;
+        }
+        let newline = memchr(b'\n', rest);
+        let end = newline.unwrap_or(rest.len());
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let left = usize::try_from(limit - bases).unwrap_or(usize::MAX);
+        if line.len() > left {
+            take(&line[..left]);
+            bases += left as u64;
+            at += left;
+            place.line_start = false;
+            break;
+        }
+        take(line);
+        bases += line.len() as u64;
+        at += end;
+        place.line_start = newline.is_some();
+        if newline.is_some() {
+            at += 1;
+            newlines += 1;
+        } else {
+            place.after_return = line.len() < end;
+        }
+    }
+    Step { bytes: at, bases, newlines, place }
+}
+
+/// The contig's name: the first word of a header line (without its `>`).
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn contig_name(header: &[u8]) -> Result<&str, String> {
+    let header = header.strip_suffix(b"\n").unwrap_or(header);
+    let header = header.strip_suffix(b"\r").unwrap_or(header);
+    if header.contains(&b'\r') {
+        return Err("a carriage return stands inside a header; convert the line ends to newlines".into());
+    }
+    let end = header.iter().position(u8::is_ascii_whitespace).unwrap_or(header.len());
+    if end > LONGEST_NAME {
+        return Err(format!("a contig name is longer than {LONGEST_NAME} bytes; is this a FASTA file?"));
+    }
+    match std::str::from_utf8(&header[..end]) {
+        Ok("") => Err("a header has no name behind its '>'; give the contig one".into()),
+        Ok(name) if !name.contains(char::is_control) => Ok(name),
+        _ => Err("a contig name is no plain text; is this a FASTA file?".into()),
+    }
+}
+
+pub(super) fn duplicate_name(path: &Path, line: u64, name: &str, first: u64) -> Error {
+    Error::format(
+        path,
+        line,
+        format!("contig name {name} occurs twice (first on line {first}); rename one of them"),
+    )
+}
+
+fn show(byte: u8) -> String {
+    if byte.is_ascii_graphic() || byte == b' ' {
+        format!("'{}'", byte as char)
+    } else {
+        format!("byte {byte:#04x}")
     }
 }

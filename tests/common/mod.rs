@@ -74,7 +74,7 @@ pub fn simulated(length: &str, contigs: usize, sites: usize) -> TempDir {
     run_ok(
         at,
         &format!(
-            "simulate {motif} --length {length} --contigs {contigs} --sites {sites} -o genome.fa --truth truth.bed"
+            "simulate genome {motif} --length {length} --contigs {contigs} --sites {sites} -o genome.fa --truth truth.bed"
         ),
     );
     directory

@@ -1,7 +1,9 @@
 //! The MEME text format: a header with alphabet and background, then `MOTIF id name` sections, of which the
 //! `letter-probability matrix` is read. Log-odds matrices, sites and everything else are passed over.
 
-use super::{LARGEST_WIDTH, Lines, Motif, normalize};
+use std::fmt::Write;
+
+use super::{LARGEST_WIDTH, Lines, Motif, UNIFORM, normalize};
 use crate::{Error, Result};
 
 /// How far from 1 the probabilities of a row may sum: files round to six decimals, or to fewer.
@@ -9,6 +11,32 @@ const ROUNDING: f64 = 0.01;
 
 /// Sites of a matrix that does not state their number, as MEME assumes.
 const DEFAULT_SITES: f64 = 20.0;
+
+/// The minimal format. One file has one alphabet and one background: those of the first motif.
+pub(super) fn write(motifs: &[Motif]) -> String {
+    let rna = motifs.first().is_some_and(|motif| motif.rna);
+    let [a, c, g, t] = motifs.first().and_then(|motif| motif.background).unwrap_or(UNIFORM);
+    let (letters, strands, last) = if rna { ("ACGU", "+", 'U') } else { ("ACGT", "+ -", 'T') };
+    let mut text = format!(
+        "MEME version 4\n\nALPHABET= {letters}\n\nstrands: {strands}\n\n\
+         Background letter frequencies\nA {a:.5} C {c:.5} G {g:.5} {last} {t:.5}\n"
+    );
+    for motif in motifs {
+        let _ = write!(
+            text,
+            "\nMOTIF {}\nletter-probability matrix: alength= 4 w= {} nsites= {} E= 0\n",
+            format!("{} {}", motif.id, motif.name).trim_end(),
+            motif.width(),
+            motif.sites().round().max(1.0)
+        );
+        for counts in &motif.counts {
+            let sites: f64 = counts.iter().sum();
+            let [a, c, g, t] = counts.map(|count| count / sites);
+            let _ = writeln!(text, " {a:.6}  {c:.6}  {g:.6}  {t:.6}");
+        }
+    }
+    text
+}
 
 pub(super) fn read(mut lines: Lines<'_>) -> Result<Vec<Motif>> {
     let mut motifs: Vec<Motif> = Vec::new();

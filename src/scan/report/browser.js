@@ -18,8 +18,11 @@
     const { url, name } = config.genome;
     if (!await found(url)) throw new Error(`the genome is not at ${url}: serve a folder that holds it and this page`);
     await load(config.igv);
-    const reference = { id: name, name, fastaURL: url };
-    if (await found(url + ".fai")) {
+    const twoBit = /\.2bit$/i.test(url);
+    const reference = { id: name, name, [twoBit ? "twoBitURL" : "fastaURL"]: url };
+    if (twoBit) {
+      // It holds its own index.
+    } else if (await found(url + ".fai")) {
       reference.indexURL = url + ".fai";
       if (await found(url + ".gzi")) reference.compressedIndexURL = url + ".gzi";
     } else {

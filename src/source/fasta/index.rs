@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use memchr::memchr;
 
-use super::reader::{contig_name, duplicate_name};
+use super::{contig_name, duplicate_name};
 use crate::source::mmap::MappedFile;
 use crate::{Error, Result};
 

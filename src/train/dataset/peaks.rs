@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::text::Lines;
 use crate::encode::{N, reverse_complement_into};
-use crate::source::{Chunk, ChunkShape, SequenceSource, fasta};
+use crate::source::{Chunk, ChunkShape, SequenceSource, genome};
 use crate::{Error, Result};
 
 /// How windows are cut around peaks.
@@ -304,7 +304,7 @@ fn split(mut cuts: Vec<Cut>, options: &PeakOptions, mut skipped: Skipped) -> Pea
 /// Reads the contigs of a FASTA file, each as a whole.
 fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8])) -> Result<()> {
     let shape = ChunkShape { own: 1 << 20, left: 0, right: 0, reach: 0 };
-    let mut source = fasta::open(genome, &fasta::FastaOptions::default())?.into_chunks(shape);
+    let mut source = genome::open(genome, &genome::GenomeOptions::default())?.into_chunks(shape);
     let (mut chunk, mut codes) = (Chunk::default(), Vec::new());
     while source.read_chunk(&mut chunk)? {
         if chunk.first {

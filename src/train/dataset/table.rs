@@ -106,7 +106,12 @@ impl Separator {
 }
 
 fn is_header(fields: &[&str]) -> bool {
-    !fields.iter().any(|field| is_number(field) || is_sequence(field))
+    !fields.iter().any(|field| is_taken_for_data(field))
+}
+
+/// Whether a field would be taken for a number or a sequence: as a column's name it would hide the header.
+pub fn is_taken_for_data(field: &str) -> bool {
+    is_number(field) || is_sequence(field)
 }
 
 fn is_number(field: &str) -> bool {

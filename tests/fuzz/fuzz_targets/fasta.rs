@@ -9,14 +9,14 @@ use std::path::Path;
 
 use bindscan::Result;
 use bindscan::genome::RegionQuery;
-use bindscan::source::fasta::{self, Fasta, FastaOptions};
+use bindscan::source::genome::{self, Genome, GenomeOptions};
 use bindscan::source::{Chunk, ChunkShape, SequenceSource};
 use libfuzzer_sys::fuzz_target;
 
 /// A chunk's contig, place, codes and flags.
 type Row = (String, u64, Vec<u8>, std::ops::Range<u64>, u64, bool, bool);
 
-fn rows(fasta: Result<Fasta>, shape: ChunkShape) -> Result<Vec<Row>> {
+fn rows(fasta: Result<Genome>, shape: ChunkShape) -> Result<Vec<Row>> {
     let mut source = fasta?.into_chunks(shape);
     let (mut chunk, mut rows) = (Chunk::default(), Vec::new());
     while source.read_chunk(&mut chunk)? {
@@ -33,14 +33,14 @@ fuzz_target!(|data: &[u8]| {
     let (left, right) = (usize::from(left % 16), usize::from(right % 16));
     let shape = ChunkShape { own: usize::from(own) + 1, left, right, reach: right / 2 };
     let wanted = ["a:2-5", "a", "b:3-"].iter().take(usize::from(regions % 4));
-    let options = FastaOptions {
+    let options = GenomeOptions {
         mask_lowercase: regions >= 128,
         regions: wanted.map(|text| RegionQuery::parse(text)).collect(),
     };
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(text).expect("a temporary file");
-    let opened = rows(fasta::open(file.path(), &options), shape);
-    let streamed = rows(fasta::from_reader(Cursor::new(text.to_vec()), Path::new("-"), &options), shape);
+    let opened = rows(genome::open(file.path(), &options), shape);
+    let streamed = rows(genome::from_reader(Cursor::new(text.to_vec()), Path::new("-"), &options), shape);
     match (opened, streamed) {
         (Ok(opened), Ok(streamed)) => assert_eq!(opened, streamed),
         // A stream whose regions have all been read stops there; an index sees the whole file.
