@@ -220,20 +220,21 @@ impl Linear {
         for ((weights, &bias), y) in self.weights.chunks_exact(self.vectors).zip(&self.bias).zip(y) {
             for (half, y) in y.iter_mut().enumerate() {
                 let first = first + half * WIDTH;
-                let sums = match weights {
-                    [weights] => {
-                        let (weights, windows) = (V::load(weights), V::sixteen(&features[..room], first));
-                        V::sum_lanes(|i| window::<V>(&windows, i).mul(weights))
-                    }
-                    _ => V::sum_lanes(|i| {
-                        let (mut sum, mut blocks) = (V::splat(0.0), features.chunks_exact(room));
-                        for (vector, weights) in weights.iter().enumerate() {
-                            let Some(block) = blocks.next() else { break };
-                            let product = V::load_from(block, first + i).mul(V::load(weights));
-                            sum = if vector == 0 { product } else { sum.add(product) };
+                let sums = if let [weights] = weights {
+                    let (weights, windows) = (V::load(weights), V::sixteen(&features[..room], first));
+                    V::sum_lanes(|i| window::<V>(&windows, i).mul(weights))
+                } else {
+                    let mut sums = [V::splat(0.0); WIDTH];
+                    for (vector, (weights, block)) in
+                        weights.iter().zip(features.chunks_exact(room)).enumerate()
+                    {
+                        let (weights, windows) = (V::load(weights), V::sixteen(block, first));
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            let product = window::<V>(&windows, i).mul(weights);
+                            *sum = if vector == 0 { product } else { sum.add(product) };
                         }
-                        sum
-                    }),
+                    }
+                    V::sum_lanes(|i| sums[i])
                 };
                 sums.add(V::splat(bias)).store(y);
             }
