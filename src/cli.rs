@@ -23,6 +23,7 @@ mod significance;
 mod simulate;
 mod track;
 mod train;
+mod variants;
 mod version;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
@@ -44,6 +45,7 @@ enum Command {
     Scan(scan::ScanArgs),
     Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
+    Variants(variants::VariantsArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
@@ -107,6 +109,7 @@ impl Args {
             Command::Scan(args) => args.run(session),
             Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
+            Command::Variants(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),

@@ -29,6 +29,7 @@ pub mod pipeline;
 pub mod scan;
 
 pub mod merge;
+pub mod variant;
 
 pub mod logo;
 pub mod report;

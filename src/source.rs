@@ -13,6 +13,7 @@ use crate::genome::Contig;
 mod fasta;
 pub mod genome;
 pub mod input;
+pub mod lookup;
 pub mod mmap;
 pub mod region;
 pub mod sequences;

@@ -16,7 +16,7 @@ mod bedgraph;
 pub mod bigwig;
 mod deflate;
 pub mod line;
-mod number;
+pub(crate) mod number;
 pub mod score;
 pub mod site;
 pub mod tabix;

@@ -7,6 +7,7 @@ use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Model, Network, Strands};
 use bindscan::scan::Scanner;
+use bindscan::variant::score::Target;
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
@@ -180,4 +181,20 @@ pub(super) fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Sc
         made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
     }
     Ok((made, places))
+}
+
+/// A target for each output of each model, in the order of the models, for scoring alleles.
+pub(super) fn variant_targets(models: &[Planned], places: &[Place]) -> Vec<Target> {
+    let of_model = |(planned, place): (&Planned, &Place)| {
+        let target = |(output, name)| Target {
+            name,
+            scanner: place.scanner,
+            output: place.output + output,
+            window: planned.plan.window,
+            shortest: planned.shortest(),
+            symmetric: planned.model.spec.strands == Strands::Symmetric,
+        };
+        planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
+    };
+    models.iter().zip(places).flat_map(of_model).collect()
 }

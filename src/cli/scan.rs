@@ -21,7 +21,7 @@ use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
-use super::track::{Outputs, TrackArgs, Tracks, command_line};
+use super::track::{Outputs, TrackArgs, Tracks, provenance};
 use super::{CANCELLED, Session};
 
 /// Find the windows of a genome that a model scores highly
@@ -320,17 +320,6 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
         planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
     };
     models.iter().zip(places).zip(thresholds).flat_map(of_model).unzip()
-}
-
-fn provenance(models: &[Planned], significance: &[(String, String)]) -> Provenance {
-    let of_model =
-        |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
-    Provenance {
-        command: command_line(),
-        models: models.iter().map(of_model).collect(),
-        significance: significance.iter().map(|(name, words)| format!("{name}: {words}")).collect(),
-        shard: None,
-    }
 }
 
 /// Where the p-values come from, in a few words.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::models::Planned;
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::output::Output;
@@ -300,6 +301,18 @@ impl Opener<'_> {
         self.tracks.scores.push((series, sink));
         self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Scores(format) });
         Ok(())
+    }
+}
+
+/// How tracks of these models were made; `significance` has the origin of each model's p-values.
+pub(super) fn provenance(models: &[Planned], significance: &[(String, String)]) -> Provenance {
+    let of_model =
+        |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
+    Provenance {
+        command: command_line(),
+        models: models.iter().map(of_model).collect(),
+        significance: significance.iter().map(|(name, words)| format!("{name}: {words}")).collect(),
+        shard: None,
     }
 }
 

@@ -118,6 +118,17 @@ impl ContigReader for Reader {
         self.advance(count, Some(out))
     }
 
+    fn is_regular(&self, contig: usize) -> bool {
+        let entry = self.index.as_ref().and_then(|index| index.get(contig));
+        entry.is_some_and(|entry| entry.lines.is_some() || entry.length == 0)
+    }
+
+    fn release(&mut self) {
+        if let Input::Mapped(map) = &self.input {
+            map.release_all();
+        }
+    }
+
     fn end_contig(&mut self) -> Result<()> {
         if self.index.is_none() {
             self.advance(u64::MAX, None)?;

@@ -54,6 +54,12 @@ pub(super) trait ContigReader: fmt::Debug + Send {
     /// Appends the codes of the next `count` bases to `out`; fewer only where the contig ends. Returns how many.
     fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64>;
 
+    /// Whether a place in `contig`, a rank in an index, can be gone to without reading what stands before it.
+    fn is_regular(&self, contig: usize) -> bool;
+
+    /// Hands the pages of a mapped file back to the system.
+    fn release(&mut self);
+
     /// Reads on to the end of the current contig.
     fn end_contig(&mut self) -> Result<()>;
 
@@ -110,6 +116,10 @@ impl Genome {
             selection.resolve(reader.contigs())?;
         }
         Ok(Genome { reader, selection })
+    }
+
+    pub(super) fn into_reader(self) -> Box<dyn ContigReader> {
+        self.reader
     }
 
     /// All contigs with their lengths if the file is indexed; `None` on a stream, which has to be read first.

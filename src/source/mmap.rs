@@ -66,6 +66,17 @@ impl MappedFile {
         }
     }
 
+    /// Hands all pages back to the system, for a file that is read here and there.
+    #[cfg(unix)]
+    pub fn release_all(&self) {
+        // SAFETY: as in `release`.
+        let _ = unsafe { self.map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+    }
+
+    /// Does nothing on this system.
+    #[cfg(not(unix))]
+    pub fn release_all(&self) {}
+
     /// Hands the pages read so far back to the system (it keeps them cached, as free memory).
     #[cfg(unix)]
     fn release(&mut self) {

@@ -225,8 +225,13 @@ fn unknown_region(query: &RegionQuery, contigs: &[Arc<Contig>]) -> Error {
     Error::Request(format!("region {text}: there is no contig {name} in the input; {hint}"))
 }
 
+/// The contig that another naming scheme calls `name`.
+pub(crate) fn namesake<'a>(name: &str, contigs: &'a [Arc<Contig>]) -> Option<&'a Arc<Contig>> {
+    contigs.iter().find(|contig| plain_name(&contig.name) == plain_name(name))
+}
+
 /// Names close to `name`, or the first few where none is.
-fn suggestion(name: &str, contigs: &[Arc<Contig>]) -> String {
+pub(crate) fn suggestion(name: &str, contigs: &[Arc<Contig>]) -> String {
     let plain = plain_name(name);
     let mut near: Vec<(usize, &str)> = contigs
         .iter()

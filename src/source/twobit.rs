@@ -302,6 +302,14 @@ impl ContigReader for Reader {
         Ok(stop - from)
     }
 
+    fn is_regular(&self, _contig: usize) -> bool {
+        true
+    }
+
+    fn release(&mut self) {
+        self.map.release_all();
+    }
+
     fn end_contig(&mut self) -> Result<()> {
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 use crate::{Error, Result};
 
-/// A destination of lines that are sorted by position within each contig.
+/// A destination of lines that are sorted by position within each contig. (Lines of VCF need not be, but have no index then.)
 #[derive(Debug)]
 pub struct LineSink(Sink);
 
@@ -37,21 +37,22 @@ impl LineSink {
     ///
     /// # Errors
     /// An output that cannot be written.
-    pub fn new(mut output: Output, header: &str) -> Result<LineSink> {
-        output.write(header.as_bytes())?;
+    pub fn new(mut output: Output, header: impl AsRef<[u8]>) -> Result<LineSink> {
+        output.write(header.as_ref())?;
         Ok(LineSink(Sink::Plain(output)))
     }
 
     /// Writes `header`, and then lines of the `layout`, to `output`, as BGZF. Of a file, a tabix index (.tbi; .csi where
-    /// a line reaches past 2^29 bases) appears beside it.
+    /// a line reaches past 2^29 bases) appears beside it, unless lines of VCF come unsorted: then a warning says so.
     ///
     /// # Errors
     /// An output that cannot be written.
-    pub fn compressed(output: Output, header: &str, layout: Layout) -> Result<LineSink> {
-        let header_lines = header.lines().count() as u32;
+    pub fn compressed(output: Output, header: impl AsRef<[u8]>, layout: Layout) -> Result<LineSink> {
+        let header = header.as_ref();
+        let header_lines = header.iter().filter(|&&byte| byte == b'\n').count() as u32;
         let index = IndexBuilder::new(&output, layout, header_lines)?;
         let deflater = Deflater::new(LEVEL);
-        let (text, blocks) = (header.as_bytes().to_vec(), Vec::new());
+        let (text, blocks) = (header.to_vec(), Vec::new());
         let mut compressed = Compressed { output, deflater, text, blocks, index };
         compressed.end_block()?;
         Ok(LineSink(Sink::Compressed(Box::new(compressed))))
@@ -65,7 +66,7 @@ impl LineSink {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// An output that cannot be written ([`Error::is_broken_pipe`]); of one with an index, lines that are not sorted.
+    /// An output that cannot be written ([`Error::is_broken_pipe`]).
     pub fn write(&mut self, lines: &[u8]) -> Result<(), Error> {
         match &mut self.0 {
             Sink::Plain(output) => output.write(lines),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// Appends `number` in decimal digits.
-pub(super) fn push_integer(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_integer(number: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
@@ -11,7 +11,7 @@ pub(super) fn push_integer(number: u64, out: &mut Vec<u8>) {
 ///
 /// An `f32` has 24 significant bits and 10^6 has 20, so that their product is exact in an `f64`: what is rounded is the
 /// number itself, ties to even, as the standard formatter rounds.
-pub(super) fn push_fixed(score: f32, decimals: usize, out: &mut Vec<u8>) {
+pub(crate) fn push_fixed(score: f32, decimals: usize, out: &mut Vec<u8>) {
     const POWERS: [u32; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
     let power = POWERS[decimals];
     let scaled = (f64::from(score.abs()) * f64::from(power)).round_ties_even();

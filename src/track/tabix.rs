@@ -27,6 +27,10 @@ pub enum Layout {
     Bed,
     /// Contig in the first, start (1-based) and end in the fourth and fifth.
     Gff,
+    /// Contig in the first, position (1-based) in the second.
+    Position,
+    /// As VCF has it: contig and position, the end by REF, or by END in INFO.
+    Vcf,
 }
 
 /// Past this position .tbi has no bins.
@@ -42,7 +46,9 @@ struct Entry {
     contig: usize,
     /// First base, 0-based.
     start: u64,
-    /// One past the last.
+    /// Where its last line starts.
+    latest: u64,
+    /// One past the last base.
     end: u64,
     /// Virtual position of the first line, and past the last.
     chunk: (u64, u64),
@@ -61,6 +67,8 @@ pub(super) struct IndexBuilder {
     open: Vec<Entry>,
     /// Bytes of the blocks so far.
     written: u64,
+    /// Whether lines came that are not sorted: there is no index then.
+    unsorted: bool,
 }
 
 impl IndexBuilder {
@@ -71,7 +79,8 @@ impl IndexBuilder {
     pub(super) fn new(output: &Output, layout: Layout, header_lines: u32) -> Result<IndexBuilder> {
         let path = output.target().map(std::path::Path::to_path_buf);
         let (names, entries, open) = (Vec::new(), Vec::new(), Vec::new());
-        let index = IndexBuilder { path, layout, header_lines, names, entries, open, written: 0 };
+        let unsorted = false;
+        let index = IndexBuilder { path, layout, header_lines, names, entries, open, written: 0, unsorted };
         // Whether there can be an index is seen before anything is scanned.
         index.create("tbi")?;
         Ok(index)
@@ -94,24 +103,28 @@ impl IndexBuilder {
 
     /// Takes a line that starts at byte `offset` of the block at hand.
     pub(super) fn add_line(&mut self, line: &[u8], offset: usize) {
-        let mut columns = line.strip_suffix(b"\n").unwrap_or(line).split(|&byte| byte == b'\t');
-        let name = columns.next().unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let (name, start, end) = self.layout.place(line).expect("lines have positions");
+        let last = self.open.last().or(self.entries.last());
+        let follows = match self.names.last() {
+            Some(current) if current == name => last.is_none_or(|entry| entry.latest <= start),
+            _ => !self.names.iter().any(|known| known == name),
+        };
+        self.unsorted |= !follows;
+        if self.unsorted {
+            return;
+        }
         let contig = self.contig(name);
-        let mut columns = columns.skip(if self.layout == Layout::Gff { 2 } else { 0 });
-        let mut position =
-            || columns.next().and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-        let (start, end): (Option<u64>, Option<u64>) = (position(), position());
-        let (start, end) = (start.expect("lines have positions"), end.expect("lines have positions"));
-        let start = if self.layout == Layout::Gff { start - 1 } else { start };
         match self.open.last_mut() {
             Some(entry) if entry.contig == contig && bin(entry.start) == bin(end.max(1) - 1) => {
                 entry.end = entry.end.max(end);
+                entry.latest = start;
             }
             last => {
                 if let Some(last) = last {
                     last.chunk.1 = offset as u64;
                 }
-                self.open.push(Entry { contig, start, end, chunk: (offset as u64, 0) });
+                self.open.push(Entry { contig, start, latest: start, end, chunk: (offset as u64, 0) });
             }
         }
     }
@@ -134,20 +147,22 @@ impl IndexBuilder {
     pub(super) fn add_block(&mut self, contig: &str, block: &Block) {
         let contig = self.contig(contig.as_bytes());
         let chunk = (self.written << 16, (self.written + block.bytes as u64) << 16);
-        self.entries.push(Entry { contig, start: block.start, end: block.end, chunk });
+        self.entries.push(Entry { contig, start: block.start, latest: block.start, end: block.end, chunk });
         self.written += block.bytes as u64;
     }
 
     fn header(&self) -> Header {
-        let (system, start, end) = match self.layout {
-            Layout::Bed => (CoordinateSystem::Bed, 1, 2),
-            Layout::Gff => (CoordinateSystem::Gff, 3, 4),
+        let (format, start, end) = match self.layout {
+            Layout::Bed => (Format::Generic(CoordinateSystem::Bed), 1, Some(2)),
+            Layout::Gff => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
+            Layout::Position => (Format::Generic(CoordinateSystem::Gff), 1, Some(1)),
+            Layout::Vcf => (Format::Vcf, 1, None),
         };
         Builder::default()
-            .set_format(Format::Generic(system))
+            .set_format(format)
             .set_reference_sequence_name_index(0)
             .set_start_position_index(start)
-            .set_end_position_index(Some(end))
+            .set_end_position_index(end)
             .set_line_comment_prefix(b'#')
             .set_line_skip_count(self.header_lines)
             .set_reference_sequence_names(self.names.iter().map(|name| name.as_slice().into()).collect())
@@ -159,7 +174,7 @@ impl IndexBuilder {
         I: reference_sequence::Index + Default + Clone,
     {
         let mut indexer = Indexer::<I>::new(MIN_SHIFT, depth).ok_or("too deep an index")?;
-        for Entry { contig, start, end, chunk } in &self.entries {
+        for Entry { contig, start, end, chunk, .. } in &self.entries {
             let position = |position: u64| {
                 Position::try_from(usize::try_from(position)?)
                     .map_err(Box::<dyn std::error::Error + Send + Sync>::from)
@@ -180,11 +195,17 @@ impl IndexBuilder {
         Ok(builder.set_reference_sequences(contigs).build())
     }
 
-    /// Writes the index.
+    /// Writes the index, if the lines were sorted.
     ///
     /// # Errors
     /// An index that cannot be written.
     pub(super) fn seal(self) -> Result<Option<Sealed>> {
+        if self.unsorted {
+            if let Some(path) = &self.path {
+                log::warn!("{}: has no index, as its lines are not sorted (bcftools sort)", path.display());
+            }
+            return Ok(None);
+        }
         let furthest = self.entries.iter().map(|entry| entry.end).max().unwrap_or(0);
         let (extension, depth) = if furthest <= LONGEST_TBI { ("tbi", 5) } else { ("csi", depth(furthest)) };
         let Some(mut output) = self.create(extension)? else { return Ok(None) };
@@ -206,6 +227,32 @@ impl IndexBuilder {
         written.map_err(|error| Error::format(output.path(), None, format!("cannot be made: {error}")))?;
         output.write(&bytes)?;
         output.seal().map(Some)
+    }
+}
+
+impl Layout {
+    /// Contig, start (0-based) and end of a line.
+    fn place(self, line: &[u8]) -> Option<(&[u8], u64, u64)> {
+        let mut columns = line.split(|&byte| byte == b'\t');
+        let name = columns.next()?;
+        let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
+        let (start, end) = match self {
+            Layout::Bed => (number(columns.next()?)?, number(columns.next()?)?),
+            Layout::Gff => (number(columns.nth(2)?)?.checked_sub(1)?, number(columns.next()?)?),
+            Layout::Position => {
+                let position = number(columns.next()?)?;
+                (position.saturating_sub(1), position)
+            }
+            Layout::Vcf => {
+                let start = number(columns.next()?)?.saturating_sub(1);
+                let reference = columns.nth(1)?.len() as u64;
+                let info = columns.nth(3)?;
+                let stated = info.split(|&byte| byte == b';').find_map(|entry| entry.strip_prefix(b"END="));
+                let end = stated.and_then(number).filter(|&end| end > start);
+                (start, end.unwrap_or(start + reference))
+            }
+        };
+        Some((name, start, end))
     }
 }
 

@@ -20,7 +20,6 @@ rule scan:
     resources:
         mem_mb=1000,
         runtime=120,
-    retries: 2
     conda:
         "../envs/bindscan.yaml"
     # A job that is killed and retried goes on where it was.

@@ -1,0 +1,218 @@
+//! `bindscan variants`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail, ensure};
+use bindscan::genome::RegionQuery;
+use bindscan::output::Output;
+use bindscan::source::lookup::Lookup;
+use bindscan::source::region;
+use bindscan::track::line::LineSink;
+use bindscan::track::tabix::Layout;
+use bindscan::variant::{self, Annotation, Calls, Counts, Format, Summary, Watch};
+use clap::{Args, ValueEnum};
+
+use super::models::{ModelArgs, scanners, variant_targets};
+use super::progress::{Progress, grouped};
+use super::track::provenance;
+use super::{CANCELLED, Session};
+
+/// Score what variants do: every allele of a VCF or BCF in its place, next to the reference
+///
+/// For each alternative allele, the windows that touch it are scored, and those that touch the reference allele, on the
+/// strands that the model reads. What is written for each model: the best reference and the best alternative score, their
+/// difference (alternative less reference), DeepBind's effect score (the difference times max(0, alternative,
+/// reference)), and strand and offset of both windows. An offset is where the window starts, in bases from POS; that of
+/// an alternative counts along the alternative haplotype.
+///
+/// Records keep their order and their text. Alleles that are no sequence (*, <DEL>, breakends) have no score; neither have
+/// records whose REF is not what the genome has: they are passed on, counted, and the first are named.
+#[derive(Debug, Args)]
+pub(super) struct VariantsArgs {
+    /// Calls: VCF (plain, gzip, BGZF) or BCF; - is standard input
+    calls: PathBuf,
+    #[command(flatten)]
+    models: ModelArgs,
+    /// Genome that the calls refer to: 2bit or FASTA (a compressed FASTA is held in memory, a byte a base)
+    #[arg(long, value_name = "FILE")]
+    genome: PathBuf,
+    /// File to write: .vcf, .vcf.gz (with a tabix index), .tsv or .tsv.gz; - is standard output (repeatable)
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: Vec<PathBuf>,
+    /// Format of the output, where its name has no extension that says so [default: vcf]
+    #[arg(long)]
+    format: Option<FormatArg>,
+    /// Keep only records in this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
+    #[arg(short, long = "region", value_name = "REGION")]
+    regions: Vec<String>,
+    /// Keep only records in the regions of a BED
+    #[arg(short = 'R', long, value_name = "BED")]
+    regions_file: Option<PathBuf>,
+    /// Fail at the first record that does not fit the genome: another REF, no such contig, past its end
+    #[arg(long)]
+    strict: bool,
+    /// Read soft-masked (lower-case) bases of the genome as N
+    #[arg(long)]
+    mask_lowercase: bool,
+    /// Threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FormatArg {
+    Vcf,
+    Tsv,
+}
+
+impl VariantsArgs {
+    pub(super) fn run(self, session: Session) -> Result<()> {
+        let wanted = self.outputs()?;
+        let models = self.models.open(1)?;
+        let threads = super::threads(self.threads);
+        let (workers, places) = scanners(&models, threads)?;
+        let targets = variant_targets(&models, &places);
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
+        let regions = self.regions(&genome)?;
+        let calls = Calls::open(&self.calls)?;
+        let annotation = Annotation {
+            genome: &genome,
+            targets: &targets,
+            regions: regions.as_deref(),
+            strict: self.strict,
+        };
+        let provenance = provenance(&models, &[]);
+        let mut outputs = Vec::new();
+        for (path, format, compressed) in wanted {
+            let header = annotation.header(&calls, format, &provenance);
+            let output = Output::create(path)?;
+            let layout = match format {
+                Format::Vcf => Layout::Vcf,
+                Format::Tsv => Layout::Position,
+            };
+            let sink = match compressed {
+                true => LineSink::compressed(output, header, layout)?,
+                false => LineSink::new(output, header)?,
+            };
+            outputs.push((format, sink));
+        }
+        let mut view = View { progress: Progress::start(session), told: 0 };
+        let done =
+            variant::annotate(calls, &annotation, workers, &provenance, outputs, &mut view, &CANCELLED);
+        view.progress.clear();
+        let summary = done?;
+        let seconds = view.progress.elapsed().as_secs_f64();
+        warn(&summary);
+        if !session.quiet {
+            let rate = grouped((summary.counts.scored as f64 / seconds) as u64);
+            eprintln!("bindscan: {summary}; {seconds:.1} s, {rate} records/s");
+        }
+        Ok(())
+    }
+
+    /// Path, format, and whether it is compressed, of each output.
+    fn outputs(&self) -> Result<Vec<(&Path, Format, bool)>> {
+        ensure!(
+            self.format.is_none() || self.output.len() == 1,
+            "--format is for one output; give names whose extensions say the formats"
+        );
+        let has = |path: &Path, wanted: &str| {
+            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
+        };
+        let mut outputs: Vec<(&Path, Format, bool)> = Vec::new();
+        for path in &self.output {
+            let compressed = has(path, "gz") || has(path, "bgz");
+            let bare = if compressed { path.with_extension("") } else { path.clone() };
+            let format = match self.format {
+                Some(FormatArg::Vcf) => Format::Vcf,
+                Some(FormatArg::Tsv) => Format::Tsv,
+                None if has(&bare, "tsv") => Format::Tsv,
+                None if has(&bare, "vcf")
+                    || bare.extension().is_none()
+                    || (path.exists() && !path.is_file()) =>
+                {
+                    Format::Vcf
+                }
+                None if has(&bare, "bcf") => bail!(
+                    "{}: BCF is read, not written: write - and pipe it into bcftools view -Ob",
+                    path.display()
+                ),
+                None => bail!(
+                    "{}: no format goes with this name: give --format, or a name in .vcf, .vcf.gz or .tsv",
+                    path.display()
+                ),
+            };
+            ensure!(
+                outputs.iter().all(|(other, ..)| *other != path.as_path()),
+                "{}: two outputs would be written to it",
+                path.display()
+            );
+            outputs.push((path, format, compressed));
+        }
+        Ok(outputs)
+    }
+
+    fn regions(&self, genome: &Lookup) -> Result<Option<Vec<Vec<std::ops::Range<u64>>>>> {
+        let mut regions: Vec<RegionQuery> =
+            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
+        if let Some(file) = &self.regions_file {
+            let stdin = Path::new("-");
+            ensure!(
+                file != stdin || self.calls != stdin,
+                "the calls and the regions cannot both come from standard input"
+            );
+            regions.extend(region::read_bed(file)?);
+        }
+        Ok(if regions.is_empty() { None } else { Some(genome.select(&regions)?) })
+    }
+}
+
+/// What the user sees of a run.
+struct View {
+    progress: Progress,
+    /// Records that were named because they do not fit.
+    told: u64,
+}
+
+/// Records that do not fit are named as warnings up to so many, and with -v from there on.
+const TOLD: u64 = 5;
+
+impl Watch for View {
+    fn progress(&mut self, (done, total): (u64, Option<u64>), counts: &Counts) {
+        let (progress, count) = (&mut self.progress, counts.records);
+        let seconds = progress.elapsed().as_secs_f64();
+        progress.show(done, total, || {
+            format!("{} records, {}/s", grouped(count), grouped((count as f64 / seconds) as u64))
+        });
+    }
+
+    fn problem(&mut self, message: &str) {
+        self.told += 1;
+        if self.told <= TOLD {
+            log::warn!("{message}");
+        } else {
+            log::info!("{message}");
+        }
+    }
+}
+
+/// Says what may mean that genome and calls do not belong together.
+fn warn(summary: &Summary) {
+    let counts = &summary.counts;
+    if !summary.unknown.is_empty() {
+        let names: Vec<&str> = summary.unknown.keys().map(String::as_str).take(5).collect();
+        let more = if summary.unknown.len() > names.len() { ", …" } else { "" };
+        log::warn!(
+            "{} records lie on contigs that the genome does not have: {}{more}",
+            grouped(counts.unknown_contig),
+            names.join(", ")
+        );
+    }
+    let misfits = counts.mismatch + counts.past_end;
+    if misfits > TOLD {
+        log::warn!("{} records in all do not fit the genome (-v names more)", grouped(misfits));
+    }
+    if misfits > counts.scored {
+        log::warn!("most records do not fit: is this the genome that they were called on?");
+    }
+}

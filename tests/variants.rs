@@ -1,0 +1,625 @@
+//! `bindscan variants`, run as a user runs it, against windows scored one by one.
+
+mod common;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use bindscan::encode::{ascii_of_code, reverse_complement_into};
+use bindscan::engine::reference::window_scores;
+use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
+use common::{error_line, gzip, run, run_ok, stdout, stdout_of_input};
+use noodles::vcf::variant::io::Write as _;
+use noodles::{bcf, bgzf, vcf};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus as Random;
+
+/// What a model is, for the test.
+struct Case {
+    name: &'static str,
+    network: Network,
+    window: usize,
+    options: &'static str,
+}
+
+fn numbers(random: &mut Random, count: usize) -> Vec<f32> {
+    (0..count).map(|_| random.random_range(-1.0..1.0)).collect()
+}
+
+fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
+    Dense { inputs, outputs, weights: numbers(random, inputs * outputs), bias: numbers(random, outputs) }
+}
+
+fn network(
+    random: &mut Random,
+    (detectors, detector_length): (usize, usize),
+    padding: Padding,
+    pooling: Pooling,
+    (hidden, outputs): (Option<usize>, usize),
+) -> Network {
+    let features = detectors * pooling.features_per_detector();
+    Network {
+        detectors,
+        detector_length,
+        weights: numbers(random, detectors * 4 * detector_length),
+        thresholds: numbers(random, detectors),
+        rectify: true,
+        padding,
+        pooling,
+        hidden: hidden.map(|hidden| dense(random, features, hidden)),
+        output: dense(random, hidden.unwrap_or(features), outputs),
+        sigmoid: false,
+    }
+}
+
+/// A motif matrix as a network.
+fn matrix(random: &mut Random, length: usize) -> Network {
+    let output = Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![0.0] };
+    let network = network(random, (1, length), Padding::NONE, Pooling::Max, (None, 1));
+    Network { rectify: false, output, ..network }
+}
+
+fn cases(random: &mut Random) -> Vec<Case> {
+    let mut case = |name, window, options, network: &dyn Fn(&mut Random) -> Network| {
+        let network = network(random);
+        Case { name, network, window, options }
+    };
+    vec![
+        case("padded", 20, "", &|r| network(r, (5, 7), Padding::n(6), Pooling::Max, (Some(4), 1))),
+        case("two", 13, "", &|r| network(r, (17, 9), Padding::NONE, Pooling::MaxAndAverage, (None, 2))),
+        case("minus", 9, "--strand -", &|r| network(r, (3, 4), Padding::n(3), Pooling::Average, (None, 1))),
+        case("flank", 12, "--context flank", &|r| network(r, (4, 6), Padding::n(5), Pooling::Max, (None, 1))),
+        case("short", 5, "", &|r| matrix(r, 5)),
+        case("long", 16, "", &|r| matrix(r, 16)),
+    ]
+}
+
+impl Case {
+    fn save(&self, directory: &Path) {
+        let spec = ModelSpec { window: self.window, ..ModelSpec::of_network(self.name, &self.network) };
+        let model = Model::from_network(spec, self.network.clone()).unwrap();
+        model.save(directory.join(format!("{}.onnx", self.name))).unwrap();
+    }
+
+    /// Scores of the windows of a contig that touch `allele`, by start and strand, a row an output.
+    fn windows(&self, contig: &[u8], allele: std::ops::Range<usize>) -> Vec<(i64, char, Vec<f64>)> {
+        let flank = self.options.contains("flank");
+        let window = self.window.min(contig.len());
+        let whole = contig.len() <= self.window;
+        let needed = self.network.detector_length
+            - self.network.padding.left
+            - self.network.padding.right.min(self.network.detector_length - self.network.padding.left);
+        if window < needed {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for start in
+            (0..=contig.len() - window).filter(|start| start + window > allele.start && *start < allele.end)
+        {
+            let margin = if flank && !whole { self.network.padding.left as i64 } else { 0 };
+            let from = start as i64 - margin;
+            let codes: Vec<u8> = (from..from + window as i64 + 2 * margin)
+                .map(|at| usize::try_from(at).ok().and_then(|at| contig.get(at)).copied().unwrap_or(4))
+                .collect();
+            let mut reverse = Vec::new();
+            reverse_complement_into(&codes, &mut reverse);
+            let padded = margin == 0;
+            let offset = start as i64 - allele.start as i64;
+            for (strand, codes) in [('+', &codes), ('-', &reverse)] {
+                if strand == '-' || !self.options.contains("--strand -") {
+                    found.push((offset, strand, window_scores(&self.network, codes, padded)));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// A genome with runs of N, lower case, and contigs shorter than windows.
+fn genome(random: &mut Random) -> Vec<(String, Vec<u8>)> {
+    [400, 61, 17, 4]
+        .into_iter()
+        .zip(["one", "two", "three", "four"])
+        .map(|(length, name)| {
+            let mut codes: Vec<u8> = (0..length).map(|_| random.random_range(0..4)).collect();
+            if length > 60 {
+                codes[20..23].fill(4);
+                codes[length - 12..length - 8].fill(4);
+            }
+            (name.to_owned(), codes)
+        })
+        .collect()
+}
+
+fn letters(codes: &[u8]) -> String {
+    codes.iter().map(|&code| char::from(ascii_of_code(code))).collect()
+}
+
+fn write_genome(directory: &Path, genome: &[(String, Vec<u8>)]) {
+    let mut text = String::new();
+    for (name, codes) in genome {
+        let _ = writeln!(text, ">{name}");
+        let mixed: String = letters(codes)
+            .chars()
+            .enumerate()
+            .map(|(i, c)| if i % 7 < 3 { c.to_ascii_lowercase() } else { c })
+            .collect();
+        mixed.as_bytes().chunks(50).for_each(|line| {
+            let _ = writeln!(text, "{}", std::str::from_utf8(line).unwrap());
+        });
+    }
+    fs::write(directory.join("genome.fa"), &text).unwrap();
+    fs::write(directory.join("genome.fa.gz"), gzip(text.as_bytes())).unwrap();
+}
+
+const HEADER: &str = "##fileformat=VCFv4.2\n##INFO=<ID=DP,Number=1,Type=Integer,Description=\"Depth\">\n\
+                      ##INFO=<ID=END,Number=1,Type=Integer,Description=\"End\">\n\
+                      ##FORMAT=<ID=GT,Number=1,Type=String,Description=\"Genotype\">\n\
+                      ##contig=<ID=one>\n##contig=<ID=two>\n##contig=<ID=three>\n##contig=<ID=four>\n";
+const COLUMNS: &str = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO";
+
+/// Variants of every sort at random places and at the contigs' ends, sorted.
+fn calls(random: &mut Random, genome: &[(String, Vec<u8>)]) -> String {
+    let mut text = HEADER.to_owned() + COLUMNS + "\tFORMAT\ts1\n";
+    for (name, codes) in genome {
+        let mut places: Vec<usize> =
+            (0..codes.len() / 3).map(|_| random.random_range(0..codes.len())).collect();
+        places.extend([0, codes.len() - 1]);
+        places.sort_unstable();
+        for place in places {
+            let span =
+                (*[1, 1, 1, 2, 3, 8].get(random.random_range(0..6usize)).unwrap()).min(codes.len() - place);
+            let mut alternatives = Vec::new();
+            for _ in 0..random.random_range(1..4) {
+                let bases: Vec<u8> = (0..[1, 1, 2, 5, 30][random.random_range(0..5usize)])
+                    .map(|_| random.random_range(0..5))
+                    .collect();
+                alternatives.push(match random.random_range(0..9) {
+                    0 => "*".to_owned(),
+                    1 => "<DEL>".to_owned(),
+                    _ => letters(&bases),
+                });
+            }
+            let reference = letters(&codes[place..place + span]);
+            let _ = writeln!(
+                text,
+                "{name}\t{}\trs{place}\t{reference}\t{}\t30\tPASS\tDP=4\tGT\t0/1",
+                place + 1,
+                alternatives.join(",")
+            );
+        }
+    }
+    text
+}
+
+fn info(line: &str) -> HashMap<&str, &str> {
+    let field = line.split('\t').nth(7).unwrap();
+    field.split(';').filter_map(|entry| entry.split_once('=')).collect()
+}
+
+/// Every allele of every case equals the best of its windows, scored one by one in f64.
+#[test]
+fn every_allele_scores_as_its_windows_do() {
+    let mut random = Random::seed_from_u64(7);
+    for round in 0..2 {
+        let directory = tempfile::tempdir().unwrap();
+        let at = directory.path();
+        let genome = genome(&mut random);
+        write_genome(at, &genome);
+        fs::write(at.join("calls.vcf"), calls(&mut random, &genome)).unwrap();
+        let cases = cases(&mut random);
+        cases.iter().for_each(|case| case.save(at));
+        // Options are for all models of a run; the matrices share one.
+        let runs: [&[usize]; 5] = [&[0], &[1], &[2], &[3], &[4, 5]];
+        for members in runs {
+            let models: String = members.iter().map(|&i| format!("-m {}.onnx ", cases[i].name)).collect();
+            let words =
+                format!("variants {models} {} --genome genome.fa calls.vcf", cases[members[0]].options);
+            let annotated = stdout(at, &words);
+            let mut compared = 0;
+            for line in annotated.lines().filter(|line| !line.starts_with('#')) {
+                for &member in members {
+                    compared += check(&cases[member], &genome, line);
+                }
+            }
+            assert!(compared > 150 * members.len(), "round {round}: {compared} of {words}");
+            let table = stdout(at, &format!("{words} --format tsv"));
+            assert_eq!(
+                rows(&annotated),
+                table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>(),
+                "{words}"
+            );
+        }
+    }
+}
+
+fn close(have: &str, want: f64) -> bool {
+    (have.parse::<f64>().unwrap() - want).abs() <= 1e-4 * want.abs().max(1.0)
+}
+
+/// Compares the fields of one record with all windows; gives the number of alleles compared.
+fn check(case: &Case, genome: &[(String, Vec<u8>)], line: &str) -> usize {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let contig = &genome.iter().find(|(name, _)| name == columns[0]).unwrap().1;
+    let start = columns[1].parse::<usize>().unwrap() - 1;
+    let end = start + columns[3].len();
+    let info = info(line);
+    let outputs = case.network.output.outputs;
+    let mut compared = 0;
+    for output in 0..outputs {
+        let prefix = if outputs == 1 {
+            format!("BS_{}", case.name)
+        } else {
+            format!("BS_{}.score_{output}", case.name)
+        };
+        let get = |field: &str| info.get(&*format!("{prefix}_{field}")).copied();
+        let best_of =
+            |codes: &[u8], allele: std::ops::Range<usize>, score: &str, strand: &str, offset: &str| {
+                let windows = case.windows(codes, allele);
+                let best =
+                    windows.iter().map(|(_, _, scores)| scores[output]).fold(f64::NEG_INFINITY, f64::max);
+                assert!(close(score, best), "{} {line}: {score} where the best window has {best}", case.name);
+                let offset: i64 = offset.parse().unwrap();
+                let strand = strand.chars().next().unwrap();
+                let there = windows
+                    .iter()
+                    .find(|(at, on, _)| *at == offset && *on == strand)
+                    .expect("a window of the allele");
+                assert!(
+                    (there.2[output] - best).abs() <= 2e-4 * best.abs().max(1.0),
+                    "{line}: {there:?}, best {best}"
+                );
+                best
+            };
+        let alternatives: Vec<&str> = columns[4].split(',').collect();
+        let sequences = alternatives.iter().filter(|allele| !matches!(**allele, "*" | "<DEL>")).count();
+        let too_short = case.windows(contig, start..end).is_empty();
+        if sequences == 0 {
+            assert_eq!(get("REF"), None);
+            continue;
+        }
+        let Some(reference) = get("REF") else {
+            assert!(too_short || alternatives.iter().all(|a| a.len() < 16), "{line}");
+            continue;
+        };
+        let reference =
+            best_of(contig, start..end, reference, get("REF_STRAND").unwrap(), get("REF_OFFSET").unwrap());
+        let list = |field| get(field).unwrap().split(',').collect::<Vec<_>>();
+        let (scores, strands, offsets) = (list("ALT"), list("ALT_STRAND"), list("ALT_OFFSET"));
+        let (differences, effects) = (list("DIFF"), list("EFFECT"));
+        for (i, allele) in alternatives.iter().enumerate() {
+            if matches!(*allele, "*" | "<DEL>") {
+                assert_eq!([scores[i], strands[i], offsets[i], differences[i], effects[i]], ["."; 5]);
+                continue;
+            }
+            let allele = bindscan::encode::encode(allele.as_bytes()).unwrap();
+            let haplotype = [&contig[..start], &allele, &contig[end..]].concat();
+            let span = start..start + allele.len();
+            if scores[i] == "." {
+                assert!(case.windows(&haplotype, span).is_empty());
+                continue;
+            }
+            let alternative = best_of(&haplotype, span, scores[i], strands[i], offsets[i]);
+            let difference = alternative - reference;
+            assert!((differences[i].parse::<f64>().unwrap() - difference).abs() < 3e-4);
+            let effect = difference * alternative.max(reference).max(0.0);
+            assert!(
+                (effects[i].parse::<f64>().unwrap() - effect).abs() < 2e-3 * effect.abs().max(1.0),
+                "{line}"
+            );
+            compared += 1;
+        }
+    }
+    compared
+}
+
+/// The rows of the table that the fields of annotated records are.
+fn rows(annotated: &str) -> Vec<String> {
+    let models: Vec<&str> = annotated
+        .lines()
+        .filter_map(|line| line.strip_prefix("##INFO=<ID=BS_")?.split_once("_EFFECT,").map(|(name, _)| name))
+        .collect();
+    let mut rows = Vec::new();
+    for line in annotated.lines().filter(|line| !line.starts_with('#')) {
+        let (columns, info) = (line.split('\t').collect::<Vec<_>>(), info(line));
+        for (i, allele) in columns[4].split(',').enumerate() {
+            for model in &models {
+                let get = |field: &str| {
+                    let values = info.get(&*format!("BS_{model}_{field}"))?.split(',');
+                    values.into_iter().nth(if field.starts_with("REF") { 0 } else { i })
+                };
+                let Some(score) = get("ALT").filter(|score| *score != ".") else { continue };
+                let mut row = [columns[0], columns[1], columns[2], columns[3], allele, model]
+                    .map(str::to_owned)
+                    .to_vec();
+                row.push(get("REF").unwrap().to_owned());
+                row.push(score.to_owned());
+                for field in ["DIFF", "EFFECT", "REF_STRAND", "REF_OFFSET", "ALT_STRAND", "ALT_OFFSET"] {
+                    row.push(get(field).unwrap().to_owned());
+                }
+                rows.push(row.join("\t"));
+            }
+        }
+    }
+    rows
+}
+
+/// A folder with a genome, its compressed copy, two models, and calls.
+fn example(seed: u64) -> tempfile::TempDir {
+    let mut random = Random::seed_from_u64(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let genome = genome(&mut random);
+    write_genome(directory.path(), &genome);
+    cases(&mut random)[..2].iter().for_each(|case| case.save(directory.path()));
+    fs::write(directory.path().join("calls.vcf"), calls(&mut random, &genome)).unwrap();
+    directory
+}
+
+#[test]
+fn the_same_bytes_for_any_threads_and_input_route() {
+    let directory = example(3);
+    let at = directory.path();
+    let text = fs::read_to_string(at.join("calls.vcf")).unwrap();
+    // More than one batch.
+    let (header, records) = text.split_at(text.find("one\t").unwrap());
+    let contig = |name: &str| {
+        records.lines().filter(|l| l.starts_with(name)).map(|l| l.to_owned() + "\n").collect::<String>()
+    };
+    let many = ["one\t", "two\t"].map(|name| contig(name).repeat(20)).concat();
+    let text = format!("{header}{many}");
+    fs::write(at.join("calls.vcf"), &text).unwrap();
+    fs::write(at.join("calls.vcf.gz"), gzip(text.as_bytes())).unwrap();
+    let command = "variants -m padded.onnx -m two.onnx --genome genome.fa";
+    let body = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
+    };
+    let want = stdout(at, &format!("{command} calls.vcf -t 1"));
+    assert!(want.lines().count() > 2_000);
+    for threads in [2, 5] {
+        assert!(stdout(at, &format!("{command} calls.vcf -t {threads}")) == want, "{threads} threads");
+    }
+    let want = body(&want);
+    for words in [format!("{command} calls.vcf.gz"), format!("{command}.gz calls.vcf")] {
+        assert!(body(&stdout(at, &words)) == want, "{words}");
+    }
+    assert!(body(&stdout_of_input(at, &format!("{command} -"), text.as_bytes())) == want);
+
+    let mut reader = vcf::io::Reader::new(text.as_bytes());
+    let header = reader.read_header().unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = bcf::io::Writer::new(&mut bytes);
+    writer.write_variant_header(&header).unwrap();
+    reader
+        .record_bufs(&header)
+        .for_each(|record| writer.write_variant_record(&header, &record.unwrap()).unwrap());
+    writer.try_finish().unwrap();
+    drop(writer);
+    fs::write(at.join("calls.bcf"), &bytes).unwrap();
+    let records =
+        |text: &str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
+    for threads in [1, 3] {
+        let annotated = stdout(at, &format!("{command} calls.bcf -t {threads}"));
+        assert!(records(&annotated) == records(&want), "bcf");
+        assert!(!annotated.contains("IDX="));
+    }
+    fs::write(at.join("cut.bcf"), &bytes[..bytes.len() / 2]).unwrap();
+    let error = error_line(at, &format!("{command} cut.bcf -o out.vcf"));
+    assert!(error.contains("cut.bcf: record ") && error.contains("cut short"), "{error}");
+    assert!(!at.join("out.vcf").exists());
+}
+
+#[test]
+fn everything_else_is_passed_on_as_it_is() {
+    let directory = example(4);
+    let at = directory.path();
+    let one = String::from_utf8(fs::read(at.join("genome.fa")).unwrap()).unwrap().to_uppercase();
+    let base = one.lines().nth(1).unwrap().as_bytes()[29];
+    let (base, other) = (char::from(base), if base == b'A' { 'C' } else { 'A' });
+    let odd = [
+        // Not scored.
+        format!("one\t30\t.\t{base}\t.\t.\t.\t."),
+        format!("one\t30\t.\t{base}\t*\t.\tPASS\tDP=1;FLAG;X=a b"),
+        format!("one\t30\t.\t{base}\t<NON_REF>\t9.50\tq10;s50\t.\tGT:AD\t0|1:3,4\t./."),
+        format!("one\t30\t.\t{base}\t{base}[two:9[,]two:7]{base}\t.\t.\tSVTYPE=BND"),
+        format!("one\t30\t.\t{base}\t{base}.\t.\t.\t."),
+        "lost\t5\t.\tA\tC\t.\t.\tDP=7".to_owned(),
+        format!("one\t30\t.\t{other}\tT\t.\t.\tDP=8\tGT\t0/1"),
+        "one\t401\t.\tA\tC\t.\t.\t.".to_owned(),
+        "one\t0\t.\tN\tC\t.\t.\t.".to_owned(),
+        // Scored.
+        format!(
+            "one\t30\t\u{e9};x\t{}\t{},*\t1e3\tPASS\t.\tGT\t0/1",
+            base.to_lowercase(),
+            other.to_lowercase()
+        ),
+        format!("one\t30\t.\tN\t{other}\t.\t.\tDP=7"),
+    ];
+    let strange = "##strange=<a,\"b\">\n##INFO=<ID=Q,Number=.,Type=Float,Description=\"\u{e9}\">\n";
+    let header = HEADER.to_owned() + strange + COLUMNS + "\n";
+    fs::write(at.join("odd.vcf"), header.clone() + &odd.join("\r\n")).unwrap();
+    let output = run(at, "variants -m padded.onnx --genome genome.fa odd.vcf");
+    let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{said}");
+    let (own, others): (Vec<&str>, Vec<&str>) =
+        text.lines().partition(|line| line.starts_with("##bindscan") || line.starts_with("##INFO=<ID=BS_"));
+    assert_eq!(own.len(), 3 + 8);
+    assert_eq!(others[..header.lines().count()].join("\n") + "\n", header);
+    let records = &text[text.find("one\t").unwrap()..];
+    for (i, (line, old)) in records.split_inclusive('\n').zip(&odd).enumerate() {
+        let ending = if i + 1 < odd.len() { "\r\n" } else { "\n" };
+        if i < 9 {
+            assert_eq!(line, format!("{old}{ending}"));
+            continue;
+        }
+        let (new, old): (Vec<&str>, Vec<&str>) =
+            (line.trim_end().split('\t').collect(), old.split('\t').collect());
+        assert!(line.ends_with(ending) && new.len() == old.len());
+        let added = match old[7] {
+            "." => new[7],
+            info => new[7].strip_prefix(info).unwrap().strip_prefix(';').unwrap(),
+        };
+        assert_eq!(added.split(';').count(), 8);
+        assert!(added.split(';').all(|entry| entry.starts_with("BS_padded_")), "{added}");
+        assert_eq!([&new[..7], &new[8..]], [&old[..7], &old[8..]]);
+    }
+    assert_eq!(records.lines().count(), odd.len());
+    for phrase in [
+        "11 records, 2 alleles scored; not scored: 1 without an ALT allele, 2 alleles *, 1 symbolic alleles, 3 breakends, \
+         1 on contigs that the genome does not have, 2 past the contig's end, 1 whose REF differs",
+        &format!("odd.vcf, line 18: REF at one:30 is '{other}', but the genome has '{base}'"),
+        "odd.vcf, line 19: one:401 lies past the contig's end, which has 400 bases",
+        "line 20: position 0 of one",
+        "does not have: lost",
+    ] {
+        assert!(said.contains(phrase), "{phrase} is not in {said}");
+    }
+
+    // Again: the fields are renewed, and nothing is said twice.
+    fs::write(at.join("again.vcf"), &text).unwrap();
+    let again = stdout(at, "variants -m padded.onnx --genome genome.fa again.vcf");
+    let without = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(without(&again), without(&text));
+}
+
+#[test]
+fn a_header_without_contigs_gets_those_of_the_genome() {
+    let directory = example(5);
+    let at = directory.path();
+    fs::write(at.join("bare.vcf"), format!("##fileformat=VCFv4.3\n{COLUMNS}\none\t3\t.\tN\tA\t.\t.\t.\n"))
+        .unwrap();
+    let text = stdout(at, "variants -m padded.onnx --genome genome.fa bare.vcf");
+    assert!(text.contains("##contig=<ID=one,length=400>\n##contig=<ID=two,length=61>\n"), "{text}");
+    // It is one that others read.
+    let mut reader = vcf::io::Reader::new(text.as_bytes());
+    let header = reader.read_header().unwrap();
+    assert_eq!(header.infos().len(), 8);
+    assert_eq!(reader.record_bufs(&header).map(Result::unwrap).count(), 1);
+}
+
+#[test]
+fn regions_choose_records() {
+    let directory = example(6);
+    let at = directory.path();
+    let command = "variants -m padded.onnx --genome genome.fa calls.vcf --format tsv";
+    let all = stdout(at, command);
+    let some = stdout(at, &format!("{command} -r one:100-150 -r three"));
+    let inside = |line: &&str| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let (start, length) = (columns[1].parse::<usize>().unwrap_or(0), columns[3].len());
+        columns[0] == "contig"
+            || columns[0] == "three"
+            || (columns[0] == "one" && start <= 150 && start + length > 100)
+    };
+    let want: Vec<&str> = all.lines().filter(inside).collect();
+    assert!(want.len() > 20);
+    assert_eq!(some.lines().collect::<Vec<_>>(), want);
+}
+
+#[test]
+fn compressed_output_is_indexed_if_it_is_sorted() {
+    let directory = example(8);
+    let at = directory.path();
+    run_ok(at, "variants -m padded.onnx --genome genome.fa calls.vcf -o out.vcf.gz -o out.tsv.gz -o out.vcf");
+    let plain = fs::read_to_string(at.join("out.vcf")).unwrap();
+    let region = "one:101-160".parse().unwrap();
+    let mut reader =
+        vcf::io::indexed_reader::Builder::default().build_from_path(at.join("out.vcf.gz")).unwrap();
+    let header = reader.read_header().unwrap();
+    let found = reader.query(&header, &region).unwrap().records().filter(Result::is_ok).count();
+    let overlapping = plain.lines().filter(|line| {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let start = columns.get(1).and_then(|digits| digits.parse::<usize>().ok()).unwrap_or(0);
+        columns[0] == "one" && start <= 160 && start + columns[3].len() > 101
+    });
+    let want = overlapping.count();
+    assert!(want > 5);
+    assert_eq!(found, want);
+    assert!(at.join("out.tsv.gz.tbi").exists());
+    let mut text = String::new();
+    let mut reader = bgzf::io::Reader::new(fs::File::open(at.join("out.vcf.gz")).unwrap());
+    std::io::Read::read_to_string(&mut reader, &mut text).unwrap();
+    assert_eq!(text, plain);
+
+    let text = fs::read_to_string(at.join("calls.vcf")).unwrap();
+    let (header, records): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
+    let backwards: Vec<&str> = records.into_iter().rev().collect();
+    fs::write(at.join("back.vcf"), format!("{}\n{}\n", header.join("\n"), backwards.join("\n"))).unwrap();
+    let output = run(at, "variants -m padded.onnx --genome genome.fa back.vcf -o back.vcf.gz");
+    assert!(output.status.success());
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("back.vcf.gz: has no index, as its lines are not sorted")
+    );
+    assert!(at.join("back.vcf.gz").exists() && !at.join("back.vcf.gz.tbi").exists());
+}
+
+#[test]
+fn what_is_wrong_is_said_on_one_line() {
+    let directory = example(9);
+    let at = directory.path();
+    let whole = |records: &str| format!("{HEADER}{COLUMNS}\n{records}");
+    let cases = [
+        (String::new(), "is empty; a VCF or BCF is expected"),
+        ("chr1\t1\t5\n".to_owned(), "line 1: this is neither VCF nor BCF"),
+        ("##fileformat=VCFv4.2\n##x=y\n".to_owned(), "has no #CHROM line"),
+        ("##fileformat=VCFv4.2\none\t1\t.\tA\tC\t.\t.\t.\n".to_owned(), "line 2: a line of the header"),
+        (
+            whole("one\t1\t.\tA\n"),
+            "line 10: a record of VCF has 8 columns or more, separated by tabs; this line has 4",
+        ),
+        (whole("one\tx\t.\tA\tC\t.\t.\t.\n"), "line 10: POS 'x' is no position"),
+        (whole("\none\t1\t.\tA-\tC\t.\t.\t.\n"), "line 11: REF 'A-' is no sequence"),
+        (whole("one\t1\t.\tN\tC?\t.\t.\t.\n"), "line 10: the ALT allele 'C?' is neither"),
+        (
+            whole("chrOne\t1\t.\tN\tC\t.\t.\t.\n"),
+            "line 10: contig chrOne is called one in the genome: rename",
+        ),
+    ];
+    for (text, message) in cases {
+        fs::write(at.join("wrong.vcf"), &text).unwrap();
+        let error = error_line(at, "variants -m padded.onnx --genome genome.fa wrong.vcf -o out.vcf");
+        assert!(error.contains("wrong.vcf") && error.contains(message), "{message} is not in {error}");
+        assert!(!at.join("out.vcf").exists());
+    }
+    let strict = [
+        ("one\t399\t.\tNNN\tC\t.\t.\t.\n", "line 10: one:401 lies past the contig's end"),
+        (
+            "lost\t3\t.\tN\tC\t.\t.\t.\n",
+            "line 10: there is no contig lost in the genome; it has one, two, three and 1 more",
+        ),
+    ];
+    for (record, message) in strict {
+        fs::write(at.join("wrong.vcf"), whole(record)).unwrap();
+        let command = "variants -m padded.onnx --genome genome.fa wrong.vcf";
+        assert!(run(at, command).status.success());
+        let error = error_line(at, &format!("{command} -o out.vcf --strict"));
+        assert!(error.contains(message), "{message} is not in {error}");
+    }
+    fs::write(
+        at.join("cut.vcf.gz"),
+        &gzip(whole(&"one\t1\t.\tN\tC\t.\t.\t.\n".repeat(3000)).as_bytes())[..300],
+    )
+    .unwrap();
+    let others = [
+        ("calls.vcf -r five", "there is no contig five"),
+        ("calls.vcf -o out.bcf", "BCF is read, not written"),
+        ("calls.vcf -o out.bed", "no format goes with this name"),
+        ("calls.vcf -o out.vcf -o out.vcf", "two outputs"),
+        ("cut.vcf.gz", "cut.vcf.gz: cannot decompress"),
+        ("none.vcf", "none.vcf: cannot open"),
+        ("calls.vcf --window 0", ""),
+    ];
+    for (words, message) in &others[..6] {
+        let output = run(at, &format!("variants -m padded.onnx --genome genome.fa {words}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words}: {said}");
+        assert!(said.lines().count() == 1 && said.contains(message), "{message} is not in {said}");
+    }
+    let error = error_line(at, "variants -m padded.onnx --genome - calls.vcf -o out.vcf");
+    assert!(error.contains("the genome is read in any order"), "{error}");
+}
