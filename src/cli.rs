@@ -15,6 +15,7 @@ mod inspect;
 mod man;
 mod merge;
 mod models;
+mod motifs;
 mod progress;
 mod report;
 mod scan;
@@ -49,6 +50,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
+    Motifs(motifs::MotifsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Simulate(simulate::SimulateArgs),
     Train(train::TrainArgs),
@@ -113,6 +115,7 @@ impl Args {
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
+            Command::Motifs(args) => args.run(session),
             Command::Calibrate(args) => args.run(session),
             Command::Simulate(args) => args.run(session),
             Command::Train(args) => args.run(session),

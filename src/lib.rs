@@ -35,6 +35,8 @@ pub mod logo;
 pub mod report;
 pub mod train;
 
+pub mod filter;
+
 pub mod simulate;
 
 pub use error::{Error, Result};

@@ -116,7 +116,12 @@ pub struct Input {
     pub length: Option<usize>,
     /// Batch size the graph insists on; `None` where it takes any.
     pub batch: Option<usize>,
+    /// The channel of A, C, G and T.
+    pub channels: [usize; 4],
 }
+
+/// Channels in the order A, C, G, T.
+pub const ACGT: [usize; 4] = [0, 1, 2, 3];
 
 /// Order of an input's dimensions. N windows of L bases, 4 channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,6 +324,7 @@ impl Model {
             layout: Layout::ChannelsFirst,
             length: None,
             batch: None,
+            channels: ACGT,
         };
         let output = onnx::build::OUTPUT.into();
         Ok(Model { spec, input, output, graph, network: Ok(network), digest: None })

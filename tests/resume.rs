@@ -90,7 +90,8 @@ fn scans_killed_at_any_moment_go_on_to_the_same_bytes() {
     let directory = simulated("150k", 3, 300);
     let at = directory.path();
     put_runs(at, &[(60_000..70_000, b'C')]);
-    let words = format!("scan -m Abf1 --threshold -2 -t 2 --chunk-size 1500 {OUTPUTS}");
+    let words =
+        format!("scan -m motif.onnx --engine reference --threshold -8 -t 2 --chunk-size 1500 {OUTPUTS}");
     let resumed = kill_and_compare(at, &format!("{words} genome.fa"), 50);
     assert!(resumed > 0);
     // From a place in the middle of a stream, and of a shard.

@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::reference::{check_window, flanks};
 use super::{Context, Device, Engine, Scores, WindowPlan};
-use crate::encode::{ONE_HOT, one_hot, reverse_complement_into};
+use crate::encode::{N, ONE_HOT, one_hot, reverse_complement_into};
 use crate::genome::Strand;
 use crate::model::onnx::dense::{Rewrite, rewrite};
-use crate::model::{Layout, Model, ModelSpec};
+use crate::model::{ACGT, Layout, Model, ModelSpec};
 use crate::source::Chunk;
 use crate::{Error, Result};
 
@@ -66,7 +66,11 @@ impl Sessions {
             (Form::Flanked, Ok(unpadded)) => Ok(Cow::Borrowed(unpadded)),
             (Form::Dense(window), Ok(unpadded)) => Ok(Cow::Owned(dense::of_network(unpadded, window))),
             (Form::Dense(window), Err(_)) => match &*self.rewritten(window) {
-                Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(&self.model.spec, rewrite.graph.clone()))),
+                Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(
+                    &self.model.spec,
+                    rewrite.graph.clone(),
+                    self.model.input.channels,
+                ))),
                 Err(reason) => {
                     Err(Error::model(&self.model.spec.name, format!("has no dense graph: {reason}")))
                 }
@@ -240,6 +244,14 @@ impl OnnxEngine {
         Ok(())
     }
 
+    /// The channel of each base in the graph that is taken up; one that was made of a network has the usual order.
+    fn channels(&self) -> [usize; 4] {
+        match (self.form, &self.model().network) {
+            (Form::Window, _) | (Form::Dense(_), Err(_)) => self.model().input.channels,
+            (Form::Flanked, _) | (Form::Dense(_), Ok(_)) => ACGT,
+        }
+    }
+
     fn take_up(&mut self, form: Form) -> Result<()> {
         if self.form != form {
             self.runner = self.sessions.runner(form)?;
@@ -282,7 +294,7 @@ impl OnnxEngine {
     ) -> Result<()> {
         let (before, length) = self.extent(plan, strand);
         let (most, fixed) = self.batch(length);
-        let layout = self.sessions.model(self.form)?.input.layout;
+        let (layout, channels) = (self.sessions.model(self.form)?.input.layout, self.channels());
         let outputs = out.outputs;
         for begin in (0..out.windows).step_by(most) {
             let count = most.min(out.windows - begin);
@@ -293,7 +305,7 @@ impl OnnxEngine {
                 let start = start_of(out, begin + i.min(count - 1)) - before as i64;
                 self.codes.clear();
                 chunk.codes_at(start, length, &mut self.codes);
-                expand(oriented(&self.codes, strand, &mut self.reversed), layout, row);
+                expand(oriented(&mut self.codes, strand, channels, &mut self.reversed), layout, row);
             }
             let batch = Batch { begin, count, rows, values: outputs };
             let place = |window: usize, output: usize| window * outputs + output;
@@ -409,14 +421,24 @@ fn shape(layout: Layout, rows: usize, length: usize) -> Vec<i64> {
     }
 }
 
-/// The codes as `strand` reads them.
-fn oriented<'a>(codes: &'a [u8], strand: Strand, reversed: &'a mut Vec<u8>) -> &'a [u8] {
-    if strand == Strand::Forward {
-        return codes;
+/// The codes as `strand` reads them, each base as the channel that stands for it.
+fn oriented<'a>(
+    codes: &'a mut [u8],
+    strand: Strand,
+    channels: [usize; 4],
+    reversed: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let read = if strand == Strand::Forward {
+        codes
+    } else {
+        reversed.clear();
+        reverse_complement_into(codes, reversed);
+        reversed
+    };
+    if channels != ACGT {
+        read.iter_mut().filter(|code| **code < N).for_each(|code| *code = channels[usize::from(*code)] as u8);
     }
-    reversed.clear();
-    reverse_complement_into(codes, reversed);
-    reversed
+    read
 }
 
 /// Writes the one-hot columns of one window.

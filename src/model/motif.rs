@@ -8,6 +8,7 @@ use crate::{Error, Result};
 
 mod jaspar;
 mod meme;
+pub mod similarity;
 
 /// A background of equal probabilities.
 pub const UNIFORM: [f64; 4] = [0.25; 4];
@@ -109,6 +110,15 @@ impl Motif {
     /// Sites behind the matrix: the most at any position.
     pub fn sites(&self) -> f64 {
         self.counts.iter().map(|counts| counts.iter().sum()).fold(0.0, f64::max)
+    }
+
+    /// The most frequent base of each position.
+    pub fn consensus(&self) -> String {
+        let letters = if self.rna { b"ACGU" } else { b"ACGT" };
+        let most = |counts: &[f64; 4]| {
+            (1..4).fold(0, |most, base| if counts[base] > counts[most] { base } else { most })
+        };
+        self.counts.iter().map(|counts| char::from(letters[most(counts)])).collect()
     }
 
     /// A model whose score is the log-odds of a site in bits, Σ log2(p / background), on both strands.

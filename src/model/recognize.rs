@@ -11,9 +11,11 @@ use super::onnx::value::{self, describe};
 use super::onnx::{self, ModelProto, constant};
 use super::{Dense, Input, Layout, Network, Padding, Pooling};
 
+mod first;
 mod flow;
 mod layer;
 
+pub use first::{FirstLayer, first_layers};
 use flow::{Axis, Feature, Flow, Stage};
 use layer::Convolution;
 
@@ -27,14 +29,8 @@ const LARGEST_IDENTITY: usize = 1 << 11;
 /// DeepBind family.
 pub fn network(model: &ModelProto, input: &Input, output: &str) -> Result<Network, String> {
     let graph = model.graph.as_ref().ok_or("the model has no graph")?;
-    let mut walk = Walk {
-        opset: onnx::opset(model),
-        batch: input.batch,
-        window: input.length,
-        convolutions: Vec::new(),
-        budget: BUDGET,
-    };
-    let mut values = value::initial(graph, &input.name, sequence(input.layout));
+    let mut walk = Walk::new(model, input);
+    let mut values = value::initial(graph, &input.name, sequence(input));
     for node in &graph.node {
         let value = walk.run(node, &values);
         value::note(node, value, &mut values);
@@ -51,14 +47,18 @@ struct Walk {
     opset: i64,
     batch: Option<usize>,
     window: Option<usize>,
+    /// The input's channel of each base.
+    channels: [usize; 4],
     convolutions: Vec<Convolution>,
+    /// Whether convolutions may have strides, because only their weights are asked for.
+    strided: bool,
     budget: usize,
 }
 
 /// The input as a flow.
-fn sequence(layout: Layout) -> Flow {
+fn sequence(input: &Input) -> Flow {
     let (one, bases) = (Axis::Fixed(1), Axis::Fixed(4));
-    let axes = match layout {
+    let axes = match input.layout {
         Layout::ChannelsFirst => vec![Axis::Batch, bases, Axis::Positions],
         Layout::ChannelsLast => vec![Axis::Batch, Axis::Positions, bases],
         Layout::ImageRows => vec![Axis::Batch, one, bases, Axis::Positions],
@@ -68,6 +68,18 @@ fn sequence(layout: Layout) -> Flow {
 }
 
 impl Walk {
+    fn new(model: &ModelProto, input: &Input) -> Walk {
+        Walk {
+            opset: onnx::opset(model),
+            batch: input.batch,
+            window: input.length,
+            channels: input.channels,
+            convolutions: Vec::new(),
+            strided: false,
+            budget: BUDGET,
+        }
+    }
+
     fn run(&mut self, node: &NodeProto, values: &Values<'_>) -> Result<Value, String> {
         let inputs = Inputs::of(node, values)?;
         let value = self.apply(node, &inputs).map_err(|reason| describe(node, &reason))?;
@@ -98,6 +110,8 @@ impl Walk {
             "Pad" => layer::pad(node, inputs)?,
             "Conv" => self.convolution(node, inputs)?,
             "Add" => self.add(inputs)?,
+            "Sub" => self.subtract(inputs)?,
+            "Mul" => self.scale(inputs)?,
             "BatchNormalization" => self.normalize(node, inputs)?,
             "Relu" => layer::rectify(inputs.flow(0)?)?,
             "Clip" => layer::clip(node, inputs)?,

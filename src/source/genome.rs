@@ -90,6 +90,17 @@ pub fn from_reader(
     Genome::new(path, Input::Stream(Stream::new(path, reader, None)?), options)
 }
 
+/// Whether a file begins as FASTA (plain, gzip, BGZF) or 2bit does.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn is_genome(path: &Path) -> Result<bool> {
+    let mut input = Input::open(path)?;
+    let action = input.read_action();
+    let first = input.fill_buf().map_err(Error::io(path, action))?;
+    Ok(first.starts_with(b">") || twobit::is_twobit(first))
+}
+
 /// A genome that has been opened and not read yet.
 #[derive(Debug)]
 pub struct Genome {

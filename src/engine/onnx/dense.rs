@@ -6,7 +6,7 @@ use crate::engine::{Context, Device, Scores, WindowPlan};
 use crate::genome::Strand;
 use crate::model::onnx::dense::Rewrite;
 use crate::model::onnx::{ModelProto, build};
-use crate::model::{Input, Layout, Model, ModelSpec};
+use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::source::Chunk;
 use crate::{Error, Result};
 
@@ -26,14 +26,20 @@ const CHECKED_BASES: usize = 20_000;
 /// The dense model of an unpadded one, for windows of `window` bases.
 pub(super) fn of_network(unpadded: &Model, window: usize) -> Model {
     let network = unpadded.network.as_ref().expect("an unpadded model was made from its network");
-    of_graph(&unpadded.spec, build::dense::model(network, window))
+    of_graph(&unpadded.spec, build::dense::model(network, window), ACGT)
 }
 
 /// The model of a dense graph.
-pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto) -> Model {
+pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 4]) -> Model {
     Model {
         spec: spec.clone(),
-        input: Input { name: build::INPUT.into(), layout: Layout::ImageChannels, length: None, batch: None },
+        input: Input {
+            name: build::INPUT.into(),
+            layout: Layout::ImageChannels,
+            length: None,
+            batch: None,
+            channels,
+        },
         output: build::OUTPUT.into(),
         graph,
         network: Err("it scores stretches, not windows".into()),
@@ -116,10 +122,12 @@ impl OnnxEngine {
             // Starts past the last window are not looked at.
             let positions = ((count - 1) * plan.stride + 1).max(fewest);
             let bases = positions + length - 1;
+            let channels = self.channels();
             let input = self.runner.input(&[1, 4, 1, bases as i64])?;
             self.codes.clear();
             chunk.codes_at(start_of(out, begin) - before as i64, bases, &mut self.codes);
-            expand(oriented(&self.codes, strand, &mut self.reversed), Layout::ImageChannels, input);
+            let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
+            expand(codes, Layout::ImageChannels, input);
             let batch = Batch { begin, count, rows: 1, values: out.outputs * positions };
             let place = |window: usize, output: usize| {
                 let start = window * plan.stride;

@@ -6,7 +6,7 @@ use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension::Value as DimValue;
 use super::proto::type_proto::Value as TypeValue;
 use super::proto::{GraphProto, ValueInfoProto};
-use crate::model::{Input, Layout};
+use crate::model::{ACGT, Input, Layout};
 
 /// A dimension as a file declares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn input(graph: &GraphProto) -> Result<Input, String> {
         Dim::Fixed(length) => Some(length),
         Dim::Free(_) => None,
     };
-    Ok(Input { name: input.name().to_owned(), layout, length, batch })
+    Ok(Input { name: input.name().to_owned(), layout, length, batch, channels: ACGT })
 }
 
 /// Layout and index of the dimension of positions.

@@ -99,6 +99,15 @@ fn own_padding(node: &NodeProto, axis: usize, axes: usize, kernel: usize) -> Res
     }
 }
 
+/// Weights `[detectors, channel, length]` with the channels in the order A, C, G, T.
+fn in_order(weights: &[f32], channels: [usize; 4], length: usize) -> Vec<f32> {
+    let of = |detector: &[f32], channel: usize| detector[channel * length..(channel + 1) * length].to_vec();
+    weights
+        .chunks_exact(4 * length)
+        .flat_map(|detector| channels.into_iter().flat_map(move |channel| of(detector, channel)))
+        .collect()
+}
+
 fn all_ones(node: &NodeProto, name: &str) -> Result<(), String> {
     match ints(node, name) {
         Some(values) if values.iter().any(|&value| value != 1) => Err(format!("has {name} {values:?}")),
@@ -117,7 +126,9 @@ impl Walk {
     pub(super) fn convolution(&mut self, node: &NodeProto, inputs: &Inputs<'_>) -> Result<Flow, String> {
         let flow = inputs.flow(0)?;
         let Stage::Sequence(padding) = flow.stage else { return Err("is a second convolution".into()) };
-        all_ones(node, "strides")?;
+        if !self.strided {
+            all_ones(node, "strides")?;
+        }
         all_ones(node, "dilations")?;
         if int(node, "group", 1) != 1 {
             return Err("has groups".into());
@@ -150,6 +161,7 @@ impl Walk {
         let bases_last = flow.axes.last() == Some(&Axis::Fixed(4));
         let weights =
             if bases_last { permute(weights, &[dims[0], length, 4], &[0, 2, 1]) } else { weights.to_vec() };
+        let weights = in_order(&weights, self.channels, length);
         let thresholds = match inputs.get(2) {
             None => vec![0.0; dims[0]],
             Some(_) => inputs.weights(2)?.1.to_vec(),
@@ -167,8 +179,36 @@ impl Walk {
         let (flow, i) =
             if inputs.constant(0).is_some() { (inputs.flow(1)?, 0) } else { (inputs.flow(0)?, 1) };
         let (dims, values) = inputs.weights(i)?;
-        let shifts = along_long_axis(flow, dims, values)?;
-        let add = |to: &mut Vec<f32>| to.iter_mut().zip(&shifts).for_each(|(x, &shift)| *x += shift);
+        self.shift(flow, &along_long_axis(flow, dims, values)?)
+    }
+
+    /// As [`add`](Walk::add), for a constant that is taken away.
+    pub(super) fn subtract(&mut self, inputs: &Inputs<'_>) -> Result<Flow, String> {
+        let (flow, (dims, values)) = (inputs.flow(0)?, inputs.weights(1)?);
+        let shifts: Vec<f32> = along_long_axis(flow, dims, values)?.iter().map(|x| -x).collect();
+        self.shift(flow, &shifts)
+    }
+
+    /// Multiplies the sums of a convolution with a constant, as exporters spell a normalisation.
+    pub(super) fn scale(&mut self, inputs: &Inputs<'_>) -> Result<Flow, String> {
+        let (flow, i) =
+            if inputs.constant(0).is_some() { (inputs.flow(1)?, 0) } else { (inputs.flow(0)?, 1) };
+        let (dims, values) = inputs.weights(i)?;
+        let factors = along_long_axis(flow, dims, values)?;
+        let &Stage::Activations { convolution, rectified: false } = &flow.stage else {
+            return Err("multiplies what is not a convolution's sum".into());
+        };
+        let mut convolution = self.convolutions[convolution].clone();
+        let each = 4 * convolution.length;
+        for (k, factor) in factors.into_iter().enumerate() {
+            convolution.weights[k * each..(k + 1) * each].iter_mut().for_each(|w| *w *= factor);
+            convolution.thresholds[k] *= factor;
+        }
+        Ok(self.new_activations(flow.axes.clone(), convolution))
+    }
+
+    fn shift(&mut self, flow: &Flow, shifts: &[f32]) -> Result<Flow, String> {
+        let add = |to: &mut Vec<f32>| to.iter_mut().zip(shifts).for_each(|(x, &shift)| *x += shift);
         match &flow.stage {
             Stage::Activations { convolution, rectified: false } => {
                 let mut convolution = self.convolutions[*convolution].clone();

@@ -88,8 +88,20 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
     Ok(Loaded { training, test: None, notes })
 }
 
+/// The sequences of a file, FASTA or a table, whatever their targets.
+///
+/// # Errors
+/// As [`load`].
+pub fn sequences(path: &Path, table: &TableOptions) -> Result<Vec<Vec<u8>>> {
+    let mut lines = Lines::open(path)?;
+    match lines.starts_with(b'>')? {
+        true => fasta::read(path, lines.into_input()),
+        false => Ok(table::read(lines, table)?.sequences),
+    }
+}
+
 /// Whether the name is that of a file of peaks.
-fn has_peak_name(path: &Path) -> bool {
+pub(crate) fn has_peak_name(path: &Path) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     [".bed", ".narrowpeak", ".broadpeak"].iter().any(|extension| name.ends_with(extension))
