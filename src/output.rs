@@ -69,6 +69,20 @@ impl Output {
         result.map_err(Error::io(&self.path, "cannot write"))
     }
 
+    /// Hands what is buffered to whoever reads standard output, a pipe or a device. Does nothing for files, which nobody
+    /// reads before they have their names.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn pass_on(&mut self) -> Result<()> {
+        let result = match &mut self.sink {
+            Sink::Stdout(sink) => sink.flush(),
+            Sink::Device(sink) => sink.flush(),
+            Sink::File(..) => Ok(()),
+        };
+        result.map_err(Error::io(&self.path, "cannot write"))
+    }
+
     /// Overwrites the first bytes of a file whose name is still to come.
     ///
     /// # Errors

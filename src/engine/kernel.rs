@@ -91,7 +91,7 @@ struct Side {
 
 impl Side {
     fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Side {
-        let detectors = Detectors::new(network, order, strand);
+        let detectors = Detectors::new(network, order, strand, simd);
         let sums = network.pooling.has_average();
         let ends = detectors.groups.iter().map(|group| {
             [(End::Low, detectors.before), (End::High, detectors.after)]

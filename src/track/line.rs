@@ -90,6 +90,18 @@ impl LineSink {
         }
     }
 
+    /// Hands the lines so far to a reader that may wait for them ([`Output::pass_on`]). Compressed ones wait until there are
+    /// enough for a block.
+    ///
+    /// # Errors
+    /// As [`LineSink::write`].
+    pub fn pass_on(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Sink::Plain(output) => output.pass_on(),
+            Sink::Compressed(_) => Ok(()),
+        }
+    }
+
     /// Appends blocks of BGZF, one after the other in `bytes`, each of whole lines of one contig.
     pub(super) fn write_blocks(&mut self, contig: &Contig, bytes: &[u8], blocks: &[Block]) -> Result<()> {
         let Sink::Compressed(compressed) = &mut self.0 else {
