@@ -191,7 +191,7 @@ impl<'a> Writer<'a> {
         self.place.segments += u64::from(last);
         self.place.position = (!last).then_some(part.own.end);
         if self.summary.sites > 0 && self.passed_on.is_none_or(|at| at.elapsed() >= PATIENCE) {
-            self.sinks.iter_mut().try_for_each(LineSink::pass_on)?;
+            self.sinks.iter_mut().try_for_each(SiteSink::pass_on)?;
             self.passed_on = Some(Instant::now());
         }
         self.save()

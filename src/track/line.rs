@@ -97,7 +97,7 @@ impl LineSink {
     /// As [`LineSink::write`].
     pub fn pass_on(&mut self) -> Result<()> {
         match &mut self.0 {
-            Sink::Plain(output) => output.pass_on(),
+            Sink::Plain(output, _) => output.pass_on(),
             Sink::Compressed(_) => Ok(()),
         }
     }

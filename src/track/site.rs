@@ -230,6 +230,14 @@ impl SiteSink {
         }
     }
 
+    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files.
+    pub(crate) fn pass_on(&mut self) -> Result<()> {
+        match self {
+            SiteSink::Lines(sink) => sink.pass_on(),
+            SiteSink::BigBed(_) => Ok(()),
+        }
+    }
+
     /// Writes what is left; `contigs` are all that were read, in their order.
     pub(crate) fn seal(self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
         match self {
