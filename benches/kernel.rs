@@ -139,6 +139,7 @@ impl Case {
             activation: Activation::Identity,
             score_range: None,
             provenance: serde_json::Map::new(),
+            channels: None,
             null: None,
         }
     }

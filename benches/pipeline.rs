@@ -55,6 +55,7 @@ fn null_engine() -> NullEngine {
         activation: Activation::Identity,
         score_range: None,
         provenance: serde_json::Map::new(),
+        channels: None,
         null: None,
     })
 }

@@ -100,6 +100,9 @@ pub struct ModelSpec {
     /// Where the model comes from: free-form (source file, data digest, seed, hyper-parameters, held-out AUC).
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub provenance: serde_json::Map<String, serde_json::Value>,
+    /// Order of the input's channels, where it is not `ACGT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<String>,
     /// Null distributions of the scores, once calibrated (`bindscan calibrate`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null: Option<Calibration>,
@@ -176,6 +179,7 @@ impl ModelSpec {
             activation: if network.sigmoid { Activation::Sigmoid } else { Activation::Identity },
             score_range: None,
             provenance: serde_json::Map::new(),
+            channels: None,
             null: None,
         }
     }
@@ -278,22 +282,34 @@ impl Model {
     /// specification that contradicts the graph.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
         let graph = onnx::decode(name, bytes)?;
-        let model = Model::from_graph(name, graph).map_err(|message| Error::model(name, message))?;
+        let model = Model::from_graph(name, graph, None).map_err(|message| Error::model(name, message))?;
         let digest = hex(&Sha256::digest(bytes));
         Ok(Model { digest: Some(digest), ..model })
     }
 
-    fn from_graph(name: &str, proto: onnx::ModelProto) -> Result<Model, String> {
+    fn from_graph(name: &str, mut proto: onnx::ModelProto, channels: Option<&str>) -> Result<Model, String> {
         let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
-        let input = onnx::interface::input(graph)?;
-        let (output, values) = onnx::interface::output(graph)?;
+        let mut input = onnx::interface::input(graph)?;
+        let onnx::interface::Output { name: mut output, values, positions } = onnx::interface::output(graph)?;
+        let activation = activation(graph, &output);
+        if let (Some(axis), Some(values)) = (positions, values) {
+            output = onnx::head::highest(&mut proto, &output, axis, values);
+        }
+        let stated: Option<ModelSpec> = onnx::metadata(&proto, SPEC_KEY)
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?;
+        let own = stated.as_ref().and_then(|spec| spec.channels.as_deref());
+        let channels = channels.or(own).filter(|order| *order != "ACGT").map(str::to_owned);
+        if let Some(order) = &channels {
+            input.channels = channel_order(order)?;
+        }
         let network = recognize::network(&proto, &input, &output);
-        let spec = match onnx::metadata(&proto, SPEC_KEY) {
-            Some(json) => {
-                serde_json::from_str(json).map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?
-            }
-            None => foreign_spec(name, &input, values, network.as_ref().ok(), activation(graph, &output))?,
+        let mut spec = match stated {
+            Some(spec) => spec,
+            None => foreign_spec(name, &input, values, network.as_ref().ok(), activation)?,
         };
+        spec.channels = channels;
         spec.check()?;
         if let Ok(network) = &network {
             spec.check_network(network)?;
@@ -307,6 +323,55 @@ impl Model {
         Ok(Model { spec, input, output, graph: proto, network, digest: None })
     }
 
+    /// The model with the input's channels in another order than the file says: four letters, as in `ACGT`.
+    ///
+    /// # Errors
+    /// An order that is none.
+    pub fn with_channels(self, order: &str) -> Result<Model> {
+        let Model { spec, graph, digest, .. } = self;
+        let model = Model::from_graph(&spec.name, graph, Some(order));
+        let model = model.map_err(|message| Error::model(&spec.name, message))?;
+        let channels = model.spec.channels.clone();
+        Ok(Model { spec: ModelSpec { channels, ..spec }, digest, ..model })
+    }
+
+    /// The model with some of its outputs only, in this order: each by its name or its rank from 0.
+    ///
+    /// # Errors
+    /// An output that it does not have, or one named twice.
+    pub fn with_outputs(self, wanted: &[String]) -> Result<Model> {
+        let fail = |message: String| Error::model(&self.spec.name, message);
+        let mut ranks: Vec<usize> = Vec::with_capacity(wanted.len());
+        for output in wanted {
+            let names = &self.spec.outputs;
+            let by_rank = || output.parse().ok().filter(|&rank: &usize| rank < names.len());
+            let rank = names.iter().position(|name| name == output).or_else(by_rank).ok_or_else(|| {
+                let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
+                let more = if names.len() > shown.len() {
+                    format!(", and {} more", names.len() - shown.len())
+                } else {
+                    String::new()
+                };
+                fail(format!("has no output {output}; it has {}{more}", shown.join(", ")))
+            })?;
+            if ranks.contains(&rank) {
+                return Err(fail(format!("the output {output} is named twice")));
+            }
+            ranks.push(rank);
+        }
+        let Model { mut spec, input, output, mut graph, network, digest } = self;
+        let all = spec.outputs.len();
+        spec.outputs = ranks.iter().map(|&rank| spec.outputs[rank].clone()).collect();
+        // What was calibrated was all of them.
+        spec.null = None;
+        if let Ok(mut network) = network {
+            network.output = network.output.rows(&ranks);
+            return Ok(Model { digest, ..Model::from_network(spec, network)? });
+        }
+        let output = onnx::head::choose(&mut graph, &output, all, &ranks);
+        Ok(Model { spec, input, output, graph, network, digest })
+    }
+
     /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
     /// `spec` from them.
     ///
@@ -315,7 +380,7 @@ impl Model {
     pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
         let own = ModelSpec::of_network(&spec.name, &network);
         let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
-        let spec = ModelSpec { detector_length, padding, activation, ..spec };
+        let spec = ModelSpec { detector_length, padding, activation, channels: None, ..spec };
         let checked = network.check().and_then(|()| spec.check()).and_then(|()| spec.check_network(&network));
         checked.map_err(|message| Error::model(&spec.name, message))?;
         let graph = onnx::build::model(&network);
@@ -374,8 +439,18 @@ fn foreign_spec(
         activation,
         score_range: None,
         provenance: serde_json::Map::new(),
+        channels: None,
         null: None,
     })
+}
+
+/// The channel of A, C, G and T under an order of channels.
+fn channel_order(order: &str) -> Result<[usize; 4], String> {
+    let place = |base: char| order.chars().position(|letter| letter.to_ascii_uppercase() == base);
+    match (order.chars().count(), place('A'), place('C'), place('G'), place('T').or(place('U'))) {
+        (4, Some(a), Some(c), Some(g), Some(t)) => Ok([a, c, g, t]),
+        _ => Err(format!("the order of channels is {order}; it must have A, C, G and T once each")),
+    }
 }
 
 /// What the node does that gives the graph's output.

@@ -45,6 +45,10 @@ impl CalibrateArgs {
             None if self.model.exists() => self.model.clone(),
             None => bail!("{}: is built in; say where to write it (-o FILE)", self.model.display()),
         };
+        ensure!(
+            self.output.is_some() || !self.plan.chooses_targets(),
+            "--target leaves outputs out of the model that is written: say where to write it (-o FILE)"
+        );
         let mut planned = self.plan.open(&self.model, 1)?;
         let threads = super::threads(self.threads);
         let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };

@@ -27,6 +27,12 @@ pub(super) struct PlanArgs {
     /// Strands to score, the better one counting [default: as the model says]
     #[arg(long, value_name = "both|+|-", allow_hyphen_values = true)]
     strand: Option<StrandArg>,
+    /// Outputs of the model, by name or rank from 0, separated by commas; all: every one
+    #[arg(long, value_name = "OUTPUTS", value_delimiter = ',', default_value = "all")]
+    target: Vec<String>,
+    /// Order of the channels of a model made elsewhere [default: as the model says, ACGT if it does not]
+    #[arg(long, value_name = "ACGT")]
+    channels: Option<String>,
     /// What lies past a window's ends: the model's padding, or the real bases beside it
     #[arg(long, default_value = "padding")]
     context: ContextArg,
@@ -124,9 +130,20 @@ impl ModelArgs {
 }
 
 impl PlanArgs {
+    /// Whether some of the outputs are left out.
+    pub(super) fn chooses_targets(&self) -> bool {
+        self.target != ["all"]
+    }
+
     /// Opens a model and plans its windows.
     pub(super) fn open(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
-        let model = Model::find(path)?;
+        let mut model = Model::find(path)?;
+        if let Some(order) = &self.channels {
+            model = model.with_channels(order)?;
+        }
+        if self.chooses_targets() {
+            model = model.with_outputs(&self.target)?;
+        }
         let spec = &model.spec;
         let strands = match (self.strand, spec.strands) {
             (Some(strand), _) => strand.into(),

@@ -14,7 +14,7 @@ pub enum Method {
     /// Every place where the activation is above half of the filter's highest in all sequences (Koo & Eddy 2019).
     KooEddy,
     /// In each sequence the place with the highest activation, the first of equals, if that is positive (Alipanahi et al.
-    /// 2015, supplementary notes, section 10.2).
+    /// 2015, supplementary notes).
     DeepBind,
 }
 

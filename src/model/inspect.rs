@@ -190,7 +190,8 @@ impl Inspection<'_> {
             Layout::ImageRows => format!("[{n}, 1, 4, {l}]"),
             Layout::ImageChannels => format!("[{n}, 4, 1, {l}]"),
         };
-        line(f, "graph input", format_args!("{} {shape}", input.name))?;
+        let channels = self.model.spec.channels.as_deref().unwrap_or("ACGT");
+        line(f, "graph input", format_args!("{} {shape}, channels {channels}", input.name))?;
         line(f, "graph output", &self.model.output)
     }
 

@@ -77,6 +77,19 @@ pub struct Dense {
     pub bias: Vec<f32>,
 }
 
+impl Dense {
+    /// The layer with the outputs of these ranks only.
+    pub(crate) fn rows(&self, ranks: &[usize]) -> Dense {
+        let weights = |&rank: &usize| self.weights[rank * self.inputs..(rank + 1) * self.inputs].to_vec();
+        Dense {
+            inputs: self.inputs,
+            outputs: ranks.len(),
+            weights: ranks.iter().flat_map(weights).collect(),
+            bias: ranks.iter().map(|&rank| self.bias[rank]).collect(),
+        }
+    }
+}
+
 /// A network of the DeepBind family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 pub mod build;
 pub(super) mod constant;
 pub mod dense;
+pub(super) mod head;
 pub mod interface;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
@@ -54,6 +55,9 @@ pub fn set_metadata(model: &mut ModelProto, key: &str, value: String) {
             .push(StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) }),
     }
 }
+
+/// First version of the operators in which `ReduceMax` takes its axes as an input.
+const OPSET_OF_AXES_AS_INPUT: i64 = 18;
 
 /// Version of the default operator set that the model uses; 1 if it does not say.
 pub fn opset(model: &ModelProto) -> i64 {

@@ -84,24 +84,42 @@ fn layout(dims: &[Dim]) -> Result<(Layout, usize), String> {
     }
 }
 
-/// The graph's output: the one named `score`, or the first. With it the number of values a window gets, where the
-/// file declares it.
+/// A graph's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// Values that a window gets (at each position, if there are positions), where the file declares it.
+    pub values: Option<usize>,
+    /// The axis of positions, of an output at base resolution: `[N, values, positions]` or `[N, positions, values]`.
+    pub positions: Option<usize>,
+}
+
+/// The graph's output: the one named `score`, or the first.
+///
+/// Of two axes that of positions is the one that is not fixed, or the longer one.
 ///
 /// # Errors
-/// No output, another element type than float32, or more than one axis of values.
-pub fn output(graph: &GraphProto) -> Result<(String, Option<usize>), String> {
+/// No output, another element type than float32, or axes that may be either.
+pub fn output(graph: &GraphProto) -> Result<Output, String> {
     let named = graph.output.iter().find(|output| output.name() == super::build::OUTPUT);
     let output = named.or(graph.output.first()).ok_or("the graph has no output")?;
-    let values = match float_shape(output)?.as_deref() {
-        None | Some([_, Dim::Free(_)]) => None,
-        Some([_]) => Some(1),
-        Some([_, Dim::Fixed(values)]) if *values > 0 => Some(*values),
+    let (values, positions) = match float_shape(output)?.as_deref() {
+        None | Some([_, Dim::Free(_)]) => (None, None),
+        Some([_]) => (Some(1), None),
+        Some([_, Dim::Fixed(values)]) if *values > 0 => (Some(*values), None),
+        Some([_, Dim::Fixed(values), Dim::Free(_)]) if *values > 0 => (Some(*values), Some(2)),
+        Some([_, Dim::Free(_), Dim::Fixed(values)]) if *values > 0 => (Some(*values), Some(1)),
+        Some([_, Dim::Fixed(a), Dim::Fixed(b)]) if *a > 0 && a < b => (Some(*a), Some(2)),
+        Some([_, Dim::Fixed(a), Dim::Fixed(b)]) if *b > 0 && b < a => (Some(*b), Some(1)),
         Some(dims) => {
             let shape = show_shape(dims);
-            return Err(format!("the output shape is {shape}; it must be [N] or [N, outputs]"));
+            let allowed =
+                "[N], [N, outputs], or at base resolution [N, outputs, positions] or [N, positions, outputs]";
+            return Err(format!("the output shape is {shape}; it must be {allowed}"));
         }
     };
-    Ok((output.name().to_owned(), values))
+    Ok(Output { name: output.name().to_owned(), values, positions })
 }
 
 /// The declared shape of a float32 value; `None` if the file gives none.

@@ -1,0 +1,60 @@
+//! What is put at a graph's end, so that it gives one row of chosen values a window.
+
+use super::build::{self, Builder};
+use super::proto::tensor_shape_proto::dimension::Value as Dim;
+use super::proto::{AttributeProto, ModelProto};
+use super::tensor::Tensor;
+use super::{OPSET_OF_AXES_AS_INPUT, opset};
+
+/// Lets the graph give the maximum of `output` over axis 1 or 2, which runs over positions: `[N, values]`. Returns the
+/// new output's name.
+pub(in crate::model) fn highest(model: &mut ModelProto, output: &str, axis: usize, values: usize) -> String {
+    let as_input = opset(model) >= OPSET_OF_AXES_AS_INPUT;
+    extend(model, output, "highest", values, |builder, name| {
+        let keep = build::int("keepdims", 0);
+        if as_input {
+            let axes = builder.constant(&format!("{name}_axes"), &Tensor::ints(vec![axis as i64]));
+            builder.node("ReduceMax", &[output, &axes], name, [keep]);
+        } else {
+            builder.node("ReduceMax", &[output], name, [build::ints("axes", &[axis as i64]), keep]);
+        }
+    })
+}
+
+/// Lets the graph give only the values with these ranks of `output`, `[N, values]`. Returns the new output's name.
+pub(in crate::model) fn choose(
+    model: &mut ModelProto,
+    output: &str,
+    values: usize,
+    ranks: &[usize],
+) -> String {
+    let mut weights = vec![0.0; values * ranks.len()];
+    for (column, rank) in ranks.iter().enumerate() {
+        weights[rank * ranks.len() + column] = 1.0;
+    }
+    let weights = Tensor::floats([values, ranks.len()], weights);
+    extend(model, output, "chosen", ranks.len(), |builder, name| {
+        // A product, and no look-up: every planner can follow it.
+        let weights = builder.constant(&format!("{name}_weights"), &weights);
+        builder.node("MatMul", &[output, &weights], name, [] as [AttributeProto; 0]);
+    })
+}
+
+/// Adds nodes that make a new output; it takes the place of `output` among the graph's.
+fn extend(
+    model: &mut ModelProto,
+    output: &str,
+    what: &str,
+    values: usize,
+    add: impl FnOnce(&mut Builder, &str),
+) -> String {
+    let name = format!("{output}_{what}");
+    let Some(graph) = model.graph.as_mut() else { return output.to_owned() };
+    let mut builder = Builder::default();
+    add(&mut builder, &name);
+    graph.node.extend(builder.graph.node);
+    graph.initializer.extend(builder.graph.initializer);
+    let dims = [build::symbol("N"), Dim::DimValue(values as i64)];
+    graph.output = vec![build::value_info(&name, dims)];
+    name
+}
