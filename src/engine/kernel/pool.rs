@@ -77,9 +77,9 @@ impl Running {
 /// the start of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// First position to slide over, counted from the first that was ever computed.
+    /// First position to slide over, counted from the first of all.
     pub(super) position: usize,
-    /// The same.
+    /// The same position, counted from the start of a block.
     pub(super) start: usize,
     /// One past the last.
     pub(super) stop: usize,
