@@ -222,6 +222,11 @@ impl SiteSink {
         matches!(self, SiteSink::BigBed(_))
     }
 
+    /// Whether its lines are compressed and indexed.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self, SiteSink::Lines(sink) if sink.is_compressed())
+    }
+
     /// Appends whole lines.
     pub(crate) fn write(&mut self, lines: &[u8]) -> Result<()> {
         match self {
