@@ -11,7 +11,7 @@ use bindscan::scan::{self, Overlaps, Scan, Scanner, chunk_shape};
 use bindscan::simulate::Simulation;
 use bindscan::source::{Chunk, genome};
 use bindscan::track::line::LineSink;
-use bindscan::track::site::{Columns, SiteLines};
+use bindscan::track::site::{Columns, SiteLines, SiteSink};
 use bindscan::track::{ScoreScale, SiteFormat, Target};
 use bindscan::{Result, encode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -98,7 +98,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let scanners = (0..threads).map(|_| vec![scanner()]).collect();
     let source = genome::open(genome, &genome::GenomeOptions::default()).unwrap().into_chunks(shape);
     let lines = SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() };
-    let sink = LineSink::new(Output::create(Path::new("/dev/null")).unwrap(), "").unwrap();
+    let sink = SiteSink::Lines(LineSink::new(Output::create(Path::new("/dev/null")).unwrap(), "").unwrap());
     let (overlaps, sites) = (Overlaps::Suppress, vec![(lines, sink)]);
     let summary = scan::run(
         Box::new(source),

@@ -2,6 +2,8 @@
 //!
 //! A shard's track says in a comment which part of what it is ([`ShardMark`]). Shards hold what starts in them and nothing
 //! else, so text is joined end to end; comments are written once, and only where one run would have written them.
+//!
+//! A shard that was cut short or changed is refused: text and bigWig hold a checksum of themselves, BGZF has its own.
 
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use crate::output::{Output, Sealed};
 use crate::source::input::Input;
 use crate::source::shard::Shard;
 use crate::track::bigwig::{self, BigWigSink, Values};
+use crate::track::checksum::{self, crc32};
 use crate::track::line::LineSink;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary};
 use crate::track::tabix::Layout;
@@ -62,6 +65,10 @@ struct Head {
     comments: String,
     /// The column names of TSV.
     columns: String,
+    /// Checksum of the text so far.
+    checksum: u32,
+    /// The comment with the checksum, of text without a line and of bigWigs.
+    last: Vec<u8>,
 }
 
 impl Shards {
@@ -109,7 +116,7 @@ impl Shards {
     /// What stands before the data of the whole: comments if they are `wanted` (GFF3 always has them), and the
     /// column names of TSV.
     fn header(&self, wanted: bool) -> String {
-        let Head { mark, first, comments, columns } = &self.head;
+        let Head { mark, first, comments, columns, .. } = &self.head;
         let always = mark.format == Format::Sites(SiteFormat::Gff3);
         let comments = if wanted || always { comments.as_str() } else { "" };
         [first, comments, columns].concat()
@@ -125,6 +132,9 @@ impl Shards {
         let layout = match self.format() {
             Format::Scores(ScoreFormat::BigWig) => return self.write_bigwig(output, &header),
             Format::Scores(ScoreFormat::BedGraph) => Layout::Bed,
+            Format::Sites(SiteFormat::BigBed) => {
+                return Err(Error::Request("shards of bigBed are not merged; write .bed".into()));
+            }
             Format::Sites(format) => format.layout(),
         };
         let mut sink = if compressed {
@@ -172,29 +182,45 @@ fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64,
 /// Writes the lines of a shard without its head.
 fn write_lines(path: &Path, sink: &mut LineSink) -> Result<()> {
     let mut input = Input::open(path)?;
-    Head::of_text(path, &mut input)?;
-    let mut lines = Vec::new();
+    let Head { mut checksum, last: mut lines, .. } = Head::of_text(path, &mut input)?;
     loop {
         let action = input.read_action();
         let block = input.fill_buf().map_err(Error::io(path, action))?;
-        // Whole lines: what a sink is given, and what tells that a shard was not cut short.
-        let whole = memchr::memrchr(b'\n', block).map_or(0, |end| end + 1);
         let consumed = block.len();
-        if whole > 0 {
-            lines.extend_from_slice(&block[..whole]);
-            sink.write(&lines)?;
-            lines.clear();
-        }
-        lines.extend_from_slice(&block[whole..]);
+        lines.extend_from_slice(block);
         input.consume(consumed);
         if consumed == 0 {
             break;
         }
+        // Whole lines, but for the last, which may be the checksum.
+        let last = memchr::memrchr(b'\n', &lines).map_or(0, |end| start_of_line(&lines[..end]));
+        checksum = crc32(checksum, &lines[..last]);
+        sink.write(&lines[..last])?;
+        lines.drain(..last);
     }
-    if lines.is_empty() {
-        return Ok(());
+    let damaged = |message| Err(Error::format(path, None, message));
+    let Some(last) = lines.strip_suffix(b"\n") else {
+        return if lines.is_empty() && input.is_compressed() {
+            Ok(())
+        } else {
+            damaged("the last line is cut short: make this shard again")
+        };
+    };
+    let Some(digits) = last.strip_prefix(checksum::MARK.as_bytes()) else {
+        if input.is_compressed() {
+            return sink.write(&lines);
+        }
+        return damaged("there is no checksum at its end: it was cut short; make this shard again");
+    };
+    if digits != format!("{checksum:08x}").as_bytes() {
+        return damaged("it has another checksum than when it was written: make this shard again");
     }
-    Err(Error::format(path, None, "the last line is cut short: make this shard again"))
+    Ok(())
+}
+
+/// Where the last line of `lines` starts.
+fn start_of_line(lines: &[u8]) -> usize {
+    memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1)
 }
 
 impl Head {
@@ -203,8 +229,10 @@ impl Head {
         let mut input = Input::open(path)?;
         let action = input.read_action();
         if input.fill_buf().map_err(Error::io(path, action))?.starts_with(&bigwig::MAGIC.to_le_bytes()) {
-            let reader = bigwig::Reader::open(path)?;
-            return Head::of_comments(path, &mut reader.comments().as_bytes());
+            let mut reader = bigwig::Reader::open(path)?;
+            let head = Head::of_comments(path, &mut reader.comments().as_bytes())?;
+            reader.check()?;
+            return Ok(head);
         }
         Head::of_text(path, &mut input)
     }
@@ -216,6 +244,7 @@ impl Head {
         if head.mark.format == Format::Sites(SiteFormat::Tsv) {
             let mut columns = Vec::new();
             input.read_until(b'\n', &mut columns).map_err(Error::io(path, action))?;
+            head.checksum = crc32(head.checksum, &columns);
             head.columns = String::from_utf8_lossy(&columns).into_owned();
         }
         Ok(head)
@@ -223,7 +252,13 @@ impl Head {
 
     fn of_comments(path: &Path, input: &mut impl BufRead) -> Result<Head> {
         let (mut first, mut comments, mut mark) = (String::new(), String::new(), None);
+        let (mut checksum, mut last) = (0, Vec::new());
         while let Some(line) = comment(path, input)? {
+            if line.starts_with(checksum::MARK) {
+                last = line.into_bytes();
+                break;
+            }
+            checksum = crc32(checksum, line.as_bytes());
             if line.starts_with("##") {
                 first += &line;
             } else if let Some(json) = line.strip_prefix(MARK) {
@@ -237,7 +272,7 @@ impl Head {
             let message = "this is no shard's track; give files that bindscan scan --shard wrote";
             Error::format(path, None, message)
         })?;
-        Ok(Head { mark, first, comments, columns: String::new() })
+        Ok(Head { mark, first, comments, columns: String::new(), checksum, last })
     }
 
     fn check_belongs(&self, path: &Path, first: &Head, first_path: &Path) -> Result<()> {

@@ -16,9 +16,8 @@ use crate::output::Sealed;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
 use crate::track::Target;
-use crate::track::line::LineSink;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
-use crate::track::site::{Significance, Site, SiteLines};
+use crate::track::site::{Significance, Site, SiteLines, SiteSink};
 
 pub mod journal;
 pub mod reads;
@@ -42,7 +41,7 @@ pub struct Scan {
     /// What becomes of hits whose windows overlap.
     pub overlaps: Overlaps,
     /// Tracks of sites. Without one, no hits are called.
-    pub sites: Vec<(SiteLines, LineSink)>,
+    pub sites: Vec<(SiteLines, SiteSink)>,
     /// Tracks of scores. With one, every window is scored in full.
     pub scores: Vec<(Series, ScoreSink)>,
     /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
@@ -157,7 +156,8 @@ pub fn run(
 ) -> Result<ScanSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
     let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
-    let needs_lengths = scan.scores.iter().any(|(_, sink)| sink.needs_lengths());
+    let needs_lengths =
+        scan.scores.iter().any(|(_, sink)| sink.needs_lengths()) || sinks.iter().any(SiteSink::needs_lengths);
     let statistics = scan.statistics.map(Shared::new);
     let layout = Layout {
         targets: &scan.targets,

@@ -13,7 +13,9 @@ use crate::model::{Activation, ModelSpec};
 
 mod bbi;
 mod bedgraph;
+pub mod bigbed;
 pub mod bigwig;
+pub(crate) mod checksum;
 mod deflate;
 pub mod line;
 pub(crate) mod number;
@@ -45,6 +47,7 @@ impl Format {
             "tsv" => Format::Sites(SiteFormat::Tsv),
             "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
             "gff3" | "gff" => Format::Sites(SiteFormat::Gff3),
+            "bigbed" | "bb" => Format::Sites(SiteFormat::BigBed),
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
             "bigwig" | "bw" => Format::Scores(ScoreFormat::BigWig),
             _ => return None,

@@ -97,6 +97,27 @@ fn scans_killed_at_any_moment_go_on_to_the_same_bytes() {
     // From a place in the middle of a stream, and of a shard.
     assert!(kill_and_compare(at, &format!("{words} genome.fa.gz"), 10) > 0);
     assert!(kill_and_compare(at, &format!("{words} genome.fa --shard 2/3"), 10) > 0);
+    // While sites wait for their q-values.
+    let words =
+        format!("scan -m motif.onnx --qvalue 0.2 --background uniform -t 2 --chunk-size 1500 {OUTPUTS}");
+    assert!(kill_and_compare(at, &format!("{words} genome.fa"), 10) > 0);
+}
+
+#[test]
+fn a_bigbed_goes_on_as_well() {
+    let directory = simulated("400k", 2, 300);
+    let at = directory.path();
+    let words = "scan -m ELK1 --threshold 0 -t 1 --chunk-size 1500 genome.fa";
+    run_ok(at, &format!("{words} -o whole.bb"));
+    let words = format!("{words} --resume -o sites.bb");
+    let mut scan = start(at, &words);
+    while !at.join(".sites.bb.resume/state").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    run_ok(at, &words);
+    assert!(fs::read(at.join("sites.bb")).unwrap() == fs::read(at.join("whole.bb")).unwrap());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use bindscan::track::bigwig::{Reader, Values};
 use common::{error_line, gzip, run_ok, simulated};
+use flate2::read::ZlibDecoder;
 use noodles::core::Region;
 use noodles::csi::BinningIndex;
 use noodles::{bgzf, csi, tabix};
@@ -98,6 +99,99 @@ fn a_bigwig_has_the_values_of_the_bedgraph_and_the_same_bytes_however_it_is_read
         reader.contigs().iter().map(|contig| (contig.name.as_str(), contig.length)).collect();
     assert_eq!(contigs, [("sim1", Some(40_000)), ("sim2", Some(40_000))]);
     assert!(reader.comments().contains("# command: bindscan scan"), "{}", reader.comments());
+}
+
+/// Everything in a bigBed, found through its index: the columns' names, and each item as a line of BED.
+fn bigbed(path: &Path) -> (Vec<String>, Vec<String>) {
+    let bytes = fs::read(path).unwrap();
+    let u16_at = |at: usize| usize::from(u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap()));
+    let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let text_at = |at: usize| {
+        let end = at + bytes[at..].iter().position(|&byte| byte == 0).unwrap();
+        String::from_utf8(bytes[at..end].to_vec()).unwrap()
+    };
+    assert_eq!((u32_at(0), u16_at(4), u16_at(34)), (0x8789_F2EB, 4, 6));
+    let (contig_tree, data, index) = (u64_at(8), u64_at(16), u64_at(24));
+    let longest = u32_at(52) as usize;
+    let column = |line: &str| line.split(';').next().unwrap().split(' ').nth(1).map(str::to_owned);
+    let auto_sql = text_at(u64_at(36));
+    let columns: Vec<String> =
+        auto_sql.lines().filter(|line| line.contains(';')).filter_map(column).collect();
+    assert_eq!(columns.len(), u16_at(32));
+
+    let key = u32_at(contig_tree + 8) as usize;
+    let mut names = HashMap::new();
+    let mut nodes = vec![contig_tree + 32];
+    while let Some(node) = nodes.pop() {
+        for item in (0..u16_at(node + 2)).map(|item| node + 4 + item * (key + 8)) {
+            if bytes[node] == 0 {
+                nodes.push(u64_at(item + key));
+            } else {
+                let name = String::from_utf8(bytes[item..item + key].to_vec()).unwrap();
+                names.insert(u32_at(item + key), name.trim_end_matches('\0').to_owned());
+            }
+        }
+    }
+    assert_eq!(names.len(), u64_at(contig_tree + 16));
+
+    let (mut lines, mut last) = (Vec::new(), (0, 0));
+    let mut nodes = vec![(index + 48, (0, 0), (u32::MAX, u32::MAX))];
+    while let Some((node, from, to)) = nodes.pop() {
+        let leaf = bytes[node] == 1;
+        let items = (0..u16_at(node + 2)).map(|item| node + 4 + item * if leaf { 32 } else { 24 });
+        for item in items.rev() {
+            let (start, end) = ((u32_at(item), u32_at(item + 4)), (u32_at(item + 8), u32_at(item + 12)));
+            assert!(start >= from && end <= to && start < end);
+            nodes.extend((!leaf).then(|| (u64_at(item + 16), start, end)));
+        }
+        let items = (0..u16_at(node + 2)).map(|item| node + 4 + item * 32).filter(|_| leaf);
+        for item in items {
+            let (start, end) = ((u32_at(item), u32_at(item + 4)), (u32_at(item + 8), u32_at(item + 12)));
+            let packed = &bytes[u64_at(item + 16)..][..u64_at(item + 24)];
+            let mut block = Vec::new();
+            ZlibDecoder::new(packed).read_to_end(&mut block).unwrap();
+            assert!(block.len() <= longest);
+            let mut rest = block.as_slice();
+            while !rest.is_empty() {
+                let number = |at: usize| u32::from_le_bytes(rest[at..at + 4].try_into().unwrap());
+                let (contig, first, past) = (number(0), number(4), number(8));
+                assert!((contig, first) >= start.max(last) && (contig, past) <= end);
+                last = (contig, first);
+                let zero = rest.iter().skip(12).position(|&byte| byte == 0).unwrap();
+                let text = std::str::from_utf8(&rest[12..12 + zero]).unwrap();
+                lines.push(format!("{}\t{first}\t{past}\t{text}", names[&contig]));
+                rest = &rest[13 + zero..];
+            }
+        }
+    }
+    assert_eq!(lines.len(), u64_at(data));
+    (columns, lines)
+}
+
+#[test]
+fn a_bigbed_has_the_lines_of_the_bed() {
+    let directory = simulated("300k", 3, 100);
+    let at = directory.path();
+    for (options, columns, count) in [
+        ("-m motif.onnx --all", 7, 250_000),
+        ("-m motif.onnx -m ELK1 --threshold 2 --overlaps keep", 7, 500),
+        ("-m motif.onnx --pvalue 1e-3", 9, 100),
+        ("-m motif.onnx --qvalue 0.1", 10, 10),
+        ("-m motif.onnx --threshold 500", 7, 0),
+    ] {
+        run_ok(at, &format!("scan {options} genome.fa -o a.bb -o a.bed --header"));
+        let bed = fs::read_to_string(at.join("a.bed")).unwrap();
+        let want: Vec<&str> = bed.lines().filter(|line| !line.starts_with('#')).collect();
+        let (names, lines) = bigbed(&at.join("a.bb"));
+        assert_eq!(names.len(), columns, "{names:?}");
+        assert_eq!(names[..7].join(" "), "chrom chromStart chromEnd name score strand rawScore");
+        assert!(lines == want && want.len() >= count, "{options}: {} of {}", lines.len(), want.len());
+        run_ok(at, &format!("scan {options} genome.fa -t 3 --chunk-size 500 -o b.bb --header"));
+        assert!(fs::read(at.join("a.bb")).unwrap() == fs::read(at.join("b.bb")).unwrap());
+    }
+    let said = error_line(at, "scan -m motif.onnx genome.fa --all --shard 1/2 -o 1.bb");
+    assert!(said.contains("1.bb: shards of bigBed cannot be merged"), "{said}");
 }
 
 #[test]

@@ -74,7 +74,7 @@ class Case:
         program.run(self.binary, "scan", "-m", self.model, self.genome, "--all", *outputs)
         sample = "chr4:1-1000000"
         self.threshold = models.threshold(self.binary, self.model, self.genome, sample, "auto", 2_000)
-        tracks = [f"{name}{suffix}" for name in SITES for suffix in ("", ".gz")]
+        tracks = [f"{name}{suffix}" for name in SITES for suffix in ("", ".gz")] + ["bb"]
         outputs = [word for name in tracks for word in ("-o", self.path(name))]
         shown = ["--threshold", f"{self.threshold:.6f}", "--header"]
         program.run(self.binary, "scan", "-m", self.model, self.genome, *shown, *outputs)
@@ -166,6 +166,23 @@ class Case:
         self.require(places == tsv == peaks == gff, "formats have different sites")
         for name in SITES:
             self.check_index(name, tabix)
+        self.check_bigbed()
+
+    def check_bigbed(self):
+        """pyBigWig finds the lines of the BED, all of them and those of regions."""
+        with pyBigWig.open(str(self.path("bb"))) as track:
+            self.require(track.isBigBed(), "pyBigWig sees no bigBed")
+            lengths = {name: self.lengths[name] for name in {f[0] for f in self.sites}}
+            self.require(track.chroms() == lengths, "the bigBed has other contigs")
+            wholes = [(name, 0, length) for name, length in lengths.items()]
+            for contig, first, last in [*wholes, *self.regions()]:
+                inside = lambda f: f[0] == contig and int(f[1]) < last and int(f[2]) > first
+                want = [(int(f[1]), int(f[2]), "\t".join(f[3:])) for f in self.sites if inside(f)]
+                found = (track.entries(contig, first, last) or []) if contig in lengths else []
+                self.require(found == want, "the bigBed has other sites")
+            covered = track.header()["nBasesCovered"]
+            bases = sum(len({at for f in self.sites if f[0] == name for at in range(int(f[1]), int(f[2]))}) for name in lengths)
+            self.require(covered == bases, "the bigBed covers other bases")
 
     def lines(self, name):
         with open(self.path(name)) as lines:

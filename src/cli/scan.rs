@@ -69,7 +69,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Keep what is done beside the first output, and go on from there if an earlier run with --resume was interrupted
-    #[arg(long, conflicts_with_all = ["report", "qvalue"])]
+    #[arg(long, conflicts_with = "report")]
     resume: bool,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
@@ -139,7 +139,8 @@ impl ScanArgs {
             let tracks = outputs.open(&targets, &strands, &provenance(&models, &significance))?;
             return self.reads.scan(source, workers, targets, overlaps, tracks, self.chunk_size, session);
         }
-        let genome = genome::of_input(&self.genome, input, &options)?;
+        let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
+        let genome = open(&self.genome, input, &options)?;
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
             None => log::debug!("{}: read as a stream", self.genome.display()),

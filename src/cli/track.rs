@@ -6,17 +6,18 @@ use super::models::Planned;
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
 use bindscan::output::Output;
+use bindscan::track::bigbed::BigBedSink;
 use bindscan::track::bigwig::BigWigSink;
 use bindscan::track::line::LineSink;
 use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
-use bindscan::track::site::{Columns, SiteLines};
+use bindscan::track::site::{Columns, SiteLines, SiteSink};
 use bindscan::track::tabix::Layout;
 use bindscan::track::{Format, Provenance, ScoreFormat, SiteFormat, Target};
 use clap::{ArgMatches, Args, CommandFactory, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct TrackArgs {
-    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bedGraph, .bw (repeatable)
+    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bb, .bedGraph, .bw (repeatable)
     ///
     /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for
     /// each model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of
@@ -45,6 +46,8 @@ enum FormatArg {
     #[value(name = "narrowpeak")]
     NarrowPeak,
     Gff3,
+    #[value(name = "bigbed")]
+    BigBed,
     #[value(name = "bedgraph")]
     BedGraph,
     #[value(name = "bigwig")]
@@ -58,6 +61,7 @@ impl From<FormatArg> for Format {
             FormatArg::Tsv => Format::Sites(SiteFormat::Tsv),
             FormatArg::NarrowPeak => Format::Sites(SiteFormat::NarrowPeak),
             FormatArg::Gff3 => Format::Sites(SiteFormat::Gff3),
+            FormatArg::BigBed => Format::Sites(SiteFormat::BigBed),
             FormatArg::BedGraph => Format::Scores(ScoreFormat::BedGraph),
             FormatArg::BigWig => Format::Scores(ScoreFormat::BigWig),
         }
@@ -94,7 +98,7 @@ pub(super) struct Outputs {
 /// The tracks of a scan.
 #[derive(Debug, Default)]
 pub(super) struct Tracks {
-    pub(super) sites: Vec<(SiteLines, LineSink)>,
+    pub(super) sites: Vec<(SiteLines, SiteSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
     /// The files that are written, every link followed; `None` if something else than files is.
     pub(super) regular: Option<Vec<PathBuf>>,
@@ -134,9 +138,11 @@ impl TrackArgs {
         let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
         let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
         let format = self.format_of(&bare)?;
+        let binary =
+            matches!(format, Format::Scores(ScoreFormat::BigWig) | Format::Sites(SiteFormat::BigBed));
         ensure!(
-            !compressed || format != Format::Scores(ScoreFormat::BigWig),
-            "{}: bigWig is compressed by itself; leave out the .gz",
+            !(compressed && binary),
+            "{}: {format} is compressed by itself; leave out the .gz",
             path.display()
         );
         Ok(Wanted { path: path.to_path_buf(), format, compressed })
@@ -300,7 +306,17 @@ impl Opener<'_> {
         let track = target.map(|rank| self.targets[rank].name.clone());
         let provenance = self.provenance.of_track(Format::Sites(format), track, None);
         let header = lines.header(&provenance, self.has_header());
-        let sink = self.lines(path, &header, format.layout())?;
+        let sink = if format == SiteFormat::BigBed {
+            ensure!(
+                self.provenance.shard.is_none(),
+                "{}: shards of bigBed cannot be merged; write .bed and make a bigBed of the whole (bedToBigBed)",
+                path.display()
+            );
+            let sink = BigBedSink::new(self.open(path)?, self.outputs.columns, &header)?;
+            SiteSink::BigBed(Box::new(sink))
+        } else {
+            SiteSink::Lines(self.lines(path, &header, format.layout())?)
+        };
         self.tracks.sites.push((lines, sink));
         self.tracks.files.push(TrackFile { path: path.to_path_buf(), format: Format::Sites(format) });
         Ok(())
@@ -310,6 +326,8 @@ impl Opener<'_> {
         let output = self.open(path)?;
         Ok(if self.compressed {
             LineSink::compressed(output, header, layout)?
+        } else if self.provenance.shard.is_some() {
+            LineSink::checked(output, header)?
         } else {
             LineSink::new(output, header)?
         })
@@ -328,7 +346,12 @@ impl Opener<'_> {
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(self.lines(path, &comments, Layout::Bed)?),
             ScoreFormat::BigWig => {
-                ScoreSink::BigWig(BigWigSink::new(self.open(path)?, series.bin, &comments)?)
+                let output = self.open(path)?;
+                ScoreSink::BigWig(if self.provenance.shard.is_some() {
+                    BigWigSink::checked(output, series.bin, &comments)?
+                } else {
+                    BigWigSink::new(output, series.bin, &comments)?
+                })
             }
         };
         self.tracks.scores.push((series, sink));

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::discovery::TestCounts;
 use crate::genome::{Contig, Strand};
 use crate::hits::Hit;
 use crate::source::Place;
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) windows: Vec<u64>,
     pub(super) counts: bool,
     pub(super) scores: Vec<ScoreState>,
+    /// How the windows of each target tested, if q-values are wanted.
+    pub(super) tests: Vec<TestCounts>,
     pub(super) summary: Counts,
 }
 
@@ -146,17 +149,28 @@ impl Journal {
 
     /// Keeps what score track `track` is given.
     pub(super) fn scores(&mut self, track: usize, contig: &Contig, encoded: &Encoded) -> Result<()> {
-        let encoded = encoded.to_bytes();
+        self.of_contig(SCORES, track, contig, &encoded.to_bytes())
+    }
+
+    /// Keeps sites of a contig that wait for their q-values.
+    pub(super) fn sites(&mut self, contig: &Contig, sites: &[u8]) -> Result<()> {
+        if sites.is_empty() {
+            return Ok(());
+        }
+        self.of_contig(SITES, 0, contig, sites)
+    }
+
+    fn of_contig(&mut self, kind: u8, track: usize, contig: &Contig, bytes: &[u8]) -> Result<()> {
         let name = contig.name.as_bytes();
         self.write(&[
-            &[SCORES],
+            &[kind],
             &number(track as u64),
             &number(contig.id as u64),
             &number(contig.length.map_or(0, |length| length + 1)),
             &number(name.len() as u64),
             name,
-            &number(encoded.len() as u64),
-            &encoded,
+            &number(bytes.len() as u64),
+            bytes,
         ])
     }
 
@@ -224,12 +238,14 @@ fn read_state(folder: &Path) -> Result<Option<State>> {
 
 const LINES: u8 = 0;
 const SCORES: u8 = 1;
+const SITES: u8 = 2;
 
-/// One call to a track.
+/// One call to a track, or to the sites that wait.
 #[derive(Debug)]
 pub(super) enum Entry {
     Lines(usize, Vec<u8>),
     Scores(usize, Arc<Contig>, Encoded),
+    Sites(Arc<Contig>, Vec<u8>),
 }
 
 impl Entry {
@@ -242,9 +258,12 @@ impl Entry {
         }
         let (id, length) = (read_number(log)? as usize, read_number(log)?.checked_sub(1));
         let name = String::from_utf8_lossy(&read_bytes(log)?).into_owned();
-        let encoded = Encoded::from_bytes(&read_bytes(log)?);
-        let encoded = encoded.ok_or(std::io::ErrorKind::InvalidData)?;
-        Ok(Entry::Scores(track, Arc::new(Contig { id, name, length }), encoded))
+        let (contig, bytes) = (Arc::new(Contig { id, name, length }), read_bytes(log)?);
+        if kind[0] == SITES {
+            return Ok(Entry::Sites(contig, bytes));
+        }
+        let encoded = Encoded::from_bytes(&bytes).ok_or(std::io::ErrorKind::InvalidData)?;
+        Ok(Entry::Scores(track, contig, encoded))
     }
 }
 

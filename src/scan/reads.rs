@@ -19,10 +19,9 @@ use crate::source::Chunk;
 use crate::source::reads::record::Read;
 use crate::source::reads::{self, Batch, ReadFilter, ReadSource, Skip};
 use crate::track::Target;
-use crate::track::line::LineSink;
 use crate::track::read::ReadSite;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
-use crate::track::site::{Site, SiteLines};
+use crate::track::site::{Site, SiteLines, SiteSink};
 use crate::{Error, Result};
 
 mod aggregate;
@@ -46,7 +45,7 @@ pub struct ReadScan {
     /// What becomes of hits in one read whose windows overlap.
     pub overlaps: Overlaps,
     /// Tracks of sites: BED or TSV.
-    pub sites: Vec<(SiteLines, LineSink)>,
+    pub sites: Vec<(SiteLines, SiteSink)>,
     /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
     pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
     /// Bases that a worker takes at a time, about; never changes the output.
@@ -93,7 +92,7 @@ pub fn run(
     cancel: &AtomicBool,
 ) -> Result<ReadSummary> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
-    let indexed = sinks.iter().any(LineSink::is_compressed);
+    let indexed = sinks.iter().any(SiteSink::is_compressed);
     let ordered = source.is_sorted() || indexed || !scan.aggregates.is_empty();
     if ordered {
         source.require_order();
@@ -480,7 +479,7 @@ fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
 /// What the writer makes of the workers' parts, in the order of the reads.
 struct Writer<'a> {
     layout: Layout<'a>,
-    sinks: Vec<LineSink>,
+    sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
     /// A site track each.
     lines: Vec<Lines>,
@@ -491,7 +490,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(layout: Layout<'a>, sinks: Vec<LineSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
+    fn new(layout: Layout<'a>, sinks: Vec<SiteSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
         Writer {
             layout,
             lines: sinks.iter().map(|_| Lines::default()).collect(),
@@ -554,7 +553,7 @@ impl<'a> Writer<'a> {
         self.settle(END)?;
         let mut sealed = Vec::new();
         for sink in self.sinks {
-            sealed.extend(sink.seal()?);
+            sealed.extend(sink.seal(self.layout.contigs)?);
         }
         for writer in self.scores {
             sealed.extend(writer.seal(self.layout.contigs)?);

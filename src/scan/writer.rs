@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::journal::{self, Counts, Journal, State};
 use super::spool::{self, Entry, Spool};
@@ -15,15 +16,18 @@ use crate::hits::{self, Hit};
 use crate::output::Sealed;
 use crate::source::Place;
 use crate::track::Target;
-use crate::track::line::LineSink;
 use crate::track::score::ScoreWriter;
+use crate::track::site::SiteSink;
 
 /// Bytes of lines that are written at a time in the end.
 const LINES_TOGETHER: usize = 64 << 10;
 
+/// Lines do not wait longer for others before they are passed on, whenever a chunk is done: the first ones not at all.
+const PATIENCE: Duration = Duration::from_millis(50);
+
 pub(super) struct Writer<'a> {
     layout: Layout<'a>,
-    sinks: Vec<LineSink>,
+    sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
@@ -41,6 +45,8 @@ pub(super) struct Writer<'a> {
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
     encoded: Vec<u8>,
+    /// When lines were last passed on.
+    passed_on: Option<Instant>,
     pub(super) summary: ScanSummary,
 }
 
@@ -53,7 +59,7 @@ impl<'a> Writer<'a> {
     /// A journal that cannot be read, an output that cannot be written.
     pub(super) fn new(
         layout: Layout<'a>,
-        sinks: Vec<LineSink>,
+        sinks: Vec<SiteSink>,
         scores: Vec<ScoreWriter>,
         journal: Option<Journal>,
     ) -> Result<Writer<'a>> {
@@ -71,6 +77,7 @@ impl<'a> Writer<'a> {
             place: Place::default(),
             spool: layout.false_discovery_rate.map(|_| Spool::new()),
             encoded: Vec::new(),
+            passed_on: None,
             summary: ScanSummary::default(),
         };
         if let Some(mut journal) = journal {
@@ -78,6 +85,9 @@ impl<'a> Writer<'a> {
                 journal::Entry::Lines(track, lines) => writer.sinks[track].write(&lines),
                 journal::Entry::Scores(track, contig, encoded) => {
                     writer.scores[track].rewrite(&contig, &encoded)
+                }
+                journal::Entry::Sites(contig, sites) => {
+                    writer.spool.iter_mut().try_for_each(|spool| spool.append(&contig, &sites))
                 }
             })?;
             state.into_iter().for_each(|state| writer.restore(state));
@@ -91,9 +101,10 @@ impl<'a> Writer<'a> {
         (self.place, self.windows, self.counts) = (state.place, state.windows, state.counts);
         self.scores.iter_mut().zip(state.scores.drain(..)).for_each(|(writer, state)| writer.restore(state));
         let Counts { bases, windows, sites, segments, short_segments, short_names } = state.summary;
-        // There are no statistics and no tests where there is a journal.
-        let rest = std::mem::take(&mut self.summary);
-        self.summary = ScanSummary { bases, windows, sites, segments, short_segments, short_names, ..rest };
+        // There are no statistics where there is a journal.
+        let (rest, tests) = (std::mem::take(&mut self.summary), state.tests);
+        self.summary =
+            ScanSummary { bases, windows, sites, segments, short_segments, short_names, tests, ..rest };
     }
 
     fn state(&self) -> State {
@@ -104,6 +115,7 @@ impl<'a> Writer<'a> {
             windows: self.windows.clone(),
             counts: self.counts,
             scores: self.scores.iter().map(ScoreWriter::state).collect(),
+            tests: self.summary.tests.clone(),
             summary: Counts { bases, windows, sites, segments, short_segments, short_names },
             ..State::default()
         };
@@ -135,7 +147,10 @@ impl<'a> Writer<'a> {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
             match &mut self.spool {
-                Some(spool) => spool.append(&contig, &part.spooled)?,
+                Some(spool) => {
+                    self.journal.iter_mut().try_for_each(|journal| journal.sites(&contig, &part.spooled))?;
+                    spool.append(&contig, &part.spooled)?;
+                }
                 None => write_lines(&mut self.sinks, &part.lines, self.journal.as_mut())?,
             }
             self.pending.append(&mut part.tail);
@@ -175,6 +190,10 @@ impl<'a> Writer<'a> {
         }
         self.place.segments += u64::from(last);
         self.place.position = (!last).then_some(part.own.end);
+        if self.summary.sites > 0 && self.passed_on.is_none_or(|at| at.elapsed() >= PATIENCE) {
+            self.sinks.iter_mut().try_for_each(SiteSink::pass_on)?;
+            self.passed_on = Some(Instant::now());
+        }
         self.save()
     }
 
@@ -211,6 +230,7 @@ impl<'a> Writer<'a> {
             }
         }
         if let Some(spool) = &mut self.spool {
+            self.journal.iter_mut().try_for_each(|journal| journal.sites(contig, &self.encoded))?;
             spool.append(contig, &self.encoded)?;
             self.encoded.clear();
         }
@@ -304,7 +324,7 @@ impl<'a> Writer<'a> {
         }
         let mut sealed = Vec::new();
         for sink in self.sinks {
-            sealed.extend(sink.seal()?);
+            sealed.extend(sink.seal(contigs)?);
         }
         for writer in self.scores {
             sealed.extend(writer.seal(contigs)?);
@@ -314,7 +334,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Gives every site track its lines.
-fn write_lines(sinks: &mut [LineSink], lines: &[Vec<u8>], mut journal: Option<&mut Journal>) -> Result<()> {
+fn write_lines(sinks: &mut [SiteSink], lines: &[Vec<u8>], mut journal: Option<&mut Journal>) -> Result<()> {
     for (track, (sink, lines)) in sinks.iter_mut().zip(lines).enumerate() {
         journal.iter_mut().try_for_each(|journal| journal.lines(track, lines))?;
         sink.write(lines)?;

@@ -86,6 +86,15 @@ pub fn of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result
     Genome::new(path, input.into(), options)
 }
 
+/// As [`of_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
+/// file first.
+///
+/// # Errors
+/// As [`open`]; a temporary file that cannot be written.
+pub fn indexed_of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
+    Genome::new(path, Input::from(input).into_mapped(path)?, options)
+}
+
 /// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.
 ///
 /// # Errors
@@ -182,15 +191,14 @@ impl Genome {
     /// Starts to cut what `shard` owns into chunks; its seams lie on multiples of `unit`.
     ///
     /// # Errors
-    /// The file is not indexed: it is compressed, or a stream.
+    /// The genome is not indexed: it is compressed, or a stream, and was not opened by [`indexed_of_input`].
     ///
     /// # Panics
     /// As [`Genome::into_chunks`].
     pub fn into_shard(self, shape: ChunkShape, shard: &Shard, unit: u64) -> Result<GenomeSource> {
         let Some(contigs) = self.contigs() else {
             return Err(Error::Request(
-                "--shard jumps about in the genome: give a 2bit file, or a FASTA that is not compressed (gzip -d)"
-                    .into(),
+                "shards begin within a genome: give a file that is not compressed".into(),
             ));
         };
         let contigs = contigs.to_vec();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -182,6 +182,33 @@ impl Input {
             Input::Mapped(map) => (map.position() as u64, Some(map.content().len() as u64)),
             Input::Stream(stream) => (stream.consumed.load(Ordering::Relaxed), stream.total),
         }
+    }
+
+    /// Whether it is decompressed on the way.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self, Input::Stream(Stream { compressed: true, .. }))
+    }
+
+    /// The same text, mapped: what is read in order is put into a temporary file first.
+    ///
+    /// # Errors
+    /// What cannot be read, or not be kept.
+    pub fn into_mapped(self, path: &Path) -> Result<Input> {
+        let action = self.read_action();
+        let Input::Stream(mut stream) = self else { return Ok(self) };
+        let keep =
+            || Error::io(std::env::temp_dir(), "cannot unpack the genome there (TMPDIR names another place)");
+        let mut file = tempfile::tempfile().map_err(keep())?;
+        loop {
+            let block = stream.text.fill_buf().map_err(Error::io(path, action))?;
+            if block.is_empty() {
+                break;
+            }
+            file.write_all(block).map_err(keep())?;
+            let consumed = block.len();
+            stream.text.consume(consumed);
+        }
+        MappedFile::open(&file).map(Input::Mapped).map_err(keep())
     }
 
     /// What to say when a read fails.

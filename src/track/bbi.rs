@@ -1,4 +1,4 @@
-//! The container of bigWig: blocks of data, found by place through an R-tree and by contig name through a B+ tree,
+//! The container of bigWig and bigBed: blocks of data, found by place through an R-tree and by contig name through a B+ tree,
 //! and summaries at ever coarser resolutions.
 //!
 //! Layout: Kent et al. 2010, "BigWig and BigBed", Bioinformatics 26:2204, supplement. The file is written in one pass: blocks
@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::checksum::{self, crc32};
 use super::deflate::Deflater;
 use crate::genome::Contig;
 use crate::output::{Output, Sealed};
@@ -47,27 +48,53 @@ pub(super) struct Block {
     pub(super) bytes: usize,
 }
 
+/// What a format puts into the container.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) magic: u32,
+    /// Columns of an item and their description; bigBed's.
+    pub(super) columns: u16,
+    pub(super) auto_sql: String,
+    /// Items of a block, at the most.
+    pub(super) items: u32,
+}
+
+/// Of a bigBed's columns, those that are BED's own.
+const BED_COLUMNS: u16 = 6;
+
 /// A file that is being written.
 #[derive(Debug)]
 pub(super) struct BigFile {
-    magic: u32,
+    content: Content,
     output: Output,
     /// What stands between the headers and the summary.
     comments: String,
     blocks: Vec<Place>,
+    /// Items so far, and bytes of the longest block, uncompressed.
+    items: u64,
+    longest: usize,
     /// Bytes of blocks so far.
     written: u64,
+    /// Checksum of what stands behind the front, if one is written.
+    checksum: Option<u32>,
     levels: Vec<Level>,
     summary: Summary,
     deflater: Deflater,
 }
 
 impl BigFile {
-    /// A file of the format that `magic` says. Zoom levels summarise cells of `finest` bases and more.
+    /// A file of such a content. Zoom levels summarise cells of `finest` bases and more. `checked` is whether
+    /// a checksum stands behind the comments.
     ///
     /// # Errors
     /// An output that is no file: the header is written last.
-    pub(super) fn new(magic: u32, output: Output, finest: u64, comments: &str) -> Result<BigFile> {
+    pub(super) fn new(
+        content: Content,
+        output: Output,
+        finest: u64,
+        comments: &str,
+        checked: bool,
+    ) -> Result<BigFile> {
         let Some(target) = output.target() else {
             let message = "this format needs a file to be written to, not a pipe or device";
             return Err(Error::format(output.path(), None, message));
@@ -78,11 +105,14 @@ impl BigFile {
         let reductions = reductions.take_while(|&reduction| reduction <= u32::MAX.into()).take(LEVELS);
         let levels = reductions.map(|reduction| Level::new(reduction, &directory)).collect();
         let mut file = BigFile {
-            magic,
+            content,
             output,
-            comments: comments.to_owned(),
+            comments: if checked { comments.to_owned() + &checksum::comment(0) } else { comments.to_owned() },
             blocks: Vec::new(),
+            items: 0,
+            longest: 0,
             written: 0,
+            checksum: checked.then_some(0),
             levels,
             summary: Summary::EMPTY,
             deflater: Deflater::new(LEVEL),
@@ -92,13 +122,21 @@ impl BigFile {
         Ok(file)
     }
 
-    /// Where the first block stands: behind the headers, the comments, the summary, and the number of blocks.
+    /// Where the first block stands: behind the headers, the columns, the comments, the summary, and the number of items.
     fn data_offset(&self) -> u64 {
-        (HEADER + self.comments.len() + SUMMARY + 8) as u64
+        (HEADER + self.columns().len() + self.comments.len() + SUMMARY + 8) as u64
+    }
+
+    /// The description of the columns, as it is written.
+    fn columns(&self) -> Vec<u8> {
+        let text = self.content.auto_sql.as_bytes();
+        let end: &[u8] = if text.is_empty() { &[] } else { &[0] };
+        [text, end].concat()
     }
 
     /// Appends blocks of `contig`, one after the other in `bytes`, and takes the cells of the finest zoom level (or parts of
-    /// them) that summarise them. Contigs come in the order of their ids, everything sorted by start.
+    /// them) that summarise them. They hold so many items, and the longest so many bytes before it was compressed. Contigs come
+    /// in the order of their ids, everything sorted by start.
     ///
     /// # Errors
     /// An output that cannot be written; a contig too long for the format.
@@ -108,14 +146,17 @@ impl BigFile {
         bytes: &[u8],
         blocks: &[Block],
         cells: &[Cell],
+        (items, longest): (u64, usize),
     ) -> Result<()> {
+        self.items += items;
+        self.longest = self.longest.max(longest);
         let id = self.number(contig)?;
         for block in blocks {
             let start = self.position(contig, block.start)?;
             let end = self.position(contig, block.end)?;
             self.blocks.push(Place { contig: id, start, end, bytes: block.bytes as u32 });
         }
-        self.output.write(bytes)?;
+        self.put(bytes)?;
         self.written += bytes.len() as u64;
         for cell in cells {
             self.summary.merge(&cell.summary);
@@ -166,7 +207,8 @@ impl BigFile {
         }
         let mut lengths = vec![0; contigs.len()];
         for block in &self.blocks {
-            lengths[block.contig as usize] = block.end;
+            let length = &mut lengths[block.contig as usize];
+            *length = block.end.max(*length);
         }
         let mut listed = Vec::with_capacity(contigs.len());
         for (contig, reached) in contigs.iter().zip(lengths) {
@@ -180,11 +222,11 @@ impl BigFile {
 
         let contig_offset = self.data_offset() + self.written;
         let contig_tree = contig_tree(listed, contig_offset);
-        self.output.write(&contig_tree)?;
+        self.put(&contig_tree)?;
         let index_offset = contig_offset + contig_tree.len() as u64;
-        let items = super::score::TILE as u32;
+        let items = self.content.items;
         let index = block_tree(&self.blocks, self.data_offset(), items, (index_offset, contig_offset));
-        self.output.write(&index)?;
+        self.put(&index)?;
 
         let mut offset = index_offset + index.len() as u64;
         let (mut headers, mut finer) = (Vec::new(), u64::MAX);
@@ -201,15 +243,28 @@ impl BigFile {
             put_u64(&mut headers, end.0);
             offset = end.1;
         }
-        self.output.write(&self.magic.to_le_bytes())?;
-        let front = self.front(&headers, contig_offset, index_offset);
+        self.put(&self.content.magic.to_le_bytes())?;
+        let mut front = self.front(&headers, contig_offset, index_offset);
+        if let Some(checksum) = self.checksum {
+            let checksum = checksum::comment(crc32(checksum, &front));
+            let end = front.len() - SUMMARY - 8;
+            front[end - checksum.len()..end].copy_from_slice(checksum.as_bytes());
+        }
         self.output.write_front(&front)?;
         self.output.seal()
     }
 
+    /// Appends what follows the front.
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        if let Some(checksum) = &mut self.checksum {
+            *checksum = crc32(*checksum, bytes);
+        }
+        self.output.write(bytes)
+    }
+
     /// Writes a zoom level at `offset`; gives where its index starts, and where that ends.
     fn write_level(&mut self, level: &mut Level, offset: u64) -> Result<(u64, u64)> {
-        self.output.write(&(level.records as u32).to_le_bytes())?;
+        self.put(&(level.records as u32).to_le_bytes())?;
         let data = offset + 4;
         let mut at = data;
         let path = self.output.path().to_path_buf();
@@ -220,30 +275,32 @@ impl BigFile {
             if count == 0 {
                 break;
             }
-            self.output.write(&piece[..count])?;
+            self.put(&piece[..count])?;
             at += count as u64;
         }
         let index = block_tree(&level.blocks, data, zoom::RECORDS as u32, (at, at));
-        self.output.write(&index)?;
+        self.put(&index)?;
         Ok((at, at + index.len() as u64))
     }
 
     fn front(&self, zoom_headers: &[u8], contig_offset: u64, index_offset: u64) -> Vec<u8> {
         let mut front = Vec::new();
-        put_u32(&mut front, self.magic);
+        put_u32(&mut front, self.content.magic);
         front.extend_from_slice(&4u16.to_le_bytes());
         front.extend_from_slice(&((zoom_headers.len() / 24) as u16).to_le_bytes());
         put_u64(&mut front, contig_offset);
         put_u64(&mut front, self.data_offset() - 8);
         put_u64(&mut front, index_offset);
-        // Columns, and their description: bigBed's.
-        put_u32(&mut front, 0);
-        put_u64(&mut front, 0);
+        let columns = self.columns();
+        front.extend_from_slice(&self.content.columns.to_le_bytes());
+        front.extend_from_slice(&BED_COLUMNS.min(self.content.columns).to_le_bytes());
+        put_u64(&mut front, if columns.is_empty() { 0 } else { HEADER as u64 });
         put_u64(&mut front, self.data_offset() - 8 - SUMMARY as u64);
-        put_u32(&mut front, super::bigwig::LONGEST_BLOCK.max(zoom::RECORDS * zoom::RECORD) as u32);
+        put_u32(&mut front, self.longest.max(zoom::RECORDS * zoom::RECORD) as u32);
         put_u64(&mut front, 0);
         front.extend_from_slice(zoom_headers);
         front.resize(HEADER, 0);
+        front.extend_from_slice(&columns);
         front.extend_from_slice(self.comments.as_bytes());
         let Summary { bases, min, max, sum, squares } = self.summary;
         put_u64(&mut front, bases);
@@ -251,7 +308,7 @@ impl BigFile {
         for number in [min, max, sum, squares] {
             front.extend_from_slice(&number.to_le_bytes());
         }
-        put_u64(&mut front, self.blocks.len() as u64);
+        put_u64(&mut front, self.items);
         front
     }
 }

@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::bbi::{BigFile, Block, Cell, Summary};
+use super::bbi::{BigFile, Block, Cell, Content, Summary};
 use super::deflate::Deflater;
 use super::score::{Bin, Encoded, Series, TILE};
 use crate::Result;
@@ -33,7 +33,7 @@ const CELL: u64 = 64;
 const HEADER: usize = 24;
 
 /// Bytes of the longest section.
-pub(super) const LONGEST_BLOCK: usize = HEADER + 12 * TILE as usize;
+const LONGEST_BLOCK: usize = HEADER + 12 * TILE as usize;
 
 /// The kinds of section that are used.
 const BEDGRAPH: u8 = 1;
@@ -56,12 +56,26 @@ impl BigWigSink {
     /// # Errors
     /// An output that cannot be written, or is no file.
     pub fn new(output: Output, bin: u64, comments: &str) -> Result<BigWigSink> {
-        let file = BigFile::new(MAGIC, output, bin.saturating_mul(CELL), comments)?;
+        BigWigSink::of(output, bin, comments, false)
+    }
+
+    /// As [`BigWigSink::new`], with a checksum of everything behind the comments ([`Reader::check`]).
+    ///
+    /// # Errors
+    /// As [`BigWigSink::new`].
+    pub fn checked(output: Output, bin: u64, comments: &str) -> Result<BigWigSink> {
+        BigWigSink::of(output, bin, comments, true)
+    }
+
+    fn of(output: Output, bin: u64, comments: &str, checked: bool) -> Result<BigWigSink> {
+        let content = Content { magic: MAGIC, columns: 0, auto_sql: String::new(), items: TILE as u32 };
+        let file = BigFile::new(content, output, bin.saturating_mul(CELL), comments, checked)?;
         Ok(BigWigSink(Box::new(file)))
     }
 
     pub(super) fn write(&mut self, contig: &Contig, encoded: &Encoded) -> Result<()> {
-        self.0.write(contig, &encoded.bytes, &encoded.blocks, &encoded.cells)
+        let sizes = (encoded.blocks.len() as u64, LONGEST_BLOCK);
+        self.0.write(contig, &encoded.bytes, &encoded.blocks, &encoded.cells, sizes)
     }
 
     /// Writes what is left; `contigs` are all that were read, in their order.

@@ -1,6 +1,7 @@
 //! Where lines go.
 
 use super::bbi::Block;
+use super::checksum::{self, crc32};
 use super::deflate::{BGZF_END, BGZF_INPUT, Deflater};
 use super::tabix::{IndexBuilder, Layout};
 use crate::genome::Contig;
@@ -13,7 +14,8 @@ pub struct LineSink(Sink);
 
 #[derive(Debug)]
 enum Sink {
-    Plain(Output),
+    /// With the checksum so far, if one is written.
+    Plain(Output, Option<u32>),
     Compressed(Box<Compressed>),
 }
 
@@ -39,7 +41,16 @@ impl LineSink {
     /// An output that cannot be written.
     pub fn new(mut output: Output, header: impl AsRef<[u8]>) -> Result<LineSink> {
         output.write(header.as_ref())?;
-        Ok(LineSink(Sink::Plain(output)))
+        Ok(LineSink(Sink::Plain(output, None)))
+    }
+
+    /// As [`LineSink::new`], with a comment at the end that holds a checksum of everything before it.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub fn checked(mut output: Output, header: &str) -> Result<LineSink> {
+        output.write(header.as_bytes())?;
+        Ok(LineSink(Sink::Plain(output, Some(crc32(0, header.as_bytes())))))
     }
 
     /// Writes `header`, and then lines of the `layout`, to `output`, as BGZF. Of a file, a tabix index (.tbi; .csi where
@@ -69,8 +80,25 @@ impl LineSink {
     /// An output that cannot be written ([`Error::is_broken_pipe`]).
     pub fn write(&mut self, lines: &[u8]) -> Result<(), Error> {
         match &mut self.0 {
-            Sink::Plain(output) => output.write(lines),
+            Sink::Plain(output, checksum) => {
+                if let Some(checksum) = checksum {
+                    *checksum = crc32(*checksum, lines);
+                }
+                output.write(lines)
+            }
             Sink::Compressed(compressed) => compressed.write(lines),
+        }
+    }
+
+    /// Hands the lines so far to a reader that may wait for them ([`Output::pass_on`]). Compressed ones wait until there are
+    /// enough for a block.
+    ///
+    /// # Errors
+    /// As [`LineSink::write`].
+    pub fn pass_on(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Sink::Plain(output, _) => output.pass_on(),
+            Sink::Compressed(_) => Ok(()),
         }
     }
 
@@ -91,7 +119,12 @@ impl LineSink {
     /// As [`LineSink::write`].
     pub fn seal(self) -> Result<Vec<Sealed>> {
         match self.0 {
-            Sink::Plain(output) => Ok(vec![output.seal()?]),
+            Sink::Plain(mut output, checksum) => {
+                if let Some(checksum) = checksum {
+                    output.write(checksum::comment(checksum).as_bytes())?;
+                }
+                Ok(vec![output.seal()?])
+            }
             Sink::Compressed(compressed) => compressed.seal(),
         }
     }
@@ -150,6 +183,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.bed.gz");
         let mut sink = LineSink::compressed(Output::create(&path).unwrap(), "# far\n", Layout::Bed).unwrap();
+        fs::write(path.with_extension("gz.tbi"), "of an older file").unwrap();
         let line = |i: u64| format!("chr1\t{}\t{}\tsite\n", i * 20_000, i * 20_000 + 10);
         (0..100_000).for_each(|i| sink.write(line(i).as_bytes()).unwrap());
         sink.seal().unwrap().into_iter().try_for_each(Sealed::publish).unwrap();

@@ -1,17 +1,22 @@
-//! Sites as lines: BED, TSV, narrowPeak, GFF3.
+//! Sites: as lines of BED, TSV, narrowPeak or GFF3, or as bigBed.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bigbed::BigBedSink;
+use super::line::LineSink;
 use super::number::{push_fixed, push_integer};
 use super::tabix::Layout;
 use super::{Provenance, Target};
+use crate::Result;
 use crate::calibrate::null::Origin;
 use crate::genome::Contig;
 use crate::hits::Hit;
+use crate::output::Sealed;
 
-/// A text format of sites.
+/// A format of sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SiteFormat {
@@ -23,13 +28,15 @@ pub enum SiteFormat {
     NarrowPeak,
     /// GFF3: 1-based, both ends included.
     Gff3,
+    /// bigBed, with the columns of [`SiteFormat::Bed`].
+    BigBed,
 }
 
 impl SiteFormat {
     /// Which columns of a line say where the site lies.
     pub fn layout(self) -> Layout {
         match self {
-            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak => Layout::Bed,
+            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak | SiteFormat::BigBed => Layout::Bed,
             SiteFormat::Gff3 => Layout::Gff,
         }
     }
@@ -115,7 +122,7 @@ impl SiteLines {
     pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
         let comments = if wanted { provenance.comments() } else { String::new() };
         match self.format {
-            SiteFormat::Bed | SiteFormat::NarrowPeak => comments,
+            SiteFormat::Bed | SiteFormat::NarrowPeak | SiteFormat::BigBed => comments,
             SiteFormat::Gff3 => format!("##gff-version 3\n{}", provenance.comments()),
             SiteFormat::Tsv => {
                 let Columns { p, q, .. } = self.columns;
@@ -130,7 +137,7 @@ impl SiteLines {
     /// Appends the line of a site.
     pub fn write(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         match self.format {
-            SiteFormat::Bed => self.bed(site, out),
+            SiteFormat::Bed | SiteFormat::BigBed => self.bed(site, out),
             SiteFormat::Tsv => self.tsv(site, out),
             SiteFormat::NarrowPeak => narrow_peak(site, out),
             SiteFormat::Gff3 => self.gff3(site, out),
@@ -196,6 +203,51 @@ impl SiteLines {
         }
         if let (true, Some(known)) = (self.columns.any(), significance) {
             write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
+        }
+    }
+}
+
+/// Where a site track is written.
+#[derive(Debug)]
+pub enum SiteSink {
+    /// Text.
+    Lines(LineSink),
+    /// bigBed, which takes the lines of a BED.
+    BigBed(Box<BigBedSink>),
+}
+
+impl SiteSink {
+    /// Whether it has to know the length of every contig in the end.
+    pub(crate) fn needs_lengths(&self) -> bool {
+        matches!(self, SiteSink::BigBed(_))
+    }
+
+    /// Whether its lines are compressed and indexed.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self, SiteSink::Lines(sink) if sink.is_compressed())
+    }
+
+    /// Appends whole lines.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> Result<()> {
+        match self {
+            SiteSink::Lines(sink) => sink.write(lines),
+            SiteSink::BigBed(sink) => sink.write(lines),
+        }
+    }
+
+    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files.
+    pub(crate) fn pass_on(&mut self) -> Result<()> {
+        match self {
+            SiteSink::Lines(sink) => sink.pass_on(),
+            SiteSink::BigBed(_) => Ok(()),
+        }
+    }
+
+    /// Writes what is left; `contigs` are all that were read, in their order.
+    pub(crate) fn seal(self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
+        match self {
+            SiteSink::Lines(sink) => sink.seal(),
+            SiteSink::BigBed(sink) => Ok(vec![sink.seal(contigs)?]),
         }
     }
 }

@@ -87,11 +87,14 @@ impl IndexBuilder {
     }
 
     fn create(&self, extension: &str) -> Result<Option<Output>> {
-        let Some(path) = &self.path else { return Ok(None) };
-        let mut name = OsString::from(path);
+        self.beside(extension).map(|name| Output::create(&name)).transpose()
+    }
+
+    fn beside(&self, extension: &str) -> Option<PathBuf> {
+        let mut name = OsString::from(self.path.as_ref()?);
         name.push(".");
         name.push(extension);
-        Output::create(name.as_ref()).map(Some)
+        Some(name.into())
     }
 
     fn contig(&mut self, name: &[u8]) -> usize {
@@ -207,7 +210,8 @@ impl IndexBuilder {
             return Ok(None);
         }
         let furthest = self.entries.iter().map(|entry| entry.end).max().unwrap_or(0);
-        let (extension, depth) = if furthest <= LONGEST_TBI { ("tbi", 5) } else { ("csi", depth(furthest)) };
+        let (extension, other, depth) =
+            if furthest <= LONGEST_TBI { ("tbi", "csi", 5) } else { ("csi", "tbi", depth(furthest)) };
         let Some(mut output) = self.create(extension)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let written = if furthest <= LONGEST_TBI {
@@ -226,7 +230,12 @@ impl IndexBuilder {
         };
         written.map_err(|error| Error::format(output.path(), None, format!("cannot be made: {error}")))?;
         output.write(&bytes)?;
-        output.seal().map(Some)
+        let sealed = output.seal()?;
+        // An index of what stood there before, of the other kind, would be believed.
+        Ok(Some(match self.beside(other) {
+            Some(old) => sealed.replacing(old),
+            None => sealed,
+        }))
     }
 }
 

@@ -9,6 +9,7 @@ use zlib_rs::{InflateConfig, ReturnCode, decompress_slice};
 
 use super::{BEDGRAPH, FIXED_STEP, HEADER as SECTION_HEADER, MAGIC};
 use crate::genome::Contig;
+use crate::track::checksum::{self, DIGITS, crc32};
 use crate::{Error, Result};
 
 /// Longest block that is taken, uncompressed; a longer one means that the file is damaged.
@@ -29,6 +30,8 @@ pub struct Reader<R = BufReader<File>> {
     path: PathBuf,
     file: R,
     comments: String,
+    /// Where the comments end, and the front.
+    front: (u64, u64),
     contigs: Vec<Arc<Contig>>,
     /// Bytes of the longest block, uncompressed.
     longest: usize,
@@ -74,6 +77,7 @@ impl<R: Read + Seek> Reader<R> {
             path: path.to_path_buf(),
             file,
             comments: String::new(),
+            front: (0, 0),
             contigs: Vec::new(),
             longest: 0,
             left: 0,
@@ -92,6 +96,8 @@ impl<R: Read + Seek> Reader<R> {
             }
             longest => longest as usize,
         };
+        // Of the data, that begins with the number of blocks.
+        reader.front = (summary, u64_at(&header, 16).saturating_add(8));
         reader.read_comments(64 + 24 * zooms.max(10), summary)?;
         reader.read_contigs(contigs)?;
         let head = reader.bytes(blocks, 48)?;
@@ -107,6 +113,34 @@ impl<R: Read + Seek> Reader<R> {
     /// What its writer said of it ([`super::BigWigSink::new`]); empty in files by other programs.
     pub fn comments(&self) -> &str {
         &self.comments
+    }
+
+    /// Compares the whole file with the checksum behind its comments ([`super::BigWigSink::checked`]).
+    ///
+    /// # Errors
+    /// A file that has none, or another; one that cannot be read.
+    pub fn check(&mut self) -> Result<()> {
+        let (comments_end, end) = self.front;
+        let said = self.comments.lines().last().and_then(|line| line.strip_prefix(checksum::MARK));
+        let said = said.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        let Some(said) = said.filter(|_| comments_end < end) else {
+            return Err(self.damaged("the file is damaged: it has no checksum"));
+        };
+        let mut front = self.bytes(0, end)?;
+        let digits = (comments_end as usize).saturating_sub(DIGITS + 1);
+        front[digits..digits + DIGITS].fill(b'0');
+        let (mut sum, mut piece) = (0, vec![0; 256 << 10]);
+        // The file stands behind the front.
+        loop {
+            match self.file.read(&mut piece).map_err(Error::io(&self.path, "cannot read"))? {
+                0 => break,
+                count => sum = crc32(sum, &piece[..count]),
+            }
+        }
+        if crc32(sum, &front) != said {
+            return Err(self.damaged("the file is damaged: it has another checksum than when it was written"));
+        }
+        Ok(())
     }
 
     /// All contigs, in the order of their ids.
