@@ -440,9 +440,9 @@ fn windows_in_lanes<V: Vector>(
     x: &mut [Pair],
 ) {
     for (places, features) in places.iter().zip(features.chunks_exact(room)) {
-        for half in 0..2 {
+        for (half, first) in [first, first + WIDTH].into_iter().enumerate() {
             let mut columns = [Lanes::ZERO; WIDTH];
-            V::transpose(V::sixteen(features, first + half * WIDTH), &mut columns);
+            V::transpose(V::sixteen(features, first), &mut columns);
             for (&place, column) in places.iter().zip(&columns) {
                 V::load(column).store(&mut x[place][half]);
             }
