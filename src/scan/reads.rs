@@ -231,7 +231,7 @@ impl<'a> Worker<'a> {
         for (number, record) in batch.records() {
             let Layout { filter, lengths, .. } = self.layout;
             let taken = self.read.take(record, filter, &self.groups, lengths, &mut self.chunk.codes);
-            let skip = taken.map_err(|message| self.error(number, &message))?;
+            let skip = taken.map_err(|message| self.read.error(self.layout.path, number, &message))?;
             let place = reads::record_place(record);
             if let Some(region) = batch.region()
                 && !self.overlaps(skip, place, region)
@@ -259,11 +259,6 @@ impl<'a> Worker<'a> {
             _ => place + 1,
         };
         place < region.end && end > region.start
-    }
-
-    fn error(&self, number: u64, message: &str) -> Error {
-        let name = self.read.shown_name();
-        Error::format(self.layout.path, None, format!("record {number} ({name}): {message}"))
     }
 
     fn scan_read(

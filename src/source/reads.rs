@@ -79,10 +79,14 @@ impl Batch {
 
     /// The records, each with its rank in the input, from 1.
     pub(crate) fn records(&self) -> impl Iterator<Item = (u64, &[u8])> {
-        (0..self.ends.len()).map(|i| {
-            let start = i.checked_sub(1).map_or(0, |last| self.ends[last]);
-            (self.before + 1 + i as u64, &self.bytes[start..self.ends[i]])
-        })
+        (0..).map_while(|i| self.record(i))
+    }
+
+    /// The record in place `i` of the batch, with its rank in the input.
+    fn record(&self, i: usize) -> Option<(u64, &[u8])> {
+        let end = *self.ends.get(i)?;
+        let start = i.checked_sub(1).map_or(0, |last| self.ends[last]);
+        Some((self.before + 1 + i as u64, &self.bytes[start..end]))
     }
 
     /// The wanted stretch of the contig that all records are of; `None` if all of every contig is.

@@ -1,11 +1,13 @@
 //! Records of a BAM file: which are wanted, and what they hold.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use noodles::bam::RecordRef;
 use noodles::sam::alignment::record::data::field::Value;
 
 use super::alignment::Alignment;
+use crate::Error;
 use crate::encode::N;
 
 /// Bits of a record's flags (SAM specification, section 1.4).
@@ -276,6 +278,11 @@ impl Read {
             return Some(Skip::Flags);
         }
         (mapped && self.mapq < filter.min_mapq).then_some(Skip::MappingQuality)
+    }
+
+    /// What is wrong with the record, which is that many in the file at `path`.
+    pub(crate) fn error(&self, path: &Path, number: u64, message: &str) -> Error {
+        Error::format(path, None, format!("record {number} ({}): {message}", self.shown_name()))
     }
 
     /// Name for a message.

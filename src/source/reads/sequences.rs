@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::record::Read;
 use super::{Batch, ReadFilter, ReadOptions, ReadSource, Skip};
+use crate::Result;
 use crate::source::input::RawInput;
 use crate::source::sequences::Sequence;
-use crate::{Error, Result};
 
 /// Bases read at a time.
 const BATCH: usize = 64 << 10;
@@ -51,7 +51,7 @@ impl ReadSequences {
     pub fn read(&mut self) -> Result<Option<Sequence>> {
         let mut codes = Vec::new();
         loop {
-            let Some((number, record)) = self.batch.records().nth(self.done) else {
+            let Some((number, record)) = self.batch.record(self.done) else {
                 self.done = 0;
                 if !self.source.read_batch(BATCH, &mut self.batch)? {
                     return Ok(None);
@@ -61,10 +61,7 @@ impl ReadSequences {
             self.done += 1;
             let filter = self.source.filter();
             let taken = self.read.take(record, filter, &HashSet::new(), &self.lengths, &mut codes);
-            let skip = taken.map_err(|message| {
-                let name = self.read.shown_name();
-                Error::format(self.source.path(), None, format!("record {number} ({name}): {message}"))
-            })?;
+            let skip = taken.map_err(|message| self.read.error(self.source.path(), number, &message))?;
             match skip {
                 Some(skip) => self.skipped[skip as usize] += 1,
                 None => return Ok(Some(Sequence { name: self.read.shown_name(), codes })),
