@@ -128,7 +128,8 @@ class Case:
 
     def check_score(self):
         """The best site of a read has the score of `bindscan score` on the read's sequence."""
-        for line in program.run(self.binary, "score", "-m", self.model, self.fasta).splitlines()[1:]:
+        of_fasta = program.run(self.binary, "score", "-m", self.model, self.fasta).splitlines()[1:]
+        for line in of_fasta:
             key, score = line.split("\t")
             if key in self.best:
                 allowed = AGREEMENT * max(1, abs(float(score)))
@@ -140,7 +141,6 @@ class Case:
                     self.require(difference <= allowed, "the best site of a read has not its score")
         of_bam = program.run(self.binary, "score", "-m", self.model, self.bam).splitlines()[1:]
         scores = {tuple(line.split("\t")) for line in of_bam}
-        of_fasta = program.run(self.binary, "score", "-m", self.model, self.fasta).splitlines()[1:]
         named = {(line.split("|")[1], line.split("\t")[1]) for line in of_fasta}
         self.require(named <= scores, "`score` differs on the reads themselves")
 
