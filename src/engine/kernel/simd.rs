@@ -74,18 +74,62 @@ pub(super) trait Bytes: Copy {
 #[repr(C, align(32))]
 pub(super) struct Octet(pub(super) [f32; WIDTH / 2]);
 
+/// Numbers in memory that make up [`Lanes`], all of them or a half.
+pub(super) trait Part: Copy {
+    /// How many of these make sixteen numbers.
+    const PARTS: usize;
+    /// `lanes` as these, one after another.
+    fn of(lanes: &[Lanes]) -> &[Self];
+    /// As [`of`](Part::of).
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Self];
+}
+
+impl Part for Lanes {
+    const PARTS: usize = 1;
+    #[inline(always)]
+    fn of(lanes: &[Lanes]) -> &[Lanes] {
+        lanes
+    }
+    #[inline(always)]
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
+        lanes
+    }
+}
+
+impl Part for Octet {
+    const PARTS: usize = 2;
+    #[inline(always)]
+    fn of(lanes: &[Lanes]) -> &[Octet] {
+        let half = lanes.as_ptr().cast();
+        // SAFETY: `Lanes` is two times eight numbers without padding, and its alignment is more than that of `Octet`.
+        unsafe { std::slice::from_raw_parts(half, 2 * lanes.len()) }
+    }
+    #[inline(always)]
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Octet] {
+        let half = lanes.as_mut_ptr().cast();
+        // SAFETY: as in `of`; any eight numbers are an `Octet`, and any two of these are `Lanes`.
+        unsafe { std::slice::from_raw_parts_mut(half, 2 * lanes.len()) }
+    }
+}
+
 /// Numbers in registers, sixteen or eight.
 pub(super) trait Numbers: Copy {
     /// As many numbers in memory.
-    type Row: Copy;
+    type Row: Part;
     /// How many of these make sixteen numbers.
-    const PARTS: usize;
+    const PARTS: usize = Self::Row::PARTS;
     /// How many of these the registers hold, to the nearest power of two.
     const REGISTERS: usize;
     /// `lanes` as rows, one after another.
-    fn rows(lanes: &[Lanes]) -> &[Self::Row];
+    #[inline(always)]
+    fn rows(lanes: &[Lanes]) -> &[Self::Row] {
+        Self::Row::of(lanes)
+    }
     /// As [`rows`](Numbers::rows).
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Self::Row];
+    #[inline(always)]
+    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Self::Row] {
+        Self::Row::of_mut(lanes)
+    }
     /// `x` in every lane.
     fn splat(x: f32) -> Self;
     /// Reads a row.
@@ -197,33 +241,21 @@ pub(super) type Sixteen<'a, R> = [&'a [R; WIDTH]; 2];
 #[derive(Clone, Copy)]
 pub(super) struct Pair<H>(H, H);
 
-/// Eight numbers in registers.
-trait Half: Numbers<Row = Octet> {}
-
-impl<H: Half> Numbers for Pair<H> {
+impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
     type Row = Lanes;
-    const PARTS: usize = 1;
     const REGISTERS: usize = H::REGISTERS / 2;
-    #[inline(always)]
-    fn rows(lanes: &[Lanes]) -> &[Lanes] {
-        lanes
-    }
-    #[inline(always)]
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
-        lanes
-    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Pair(H::splat(x), H::splat(x))
     }
     #[inline(always)]
     fn load(from: &Lanes) -> Self {
-        let [first, second] = octets(std::slice::from_ref(from)).first_chunk().expect("two halves");
+        let [first, second] = Octet::of(std::slice::from_ref(from)).first_chunk().expect("two halves");
         Pair(H::load(first), H::load(second))
     }
     #[inline(always)]
     fn store(self, to: &mut Lanes) {
-        let halves = octets_mut(std::slice::from_mut(to));
+        let halves = Octet::of_mut(std::slice::from_mut(to));
         let [first, second] = halves.first_chunk_mut().expect("two halves");
         self.0.store(first);
         self.1.store(second);
@@ -252,22 +284,6 @@ impl<H: Half> Numbers for Pair<H> {
     fn max_from_zero(self, other: Self) -> Self {
         Pair(self.0.max_from_zero(other.0), self.1.max_from_zero(other.1))
     }
-}
-
-/// The halves of vectors, one after another.
-#[inline(always)]
-fn octets(lanes: &[Lanes]) -> &[Octet] {
-    let half = lanes.as_ptr().cast();
-    // SAFETY: `Lanes` is two times eight numbers without padding, and its alignment is more than that of `Octet`.
-    unsafe { std::slice::from_raw_parts(half, 2 * lanes.len()) }
-}
-
-/// As [`octets`].
-#[inline(always)]
-fn octets_mut(lanes: &mut [Lanes]) -> &mut [Octet] {
-    let half = lanes.as_mut_ptr().cast();
-    // SAFETY: as in `octets`; any eight numbers are an `Octet`, and any two of these are `Lanes`.
-    unsafe { std::slice::from_raw_parts_mut(half, 2 * lanes.len()) }
 }
 
 /// Work that is compiled for every instruction set. `run` and what it calls must be `#[inline(always)]`, or the

@@ -2,9 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{
-    Bytes, Half, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDTH, octets, octets_mut,
-};
+use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDTH};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,20 +65,9 @@ impl Bytes for Small {
     }
 }
 
-impl Half for Ymm {}
-
 impl Numbers for Ymm {
     type Row = Octet;
-    const PARTS: usize = 2;
     const REGISTERS: usize = 16;
-    #[inline(always)]
-    fn rows(lanes: &[Lanes]) -> &[Octet] {
-        octets(lanes)
-    }
-    #[inline(always)]
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Octet] {
-        octets_mut(lanes)
-    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.

@@ -39,16 +39,7 @@ struct Zmm(__m512);
 
 impl Numbers for Zmm {
     type Row = Lanes;
-    const PARTS: usize = 1;
     const REGISTERS: usize = 32;
-    #[inline(always)]
-    fn rows(lanes: &[Lanes]) -> &[Lanes] {
-        lanes
-    }
-    #[inline(always)]
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
-        lanes
-    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.

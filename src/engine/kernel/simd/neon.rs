@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Bytes, Half, Lanes, Numbers, Octet, Pair, Row, Task, Vector, octets, octets_mut};
+use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Task, Vector};
 
 /// Proof that the CPU has NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,20 +90,9 @@ impl Vector for Pair<Quads> {
     }
 }
 
-impl Half for Quads {}
-
 impl Numbers for Quads {
     type Row = Octet;
-    const PARTS: usize = 2;
     const REGISTERS: usize = 16;
-    #[inline(always)]
-    fn rows(lanes: &[Lanes]) -> &[Octet] {
-        octets(lanes)
-    }
-    #[inline(always)]
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Octet] {
-        octets_mut(lanes)
-    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.

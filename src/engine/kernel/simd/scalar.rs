@@ -49,16 +49,7 @@ impl Vector for Array {
 
 impl Numbers for Array {
     type Row = Lanes;
-    const PARTS: usize = 1;
     const REGISTERS: usize = 4;
-    #[inline(always)]
-    fn rows(lanes: &[Lanes]) -> &[Lanes] {
-        lanes
-    }
-    #[inline(always)]
-    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
-        lanes
-    }
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Array([x; WIDTH])
