@@ -61,7 +61,8 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
         Method::KooEddy => {
             sequences.for_each_batch(PIECE, reach, |pieces| {
                 shown += pieces.iter().map(|piece| piece.codes.len() as u64).sum::<u64>();
-                let batch = pieces.par_iter().map(|piece| layer.highest(piece)).reduce(none, greater);
+                let batch =
+                    pieces.par_iter().map(|piece| layer.highest(piece)).reduce(none, |a, b| greater(a, &b));
                 raise(&mut highest, &batch);
                 Ok(())
             })?;
@@ -76,7 +77,7 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
                 let batch = pieces
                     .par_iter()
                     .fold(|| Sites::new(filters), count)
-                    .reduce(|| Sites::new(filters), Sites::joined);
+                    .reduce(|| Sites::new(filters), |a, b| a.joined(&b));
                 sites.add(&batch);
                 Ok(())
             })?;
@@ -88,7 +89,7 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
                 (highest, sites)
             };
             let empty = || (none(), Sites::new(filters));
-            let join = |a: (Vec<f32>, Sites), b: (Vec<f32>, Sites)| (greater(a.0, b.0), a.1.joined(b.1));
+            let join = |a: (Vec<f32>, Sites), b: (Vec<f32>, Sites)| (greater(a.0, &b.0), a.1.joined(&b.1));
             let batch = pieces.par_iter().fold(empty, count).reduce(empty, join);
             raise(&mut highest, &batch.0);
             sites.add(&batch.1);
@@ -127,8 +128,8 @@ fn raise(highest: &mut [f32], others: &[f32]) {
     highest.iter_mut().zip(others).for_each(|(a, &b)| *a = a.max(b));
 }
 
-fn greater(mut a: Vec<f32>, b: Vec<f32>) -> Vec<f32> {
-    raise(&mut a, &b);
+fn greater(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {
+    raise(&mut a, b);
     a
 }
 
@@ -162,8 +163,8 @@ impl Sites {
         }
     }
 
-    fn joined(mut self, other: Sites) -> Sites {
-        self.add(&other);
+    fn joined(mut self, other: &Sites) -> Sites {
+        self.add(other);
         self
     }
 }
