@@ -18,6 +18,7 @@ mod models;
 mod motifs;
 mod mutmap;
 mod progress;
+mod reads;
 mod report;
 mod scan;
 mod score;
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
     /// Print nothing but errors on standard error
-    #[arg(short, long, global = true, display_order = 900)]
+    #[arg(long, global = true, display_order = 900)]
     quiet: bool,
     /// Say more on standard error (twice: still more)
     #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]

@@ -3,6 +3,7 @@
 //! A filter's motif depends on the sequences that it is shown. [`learned`](learn::learn) looks for its sites in them, and
 //! averages those to a matrix.
 
+use crate::model::motif::reverse_complement;
 use crate::model::onnx::ModelProto;
 use crate::model::{Input, Model, Network, recognize};
 
@@ -13,7 +14,7 @@ mod table;
 mod trim;
 
 pub use learn::{Learned, Method};
-pub use trim::{Trim, information};
+pub use trim::Trim;
 
 /// A filter of the first layer, a convolution on one-hot bases.
 #[derive(Debug, Clone, PartialEq)]
@@ -130,8 +131,7 @@ impl Filter {
 
     /// The filter that gives on the reverse complement of a stretch what this one gives on the stretch.
     fn reversed(&self) -> Filter {
-        let weights = self.weights.iter().rev().map(|&[a, c, g, t]| [t, g, c, a]).collect();
-        Filter { weights, ..self.clone() }
+        Filter { weights: reverse_complement(&self.weights), ..self.clone() }
     }
 
     /// Whether both give the same sums.

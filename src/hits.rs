@@ -59,14 +59,9 @@ pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hi
         let block = from..(from + BLOCK).min(scores.windows);
         let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
         let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
-        let (mut best, mut nan) = (f32::NEG_INFINITY, false);
-        for strand in [forward, reverse] {
-            for &score in strand {
-                best = if score > best { score } else { best };
-                nan |= score.is_nan();
-            }
-        }
-        if nan {
+        let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
+        let best = if first > second { first } else { second };
+        if nan || nan_too {
             let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
             let at = (0..block.len()).find(is_nan).unwrap_or_default();
             return Err(scores.start + ((from + at) * scores.stride) as u64);
@@ -95,6 +90,25 @@ pub struct Sites {
     pub settled_from: u64,
     /// All hits that wait for windows to the right start at or after this position.
     pub settled_to: u64,
+}
+
+/// The greatest of some scores, and whether one of them is NaN.
+fn peak(scores: &[f32]) -> (f32, bool) {
+    /// Side by side, so that this compiles to vector code.
+    const SIDE: usize = 16;
+    let (mut best, mut nan) = ([f32::NEG_INFINITY; SIDE], [0u32; SIDE]);
+    let (chunks, rest) = scores.as_chunks::<SIDE>();
+    for chunk in chunks {
+        for i in 0..SIDE {
+            best[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+            nan[i] |= u32::from(chunk[i].is_nan());
+        }
+    }
+    for (i, &score) in rest.iter().enumerate() {
+        best[i] = if score > best[i] { score } else { best[i] };
+        nan[i] |= u32::from(score.is_nan());
+    }
+    (best.into_iter().fold(f32::NEG_INFINITY, f32::max), nan.iter().any(|&nan| nan != 0))
 }
 
 /// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::model::Alphabet;
+use crate::model::motif::information;
 
 /// A logo: a stack of letters for each position.
 ///
@@ -34,7 +35,7 @@ impl Logo {
     ///
     /// `counts[position]` holds how often A, C, G, T were seen. A position without counts stays empty.
     pub fn of_counts(counts: &[[f64; 4]], alphabet: Alphabet) -> Logo {
-        let heights = counts.iter().map(information).collect();
+        let heights = counts.iter().map(letters).collect();
         Logo { heights, low: 0.0, high: 2.0, unit: "bits", alphabet }
     }
 
@@ -171,15 +172,14 @@ fn draw_tick(svg: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
     );
 }
 
-fn information(counts: &[f64; 4]) -> [f64; 4] {
+fn letters(counts: &[f64; 4]) -> [f64; 4] {
     let total: f64 = counts.iter().sum();
     if total <= 0.0 {
         return [0.0; 4];
     }
-    let shares = counts.map(|count| count / total);
-    let entropy: f64 = shares.iter().filter(|&&share| share > 0.0).map(|share| -share * share.log2()).sum();
     let correction = 3.0 / (2.0 * std::f64::consts::LN_2 * total);
-    shares.map(|share| share * (2.0 - entropy - correction).max(0.0))
+    let bits = (information(counts) - correction).max(0.0);
+    counts.map(|count| count / total * bits)
 }
 
 fn short(value: f64) -> String {

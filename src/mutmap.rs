@@ -228,13 +228,10 @@ impl Writer<'_> {
         self.summary.positions += part.range.end - part.range.start;
         let targets = self.targets.len();
         let rows = part.best.chunks(5 * targets);
-        for (best, target) in rows.clone().flat_map(|row| (0..targets).map(move |target| (row, target))) {
-            let scored = best[REFERENCE * targets + target].is_some();
-            self.summary.short += u64::from(!scored);
-        }
         let own = |position: u64| stretch.codes[(position - stretch.start) as usize];
         for (row, position) in rows.clone().zip(part.range.clone()) {
             let known = row[REFERENCE * targets..].iter().filter(|best| best.is_some()).count() as u64;
+            self.summary.short += targets as u64 - known;
             self.summary.substitutions += known * if own(position) == N { 4 } else { 3 };
         }
         if self.sinks.iter().any(|sink| matches!(sink, Sink::Picture(_))) {

@@ -69,6 +69,20 @@ impl Output {
         result.map_err(Error::io(&self.path, "cannot write"))
     }
 
+    /// Hands what is buffered to whoever reads standard output, a pipe or a device. Does nothing for files, which nobody
+    /// reads before they have their names.
+    ///
+    /// # Errors
+    /// As [`Output::write`].
+    pub fn pass_on(&mut self) -> Result<()> {
+        let result = match &mut self.sink {
+            Sink::Stdout(sink) => sink.flush(),
+            Sink::Device(sink) => sink.flush(),
+            Sink::File(..) => Ok(()),
+        };
+        result.map_err(Error::io(&self.path, "cannot write"))
+    }
+
     /// Overwrites the first bytes of a file whose name is still to come.
     ///
     /// # Errors
@@ -114,7 +128,7 @@ impl Output {
                 Some((file, target))
             }
         };
-        Ok(Sealed { path, file, obsolete: None })
+        Ok(Sealed { path, file, obsolete: Vec::new() })
     }
 
     /// The file that is written, every link followed; `None` for standard output and devices.
@@ -131,13 +145,13 @@ impl Output {
 pub struct Sealed {
     path: PathBuf,
     file: Option<(NamedTempFile, PathBuf)>,
-    obsolete: Option<PathBuf>,
+    obsolete: Vec<PathBuf>,
 }
 
 impl Sealed {
-    /// Names a file that is to go once this one has its name: it was about what this one replaces.
-    pub(crate) fn replacing(self, obsolete: PathBuf) -> Sealed {
-        Sealed { obsolete: Some(obsolete), ..self }
+    /// Names files that are to go once this one has its name: they were about what this one replaces.
+    pub(crate) fn replacing(self, obsolete: Vec<PathBuf>) -> Sealed {
+        Sealed { obsolete, ..self }
     }
 
     /// Gives the file its name.
@@ -147,12 +161,12 @@ impl Sealed {
     pub fn publish(self) -> Result<()> {
         let Some((file, target)) = self.file else { return Ok(()) };
         file.persist(target).map_err(|error| Error::io(&self.path, "cannot write")(error.error))?;
-        match self.obsolete.map(|path| (fs::remove_file(&path), path)) {
-            Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io(&path, "cannot remove this old index")(error))
+        self.obsolete.iter().try_for_each(|path| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(path, "cannot remove this old index")(error))
             }
             _ => Ok(()),
-        }
+        })
     }
 }
 

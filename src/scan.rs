@@ -20,6 +20,7 @@ use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines, SiteSink};
 
 pub mod journal;
+pub mod reads;
 pub mod report;
 pub mod seam;
 mod spool;
@@ -237,17 +238,20 @@ impl Layout<'_> {
     /// target's null distribution, once they are known.
     fn write_site(&self, contig: &Contig, hit: &Hit, q: Option<&[Vec<f64>]>, lines: &mut [Vec<u8>]) {
         let target = &self.targets[hit.target];
-        let significance = target.null.as_ref().map(|null| {
-            let step = null.step(hit.score);
-            Significance { p: null.p_of(step), q: q.map(|q| q[hit.target][step]), origin: null.origin(step) }
-        });
-        let site = Site { contig, target, hit, significance };
+        let site = Site { contig, target, hit, significance: significance(target, hit, q) };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);
             }
         }
     }
+}
+
+/// How rare the score of a hit is, where the distribution of scores in background is known.
+fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
+    let null = target.null.as_ref()?;
+    let step = null.step(hit.score);
+    Some(Significance { p: null.p_of(step), q: q.map(|q| q[hit.target][step]), origin: null.origin(step) })
 }
 
 fn sort(hits: &mut [Hit]) {

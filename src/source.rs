@@ -15,6 +15,7 @@ pub mod genome;
 pub mod input;
 pub mod lookup;
 pub mod mmap;
+pub mod reads;
 pub mod region;
 pub mod sequences;
 pub mod shard;

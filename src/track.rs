@@ -19,6 +19,7 @@ pub(crate) mod checksum;
 mod deflate;
 pub mod line;
 pub(crate) mod number;
+pub mod read;
 pub mod score;
 pub mod site;
 pub mod tabix;

@@ -232,7 +232,7 @@ fn a_matrix_shows_the_motif_that_it_is_whatever_the_route() {
     assert_eq!(stdout(at, "motifs motif.onnx --sequences genome.fa.gz"), meme);
     assert_eq!(stdout_of_input(at, "motifs motif.onnx --sequences -", &genome), meme);
     // One site each 1,000 bases at the most.
-    let best = stdout(at, "motifs motif.onnx --sequences genome.fa --method deepbind -q");
+    let best = stdout(at, "motifs motif.onnx --sequences genome.fa --method deepbind --quiet");
     let [best] = &motif::parse("meme", best.as_bytes()).unwrap()[..] else { panic!("{best}") };
     assert!((190.0..=200.0).contains(&best.sites().round()));
 }
@@ -241,7 +241,7 @@ fn a_matrix_shows_the_motif_that_it_is_whatever_the_route() {
 fn peaks_and_tables_are_sequences_too() {
     let directory = simulated("100k", 1, 200);
     let at = directory.path();
-    let run = |from: &str| stdout(at, &format!("motifs motif.onnx --method deepbind -q {from}"));
+    let run = |from: &str| stdout(at, &format!("motifs motif.onnx --method deepbind --quiet {from}"));
     let of_peaks = run("--sequences truth.bed --genome genome.fa --width 61");
     let of_peaks = &motif::parse("meme", of_peaks.as_bytes()).unwrap()[0];
     assert!((190.0..=200.0).contains(&of_peaks.sites().round()));
@@ -271,7 +271,7 @@ fn dead_filters_and_complements_are_counted() {
     elements(&fs::read_to_string(at.join("sheet.html")).unwrap());
 
     // A model of one strand reads one strand.
-    let rna = stdout(at, "motifs RNCMPT00001 --sequences site.fa -q");
+    let rna = stdout(at, "motifs RNCMPT00001 --sequences site.fa --quiet");
     assert!(rna.contains("ALPHABET= ACGU") && rna.contains("strands: +\n"));
 }
 

@@ -87,7 +87,7 @@ fn more_is_said_on_request_and_nothing_when_quiet() {
         let words = format!("scan -m motif.onnx genome.fa --threshold 9 -o sites.bed {flags}");
         String::from_utf8(common::run(directory.path(), &words).stderr).unwrap()
     };
-    assert_eq!(says("-q"), "");
+    assert_eq!(says("--quiet"), "");
     let [plain, more, most] = ["", "-v", "-vv"].map(|flags| says(flags).lines().count());
     assert_eq!(plain, 1);
     assert!(plain < more && more < most, "{plain} {more} {most}");

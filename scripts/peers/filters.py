@@ -47,7 +47,7 @@ def compare_motifs(binary, name, data, folder):
     failed = False
     for method in "koo-eddy", "deepbind":
         out = folder / "motifs.meme"
-        words = ["--sequences", data, "--method", method, "--trim", "0", "--trim-flank", "1000", "-q", "-o", out]
+        words = ["--sequences", data, "--method", method, "--trim", "0", "--trim-flank", "1000", "--quiet", "-o", out]
         program.run(binary, "motifs", name, *words)
         found = read_meme(out)
         worst, same = 0.0, 0
@@ -101,7 +101,7 @@ def learned(weights, bias, sequences, method):
 def compare_p_values(binary, name, data, database, folder):
     """The p-values of all filters against all targets."""
     meme, table = folder / "motifs.meme", folder / "matches.tsv"
-    words = ["--sequences", data, "--compare", database, "--evalue", "1e9", "--matches", table, "-q", "-o", meme]
+    words = ["--sequences", data, "--compare", database, "--evalue", "1e9", "--matches", table, "--quiet", "-o", meme]
     program.run(binary, "motifs", name, *words)
     queries, targets = read_meme(meme), read_meme(database)
     ours = np.full((len(queries), len(targets)), np.nan)

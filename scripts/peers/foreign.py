@@ -205,7 +205,7 @@ def compare(binary, options, name, dialect, path, layout, window, score, folder,
         print(f"{name:<22}{dialect:<14}refused: {error}")
         return True
     with open(folder / "again.tsv", "w") as out:
-        seconds = program.measure(binary, "scan", *words, "-t", "1", "-q", stdout=out).seconds
+        seconds = program.measure(binary, "scan", *words, "-t", "1", "--quiet", stdout=out).seconds
     inspected = program.run(binary, "inspect", path)
     how = "dense" if "densely" in inspected else "kernel" if "the kernel engine" in inspected else "one by one"
     ours = read_scores(table, options.windows)

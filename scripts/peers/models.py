@@ -2,24 +2,28 @@
 
 import tarfile
 
-import numpy as np
-
 from . import environment, program
 
 CTCF = "D00328.003"
 YEAST_MOTIF = "REB1"
 
 
+def published(binary, data, folder, name):
+    """A published DeepBind model as ONNX, named after its ID."""
+    params, model = folder / f"{name}.txt", folder / f"{name}.onnx"
+    with tarfile.open(environment.data_file(data, "deepbind/params.tar.gz")) as members:
+        params.write_bytes(members.extractfile(f"params/{name}.txt").read())
+    program.run(binary, "import", "deepbind", params, "-o", model)
+    return model
+
+
 def deepbind(binary, data, folder, params=None):
     """A published DeepBind model (CTCF unless a parameter file is given) as ONNX."""
-    if not params:
-        archive = environment.data_file(data, "deepbind/params.tar.gz")
-        params = folder / f"{CTCF}.txt"
-        with tarfile.open(archive) as members:
-            member = next(m for m in members if m.name.endswith(f"/{CTCF}.txt"))
-            params.write_bytes(members.extractfile(member).read())
     model = folder / "deepbind.onnx"
-    program.run(binary, "import", "deepbind", params, "-o", model)
+    if params:
+        program.run(binary, "import", "deepbind", params, "-o", model)
+    else:
+        published(binary, data, folder, CTCF).rename(model)
     return model
 
 
@@ -40,5 +44,5 @@ def threshold(binary, model, genome, region, engine, bases_a_site):
     """The score that one window in `bases_a_site` of a region reaches, on either strand."""
     shown = ["--all", "--format", "tsv", "--engine", engine]
     listed = program.run(binary, "scan", "-m", model, genome, "--region", region, *shown)
-    scores = np.sort([float(line.rsplit("\t", 1)[1]) for line in listed.splitlines()[1:]])
-    return float(scores[-max(1, len(scores) // bases_a_site)])
+    scores = sorted(float(line.rsplit("\t", 1)[1]) for line in listed.splitlines()[1:])
+    return scores[-max(1, len(scores) // bases_a_site)]

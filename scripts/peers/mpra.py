@@ -2,14 +2,13 @@
 
 import csv
 import gzip
-import tarfile
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
-from . import environment, program, sequence, table
+from . import environment, models, program, sequence, table
 
 FILE = "variants/cagi5_mpra_saturation.csv.gz"
 
@@ -51,9 +50,9 @@ def compare(options):
     listed = list(dict.fromkeys(model for _, _, model, _ in PAIRS))
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        models = [fetch(binary, options.data, folder, name) for name in listed]
-        predicted = score(binary, options.genome, folder, measured, models)
-    names = dict(zip(listed, (Path(str(model)).stem for model in models)))
+        chosen = [fetch(binary, options.data, folder, name) for name in listed]
+        predicted = score(binary, options.genome, folder, measured, chosen)
+    names = dict(zip(listed, (Path(str(model)).stem for model in chosen)))
     rows = []
     for element, factor, model, reason in PAIRS:
         keys = sorted(measured[element])
@@ -89,17 +88,12 @@ def fetch(binary, data, folder, name):
     """A bundled model by its name, a published one as a file."""
     if not name.startswith("D0"):
         return name
-    params, model = folder / f"{name}.txt", folder / f"{name}.onnx"
-    with tarfile.open(environment.data_file(data, "deepbind/params.tar.gz")) as members:
-        member = next(m for m in members if m.name.endswith(f"/{name}.txt"))
-        params.write_bytes(members.extractfile(member).read())
-    program.run(binary, "import", "deepbind", params, "-o", model, "--name", name)
-    return model
+    return models.published(binary, data, folder, name)
 
 
-def score(binary, genome, folder, measured, models):
+def score(binary, genome, folder, measured, imported):
     """Effects and differences by kind, element and model, and by substitution."""
-    chosen = [word for model in models for word in ("-m", model)]
+    chosen = [word for model in imported for word in ("-m", model)]
     predicted = defaultdict(dict)
     for element, substitutions in measured.items():
         contig = next(iter(substitutions))[0]

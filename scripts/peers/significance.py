@@ -1,14 +1,13 @@
 """The checks behind scripts/check-significance."""
 
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
 import MOODS.tools
 import numpy as np
 
-from . import environment, motifs, network, program, sequence, shuffle, table
+from . import environment, models, motifs, network, program, sequence, shuffle, table
 
 NOMINAL = [1e-3, 1e-4, 1e-5, 1e-6]
 LOOSEST = 1e-2
@@ -37,16 +36,6 @@ def check(options):
         environment.fail("exact p-values differ from those of MOODS")
 
 
-def published(options, binary, folder, name=PUBLISHED):
-    """A published DeepBind model as ONNX."""
-    params, model = folder / f"{name}.txt", folder / f"{name}.onnx"
-    with tarfile.open(environment.data_file(options.data, "deepbind/params.tar.gz")) as members:
-        member = next(m for m in members if m.name.endswith(f"/{name}.txt"))
-        params.write_bytes(members.extractfile(member).read())
-    program.run(binary, "import", "deepbind", params, "-o", model)
-    return model
-
-
 def vertebrates(options):
     return environment.data_file(options.data, "motifs/JASPAR2018_CORE_vertebrates.meme")
 
@@ -72,7 +61,7 @@ def on_shuffled(options, binary, folder):
     sequence.write_fasta(shuffled, contigs.items())
     net = folder / "net.onnx"
     network.write(network.window_model(network.random_network(1, 24, 101, 0, ["max"]), "both"), net)
-    padded = published(options, binary, folder)
+    padded = models.published(binary, options.data, folder, PUBLISHED)
     runs = [
         ("ELK1, bundled, window 101", "ELK1", ["--shuffle"]),
         (f"{PUBLISHED}, published, N-padded", padded, ["--shuffle"]),
@@ -181,7 +170,7 @@ def on_simulated(options, binary, folder):
         implanted.setdefault(contig, []).append((int(start), int(end)))
     count = sum(map(len, implanted.values()))
     rows = []
-    for label, model in [(CTCF, matrix(options, binary, folder)), (PUBLISHED, published(options, binary, folder))]:
+    for label, model in [(CTCF, matrix(options, binary, folder)), (PUBLISHED, models.published(binary, options.data, folder, PUBLISHED))]:
         for rate in RATES:
             say(f"{label} at {rate:.0%} …")
             scan = ["scan", "-m", model, genome, "--qvalue", rate, "--background-length", options.length, "--quiet"]

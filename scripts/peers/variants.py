@@ -5,7 +5,6 @@ import random
 import shutil
 import statistics
 import subprocess
-import tarfile
 import tempfile
 import time
 from collections import namedtuple
@@ -16,7 +15,7 @@ import onnx
 import onnxruntime
 import pysam
 
-from . import environment, program, sequence, table
+from . import environment, models, program, sequence, table
 
 TOLERANCE = 1e-4
 PRINTED = 0.5e-6
@@ -41,7 +40,7 @@ def check(options):
     compared, measured, failures = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        published = [import_published(binary, options.data, folder, name) for name in PUBLISHED]
+        published = [models.published(binary, options.data, folder, name) for name in PUBLISHED]
         for name, calls, packed in sets:
             genome = plain(packed, folder)
             source, motif = MOTIFS[name]
@@ -63,15 +62,6 @@ def check(options):
             print(simulated(options, binary, folder, genome, published))
     if failures:
         environment.fail("; ".join(failures[:5]) + (f" and {len(failures) - 5} more" if len(failures) > 5 else ""))
-
-
-def import_published(binary, data, folder, name):
-    params, model = folder / f"{name}.txt", folder / f"{name}.onnx"
-    with tarfile.open(environment.data_file(data, "deepbind/params.tar.gz")) as members:
-        member = next(m for m in members if m.name.endswith(f"/{name}.txt"))
-        params.write_bytes(members.extractfile(member).read())
-    program.run(binary, "import", "deepbind", params, "-o", model)
-    return model
 
 
 def plain(packed, folder):
@@ -289,7 +279,7 @@ def value(field, number):
     return field[number] if isinstance(field, tuple) else field
 
 
-def simulated(options, binary, folder, genome, models):
+def simulated(options, binary, folder, genome, published):
     """Annotates a large call set of SNVs on the genome, as a whole run of a user."""
     contigs = sequence.read_fasta(genome)
     total, rng, calls = sum(map(len, contigs.values())), random.Random(2), folder / "many.vcf.gz"
@@ -303,7 +293,7 @@ def simulated(options, binary, folder, genome, models):
                     out.write(f"{name}\t{place + 1}\t.\t{bases[place]}\t{alternative}\t.\tPASS\tDP=30\n")
     (folder / "many.vcf").rename(calls)
     rows = []
-    for model in models:
+    for model in published:
         for threads in options.threads.split(","):
             out = folder / "many.out.vcf.gz"
             command = ["variants", "-m", model, "--genome", genome, calls, "--threads", threads, "-o", out, "--quiet"]

@@ -16,7 +16,7 @@ use bindscan::source::sequences::SequenceReader;
 use bindscan::track::bigwig::BaseSink;
 use bindscan::track::line::LineSink;
 use bindscan::track::tabix::Layout;
-use bindscan::variant::score::{Scorer, Target};
+use bindscan::variant::score::{Target, flank};
 use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
@@ -99,7 +99,7 @@ impl MutmapArgs {
                 (Some(genome), _) => {
                     let genome = Lookup::open(genome, self.mask_lowercase)?;
                     contigs = genome.contigs().to_vec();
-                    let flank = Scorer::new(&targets, scanners(&models, 1)?.0.remove(0)).flank();
+                    let flank = flank(&workers[0]);
                     let wanted = self.wanted(&genome)?;
                     Box::new(of_genome(genome, wanted, flank as u64))
                 }

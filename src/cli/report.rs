@@ -55,6 +55,11 @@ pub(super) struct Report {
 }
 
 impl ReportArgs {
+    /// Whether there is to be one.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.report.is_some()
+    }
+
     /// Opens the page, if one is wanted: what cannot be written is found out before the scan.
     pub(super) fn open(&self, tracks: &[TrackFile]) -> Result<Option<Report>> {
         let Some(path) = &self.report else { return Ok(None) };

@@ -9,8 +9,11 @@ use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
 use bindscan::scan::journal::Journal;
+use bindscan::scan::reads::Aggregate;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::genome::{self, GenomeOptions};
+use bindscan::source::input::RawInput;
+use bindscan::source::reads::ReadFormat;
 use bindscan::source::{region, shard::Shard};
 use bindscan::track::site::Columns;
 use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
@@ -19,6 +22,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
+use super::reads::{self, ReadArgs};
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
@@ -28,10 +32,12 @@ use super::{CANCELLED, Session};
 ///
 /// Every window of every contig is scored by every model; those that reach the threshold are reduced to sites (of
 /// overlapping windows the best one) and written in the order of the genome. Scores of all windows are written as tracks
-/// (bedGraph), in the same pass if both are asked for.
+/// (bedGraph), in the same pass if both are asked for. Of reads, each one's own bases are scored, and sites are lifted to
+/// the reference; BED has 12 columns then, the read's name as the name, and behind them the model, the raw score and the
+/// window's first base in the read.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
-    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; - is standard input (FASTA)
+    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; or reads: BAM or SAM; - is standard input
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
@@ -79,6 +85,8 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "BASES", default_value = "65536", value_parser = super::parse_positive, hide_short_help = true)]
     chunk_size: usize,
     #[command(flatten)]
+    reads: ReadArgs,
+    #[command(flatten)]
     null: NullArgs,
 }
 
@@ -99,23 +107,40 @@ enum OverlapsArg {
 
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some() };
-        let outputs = self.tracks.outputs(self.stride, columns)?;
-        self.check_thresholds(outputs.have_sites());
+        let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some(), read: false };
+        let aggregate = self.reads.aggregate();
+        let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
+        self.check_thresholds(outputs.have_sites() || aggregate == Some(Aggregate::Count));
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
         let (mut workers, places) = scanners(&models, threads)?;
         let (mut targets, strands) = targets(&models, &places, &thresholds);
-        let significance = self.choose_by_p(&models, &mut targets, threads, session)?;
+        let options = self.source_options()?;
+        let input = RawInput::open(&self.genome)?;
+        let is_reads = ReadFormat::of(&input).is_some();
+        if is_reads {
+            self.refuse_for_reads()?;
+            outputs.show_reads(aggregate.is_some())?;
+        } else if let Some(option) = self.reads.given() {
+            bail!("{option} is for reads, and {} is neither BAM nor SAM", self.genome.display());
+        }
+        let background = (!is_reads).then_some(&*self.genome);
+        let significance = self.choose_by_p(&models, &mut targets, background, threads, session)?;
         let shape = chunk_shape(self.chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let open = if self.shard.is_some() { genome::open_indexed } else { genome::open };
-        let genome = open(&self.genome, &self.source_options()?)?;
+        if is_reads {
+            let source = self.reads.open(&self.genome, input, options.regions, threads)?;
+            self.reads.check_places(outputs.have_indexed_sites())?;
+            let tracks = outputs.open(&targets, &strands, &provenance(&models, &significance))?;
+            return self.reads.scan(source, workers, targets, overlaps, tracks, self.chunk_size, session);
+        }
+        let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
+        let genome = open(&self.genome, input, &options)?;
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
             None => log::debug!("{}: read as a stream", self.genome.display()),
@@ -223,6 +248,17 @@ impl ScanArgs {
         Ok(Journal::open(&files[0], key)?)
     }
 
+    fn refuse_for_reads(&self) -> Result<()> {
+        let options = [
+            (self.qvalue.is_some(), "--qvalue"),
+            (self.shard.is_some(), "--shard"),
+            (self.resume, "--resume"),
+            (self.mask_lowercase, "--mask-lowercase"),
+            (self.report.is_wanted(), "--report"),
+        ];
+        reads::refuse(&self.genome, &options)
+    }
+
     /// The p-value, or the false discovery rate, that sites are chosen by.
     fn rate(&self) -> Option<f64> {
         self.pvalue.or(self.qvalue)
@@ -234,12 +270,12 @@ impl ScanArgs {
         &self,
         models: &[Planned],
         targets: &mut [Target],
+        genome: Option<&Path>,
         threads: usize,
         session: Session,
     ) -> Result<Vec<(String, String)>> {
         let Some(rate) = self.rate() else { return Ok(Vec::new()) };
-        let setting =
-            Setting { genome: Some(&self.genome), mask_lowercase: self.mask_lowercase, threads, session };
+        let setting = Setting { genome, mask_lowercase: self.mask_lowercase, threads, session };
         let calibrated = self.null.of_models(models, &setting)?;
         let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
         for (target, null) in targets.iter_mut().zip(nulls) {

@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use bindscan::engine::summary::{Summary, score_sequence};
 use bindscan::engine::{Engine, WindowPlan, Workload};
 use bindscan::output::Output;
 use bindscan::pipeline;
+use bindscan::source::input::RawInput;
+use bindscan::source::reads::ReadFormat;
+use bindscan::source::reads::sequences::ReadSequences;
 use bindscan::source::sequences::{Column, Sequence, SequenceReader};
 use clap::Args;
 
@@ -23,7 +26,7 @@ const BATCH_BASES: usize = 32 * 1024;
 /// sequence no longer than the window is scored once, whole.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// Sequences: FASTA, or one a line, plain or gzip; - is standard input
+    /// Sequences: FASTA, or one a line, plain or gzip; or the reads of a BAM or SAM file; - is standard input
     sequences: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
@@ -58,7 +61,7 @@ impl ScoreArgs {
                 move |batch: &Vec<Sequence>, rows: &mut Rows| score_batch(&mut scorers, batch, rows)
             })
             .collect();
-        let mut reader = SequenceReader::open(&self.sequences, self.column.as_ref())?;
+        let mut reader = self.reader()?;
         let mut output = Output::create(&self.output)?;
         let names: Vec<String> = models.iter().flat_map(Planned::names).collect();
         output.write(format!("sequence\t{}\n", names.join("\t")).as_bytes())?;
@@ -89,10 +92,40 @@ impl ScoreArgs {
             let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
             eprintln!("bindscan: {sequences} scored with {models}");
         }
+        if let Reader::Reads(reads) = &reader {
+            let skipped = super::reads::skipped(reads.skipped());
+            if let (Some(skipped), false) = (skipped, session.quiet) {
+                eprintln!("bindscan: {skipped}");
+            }
+        }
         if short > 0 {
             log::warn!("{} too short for a model: scored as nan", counted(short, "sequence"));
         }
         Ok(())
+    }
+
+    fn reader(&self) -> Result<Reader> {
+        let (path, input) = (&self.sequences, RawInput::open(&self.sequences)?);
+        if ReadFormat::of(&input).is_none() {
+            return Ok(Reader::Sequences(SequenceReader::new(path, input.into(), self.column.as_ref())?));
+        }
+        ensure!(self.column.is_none(), "--column is for tables, and {} holds reads", path.display());
+        Ok(Reader::Reads(Box::new(ReadSequences::open(path, input)?)))
+    }
+}
+
+/// Where sequences come from.
+enum Reader {
+    Sequences(SequenceReader),
+    Reads(Box<ReadSequences>),
+}
+
+impl Reader {
+    fn read(&mut self) -> bindscan::Result<Option<Sequence>> {
+        match self {
+            Reader::Sequences(reader) => reader.read(),
+            Reader::Reads(reads) => reads.read(),
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct TrackArgs {
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
     bin_size: Option<usize>,
     /// Which value a track of scores shows where a bin has several
-    #[arg(long, default_value = "max")]
+    #[arg(long, default_value = "max", conflicts_with = "aggregate")]
     summary: SummaryArg,
 }
 
@@ -116,13 +116,16 @@ pub(super) struct TrackFile {
 
 impl TrackArgs {
     /// Finds the format of each output, with columns of significance where a format has room for them. `stride` is the bases between
-    /// window starts.
-    pub(super) fn outputs(&self, stride: usize, columns: Columns) -> Result<Outputs> {
+    /// window starts; scores are meant where only standard output is asked for, without a format, and `scores` is set.
+    pub(super) fn outputs(&self, stride: usize, columns: Columns, scores: bool) -> Result<Outputs> {
         ensure!(
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
         );
-        let wanted = self.output.iter().map(|path| self.wanted(path)).collect::<Result<Vec<_>>>()?;
+        let mut wanted = self.output.iter().map(|path| self.wanted(path)).collect::<Result<Vec<_>>>()?;
+        if scores && self.format.is_none() && matches!(&*self.output, [only] if only == Path::new("-")) {
+            wanted[0].format = Format::Scores(ScoreFormat::BedGraph);
+        }
         let summary = match self.summary {
             SummaryArg::Max => Summary::Max,
             SummaryArg::Mean => Summary::Mean,
@@ -174,6 +177,36 @@ impl Outputs {
     /// Whether sites are written, so that a threshold is needed.
     pub(super) fn have_sites(&self) -> bool {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
+    }
+
+    /// Whether sites are written as indexed files.
+    pub(super) fn have_indexed_sites(&self) -> bool {
+        self.wanted.iter().any(|wanted| wanted.compressed && matches!(wanted.format, Format::Sites(_)))
+    }
+
+    /// Makes lines tell of reads, and checks that every output can; `aggregate` says whether reads become one value a
+    /// position.
+    pub(super) fn show_reads(&mut self, aggregate: bool) -> Result<()> {
+        self.columns.read = true;
+        for Wanted { path, format, .. } in &self.wanted {
+            match format {
+                Format::Sites(SiteFormat::Bed | SiteFormat::Tsv) => {}
+                Format::Sites(format) => {
+                    let format = Format::Sites(*format);
+                    bail!("{}: sites in reads are written as BED or TSV, not as {format}", path.display())
+                }
+                Format::Scores(_) => ensure!(
+                    aggregate,
+                    "{}: say how the reads at a position become one value: --aggregate max, mean or count",
+                    path.display()
+                ),
+            }
+        }
+        ensure!(
+            !aggregate || self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_))),
+            "--aggregate is for tracks of scores, and none is written: name a .bedGraph or .bw"
+        );
+        Ok(())
     }
 
     /// Opens the outputs for `targets`, each of which is scored on the strands that stand beside it.

@@ -6,7 +6,7 @@
 //! window in three operations a position (`pool`), and the dense layers take 16 windows at a time (`dense`).
 //! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
 //! (`overhang`). Positions go through these stages a tile at a time, so that intermediate results stay in the
-//! cache. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
+//! cache; where a register holds eight detectors, one half of them after the other, so that their tables do, too. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
 //! threshold are wanted, activations in 8-bit fixed point, rounded so that they bound the exact ones (`coarse`), tell
 //! which windows may reach it, and only those are swept.
 //!
@@ -91,7 +91,7 @@ struct Side {
 
 impl Side {
     fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Side {
-        let detectors = Detectors::new(network, order, strand);
+        let detectors = Detectors::new(network, order, strand, simd);
         let sums = network.pooling.has_average();
         let ends = detectors.groups.iter().map(|group| {
             [(End::Low, detectors.before), (End::High, detectors.after)]

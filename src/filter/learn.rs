@@ -55,25 +55,20 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
     let longest = filters.iter().map(Filter::length).max().unwrap_or(1);
     let layer = Layer::new(filters, search.both_strands);
     let (mut shown, reach) = (0u64, longest - 1);
-    let mut found = vec![Found::default(); filters.len()];
-    for (found, filter) in found.iter_mut().zip(filters) {
-        found.counts = vec![[0; 4]; filter.length()];
-    }
+    let none = || vec![f32::NEG_INFINITY; filters.len()];
+    let (mut highest, mut sites) = (none(), Sites::new(filters));
     match search.method {
         Method::KooEddy => {
             sequences.for_each_batch(PIECE, reach, |pieces| {
                 shown += pieces.iter().map(|piece| piece.codes.len() as u64).sum::<u64>();
-                let highest = |piece: &Piece<'_>| layer.highest(piece);
-                let none = || vec![f32::NEG_INFINITY; filters.len()];
-                let batch = pieces.par_iter().map(highest).reduce(none, greater);
-                found.iter_mut().zip(batch).for_each(|(found, x)| found.highest = found.highest.max(x));
+                let batch =
+                    pieces.par_iter().map(|piece| layer.highest(piece)).reduce(none, |a, b| greater(a, &b));
+                raise(&mut highest, &batch);
                 Ok(())
             })?;
-            let least: Vec<f32> = found
-                .iter()
-                .zip(filters)
-                .map(|(found, filter)| filter.transfer.half(found.highest).unwrap_or(f32::INFINITY))
-                .collect();
+            let half =
+                |(filter, &highest): (&Filter, &f32)| filter.transfer.half(highest).unwrap_or(f32::INFINITY);
+            let least: Vec<f32> = filters.iter().zip(&highest).map(half).collect();
             sequences.for_each_batch(PIECE, reach, |pieces| {
                 let count = |mut sites: Sites, piece: &Piece<'_>| {
                     layer.count_above(piece, &least, &mut sites);
@@ -82,8 +77,8 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
                 let batch = pieces
                     .par_iter()
                     .fold(|| Sites::new(filters), count)
-                    .reduce(|| Sites::new(filters), Sites::add);
-                batch.note(&mut found);
+                    .reduce(|| Sites::new(filters), |a, b| a.joined(&b));
+                sites.add(&batch);
                 Ok(())
             })?;
         }
@@ -93,24 +88,25 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
                 layer.count_best(piece, &mut highest, &mut sites);
                 (highest, sites)
             };
-            let none = || (vec![f32::NEG_INFINITY; filters.len()], Sites::new(filters));
-            let join = |a: (Vec<f32>, Sites), b: (Vec<f32>, Sites)| (greater(a.0, b.0), a.1.add(b.1));
-            let (highest, sites) = pieces.par_iter().fold(none, count).reduce(none, join);
-            found.iter_mut().zip(highest).for_each(|(found, x)| found.highest = found.highest.max(x));
-            sites.note(&mut found);
+            let empty = || (none(), Sites::new(filters));
+            let join = |a: (Vec<f32>, Sites), b: (Vec<f32>, Sites)| (greater(a.0, &b.0), a.1.joined(&b.1));
+            let batch = pieces.par_iter().fold(empty, count).reduce(empty, join);
+            raise(&mut highest, &batch.0);
+            sites.add(&batch.1);
             Ok(())
         })?,
     }
-    if found.iter().all(|found| found.highest == f32::NEG_INFINITY) {
+    if highest.iter().all(|&highest| highest == f32::NEG_INFINITY) {
         return Err(Error::Request(format!(
             "no stretch of the sequences ({shown} bases) is as long as a filter ({longest} bases) and free of N"
         )));
     }
-    let learned = found.into_iter().zip(filters).map(|(found, filter)| Learned {
+    let found = filters.iter().zip(highest).zip(sites.0);
+    let learned = found.map(|((filter, highest), (sites, counts))| Learned {
         filter: filter.rank,
-        highest: found.highest,
-        sites: found.sites,
-        counts: found.counts.iter().map(|column| column.map(|count| count as f64)).collect(),
+        highest,
+        sites,
+        counts: counts.iter().map(|column| column.map(|count| count as f64)).collect(),
     });
     Ok(learned.collect())
 }
@@ -128,23 +124,13 @@ impl Learned {
     }
 }
 
-fn greater(mut a: Vec<f32>, b: Vec<f32>) -> Vec<f32> {
-    a.iter_mut().zip(b).for_each(|(a, b)| *a = a.max(b));
+fn raise(highest: &mut [f32], others: &[f32]) {
+    highest.iter_mut().zip(others).for_each(|(a, &b)| *a = a.max(b));
+}
+
+fn greater(mut a: Vec<f32>, b: &[f32]) -> Vec<f32> {
+    raise(&mut a, b);
     a
-}
-
-/// What is known of a filter so far.
-#[derive(Debug, Clone)]
-struct Found {
-    highest: f32,
-    sites: u64,
-    counts: Vec<[u64; 4]>,
-}
-
-impl Default for Found {
-    fn default() -> Self {
-        Found { highest: f32::NEG_INFINITY, sites: 0, counts: Vec::new() }
-    }
 }
 
 /// Sites of each filter that some pieces have.
@@ -169,21 +155,17 @@ impl Sites {
         }
     }
 
-    fn add(mut self, other: Sites) -> Sites {
-        for ((sites, counts), (more, added)) in self.0.iter_mut().zip(other.0) {
+    fn add(&mut self, other: &Sites) {
+        for ((sites, counts), (more, added)) in self.0.iter_mut().zip(&other.0) {
             *sites += more;
             let columns = counts.iter_mut().zip(added);
             columns.for_each(|(column, added)| column.iter_mut().zip(added).for_each(|(x, y)| *x += y));
         }
-        self
     }
 
-    fn note(self, found: &mut [Found]) {
-        for (found, (sites, counts)) in found.iter_mut().zip(self.0) {
-            found.sites += sites;
-            let columns = found.counts.iter_mut().zip(counts);
-            columns.for_each(|(column, added)| column.iter_mut().zip(added).for_each(|(x, y)| *x += y));
-        }
+    fn joined(mut self, other: &Sites) -> Sites {
+        self.add(other);
+        self
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use super::{Learned, information};
+use super::Learned;
 use crate::genome::Strand;
 use crate::logo::{Logo, escape};
 use crate::model::Alphabet;
-use crate::model::motif::Motif;
 use crate::model::motif::similarity::Match;
+use crate::model::motif::{Motif, information, reverse_complement};
 use crate::report::chart::significant;
 use crate::report::{self, grouped};
 
@@ -161,8 +161,10 @@ fn total(motif: &Motif) -> f64 {
 
 /// The columns of a motif and of a target that it matches, with empty columns where only the other has one.
 fn aligned(motif: &Motif, target: &Motif, found: &Match) -> (Vec<[f64; 4]>, Vec<[f64; 4]>) {
-    let turned = || target.counts.iter().rev().map(|&[a, c, g, t]| [t, g, c, a]).collect();
-    let target = if found.strand == Strand::Forward { target.counts.clone() } else { turned() };
+    let target = match found.strand {
+        Strand::Forward => target.counts.clone(),
+        Strand::Reverse => reverse_complement(&target.counts),
+    };
     let before = |columns: i64| vec![[0.0; 4]; usize::try_from(columns).unwrap_or(0)];
     let (mut upper, mut lower) = (before(found.offset), before(-found.offset));
     upper.extend_from_slice(&motif.counts);

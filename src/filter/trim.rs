@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::model::motif::information;
+
 /// Which columns of a motif are kept: from the first to the last one with more than `bits`, and `flank` more on both
 /// sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,17 +32,6 @@ impl Trim {
             _ => 0..counts.len(),
         }
     }
-}
-
-/// Information content of a column in bits, against equal probabilities: 2 + Σ p log2 p (Schneider et al. 1986), without a
-/// correction for few sites.
-pub fn information(counts: &[f64; 4]) -> f64 {
-    let total: f64 = counts.iter().sum();
-    if total <= 0.0 {
-        return 0.0;
-    }
-    let shares = counts.iter().map(|count| count / total).filter(|&share| share > 0.0);
-    2.0 + shares.map(|share| share * share.log2()).sum::<f64>()
 }
 
 #[cfg(test)]

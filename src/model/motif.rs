@@ -101,6 +101,22 @@ pub fn to_meme(motifs: &[Motif]) -> String {
     meme::write(motifs)
 }
 
+/// The columns of a matrix, `[position]` of A, C, G, T, read on the other strand.
+pub fn reverse_complement<T: Copy>(columns: &[[T; 4]]) -> Vec<[T; 4]> {
+    columns.iter().rev().map(|&[a, c, g, t]| [t, g, c, a]).collect()
+}
+
+/// Information content of a column of counts or probabilities in bits, against equal probabilities: 2 + Σ p log2 p
+/// (Schneider et al. 1986), without a correction for few sites; 0 without counts.
+pub fn information(counts: &[f64; 4]) -> f64 {
+    let total: f64 = counts.iter().sum();
+    if total <= 0.0 {
+        return 0.0;
+    }
+    let shares = counts.iter().map(|count| count / total).filter(|&share| share > 0.0);
+    2.0 + shares.map(|share| share * share.log2()).sum::<f64>()
+}
+
 impl Motif {
     /// Width in bases.
     pub fn width(&self) -> usize {

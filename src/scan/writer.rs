@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::journal::{self, Counts, Journal, State};
 use super::spool::{self, Entry, Spool};
@@ -20,6 +21,9 @@ use crate::track::site::SiteSink;
 
 /// Bytes of lines that are written at a time in the end.
 const LINES_TOGETHER: usize = 64 << 10;
+
+/// Lines do not wait longer for others before they are passed on, whenever a chunk is done: the first ones not at all.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 pub(super) struct Writer<'a> {
     layout: Layout<'a>,
@@ -41,6 +45,8 @@ pub(super) struct Writer<'a> {
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
     encoded: Vec<u8>,
+    /// When lines were last passed on.
+    passed_on: Option<Instant>,
     pub(super) summary: ScanSummary,
 }
 
@@ -71,6 +77,7 @@ impl<'a> Writer<'a> {
             place: Place::default(),
             spool: layout.false_discovery_rate.map(|_| Spool::new()),
             encoded: Vec::new(),
+            passed_on: None,
             summary: ScanSummary::default(),
         };
         if let Some(mut journal) = journal {
@@ -183,6 +190,10 @@ impl<'a> Writer<'a> {
         }
         self.place.segments += u64::from(last);
         self.place.position = (!last).then_some(part.own.end);
+        if self.summary.sites > 0 && self.passed_on.is_none_or(|at| at.elapsed() >= PATIENCE) {
+            self.sinks.iter_mut().try_for_each(SiteSink::pass_on)?;
+            self.passed_on = Some(Instant::now());
+        }
         self.save()
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::input::{Input, Stream};
+use super::input::{Input, RawInput};
 use super::region::{Selection, WHOLE};
 use super::shard::{Shard, Stretch, Stretches};
 use super::{Chunk, ChunkShape, Place, SequenceSource, fasta, twobit};
@@ -75,16 +75,24 @@ pub(super) trait ContigReader: fmt::Debug + Send {
 /// # Errors
 /// The input cannot be read, is neither FASTA nor 2bit, or names a contig twice; a region that it does not have.
 pub fn open(path: &Path, options: &GenomeOptions) -> Result<Genome> {
-    Genome::new(path, Input::open(path)?, options)
+    of_input(path, RawInput::open(path)?, options)
 }
 
-/// As [`open`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
+/// Reads an input that is open already; `path` stands for it in messages.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
+    Genome::new(path, input.into(), options)
+}
+
+/// As [`of_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
 /// file first.
 ///
 /// # Errors
 /// As [`open`]; a temporary file that cannot be written.
-pub fn open_indexed(path: &Path, options: &GenomeOptions) -> Result<Genome> {
-    Genome::new(path, Input::open(path)?.into_mapped(path)?, options)
+pub fn indexed_of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
+    Genome::new(path, Input::from(input).into_mapped(path)?, options)
 }
 
 /// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.
@@ -96,7 +104,7 @@ pub fn from_reader(
     path: &Path,
     options: &GenomeOptions,
 ) -> Result<Genome> {
-    Genome::new(path, Input::Stream(Stream::new(path, reader, None)?), options)
+    of_input(path, RawInput::of_stream(path, reader, None)?, options)
 }
 
 /// Whether a file begins as FASTA (plain, gzip, BGZF) or 2bit does.
@@ -183,7 +191,7 @@ impl Genome {
     /// Starts to cut what `shard` owns into chunks; its seams lie on multiples of `unit`.
     ///
     /// # Errors
-    /// The genome is not indexed: it is compressed, or a stream, and was not opened by [`open_indexed`].
+    /// The genome is not indexed: it is compressed, or a stream, and was not opened by [`indexed_of_input`].
     ///
     /// # Panics
     /// As [`Genome::into_chunks`].

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ const HEAD: usize = 18;
 const BUFFER: usize = 128 << 10;
 
 /// An empty BGZF block, with which every whole BGZF file ends (SAM specification, section 4.1.2).
-const BGZF_END: [u8; 28] =
+pub(crate) const BGZF_END: [u8; 28] =
     [31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, 66, 67, 2, 0, 27, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Where text comes from.
@@ -38,16 +38,31 @@ pub struct Stream {
     compressed: bool,
 }
 
-impl Input {
-    /// Opens a file, or standard input if `path` is `-`. gzip and BGZF are recognised by content.
+/// A file or stream as it is, compressed or not; what it holds shows in its first bytes.
+pub enum RawInput {
+    /// A file in memory.
+    Mapped(MappedFile),
+    /// Anything else.
+    Stream(RawStream),
+}
+
+/// A stream of which the first bytes have been read, and are given once more.
+pub struct RawStream {
+    head: io::Cursor<Vec<u8>>,
+    rest: Box<dyn Read + Send>,
+    total: Option<u64>,
+}
+
+impl RawInput {
+    /// Opens a file, or standard input if `path` is `-`.
     ///
     /// # Errors
     /// The file cannot be opened, or is a directory.
-    pub fn open(path: &Path) -> Result<Input> {
+    pub fn open(path: &Path) -> Result<RawInput> {
         if path.as_os_str() == "-" {
-            return Ok(Input::Stream(Stream::new(path, io::stdin(), None)?));
+            return RawInput::of_stream(path, io::stdin(), None);
         }
-        let mut file = File::open(path).map_err(Error::io(path, "cannot open"))?;
+        let file = File::open(path).map_err(Error::io(path, "cannot open"))?;
         let metadata = file.metadata().map_err(Error::io(path, "cannot open"))?;
         if metadata.is_dir() {
             return Err(Error::format(path, None, "this is a directory; give the file in it"));
@@ -55,13 +70,110 @@ impl Input {
         if metadata.is_file()
             && let Ok(mapped) = MappedFile::open(&file)
         {
-            if !is_gzip(mapped.content()) {
-                return Ok(Input::Mapped(mapped));
-            }
-            file = File::open(path).map_err(Error::io(path, "cannot open"))?;
+            return Ok(RawInput::Mapped(mapped));
         }
-        let total = metadata.is_file().then_some(metadata.len());
-        Ok(Input::Stream(Stream::new(path, file, total)?))
+        RawInput::of_stream(path, file, metadata.is_file().then_some(metadata.len()))
+    }
+
+    /// Wraps any reader; `path` is for messages, `total` its size in bytes where known.
+    ///
+    /// # Errors
+    /// The first bytes cannot be read.
+    pub fn of_stream(
+        path: &Path,
+        mut reader: impl Read + Send + 'static,
+        total: Option<u64>,
+    ) -> Result<RawInput> {
+        // A pipe may give its first bytes one at a time.
+        let mut head = Vec::with_capacity(HEAD);
+        let mut take = |count: usize, head: &mut Vec<u8>| {
+            let taken = reader.by_ref().take(count as u64).read_to_end(head);
+            taken.map_err(Error::io(path, "cannot read"))
+        };
+        take(HEAD, &mut head)?;
+        if is_bgzf(&head) {
+            take(
+                (usize::from(u16::from_le_bytes([head[16], head[17]])) + 1).saturating_sub(HEAD),
+                &mut head,
+            )?;
+        }
+        Ok(RawInput::Stream(RawStream { head: io::Cursor::new(head), rest: Box::new(reader), total }))
+    }
+
+    /// The first bytes: of BGZF, the first block, of which the first bytes can be had.
+    fn head(&self) -> &[u8] {
+        match self {
+            RawInput::Mapped(map) => map.content(),
+            RawInput::Stream(stream) => stream.head.get_ref(),
+        }
+    }
+
+    /// The first bytes; of BGZF, those that are compressed in it.
+    pub(crate) fn start(&self) -> Vec<u8> {
+        let head = self.head();
+        let mut start = Vec::new();
+        // What cannot be decompressed is found out by whoever reads it.
+        let _ = match is_bgzf(head) {
+            true => MultiGzDecoder::new(head).take(HEAD as u64).read_to_end(&mut start),
+            false => head.take(HEAD as u64).read_to_end(&mut start),
+        };
+        start
+    }
+
+    /// Whether it is made of BGZF blocks.
+    pub(crate) fn is_bgzf(&self) -> bool {
+        is_bgzf(self.head())
+    }
+
+    /// Its size in bytes, where that is known.
+    pub(crate) fn total(&self) -> Option<u64> {
+        match self {
+            RawInput::Mapped(map) => Some(map.content().len() as u64),
+            RawInput::Stream(stream) => stream.total,
+        }
+    }
+}
+
+impl fmt::Debug for RawInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RawInput::Mapped(map) => f.debug_tuple("Mapped").field(map).finish(),
+            RawInput::Stream(stream) => f.debug_tuple("Stream").field(&stream.total).finish(),
+        }
+    }
+}
+
+impl Read for RawInput {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            RawInput::Mapped(map) => map.read(out),
+            RawInput::Stream(stream) => match stream.head.read(out)? {
+                0 => stream.rest.read(out),
+                count => Ok(count),
+            },
+        }
+    }
+}
+
+impl Seek for RawInput {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        match (self, place) {
+            (RawInput::Mapped(map), SeekFrom::Start(offset)) => {
+                map.seek(usize::try_from(offset).unwrap_or(usize::MAX));
+                Ok(map.position() as u64)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Input {
+    /// Opens a file, or standard input if `path` is `-`. gzip and BGZF are recognised by content.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or is a directory.
+    pub fn open(path: &Path) -> Result<Input> {
+        RawInput::open(path).map(Input::from)
     }
 
     /// Bytes of the file consumed so far (compressed ones, if it is), and in all where known.
@@ -140,22 +252,20 @@ impl BufRead for Input {
     }
 }
 
+impl From<RawInput> for Input {
+    fn from(raw: RawInput) -> Input {
+        match raw {
+            RawInput::Mapped(map) if !is_gzip(map.content()) => Input::Mapped(map),
+            raw => Input::Stream(Stream::new(raw)),
+        }
+    }
+}
+
 impl Stream {
-    /// Wraps any reader; `path` is for messages, `total` its size in bytes where known.
-    ///
-    /// # Errors
-    /// The first bytes cannot be read.
-    pub fn new(path: &Path, mut reader: impl Read + Send + 'static, total: Option<u64>) -> Result<Stream> {
-        // A pipe may give its first bytes one at a time.
-        let mut head = Vec::with_capacity(HEAD);
-        reader.by_ref().take(HEAD as u64).read_to_end(&mut head).map_err(Error::io(path, "cannot read"))?;
-        let (gzip, bgzf) = (is_gzip(&head), is_bgzf(&head));
+    fn new(raw: RawInput) -> Stream {
+        let (gzip, bgzf, total) = (is_gzip(raw.head()), raw.is_bgzf(), raw.total());
         let consumed = Arc::new(AtomicU64::new(0));
-        let counted = Counted {
-            inner: io::Cursor::new(head).chain(reader),
-            count: Arc::clone(&consumed),
-            tail: [0; BGZF_END.len()],
-        };
+        let counted = Counted::new(raw, Arc::clone(&consumed));
         let text: Box<dyn BufRead + Send> = if bgzf {
             Box::new(BgzfText(bgzf::io::Reader::new(counted)))
         } else if gzip {
@@ -164,7 +274,7 @@ impl Stream {
         } else {
             Box::new(BufReader::with_capacity(BUFFER, counted))
         };
-        Ok(Stream { text, consumed, total, compressed: gzip })
+        Stream { text, consumed, total, compressed: gzip }
     }
 }
 
@@ -177,10 +287,27 @@ fn is_bgzf(head: &[u8]) -> bool {
 }
 
 /// Counts the bytes that pass, and keeps the last ones.
-struct Counted<R> {
+pub(crate) struct Counted<R> {
     inner: R,
     count: Arc<AtomicU64>,
     tail: [u8; BGZF_END.len()],
+}
+
+impl<R> Counted<R> {
+    pub(crate) fn new(inner: R, count: Arc<AtomicU64>) -> Counted<R> {
+        Counted { inner, count, tail: [0; BGZF_END.len()] }
+    }
+
+    /// Whether the last bytes that passed are those with which a whole BGZF file ends.
+    pub(crate) fn has_bgzf_end(&self) -> bool {
+        self.tail == BGZF_END
+    }
+}
+
+impl<R: Seek> Seek for Counted<R> {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(place)
+    }
 }
 
 impl<R: Read> Read for Counted<R> {
@@ -203,7 +330,7 @@ struct BgzfText<R: Read>(bgzf::io::Reader<Counted<R>>);
 
 impl<R: Read> BgzfText<R> {
     fn check_end(&self) -> io::Result<()> {
-        if self.0.get_ref().tail == BGZF_END {
+        if self.0.get_ref().has_bgzf_end() {
             return Ok(());
         }
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the end-of-file block of BGZF is missing"))

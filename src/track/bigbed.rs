@@ -190,7 +190,7 @@ impl Coverage {
 }
 
 /// The columns of an item.
-fn auto_sql(Columns { p, q }: Columns) -> String {
+fn auto_sql(Columns { p, q, .. }: Columns) -> String {
     let mut text = String::from(
         "table bindscan\n\
          \"Sites found by bindscan\"\n\

@@ -90,6 +90,18 @@ impl LineSink {
         }
     }
 
+    /// Hands the lines so far to a reader that may wait for them ([`Output::pass_on`]). Compressed ones wait until there are
+    /// enough for a block.
+    ///
+    /// # Errors
+    /// As [`LineSink::write`].
+    pub fn pass_on(&mut self) -> Result<()> {
+        match &mut self.0 {
+            Sink::Plain(output, _) => output.pass_on(),
+            Sink::Compressed(_) => Ok(()),
+        }
+    }
+
     /// Appends blocks of BGZF, one after the other in `bytes`, each of whole lines of one contig.
     pub(super) fn write_blocks(&mut self, contig: &Contig, bytes: &[u8], blocks: &[Block]) -> Result<()> {
         let Sink::Compressed(compressed) = &mut self.0 else {
@@ -150,7 +162,8 @@ impl Compressed {
     fn seal(mut self) -> Result<Vec<Sealed>> {
         self.end_block()?;
         self.output.write(&BGZF_END)?;
-        let mut sealed = vec![self.output.seal()?];
+        // An index of what stood there before would be believed, whether there is a new one or not.
+        let mut sealed = vec![self.output.seal()?.replacing(self.index.places())];
         sealed.extend(self.index.seal()?);
         Ok(sealed)
     }
@@ -188,5 +201,19 @@ mod tests {
             assert!(text.contains(&line(wanted)), "{wanted}");
             assert!(text.lines().count() < 20_000);
         }
+    }
+
+    #[test]
+    fn lines_that_are_not_sorted_have_no_index_and_leave_no_older_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.vcf.gz");
+        let old = ["gz.tbi", "gz.csi"].map(|extension| path.with_extension(extension));
+        old.iter().for_each(|index| fs::write(index, "of an older file").unwrap());
+        let mut sink = LineSink::compressed(Output::create(&path).unwrap(), "", Layout::Vcf).unwrap();
+        for position in [20, 10] {
+            sink.write(format!("chr1\t{position}\t.\tA\tC\t.\t.\t.\n").as_bytes()).unwrap();
+        }
+        sink.seal().unwrap().into_iter().try_for_each(Sealed::publish).unwrap();
+        assert!(path.exists() && old.iter().all(|index| !index.exists()));
     }
 }

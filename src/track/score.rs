@@ -104,7 +104,8 @@ impl Bin {
     }
 }
 
-const UNIT: f64 = (1u128 << 64) as f64;
+/// Units of a sum in 1.
+pub(crate) const UNIT: f64 = (1u128 << 64) as f64;
 
 impl Series {
     /// The value of a bin.

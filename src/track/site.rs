@@ -57,8 +57,14 @@ pub struct Site<'a> {
 
 impl Site<'_> {
     /// `+`, `-`, or `.` where strands make no difference.
-    fn strand(&self) -> u8 {
+    pub(super) fn strand(&self) -> u8 {
         if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
+    }
+
+    /// BED's score, 0 to 1000.
+    pub(super) fn shade(&self) -> u16 {
+        let of_score = || self.target.scale.bed_score(self.hit.score);
+        self.significance.map_or_else(of_score, Significance::bed_score)
     }
 }
 
@@ -100,6 +106,8 @@ pub struct Columns {
     pub p: bool,
     /// A column of q-values.
     pub q: bool,
+    /// Columns that say which read a site is in, and where ([`super::read`]).
+    pub read: bool,
 }
 
 impl Columns {
@@ -117,10 +125,11 @@ impl SiteLines {
             SiteFormat::Bed | SiteFormat::NarrowPeak | SiteFormat::BigBed => comments,
             SiteFormat::Gff3 => format!("##gff-version 3\n{}", provenance.comments()),
             SiteFormat::Tsv => {
-                let Columns { p, q } = self.columns;
+                let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}\n")
+                let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{read}\n")
             }
         }
     }
@@ -152,7 +161,7 @@ impl SiteLines {
         self.significance_columns(site, out);
     }
 
-    fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
+    pub(super) fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         let known = site.significance;
         for (wanted, value) in
             [(self.columns.p, known.map(|known| known.p)), (self.columns.q, known.and_then(|known| known.q))]
@@ -213,11 +222,24 @@ impl SiteSink {
         matches!(self, SiteSink::BigBed(_))
     }
 
+    /// Whether its lines are compressed and indexed.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self, SiteSink::Lines(sink) if sink.is_compressed())
+    }
+
     /// Appends whole lines.
     pub(crate) fn write(&mut self, lines: &[u8]) -> Result<()> {
         match self {
             SiteSink::Lines(sink) => sink.write(lines),
             SiteSink::BigBed(sink) => sink.write(lines),
+        }
+    }
+
+    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files.
+    pub(crate) fn pass_on(&mut self) -> Result<()> {
+        match self {
+            SiteSink::Lines(sink) => sink.pass_on(),
+            SiteSink::BigBed(_) => Ok(()),
         }
     }
 
@@ -245,11 +267,9 @@ fn place_and_name(Site { contig, target, hit, .. }: &Site<'_>, out: &mut Vec<u8>
 
 /// The six columns that BED formats share.
 fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
-    let Site { target, hit, significance, .. } = site;
     place_and_name(site, out);
     out.push(b'\t');
-    let shade = significance.map_or_else(|| target.scale.bed_score(hit.score), Significance::bed_score);
-    push_integer(shade.into(), out);
+    push_integer(site.shade().into(), out);
     out.push(b'\t');
     out.push(site.strand());
 }
@@ -322,7 +342,7 @@ mod tests {
 
     #[test]
     fn significance_has_its_columns() {
-        let columns = Columns { p: true, q: true };
+        let columns = Columns { p: true, q: true, read: false };
         let known = |format| {
             line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05), origin: Origin::Extrapolated }))
         };

@@ -90,6 +90,11 @@ impl IndexBuilder {
         self.beside(extension).map(|name| Output::create(&name)).transpose()
     }
 
+    /// Where an index of either kind may stand.
+    pub(super) fn places(&self) -> Vec<PathBuf> {
+        ["tbi", "csi"].into_iter().filter_map(|extension| self.beside(extension)).collect()
+    }
+
     fn beside(&self, extension: &str) -> Option<PathBuf> {
         let mut name = OsString::from(self.path.as_ref()?);
         name.push(".");
@@ -210,8 +215,7 @@ impl IndexBuilder {
             return Ok(None);
         }
         let furthest = self.entries.iter().map(|entry| entry.end).max().unwrap_or(0);
-        let (extension, other, depth) =
-            if furthest <= LONGEST_TBI { ("tbi", "csi", 5) } else { ("csi", "tbi", depth(furthest)) };
+        let (extension, depth) = if furthest <= LONGEST_TBI { ("tbi", 5) } else { ("csi", depth(furthest)) };
         let Some(mut output) = self.create(extension)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let written = if furthest <= LONGEST_TBI {
@@ -230,12 +234,7 @@ impl IndexBuilder {
         };
         written.map_err(|error| Error::format(output.path(), None, format!("cannot be made: {error}")))?;
         output.write(&bytes)?;
-        let sealed = output.seal()?;
-        // An index of what stood there before, of the other kind, would be believed.
-        Ok(Some(match self.beside(other) {
-            Some(old) => sealed.replacing(old),
-            None => sealed,
-        }))
+        output.seal().map(Some)
     }
 }
 

@@ -73,6 +73,18 @@ impl Effect {
     }
 }
 
+/// Bases that scanners look at on each side of an allele, where the contig has them.
+pub fn flank(scanners: &[Scanner]) -> usize {
+    let of_scanner = |scanner: &Scanner| match scanner {
+        Scanner::Model { engine, plan } => {
+            let (left, right) = engine.flanks(plan);
+            plan.window - 1 + left.max(right)
+        }
+        Scanner::Matrices(matrices) => matrices.longest() - 1,
+    };
+    scanners.iter().map(of_scanner).max().unwrap_or(0)
+}
+
 /// Scores alleles with the scanners of one worker.
 pub struct Scorer<'a> {
     targets: &'a [Target],
@@ -87,14 +99,7 @@ pub struct Scorer<'a> {
 impl<'a> Scorer<'a> {
     /// A scorer of `targets`, which refer to `scanners`; these score every window (stride 1).
     pub fn new(targets: &'a [Target], scanners: Vec<Scanner>) -> Scorer<'a> {
-        let flank = |scanner: &Scanner| match scanner {
-            Scanner::Model { engine, plan } => {
-                let (left, right) = engine.flanks(plan);
-                plan.window - 1 + left.max(right)
-            }
-            Scanner::Matrices(matrices) => matrices.longest() - 1,
-        };
-        let flank = scanners.iter().map(flank).max().unwrap_or(0);
+        let flank = flank(&scanners);
         let mut ranks: Vec<Vec<Option<usize>>> = vec![Vec::new(); scanners.len()];
         for (rank, target) in targets.iter().enumerate() {
             let of_scanner = &mut ranks[target.scanner];
@@ -110,7 +115,7 @@ impl<'a> Scorer<'a> {
         self.targets
     }
 
-    /// Bases that are looked at on each side of an allele, where the contig has them.
+    /// What [`flank`] gives for its scanners.
     pub fn flank(&self) -> usize {
         self.flank
     }

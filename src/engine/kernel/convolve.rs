@@ -1,7 +1,11 @@
 //! Activations of 16 detectors at consecutive positions, by table look-up.
+//!
+//! Two ways, for the same additions in the same order. For a few positions, their sums side by side ([`Convolve`]).
+//! Along a sequence, the other way round ([`advance`]): the rows that three bases select in all tables lie side by
+//! side, and each is added to the sum of another position, the one that has this table's columns there.
 
 use super::detector::{TRIPLE, Table, triple};
-use super::simd::{Lanes, Task, Vector};
+use super::simd::{Lanes, Numbers, Simd, Task, Vector};
 
 /// Codes to look-up indices: `triples[i]` is the index of codes `i .. i + 3`.
 pub(super) struct Index<'a> {
@@ -27,14 +31,74 @@ const TABLES: usize = 8;
 /// Positions computed side by side: independent sums, for the processor to overlap.
 const SIDE: usize = 8;
 
-/// Convolution (with threshold and rectifier) at `out.len()` positions.
-pub(super) struct Convolve<'a> {
-    /// The tables of one group.
-    pub(super) tables: &'a [Table],
-    /// Indices, from that of the first position on; at least [`slack`] more than there are positions.
-    pub(super) triples: &'a [u8],
-    pub(super) rectify: bool,
-    pub(super) out: &'a mut [Lanes],
+/// Look-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
+const INDICES: usize = 256;
+
+/// The tables of 16 detectors in the order in which an instruction set reads them.
+#[derive(Debug)]
+pub(super) struct Tables {
+    rounds: Vec<Round>,
+    count: usize,
+}
+
+#[derive(Debug)]
+struct Round {
+    tables: usize,
+    /// In rows of a part: `rows[(part * INDICES + index) * tables + table]`.
+    lanes: Vec<Lanes>,
+}
+
+impl Tables {
+    /// Arranges `tables` for `simd`.
+    pub(super) fn new(tables: &[Table], simd: Simd) -> Tables {
+        let count = tables.len();
+        let rounds = count.div_ceil(TABLES);
+        let round = |i: usize| {
+            let from = &tables[count * i / rounds..count * (i + 1) / rounds];
+            let mut lanes = vec![Lanes::ZERO; INDICES * from.len()];
+            simd.run(Arrange { from, to: &mut lanes });
+            Round { tables: from.len(), lanes }
+        };
+        Tables { rounds: (0..rounds).map(round).collect(), count }
+    }
+
+    /// Whether there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How far the indices that [`advance`] looks at are ahead of the positions that it completes.
+    pub(super) fn lead(&self) -> usize {
+        (self.count - 1) * TRIPLE
+    }
+}
+
+impl Round {
+    #[inline(always)]
+    fn rows<P: Numbers, const T: usize>(&self, part: usize) -> &[[P::Row; T]; INDICES] {
+        let rows = P::rows(&self.lanes).as_chunks().0;
+        rows[part * INDICES..].first_chunk().expect("a row for each index")
+    }
+}
+
+struct Arrange<'a> {
+    from: &'a [Table],
+    to: &'a mut [Lanes],
+}
+
+impl Task for Arrange<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let tables = self.from.len();
+        let rows = V::Part::rows_mut(self.to);
+        for (t, table) in self.from.iter().enumerate() {
+            for (index, row) in table.iter().enumerate() {
+                for (part, numbers) in V::load(row).split().into_iter().enumerate().take(V::Part::PARTS) {
+                    numbers.store(&mut rows[(part * INDICES + index) * tables + t]);
+                }
+            }
+        }
+    }
 }
 
 /// Indices that are read (but need not mean anything) past the last position, for detectors with this many tables.
@@ -45,30 +109,48 @@ pub(super) fn slack(tables: usize) -> usize {
 /// Indices that `SIDE` positions of `TABLES` tables look at.
 const SPAN: usize = TABLES * TRIPLE + SIDE;
 
+/// Convolution (with threshold and rectifier) at `out.len()` positions.
+pub(super) struct Convolve<'a> {
+    pub(super) tables: &'a Tables,
+    /// Indices, from that of the first position on; at least [`slack`] more than there are positions.
+    pub(super) triples: &'a [u8],
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+    pub(super) to: To,
+}
+
+/// How activations lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum To {
+    /// One vector after another.
+    Vectors,
+    /// As a [block](Vector).
+    Block,
+}
+
 impl Task for Convolve<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let count = self.tables.len();
-        let rounds = count.div_ceil(TABLES);
         let mut done = 0;
-        for round in 0..rounds {
-            let stop = count * (round + 1) / rounds;
+        for round in &self.tables.rounds {
+            let stop = done + round.tables;
             let mut positions = Positions {
-                tables: &self.tables[done..stop],
+                round,
                 triples: &self.triples[done * TRIPLE..],
                 out: &mut *self.out,
+                to: self.to,
                 start: done == 0,
-                rectify: self.rectify && stop == count,
+                rectify: self.rectify && stop == self.tables.count,
             };
-            match stop - done {
-                1 => positions.add::<V, 1>(),
-                2 => positions.add::<V, 2>(),
-                3 => positions.add::<V, 3>(),
-                4 => positions.add::<V, 4>(),
-                5 => positions.add::<V, 5>(),
-                6 => positions.add::<V, 6>(),
-                7 => positions.add::<V, 7>(),
-                _ => positions.add::<V, TABLES>(),
+            match round.tables {
+                1 => positions.add::<V::Part, 1>(),
+                2 => positions.add::<V::Part, 2>(),
+                3 => positions.add::<V::Part, 3>(),
+                4 => positions.add::<V::Part, 4>(),
+                5 => positions.add::<V::Part, 5>(),
+                6 => positions.add::<V::Part, 6>(),
+                7 => positions.add::<V::Part, 7>(),
+                _ => positions.add::<V::Part, TABLES>(),
             }
             done = stop;
         }
@@ -77,9 +159,10 @@ impl Task for Convolve<'_> {
 
 /// One round: what some of the tables add at each position.
 struct Positions<'a> {
-    tables: &'a [Table],
+    round: &'a Round,
     triples: &'a [u8],
     out: &'a mut [Lanes],
+    to: To,
     /// Whether this is the first round.
     start: bool,
     /// Whether this is the last round, and negative sums become 0.
@@ -88,48 +171,173 @@ struct Positions<'a> {
 
 impl Positions<'_> {
     #[inline(always)]
-    fn add<V: Vector, const T: usize>(&mut self) {
+    fn add<P: Numbers, const T: usize>(&mut self) {
         match (self.start, self.rectify) {
-            (true, true) => self.add_with::<V, T, true, true>(),
-            (true, false) => self.add_with::<V, T, true, false>(),
-            (false, true) => self.add_with::<V, T, false, true>(),
-            (false, false) => self.add_with::<V, T, false, false>(),
+            (true, true) => self.add_with::<P, T, true, true>(),
+            (true, false) => self.add_with::<P, T, true, false>(),
+            (false, true) => self.add_with::<P, T, false, true>(),
+            (false, false) => self.add_with::<P, T, false, false>(),
         }
     }
 
     #[inline(always)]
-    fn add_with<V: Vector, const T: usize, const START: bool, const RECTIFY: bool>(&mut self) {
-        let tables: &[Table; T] = self.tables.try_into().expect("T tables");
-        let bulk = self.out.len() / SIDE * SIDE;
-        let (out, rest) = self.out.split_at_mut(bulk);
-        for (i, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
-            sums::<V, T, START, RECTIFY, SIDE>(tables, &self.triples[i * SIDE..], out);
-        }
-        for (i, out) in rest.as_chunks_mut().0.iter_mut().enumerate() {
-            sums::<V, T, START, RECTIFY, 1>(tables, &self.triples[bulk + i..], out);
+    fn add_with<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool>(&mut self) {
+        let count = self.out.len();
+        for part in 0..P::PARTS {
+            let (first, pitch) = if self.to == To::Block { (part * count, 1) } else { (part, P::PARTS) };
+            let rows = self.round.rows::<P, T>(part);
+            let out = &mut P::rows_mut(self.out)[first..];
+            let mut at = 0;
+            while at + SIDE <= count {
+                let (triples, out) = (&self.triples[at..], &mut out[at * pitch..]);
+                sums::<P, T, START, RECTIFY, SIDE>(rows, triples, out, pitch);
+                at += SIDE;
+            }
+            while at < count {
+                sums::<P, T, START, RECTIFY, 1>(rows, &self.triples[at..], &mut out[at * pitch..], pitch);
+                at += 1;
+            }
         }
     }
 }
 
-/// The sums of `N` positions with what `T` tables add to them.
+/// The sums of `N` positions with what `T` tables add to them; `pitch` is the distance of their rows in `out`.
 #[inline(always)]
-fn sums<V: Vector, const T: usize, const START: bool, const RECTIFY: bool, const N: usize>(
-    tables: &[Table; T],
+fn sums<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool, const N: usize>(
+    rows: &[[P::Row; T]; INDICES],
     triples: &[u8],
-    out: &mut [Lanes; N],
+    out: &mut [P::Row],
+    pitch: usize,
 ) {
     let triples: &[u8; SPAN] = triples.first_chunk().expect("indices go on past the last position");
-    let zero = V::splat(0.0);
+    let zero = P::splat(0.0);
     let mut sums = [zero; N];
     for (i, sum) in sums.iter_mut().enumerate() {
-        *sum = V::load(if START { &tables[0][usize::from(triples[i])] } else { &out[i] });
+        *sum = P::load(if START { &rows[usize::from(triples[i])][0] } else { &out[i * pitch] });
     }
-    for (t, table) in tables.iter().enumerate().skip(usize::from(START)) {
+    for t in usize::from(START)..T {
         for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = sum.add(V::load(&table[usize::from(triples[t * TRIPLE + i])]));
+            *sum = sum.add(P::load(&rows[usize::from(triples[t * TRIPLE + i])][t]));
         }
     }
-    for (sum, out) in sums.into_iter().zip(out) {
-        if RECTIFY { zero.max_from_zero(sum).store(out) } else { sum.store(out) }
+    for (i, sum) in sums.into_iter().enumerate() {
+        if RECTIFY { zero.max_from_zero(sum) } else { sum }.store(&mut out[i * pitch]);
     }
+}
+
+/// Convolution of part `part` at the next `out.len()` positions of a sequence.
+///
+/// Takes as many of `triples`, each [`Tables::lead`] ahead of the position in its place. Sums on their way are in
+/// `pending`, `Tables::lead` rows; what is there for the first `Tables::lead` indices of a sequence may be anything, and
+/// the results are nothing. `turn`: how many indices there were before, modulo three.
+#[inline(always)]
+pub(super) fn advance<P: Numbers>(
+    tables: &Tables,
+    part: usize,
+    triples: &[u8],
+    rectify: bool,
+    pending: &mut [P::Row],
+    turn: usize,
+    out: &mut [P::Row],
+) {
+    let mut rest = pending;
+    let triples = &triples[..out.len()];
+    for (i, round) in tables.rounds.iter().enumerate() {
+        let first = i == 0;
+        let chain = round.tables - usize::from(first);
+        let (pending, others) = rest.split_at_mut(chain * TRIPLE);
+        rest = others;
+        let mut along = Along::<P> {
+            round,
+            part,
+            triples,
+            pending,
+            turn,
+            first,
+            rectify: rectify && rest.is_empty(),
+            out,
+        };
+        match round.tables {
+            1 => along.go::<1>(),
+            2 => along.go::<2>(),
+            3 => along.go::<3>(),
+            4 => along.go::<4>(),
+            5 => along.go::<5>(),
+            6 => along.go::<6>(),
+            7 => along.go::<7>(),
+            _ => along.go::<TABLES>(),
+        }
+    }
+}
+
+/// One round of [`advance`]. Later rounds find in `out` what the round before has left there, and go on from it three
+/// indices later.
+struct Along<'a, P: Numbers> {
+    round: &'a Round,
+    part: usize,
+    triples: &'a [u8],
+    /// The sums of every third position, from the one with the most columns to come on.
+    pending: &'a mut [P::Row],
+    turn: usize,
+    first: bool,
+    rectify: bool,
+    out: &'a mut [P::Row],
+}
+
+impl<P: Numbers> Along<'_, P> {
+    #[inline(always)]
+    fn go<const T: usize>(&mut self) {
+        match (self.first, self.rectify) {
+            (true, true) => self.go_with::<T, true, true>(),
+            (true, false) => self.go_with::<T, true, false>(),
+            (false, true) => self.go_with::<T, false, true>(),
+            (false, false) => self.go_with::<T, false, false>(),
+        }
+    }
+
+    #[inline(always)]
+    fn go_with<const T: usize, const FIRST: bool, const RECTIFY: bool>(&mut self) {
+        let rows = self.round.rows::<P, T>(self.part);
+        let chain = T - usize::from(FIRST);
+        for from in 0..TRIPLE.min(self.out.len()) {
+            let pending = &mut self.pending[(self.turn + from) % TRIPLE * chain..][..chain];
+            // What waits for the rows of each table; nothing waits for the first one in the first round.
+            let mut waiting = [P::splat(0.0); T];
+            for (sum, row) in waiting[T - chain..].iter_mut().zip(pending.iter()) {
+                *sum = P::load(row);
+            }
+            let (out, last) = self.out[from..].as_chunks_mut::<TRIPLE>();
+            let (triples, last_triple) = self.triples[from..].as_chunks::<TRIPLE>();
+            for (out, triples) in out.iter_mut().zip(triples) {
+                step::<P, T, FIRST, RECTIFY>(&rows[usize::from(triples[0])], &mut waiting, &mut out[0]);
+            }
+            if let (Some(out), Some(&triple)) = (last.first_mut(), last_triple.first()) {
+                step::<P, T, FIRST, RECTIFY>(&rows[usize::from(triple)], &mut waiting, out);
+            }
+            for (sum, row) in waiting[T - chain..].iter().zip(pending) {
+                sum.store(row);
+            }
+        }
+    }
+}
+
+/// Adds the rows of one index.
+#[inline(always)]
+fn step<P: Numbers, const T: usize, const FIRST: bool, const RECTIFY: bool>(
+    rows: &[P::Row; T],
+    waiting: &mut [P; T],
+    out: &mut P::Row,
+) {
+    let add = |t: usize, waiting: &[P; T]| {
+        let row = P::load(&rows[t]);
+        if FIRST && t == 0 { row } else { waiting[t].add(row) }
+    };
+    let done = add(T - 1, waiting);
+    for t in (1..T).rev() {
+        waiting[t] = add(t - 1, waiting);
+    }
+    if !FIRST {
+        waiting[0] = P::load(out);
+    }
+    if RECTIFY { P::splat(0.0).max_from_zero(done) } else { done }.store(out);
 }

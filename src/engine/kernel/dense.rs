@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::simd::{Lanes, Task, Vector, WIDTH};
+use super::simd::{Lanes, Numbers, PartRow, Sixteen, Task, Vector, WIDTH};
 use crate::model::{Dense, Network};
 
 /// Outputs computed side by side.
@@ -84,7 +84,7 @@ impl Layer {
         let (y, y_rest) = y.as_chunks_mut();
         let mut weights = self.weights.as_slice();
         for (block, y) in self.blocks.iter().zip(y) {
-            let rest = if V::MANY {
+            let rest = if V::REGISTERS == 32 {
                 sum_products::<V, SIDE, 2>(block, weights, 0, 0, x, y)
             } else {
                 const FEWER: usize = SIDE / 2;
@@ -219,20 +219,33 @@ impl Linear {
     fn apply<V: Vector>(&self, features: &[Lanes], room: usize, first: usize, y: &mut [Pair]) {
         for ((weights, &bias), y) in self.weights.chunks_exact(self.vectors).zip(&self.bias).zip(y) {
             for (half, y) in y.iter_mut().enumerate() {
-                let mut sums = [V::splat(0.0); WIDTH];
-                for (i, (weights, features)) in weights.iter().zip(features.chunks_exact(room)).enumerate() {
-                    let weights = V::load(weights);
-                    let windows: &[Lanes; WIDTH] =
-                        features[first + half * WIDTH..].first_chunk().expect("room for 16");
-                    for (sum, window) in sums.iter_mut().zip(windows) {
-                        let product = V::load(window).mul(weights);
-                        *sum = if i == 0 { product } else { sum.add(product) };
+                let first = first + half * WIDTH;
+                let sums = if let [weights] = weights {
+                    let (weights, windows) = (V::load(weights), V::sixteen(&features[..room], first));
+                    V::sum_lanes(|i| window::<V>(&windows, i).mul(weights))
+                } else {
+                    let mut sums = [V::splat(0.0); WIDTH];
+                    for (vector, (weights, block)) in
+                        weights.iter().zip(features.chunks_exact(room)).enumerate()
+                    {
+                        let (weights, windows) = (V::load(weights), V::sixteen(block, first));
+                        for (i, sum) in sums.iter_mut().enumerate() {
+                            let product = window::<V>(&windows, i).mul(weights);
+                            *sum = if vector == 0 { product } else { sum.add(product) };
+                        }
                     }
-                }
-                V::sum_lanes(&sums).add(V::splat(bias)).store(y);
+                    V::sum_lanes(|i| sums[i])
+                };
+                sums.add(V::splat(bias)).store(y);
             }
         }
     }
+}
+
+/// Vector `i` of sixteen.
+#[inline(always)]
+fn window<V: Vector>(windows: &Sixteen<'_, PartRow<V>>, i: usize) -> V {
+    V::join(V::Part::load(&windows[0][i]), V::Part::load(&windows[1][i]))
 }
 
 /// The dense layers of a network, for windows with a given number of alignments.
@@ -369,7 +382,7 @@ impl Head {
 /// Scores of consecutive windows from their pooled features.
 pub(super) struct Apply<'a> {
     pub(super) head: &'a Head,
-    /// Features, 16 detectors a vector: `features[vector * room + window]`, all maxima before all sums.
+    /// Features, 16 detectors a vector, all maxima before all sums: a [block](Vector) of windows for each vector.
     pub(super) features: &'a [Lanes],
     /// Windows that each vector of features has room for, a multiple of [`WINDOWS`].
     pub(super) room: usize,
@@ -427,10 +440,9 @@ fn windows_in_lanes<V: Vector>(
     x: &mut [Pair],
 ) {
     for (places, features) in places.iter().zip(features.chunks_exact(room)) {
-        for half in 0..2 {
-            let rows = features[first + half * WIDTH..].first_chunk().expect("room for 16");
+        for (half, first) in [first, first + WIDTH].into_iter().enumerate() {
             let mut columns = [Lanes::ZERO; WIDTH];
-            V::transpose(rows, &mut columns);
+            V::transpose(V::sixteen(features, first), &mut columns);
             for (&place, column) in places.iter().zip(&columns) {
                 V::load(column).store(&mut x[place][half]);
             }

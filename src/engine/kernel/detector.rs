@@ -4,7 +4,8 @@
 //! A detector of length 24 is then eight look-ups a position. The 64 triples of ACGT come first (4 KB, so that the
 //! tables of a detector lie in the first-level cache), the triples with an N after them: N needs no path of its own.
 
-use super::simd::{Lanes, WIDTH};
+use super::convolve::Tables;
+use super::simd::{Lanes, Simd, WIDTH};
 use crate::encode::{ONE_HOT, complement};
 use crate::genome::Strand;
 use crate::model::Network;
@@ -12,7 +13,7 @@ use crate::model::Network;
 /// Bases that select one table row.
 pub(super) const TRIPLE: usize = 3;
 
-/// Rows of a table: more than there are indices, so that a `u8` needs no bounds check.
+/// Rows of a table, one for each index, and more.
 pub(super) type Table = [Lanes; 256];
 
 /// One column of 16 detectors: a row for each code.
@@ -39,8 +40,8 @@ pub(super) struct Detectors {
 /// Sixteen detectors.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// `tables[i]` holds columns `3 i .. 3 i + 3`; the first one the threshold too.
-    pub(super) tables: Vec<Table>,
+    /// Table i holds columns `3 i .. 3 i + 3`; the first one the threshold too.
+    pub(super) tables: Tables,
     /// Activation of an alignment that lies on padding only.
     pub(super) padded: Lanes,
     /// What a base in place of padding adds to an activation, for each column.
@@ -51,7 +52,7 @@ pub(super) struct Group {
 
 impl Detectors {
     /// Tables of `network` for one strand, its detectors in the order `order`.
-    pub(super) fn new(network: &Network, order: &[usize], strand: Strand) -> Detectors {
+    pub(super) fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Detectors {
         let length = network.detector_length;
         let reverse = strand == Strand::Reverse;
         // What `code` at column `j` of detector `k` adds, in the direction of the forward sequence.
@@ -61,7 +62,7 @@ impl Detectors {
             let weight = |channel: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
             (0..4).map(|channel| weight(channel) * f64::from(ONE_HOT[code][channel])).sum()
         };
-        let groups = order.chunks(WIDTH).map(|detectors| Group::new(network, detectors, contribution));
+        let groups = order.chunks(WIDTH).map(|detectors| Group::new(network, detectors, contribution, simd));
         let padding = network.padding;
         let (before, after) =
             if reverse { (padding.right, padding.left) } else { (padding.left, padding.right) };
@@ -70,7 +71,7 @@ impl Detectors {
 }
 
 /// Tables of these columns of 16 detectors, three a table; the first one includes `base`.
-pub(super) fn tables(base: &Lanes, columns: &[Column]) -> Vec<Table> {
+pub(super) fn tables(base: &Lanes, columns: &[Column], simd: Simd) -> Tables {
     let mut tables = vec![[Lanes::ZERO; 256]; columns.len().div_ceil(TRIPLE)];
     for (i, (table, columns)) in tables.iter_mut().zip(columns.chunks(TRIPLE)).enumerate() {
         for codes in (0..125).map(|n: usize| [n / 25, n / 5 % 5, n % 5]) {
@@ -84,7 +85,7 @@ pub(super) fn tables(base: &Lanes, columns: &[Column]) -> Vec<Table> {
             }
         }
     }
-    tables
+    Tables::new(&tables, simd)
 }
 
 impl Group {
@@ -92,6 +93,7 @@ impl Group {
         network: &Network,
         detectors: &[usize],
         contribution: impl Fn(usize, usize, usize) -> f64,
+        simd: Simd,
     ) -> Group {
         let length = network.detector_length;
         let lanes = |f: &dyn Fn(usize) -> f64| {
@@ -130,6 +132,6 @@ impl Group {
             let greatest = |j: usize| (0..5).map(|code| contribution(k, j, code).abs()).fold(0.0, f64::max);
             threshold(k).abs() + (0..length).map(|j| greatest(j) + pad(k, j).abs()).sum::<f64>()
         });
-        Group { tables, padded, columns, size }
+        Group { tables: Tables::new(&tables, simd), padded, columns, size }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::coarse::table::{Promising, SIDE, Tables};
 use super::coarse::{self, Lane};
-use super::convolve::{self, Convolve, Index};
+use super::convolve::{self, Convolve, Index, To};
 use super::detector::{Detectors, TRIPLE};
 use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
 use crate::encode::complement;
@@ -92,7 +92,7 @@ impl MatrixScanner {
             }
         }
         let order: Vec<usize> = (0..joined.detectors).collect();
-        let detectors = Detectors::new(&joined, &order, Strand::Forward);
+        let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
         let (lanes, stride, strands) = (strands.len(), plan.stride, plan.strands);
         MatrixScanner {
             compiled: Arc::new(Compiled { detectors, widths, shortest, longest, lanes, stride, strands }),
@@ -294,6 +294,7 @@ impl MatrixScanner {
             triples: &self.triples[from..],
             rectify: false,
             out: &mut self.activations[..count],
+            to: To::Vectors,
         });
     }
 

@@ -9,11 +9,11 @@
 
 use std::marker::PhantomData;
 
-use super::convolve::Convolve;
-use super::detector::{self, Column, Group, Table};
+use super::convolve::{Convolve, Tables, To};
+use super::detector::{self, Column, Group};
 use super::live;
 use super::pool::{Max, Statistic, Sum};
-use super::simd::{Lanes, Simd, Task, Vector, WIDTH};
+use super::simd::{Lanes, Numbers, Simd, Task, Vector, WIDTH};
 
 /// Which end of the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(super) enum End {
 pub(super) struct Overhang {
     /// Tables of the columns whose alignments are not placed, in the order of the sequence: the padding is too short
     /// for them, or they are never positive. The first one includes the activation on padding alone.
-    head: Vec<Table>,
+    head: Tables,
     /// Columns in `head`.
     head_columns: usize,
     /// Consecutive columns, from the last to the first, whose alignments are placed.
@@ -47,7 +47,7 @@ pub(super) struct Overhang {
 /// Columns that one sweep over the letters serves, their sums in registers.
 #[derive(Debug)]
 struct Tile {
-    /// `rows[code * width + i]`: what `code` adds in column i of the tile.
+    /// What `code` adds in column i of the tile, in rows of a part: `rows[(part * CODES + code) * width + i]`.
     rows: Vec<Lanes>,
     /// Columns.
     width: usize,
@@ -55,6 +55,9 @@ struct Tile {
 
 /// Widths of tiles: a multiple of this, or 1.
 const GRAIN: usize = 4;
+
+/// Rows of a column: more than there are codes, so that three bits need no bounds check.
+const CODES: usize = 8;
 
 impl Overhang {
     /// The alignments at one end, with room for `padding` columns there. `rectify`: activations below 0 count as 0.
@@ -77,19 +80,20 @@ impl Overhang {
         let placed = fits.min(live);
         let head_columns = length - 1 - placed;
         let first = if end == End::Low { length - head_columns } else { 0 };
-        let head = detector::tables(&group.padded, &group.columns[first..][..head_columns]);
+        let head = detector::tables(&group.padded, &group.columns[first..][..head_columns], simd);
         // Before the first column, minus infinity stands for alignments that are none. A plain sum cannot take it.
-        let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); 8];
+        let nothing = [Lanes([f32::NEG_INFINITY; WIDTH]); CODES];
         let grain = if sums && !rectify { 1 } else { GRAIN };
         let spare = placed.next_multiple_of(grain) - placed;
         let placed_columns: Vec<Column> =
             std::iter::repeat_n(nothing, spare).chain(columns[1..=placed].iter().copied()).collect();
-        let widest = widest_tile(simd);
+        let widest = widest_tile(simd, sums);
         let (mut tiles, mut rest) = (Vec::new(), placed_columns.as_slice());
         while !rest.is_empty() {
             let width = (rest.len() / GRAIN * GRAIN).clamp(1, widest);
             let (before, tile) = rest.split_at(rest.len() - width);
-            let rows = (0..8).flat_map(|code| tile.iter().map(move |column| column[code])).collect();
+            let mut rows = vec![Lanes::ZERO; CODES * width];
+            simd.run(Arrange { columns: tile, rows: &mut rows });
             tiles.push(Tile { rows, width });
             rest = before;
         }
@@ -102,13 +106,14 @@ impl Overhang {
         self.placed
     }
 
-    /// The sums that a [`Chain`] starts from, one for each position that `sums` has room for. `triples`: look-up
-    /// indices, from the first column's on.
+    /// The sums that a [`Chain`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
+    /// column's on.
     pub(super) fn start(&self, simd: Simd, triples: &[u8], sums: &mut [Lanes]) {
         if self.head.is_empty() {
-            sums.fill(self.padded);
+            simd.run(Fill { block: sums, vector: &self.padded });
         } else {
-            simd.run(Convolve { tables: &self.head, triples, rectify: false, out: sums });
+            let to = To::Block;
+            simd.run(Convolve { tables: &self.head, triples, rectify: false, out: sums, to });
         }
     }
 
@@ -118,9 +123,51 @@ impl Overhang {
     }
 }
 
-/// The widest tile whose sums the registers hold.
-fn widest_tile(simd: Simd) -> usize {
-    if simd.many_registers() { 24 } else { 4 }
+/// The widest tile whose sums the registers hold, of parts: with `sums`, some others as well.
+fn widest_tile(simd: Simd, sums: bool) -> usize {
+    match simd.registers() {
+        32 => 24,
+        16 if !sums => 12,
+        16 => 8,
+        _ => 4,
+    }
+}
+
+/// Arranges the columns of a tile.
+struct Arrange<'a> {
+    columns: &'a [Column],
+    rows: &'a mut [Lanes],
+}
+
+impl Task for Arrange<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let width = self.columns.len();
+        let rows = V::Part::rows_mut(self.rows);
+        for (i, column) in self.columns.iter().enumerate() {
+            for (code, row) in column.iter().enumerate() {
+                for (part, numbers) in V::load(row).split().into_iter().enumerate().take(V::Part::PARTS) {
+                    numbers.store(&mut rows[(part * CODES + code) * width + i]);
+                }
+            }
+        }
+    }
+}
+
+/// Makes all vectors of a block the same.
+struct Fill<'a> {
+    block: &'a mut [Lanes],
+    vector: &'a Lanes,
+}
+
+impl Task for Fill<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let vector = V::load(self.vector);
+        for i in 0..self.block.len() {
+            vector.store_to(self.block, i);
+        }
+    }
 }
 
 /// Pools the alignments at one end for consecutive windows.
@@ -130,7 +177,9 @@ pub(super) struct Chain<'a> {
     pub(super) letters: &'a [u8],
     /// What [`Overhang::start`] gives for each letter.
     pub(super) sums: &'a mut [Lanes],
-    /// Results, one a letter (those before the first window mean nothing); empty if not wanted.
+    /// Whether the sums are in the opposite order of the letters.
+    pub(super) reversed: bool,
+    /// Results, a [block](Vector) of one a letter (those before the first window mean nothing); empty if not wanted.
     pub(super) max: &'a mut [Lanes],
     /// As `max`.
     pub(super) sum: &'a mut [Lanes],
@@ -139,113 +188,145 @@ pub(super) struct Chain<'a> {
 impl Task for Chain<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        let Overhang { tiles, padded, outside, rectify, .. } = self.overhang;
-        let (padded, zero) = (V::load(padded), V::splat(0.0));
-        let padded = if *rectify { zero.max_from_zero(padded) } else { padded };
-        let none = if *rectify { zero } else { V::splat(Max::EMPTY) };
-        let max = if *outside > 0 { padded } else { none };
-        let sum = if *outside > 0 { padded.mul(V::splat(*outside as f32)) } else { zero };
-        let start = Start { max, sum };
-        match tiles.as_slice() {
-            [] => {
-                fill(self.max, max);
-                fill(self.sum, sum);
-            }
-            [tile] => self.tile::<V, true, true>(tile, start),
-            [first, others @ ..] => {
-                self.tile::<V, true, false>(first, start);
-                for tile in others {
-                    self.tile::<V, false, false>(tile, start);
-                }
-            }
+        for part in 0..V::Part::PARTS {
+            self.part::<V::Part>(part);
         }
     }
 }
 
 /// Results to which those of the placed alignments are joined.
 #[derive(Clone, Copy)]
-struct Start<V> {
-    max: V,
-    sum: V,
+struct Start<N> {
+    max: N,
+    sum: N,
 }
 
+/// The rows of one part of a block.
 #[inline(always)]
-fn fill<V: Vector>(lanes: &mut [Lanes], value: V) {
-    for lanes in lanes {
-        value.store(lanes);
-    }
+fn part_of<N: Numbers>(block: &mut [Lanes], part: usize) -> &mut [N::Row] {
+    let count = block.len();
+    &mut N::rows_mut(block)[part * count..][..count]
 }
 
 impl Chain<'_> {
+    #[inline(always)]
+    fn part<P: Numbers>(&mut self, part: usize) {
+        let Overhang { tiles, padded, outside, rectify, .. } = self.overhang;
+        if self.reversed {
+            part_of::<P>(self.sums, part).reverse();
+        }
+        let (padded, zero) = (P::load(&P::rows(std::slice::from_ref(padded))[part]), P::splat(0.0));
+        let above = padded;
+        let padded = if *rectify { zero.max_from_zero(padded) } else { padded };
+        let none = if *rectify { zero } else { P::splat(Max::EMPTY) };
+        let max = if *outside > 0 { padded } else { none };
+        let sum = if *outside > 0 { padded.mul(P::splat(*outside as f32)) } else { zero };
+        let start = Start { max, sum };
+        match tiles.as_slice() {
+            [] => {
+                part_of::<P>(self.max, part).iter_mut().for_each(|row| max.store(row));
+                part_of::<P>(self.sum, part).iter_mut().for_each(|row| sum.store(row));
+            }
+            [tile] => self.tile::<P, true, true>(tile, part, above, start),
+            [first, others @ ..] => {
+                self.tile::<P, true, false>(first, part, above, start);
+                for tile in others {
+                    self.tile::<P, false, false>(tile, part, above, start);
+                }
+            }
+        }
+    }
+
     /// `FIRST`, `LAST`: the tile is the chain's first, and its last.
     #[inline(always)]
-    fn tile<V: Vector, const FIRST: bool, const LAST: bool>(&mut self, tile: &Tile, start: Start<V>) {
+    fn tile<P: Numbers, const FIRST: bool, const LAST: bool>(
+        &mut self,
+        tile: &Tile,
+        part: usize,
+        above: P,
+        start: Start<P>,
+    ) {
         match tile.width {
-            4 => self.columns::<V, FIRST, LAST, 4>(tile, start),
-            8 => self.columns::<V, FIRST, LAST, 8>(tile, start),
-            12 if V::MANY => self.columns::<V, FIRST, LAST, 12>(tile, start),
-            16 if V::MANY => self.columns::<V, FIRST, LAST, 16>(tile, start),
-            20 if V::MANY => self.columns::<V, FIRST, LAST, 20>(tile, start),
-            24 if V::MANY => self.columns::<V, FIRST, LAST, 24>(tile, start),
-            _ => self.columns::<V, FIRST, LAST, 1>(tile, start),
+            4 => self.columns::<P, FIRST, LAST, 4>(tile, part, above, start),
+            8 if P::REGISTERS > 8 => self.columns::<P, FIRST, LAST, 8>(tile, part, above, start),
+            12 if P::REGISTERS > 8 => self.columns::<P, FIRST, LAST, 12>(tile, part, above, start),
+            16 if P::REGISTERS > 16 => self.columns::<P, FIRST, LAST, 16>(tile, part, above, start),
+            20 if P::REGISTERS > 16 => self.columns::<P, FIRST, LAST, 20>(tile, part, above, start),
+            24 if P::REGISTERS > 16 => self.columns::<P, FIRST, LAST, 24>(tile, part, above, start),
+            _ => self.columns::<P, FIRST, LAST, 1>(tile, part, above, start),
         }
     }
 
     #[inline(always)]
-    fn columns<V: Vector, const FIRST: bool, const LAST: bool, const N: usize>(
+    fn columns<P: Numbers, const FIRST: bool, const LAST: bool, const N: usize>(
         &mut self,
         tile: &Tile,
-        start: Start<V>,
+        part: usize,
+        above: P,
+        start: Start<P>,
     ) {
-        match (!self.max.is_empty(), !self.sum.is_empty(), self.overhang.rectify) {
-            (true, false, true) => self.sweep::<V, FIRST, LAST, N, true, false, true>(tile, start),
-            (true, false, false) => self.sweep::<V, FIRST, LAST, N, true, false, false>(tile, start),
-            (true, true, true) => self.sweep::<V, FIRST, LAST, N, true, true, true>(tile, start),
-            (true, true, false) => self.sweep::<V, FIRST, LAST, N, true, true, false>(tile, start),
-            (false, _, true) => self.sweep::<V, FIRST, LAST, N, false, true, true>(tile, start),
-            (false, _, false) => self.sweep::<V, FIRST, LAST, N, false, true, false>(tile, start),
+        let rows = P::rows(&tile.rows).as_chunks().0;
+        let along = Along::<P, N> {
+            rows: rows[part * CODES..].first_chunk().expect("a row for each code"),
+            letters: self.letters,
+            above,
+            start,
+            sums: part_of::<P>(self.sums, part),
+            max: part_of::<P>(self.max, part),
+            sum: part_of::<P>(self.sum, part),
+        };
+        match (!along.max.is_empty(), !along.sum.is_empty(), self.overhang.rectify) {
+            (true, false, true) => along.sweep::<FIRST, LAST, true, false, true>(),
+            (true, false, false) => along.sweep::<FIRST, LAST, true, false, false>(),
+            (true, true, true) => along.sweep::<FIRST, LAST, true, true, true>(),
+            (true, true, false) => along.sweep::<FIRST, LAST, true, true, false>(),
+            (false, _, true) => along.sweep::<FIRST, LAST, false, true, true>(),
+            (false, _, false) => along.sweep::<FIRST, LAST, false, true, false>(),
         }
     }
+}
 
+/// One tile along the letters.
+struct Along<'a, P: Numbers, const N: usize> {
+    rows: &'a [[P::Row; N]; CODES],
+    letters: &'a [u8],
+    /// The activation on padding alone.
+    above: P,
+    start: Start<P>,
+    sums: &'a mut [P::Row],
+    max: &'a mut [P::Row],
+    sum: &'a mut [P::Row],
+}
+
+impl<P: Numbers, const N: usize> Along<'_, P, N> {
     #[inline(always)]
-    fn sweep<
-        V: Vector,
-        const FIRST: bool,
-        const LAST: bool,
-        const N: usize,
-        const MAX: bool,
-        const SUM: bool,
-        const RECTIFY: bool,
-    >(
-        &mut self,
-        tile: &Tile,
-        start: Start<V>,
+    fn sweep<const FIRST: bool, const LAST: bool, const MAX: bool, const SUM: bool, const RECTIFY: bool>(
+        self,
     ) {
-        let rows: &[[Lanes; N]; 8] = tile.rows.as_chunks().0.try_into().expect("eight codes");
-        let zero = V::splat(0.0);
+        let zero = P::splat(0.0);
         let count = self.letters.len();
         let sums = &mut self.sums[..count];
         let max = if MAX { &mut self.max[..count] } else { &mut [] };
         let sum = if SUM { &mut self.sum[..count] } else { &mut [] };
-        let mut above = V::load(&self.overhang.padded);
+        let mut above = self.above;
         let mut v = [above; N];
         for (i, &letter) in self.letters.iter().enumerate() {
-            let row = &rows[usize::from(letter & 7)];
+            let row = &self.rows[usize::from(letter) % CODES];
             for k in 0..N - 1 {
-                v[k] = v[k + 1].add(V::load(&row[k]));
+                v[k] = v[k + 1].add(P::load(&row[k]));
             }
-            v[N - 1] = above.add(V::load(&row[N - 1]));
-            above = V::load(&sums[i]);
+            v[N - 1] = above.add(P::load(&row[N - 1]));
+            above = P::load(&sums[i]);
             if !LAST {
                 // The next tile's sums start from this one's first column, one letter later.
                 v[0].store(&mut sums[i]);
             }
-            let (mut best, mut total) = (start.max, start.sum);
+            let (mut best, mut total) = (self.start.max, self.start.sum);
             if !FIRST && MAX {
-                best = V::load(&max[i]);
+                best = P::load(&max[i]);
             }
             if !FIRST && SUM {
-                total = V::load(&sum[i]);
+                total = P::load(&sum[i]);
             }
             for v in v.into_iter().rev() {
                 if MAX {
@@ -267,24 +348,36 @@ impl Chain<'_> {
 
 /// Takes what the two ends give into what the windows have pooled between them.
 pub(super) struct Join<'a, S> {
-    /// One a base, from the last window's first base down to the first window's.
+    /// A [block](Vector) of one a base, after `low_skip` others from the last window's first base down to the first
+    /// window's.
     pub(super) low: &'a [Lanes],
-    /// One a base, from the first window's last base up to the last window's.
+    pub(super) low_skip: usize,
+    /// Likewise, from the first window's last base up to the last window's.
     pub(super) high: &'a [Lanes],
+    pub(super) high_skip: usize,
     /// Bases between windows.
     pub(super) stride: usize,
     pub(super) statistic: PhantomData<S>,
-    /// One a window.
-    pub(super) out: &'a mut [Lanes],
+    /// Windows `from .. to` of this block take it in.
+    pub(super) block: &'a mut [Lanes],
+    pub(super) from: usize,
+    pub(super) to: usize,
 }
 
 impl<S: Statistic> Task for Join<'_, S> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let low = self.low.iter().rev().step_by(self.stride);
-        let high = self.high.iter().step_by(self.stride);
-        for ((low, high), out) in low.zip(high).zip(self.out) {
-            S::join(V::load(out), S::join(V::load(low), V::load(high))).store(out);
+        for part in 0..V::Part::PARTS {
+            let rows = V::Part::rows(self.low);
+            let low = rows[part * self.low.len()..][self.low_skip..self.low.len()].iter();
+            let rows = V::Part::rows(self.high);
+            let high = rows[part * self.high.len()..][self.high_skip..self.high.len()].iter();
+            let out = &mut part_of::<V::Part>(self.block, part)[self.from..self.to];
+            let ends = low.rev().step_by(self.stride).zip(high.step_by(self.stride));
+            for ((low, high), out) in ends.zip(out) {
+                let overhang = S::join(V::Part::load(low), V::Part::load(high));
+                S::join(V::Part::load(out), overhang).store(out);
+            }
         }
     }
 }

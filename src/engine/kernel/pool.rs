@@ -8,14 +8,14 @@
 
 use std::marker::PhantomData;
 
-use super::simd::{Lanes, Task, Vector};
+use super::simd::{Lanes, Numbers, Task, Vector, WIDTH};
 
 /// A statistic that is pooled.
 pub(super) trait Statistic {
     /// The result over nothing.
     const EMPTY: f32;
     /// Takes more values in.
-    fn join<V: Vector>(result: V, value: V) -> V;
+    fn join<N: Numbers>(result: N, value: N) -> N;
 }
 
 /// The greatest activation.
@@ -25,7 +25,7 @@ pub(super) struct Max;
 impl Statistic for Max {
     const EMPTY: f32 = f32::NEG_INFINITY;
     #[inline(always)]
-    fn join<V: Vector>(result: V, value: V) -> V {
+    fn join<N: Numbers>(result: N, value: N) -> N {
         result.max(value)
     }
 }
@@ -37,7 +37,7 @@ pub(super) struct RectifiedMax;
 impl Statistic for RectifiedMax {
     const EMPTY: f32 = 0.0;
     #[inline(always)]
-    fn join<V: Vector>(result: V, value: V) -> V {
+    fn join<N: Numbers>(result: N, value: N) -> N {
         result.max_from_zero(value)
     }
 }
@@ -49,25 +49,27 @@ pub(super) struct Sum;
 impl Statistic for Sum {
     const EMPTY: f32 = 0.0;
     #[inline(always)]
-    fn join<V: Vector>(result: V, value: V) -> V {
+    fn join<N: Numbers>(result: N, value: N) -> N {
         result.add(value)
     }
 }
 
-/// Results of a sliding window between calls, for 16 detectors.
+/// Results of a sliding window between calls, for 16 detectors, in [blocks](Vector).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Running {
     /// `back[i]`: over positions `i ..` of the last whole block; the last entry is over nothing.
     back: Vec<Lanes>,
-    /// Over the current block up to the current position; `None` if that is nothing.
-    front: Option<Lanes>,
+    /// Over the current block up to the current position.
+    front: [Lanes; 1],
 }
 
 impl Running {
     /// Forgets everything, for windows of `window` positions.
-    pub(super) fn reset(&mut self, window: usize) {
-        self.back.resize(window + 1, Lanes::ZERO);
-        self.front = None;
+    pub(super) fn reset<S: Statistic>(&mut self, window: usize) {
+        let empty = Lanes([S::EMPTY; WIDTH]);
+        self.back.resize(window + 1, empty);
+        self.back[window] = empty;
+        self.front = [empty];
     }
 }
 
@@ -75,7 +77,9 @@ impl Running {
 /// the start of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// First position to slide over.
+    /// First position to slide over, counted from the first of all.
+    pub(super) position: usize,
+    /// The same position, counted from the start of a block.
     pub(super) start: usize,
     /// One past the last.
     pub(super) stop: usize,
@@ -85,81 +89,81 @@ pub(super) struct Step {
     pub(super) window_end: usize,
     /// Positions between windows.
     pub(super) stride: usize,
+    /// Windows that end.
+    pub(super) ended: usize,
 }
 
-/// Slides one statistic over a [`Step`].
-pub(super) struct Slide<'a, S> {
-    pub(super) step: Step,
-    /// Activations of all positions from the start of the block that `step.start` lies in, or an earlier one.
-    pub(super) activations: &'a [Lanes],
-    pub(super) running: &'a mut Running,
-    pub(super) statistic: PhantomData<S>,
-    /// One entry for each window that ends in the step.
-    pub(super) out: &'a mut [Lanes],
-}
-
-impl<S: Statistic> Task for Slide<'_, S> {
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let Step { start, stop, valid, window_end, stride } = self.step;
-        let activations = self.activations;
-        let window = self.running.back.len() - 1;
-        if window == 1 && stride == 1 {
-            self.out.copy_from_slice(&activations[start..stop]);
-            return;
-        }
-        let empty = V::splat(S::EMPTY);
-        empty.store(&mut self.running.back[window]);
-        let mut front = self.running.front.as_ref().map_or(empty, V::load);
-        let (mut at, mut next) = (start, window_end);
-        let mut out = self.out;
-        while at < stop {
-            let block = at - at % window;
-            let end = (block + window).min(stop);
-            // A window that ends at position i of this block starts at position i + 1 of the one before.
-            let back = &self.running.back[..=window];
-            while next < end {
-                front = join_all::<S, V>(front, &activations[at..next]);
-                let run = if stride == 1 { end - next } else { 1 };
-                let (ended, later) = out.split_at_mut(run);
-                let values = &activations[next..next + run];
-                let back = &back[next - block + 1..][..run];
-                for ((value, back), out) in values.iter().zip(back).zip(ended) {
-                    front = S::join(front, V::load(value));
-                    S::join(V::load(back), front).store(out);
-                }
-                out = later;
-                at = next + run;
-                next += run.max(stride);
-            }
-            front = join_all::<S, V>(front, &activations[at.min(end)..end]);
-            at = end;
-            if end == block + window {
-                let known = valid.max(block);
-                backwards::<S, V>(&activations[known..end], &mut self.running.back[known - block..window]);
-                front = empty;
-            }
-        }
-        front.store(self.running.front.insert(Lanes::ZERO));
+/// Slides one statistic over a [`Step`], for part `part` of the detectors.
+///
+/// `activations`: of all positions from the start of the block that `step.start` lies in, or an earlier one. `out`: one
+/// row for each window that ends in the step.
+#[inline(always)]
+pub(super) fn slide<S: Statistic, P: Numbers>(
+    step: Step,
+    part: usize,
+    activations: &[P::Row],
+    running: &mut Running,
+    out: &mut [P::Row],
+) {
+    let Step { start, stop, valid, window_end, stride, .. } = step;
+    let window = running.back.len() - 1;
+    if window == 1 && stride == 1 {
+        out.copy_from_slice(&activations[start..stop]);
+        return;
     }
+    let empty = P::splat(S::EMPTY);
+    let backs = &mut P::rows_mut(&mut running.back)[part * (window + 1)..][..=window];
+    empty.store(&mut backs[window]);
+    let front_row = &mut P::rows_mut(&mut running.front)[part];
+    let mut front = P::load(front_row);
+    let (mut at, mut next) = (start, window_end);
+    let mut out = out;
+    while at < stop {
+        let block = at - at % window;
+        let end = (block + window).min(stop);
+        // A window that ends at position i of this block starts at position i + 1 of the one before.
+        let back = &backs[..];
+        while next < end {
+            front = join_all::<S, P>(front, &activations[at..next]);
+            let run = if stride == 1 { end - next } else { 1 };
+            let (ended, later) = out.split_at_mut(run);
+            let values = &activations[next..next + run];
+            let back = &back[next - block + 1..][..run];
+            for ((value, back), out) in values.iter().zip(back).zip(ended) {
+                front = S::join(front, P::load(value));
+                S::join(P::load(back), front).store(out);
+            }
+            out = later;
+            at = next + run;
+            next += run.max(stride);
+        }
+        front = join_all::<S, P>(front, &activations[at.min(end)..end]);
+        at = end;
+        if end == block + window {
+            let known = valid.max(block);
+            backwards::<S, P>(&activations[known..end], &mut backs[known - block..window]);
+            front = empty;
+        }
+    }
+    front.store(front_row);
 }
 
 /// Takes all of `values` into `result`.
 #[inline(always)]
-fn join_all<S: Statistic, V: Vector>(result: V, values: &[Lanes]) -> V {
+fn join_all<S: Statistic, N: Numbers>(result: N, values: &[N::Row]) -> N {
     let mut result = result;
     for value in values {
-        result = S::join(result, V::load(value));
+        result = S::join(result, N::load(value));
     }
     result
 }
 
 /// `back[i]` becomes the result over `values[i ..]`.
 #[inline(always)]
-fn backwards<S: Statistic, V: Vector>(values: &[Lanes], back: &mut [Lanes]) {
-    let mut result = V::splat(S::EMPTY);
+fn backwards<S: Statistic, N: Numbers>(values: &[N::Row], back: &mut [N::Row]) {
+    let mut result = N::splat(S::EMPTY);
     for (value, back) in values.iter().zip(back).rev() {
-        result = S::join(result, V::load(value));
+        result = S::join(result, N::load(value));
         result.store(back);
     }
 }
@@ -168,12 +172,14 @@ fn backwards<S: Statistic, V: Vector>(values: &[Lanes], back: &mut [Lanes]) {
 pub(super) struct Reduce<'a, S> {
     pub(super) values: &'a [Lanes],
     pub(super) statistic: PhantomData<S>,
-    pub(super) out: &'a mut Lanes,
+    /// The result becomes vector `at` of this block.
+    pub(super) block: &'a mut [Lanes],
+    pub(super) at: usize,
 }
 
 impl<S: Statistic> Task for Reduce<'_, S> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        join_all::<S, V>(V::splat(S::EMPTY), self.values).store(self.out);
+        join_all::<S, V>(V::splat(S::EMPTY), self.values).store_to(self.block, self.at);
     }
 }

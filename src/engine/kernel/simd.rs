@@ -29,6 +29,12 @@ pub const VARIABLE: &str = "BINDSCAN_SIMD";
 #[repr(C, align(64))]
 pub(super) struct Lanes(pub(super) [f32; WIDTH]);
 
+impl Default for Lanes {
+    fn default() -> Lanes {
+        Lanes::ZERO
+    }
+}
+
 impl Lanes {
     /// Zero in every lane.
     pub(super) const ZERO: Lanes = Lanes([0.0; WIDTH]);
@@ -63,23 +69,73 @@ pub(super) trait Bytes: Copy {
     fn is_full(self) -> bool;
 }
 
-/// Sixteen numbers in registers.
-pub(super) trait Vector: Copy {
-    /// Small numbers.
-    type Bytes: Bytes;
-    /// Whether there are 32 registers for whole vectors.
-    const MANY: bool = false;
+/// Eight numbers in memory.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(32))]
+pub(super) struct Octet(pub(super) [f32; WIDTH / 2]);
+
+/// Numbers in memory that make up [`Lanes`], all of them or a half.
+pub(super) trait Part: Copy {
+    /// How many of these make sixteen numbers.
+    const PARTS: usize;
+    /// `lanes` as these, one after another.
+    fn of(lanes: &[Lanes]) -> &[Self];
+    /// As [`of`](Part::of).
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Self];
+}
+
+impl Part for Lanes {
+    const PARTS: usize = 1;
+    #[inline(always)]
+    fn of(lanes: &[Lanes]) -> &[Lanes] {
+        lanes
+    }
+    #[inline(always)]
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Lanes] {
+        lanes
+    }
+}
+
+impl Part for Octet {
+    const PARTS: usize = 2;
+    #[inline(always)]
+    fn of(lanes: &[Lanes]) -> &[Octet] {
+        let half = lanes.as_ptr().cast();
+        // SAFETY: `Lanes` is two times eight numbers without padding, and its alignment is more than that of `Octet`.
+        unsafe { std::slice::from_raw_parts(half, 2 * lanes.len()) }
+    }
+    #[inline(always)]
+    fn of_mut(lanes: &mut [Lanes]) -> &mut [Octet] {
+        let half = lanes.as_mut_ptr().cast();
+        // SAFETY: as in `of`; any eight numbers are an `Octet`, and any two of these are `Lanes`.
+        unsafe { std::slice::from_raw_parts_mut(half, 2 * lanes.len()) }
+    }
+}
+
+/// Numbers in registers, sixteen or eight.
+pub(super) trait Numbers: Copy {
+    /// As many numbers in memory.
+    type Row: Part;
+    /// How many of these make sixteen numbers.
+    const PARTS: usize = Self::Row::PARTS;
+    /// How many of these the registers hold, to the nearest power of two.
+    const REGISTERS: usize;
+    /// `lanes` as rows, one after another.
+    #[inline(always)]
+    fn rows(lanes: &[Lanes]) -> &[Self::Row] {
+        Self::Row::of(lanes)
+    }
+    /// As [`rows`](Numbers::rows).
+    #[inline(always)]
+    fn rows_mut(lanes: &mut [Lanes]) -> &mut [Self::Row] {
+        Self::Row::of_mut(lanes)
+    }
     /// `x` in every lane.
     fn splat(x: f32) -> Self;
-    /// Reads a vector.
-    fn load(from: &Lanes) -> Self;
-    /// Writes a vector.
-    fn store(self, to: &mut Lanes);
-    /// Small numbers as they are.
-    #[inline(always)]
-    fn widen(from: &[u8; WIDTH]) -> Self {
-        Self::load(&Lanes(from.map(f32::from)))
-    }
+    /// Reads a row.
+    fn load(from: &Self::Row) -> Self;
+    /// Writes a row.
+    fn store(self, to: &mut Self::Row);
     /// Sums, lane by lane.
     fn add(self, other: Self) -> Self;
     /// Products, lane by lane.
@@ -96,14 +152,63 @@ pub(super) trait Vector: Copy {
     fn max_from_zero(self, other: Self) -> Self {
         other.max(self)
     }
-    /// Lane i of the result is the sum over the lanes of `rows[i]`: lanes j and j + 8 first, then j and j + 4 of
+}
+
+/// What one part of a vector is in memory.
+pub(super) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
+
+/// Sixteen numbers in registers.
+///
+/// Where a register holds eight, stages that read much take one half of the detectors after the other: half of the
+/// tables and half of the activations fit the first-level cache where all of them would not. What passes between such
+/// stages lies in memory in *blocks*: of a number of vectors, first all first parts and then all second ones.
+pub(super) trait Vector: Numbers<Row = Lanes> {
+    /// What stages take at a time: a half, or all of it.
+    type Part: Numbers;
+    /// Small numbers.
+    type Bytes: Bytes;
+    /// A vector of two halves; where a part is all of it, of the first.
+    fn join(first: Self::Part, second: Self::Part) -> Self;
+    /// The parts; where a part is all of it, twice that.
+    fn split(self) -> [Self::Part; 2];
+    /// Vector `i` of a block.
+    #[inline(always)]
+    fn load_from(block: &[Lanes], i: usize) -> Self {
+        let second = (Self::Part::PARTS - 1) * block.len();
+        let rows = Self::Part::rows(block);
+        Self::join(Self::Part::load(&rows[i]), Self::Part::load(&rows[second + i]))
+    }
+    /// Writes vector `i` of a block.
+    #[inline(always)]
+    fn store_to(self, block: &mut [Lanes], i: usize) {
+        let second = (Self::Part::PARTS - 1) * block.len();
+        let rows = Self::Part::rows_mut(block);
+        let [low, high] = self.split();
+        low.store(&mut rows[i]);
+        if second > 0 {
+            high.store(&mut rows[second + i]);
+        }
+    }
+    /// The parts of sixteen vectors of a block, from vector `from` on.
+    #[inline(always)]
+    fn sixteen(block: &[Lanes], from: usize) -> Sixteen<'_, PartRow<Self>> {
+        let rows = Self::Part::rows(block);
+        let second = (Self::Part::PARTS - 1) * block.len();
+        [0, second].map(|part| rows[part + from..].first_chunk().expect("room for 16"))
+    }
+    /// Small numbers as they are.
+    #[inline(always)]
+    fn widen(from: &[u8; WIDTH]) -> Self {
+        Self::load(&Lanes(from.map(f32::from)))
+    }
+    /// Lane i of the result is the sum over the lanes of `row(i)`: lanes j and j + 8 first, then j and j + 4 of
     /// those sums, j and j + 2, and the last two.
     #[inline(always)]
-    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
+    fn sum_lanes(row: impl Fn(usize) -> Self) -> Self {
         let mut sums = Lanes::ZERO;
-        for (sum, row) in sums.0.iter_mut().zip(rows) {
+        for (i, sum) in sums.0.iter_mut().enumerate() {
             let mut lanes = Lanes::ZERO;
-            row.store(&mut lanes);
+            row(i).store(&mut lanes);
             let mut lanes = lanes.0;
             for half in [8, 4, 2, 1] {
                 for j in 0..half {
@@ -114,14 +219,70 @@ pub(super) trait Vector: Copy {
         }
         Self::load(&sums)
     }
-    /// `columns[i][j] = rows[j][i]`.
+    /// `columns[i][j]` becomes lane i of row j.
     #[inline(always)]
-    fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
+    fn transpose(rows: Sixteen<'_, PartRow<Self>>, columns: &mut [Lanes; WIDTH]) {
+        let mut whole = [Lanes::ZERO; WIDTH];
+        for ((whole, first), second) in whole.iter_mut().zip(rows[0]).zip(rows[1]) {
+            Self::join(Self::Part::load(first), Self::Part::load(second)).store(whole);
+        }
         for (i, column) in columns.iter_mut().enumerate() {
-            for (x, row) in column.0.iter_mut().zip(rows) {
+            for (x, row) in column.0.iter_mut().zip(&whole) {
                 *x = row.0[i];
             }
         }
+    }
+}
+
+/// The first and the second parts of sixteen vectors; the same twice where a part is all of a vector.
+pub(super) type Sixteen<'a, R> = [&'a [R; WIDTH]; 2];
+
+/// Two halves of a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<H>(H, H);
+
+impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
+    type Row = Lanes;
+    const REGISTERS: usize = H::REGISTERS / 2;
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Pair(H::splat(x), H::splat(x))
+    }
+    #[inline(always)]
+    fn load(from: &Lanes) -> Self {
+        let [first, second] = Octet::of(std::slice::from_ref(from)).first_chunk().expect("two halves");
+        Pair(H::load(first), H::load(second))
+    }
+    #[inline(always)]
+    fn store(self, to: &mut Lanes) {
+        let halves = Octet::of_mut(std::slice::from_mut(to));
+        let [first, second] = halves.first_chunk_mut().expect("two halves");
+        self.0.store(first);
+        self.1.store(second);
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Pair(self.0.add(other.0), self.1.add(other.1))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Pair(self.0.mul(other.0), self.1.mul(other.1))
+    }
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        Pair(self.0.mul_add(factor.0, term.0), self.1.mul_add(factor.1, term.1))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Pair(self.0.max(other.0), self.1.max(other.1))
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Pair(self.0.min(other.0), self.1.min(other.1))
+    }
+    #[inline(always)]
+    fn max_from_zero(self, other: Self) -> Self {
+        Pair(self.0.max_from_zero(other.0), self.1.max_from_zero(other.1))
     }
 }
 
@@ -212,13 +373,18 @@ impl Simd {
         }
     }
 
-    /// Whether there are 32 registers for whole vectors ([`Vector::MANY`]).
-    pub(super) fn many_registers(self) -> bool {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512(_) => true,
-            _ => false,
+    /// How many parts of vectors the registers hold ([`Numbers::REGISTERS`]).
+    pub(super) fn registers(self) -> usize {
+        struct Registers<'a>(&'a mut usize);
+        impl Task for Registers<'_> {
+            #[inline(always)]
+            fn run<V: Vector>(self) {
+                *self.0 = V::Part::REGISTERS;
+            }
         }
+        let mut registers = 0;
+        self.run(Registers(&mut registers));
+        registers
     }
 
     /// Runs `task` with this instruction set.
@@ -259,7 +425,16 @@ mod tests {
     impl Task for Transpose<'_> {
         #[inline(always)]
         fn run<V: Vector>(self) {
-            V::transpose(self.0, self.1);
+            let mut block = vec![Lanes::ZERO; WIDTH + 3];
+            for (i, row) in self.0.iter().enumerate() {
+                V::load(row).store_to(&mut block, i + 2);
+            }
+            V::transpose(V::sixteen(&block, 2), self.1);
+            for (i, row) in self.0.iter().enumerate() {
+                let mut back = Lanes::ZERO;
+                V::load_from(&block, i + 2).store(&mut back);
+                assert_eq!(back, *row);
+            }
         }
     }
 
@@ -268,11 +443,7 @@ mod tests {
     impl Task for SumLanes<'_> {
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let mut rows = [V::splat(0.0); WIDTH];
-            for (row, from) in rows.iter_mut().zip(self.0) {
-                *row = V::load(from);
-            }
-            V::sum_lanes(&rows).store(self.1);
+            V::sum_lanes(|i| V::load(&self.0[i])).store(self.1);
         }
     }
 

@@ -8,14 +8,15 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use self::sift::Sieve;
-use super::convolve::{self, Convolve, Index};
-use super::dense::{Apply, Head};
+use super::Side;
+use super::convolve::{self, Convolve, Index, Tables, To, advance};
+use super::dense::{Apply, Head, WINDOWS};
+use super::detector::TRIPLE;
 use super::overhang::{Chain, End, Join, Short};
-use super::pool::{Max, RectifiedMax, Reduce, Running, Slide, Step, Sum};
-use super::simd::{Lanes, Simd};
-use super::{Side, detector};
+use super::pool::{Max, RectifiedMax, Reduce, Running, Statistic, Step, Sum, slide};
+use super::simd::{Lanes, Numbers, Simd, Task, Vector};
 use crate::engine::{Context, WindowPlan};
-use crate::model::Network;
+use crate::model::{Network, Pooling};
 use crate::source::Chunk;
 
 pub(super) mod promise;
@@ -24,9 +25,16 @@ mod sift;
 /// Positions that go through the stages together.
 const TILE: usize = 192;
 
-/// Windows whose features are gathered before the dense layers run: no fewer than a tile can end, and a multiple of
-/// [`dense::WINDOWS`](super::dense::WINDOWS).
-const BATCH: usize = 192;
+/// Features that are gathered before the dense layers run, in vectors: so many that the tables of half of the detectors,
+/// which the next half drives out of the first-level cache, are used long enough, and so few that they stay in the
+/// second-level cache.
+const BATCH: usize = 1536;
+
+/// Windows whose features are gathered, for networks with so many vectors of features: no fewer than a tile can end, and
+/// a multiple of [`dense::WINDOWS`](super::dense::WINDOWS).
+fn room(vectors: usize) -> usize {
+    (BATCH / vectors).next_multiple_of(WINDOWS).max(TILE)
+}
 
 /// Working memory of a sweep.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +42,8 @@ pub(super) struct Buffers {
     codes: Vec<u8>,
     triples: Vec<u8>,
     groups: Vec<GroupState>,
-    /// `features[vector * BATCH + window]`.
+    steps: Vec<Step>,
+    /// For each vector, a [block](Vector) of windows.
     features: Vec<Lanes>,
     dense: Vec<[Lanes; 2]>,
     letters: Vec<u8>,
@@ -47,7 +56,10 @@ pub(super) struct Buffers {
 /// Where the sweep stands for one group of detectors.
 #[derive(Debug, Clone, Default)]
 struct GroupState {
+    /// A [block](Vector) of positions, or just positions where windows share none.
     activations: Vec<Lanes>,
+    /// Sums on their way ([`convolve::advance`]).
+    pending: Vec<Lanes>,
     max: Running,
     sum: Running,
 }
@@ -70,10 +82,10 @@ impl Buffers {
         length: usize,
         detector_length: usize,
     ) {
-        let slack = promise::SLACK + convolve::slack(detector_length.div_ceil(detector::TRIPLE));
+        let slack = promise::SLACK + convolve::slack(detector_length.div_ceil(TRIPLE));
         let indices = length + slack;
         self.codes.clear();
-        chunk.codes_at(from, indices + detector::TRIPLE - 1, &mut self.codes);
+        chunk.codes_at(from, indices + TRIPLE - 1, &mut self.codes);
         self.triples.resize(indices, 0);
         simd.run(Index { codes: &self.codes, triples: &mut self.triples });
     }
@@ -141,12 +153,13 @@ impl Job<'_> {
     ) {
         let Job { network, side, plan, .. } = self;
         let vectors = side.detectors.groups.len() * network.pooling.features_per_detector();
-        buffers.features.resize(vectors * BATCH, Lanes::ZERO);
+        let room = room(vectors);
+        buffers.features.resize(vectors * room, Lanes::ZERO);
         buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
         buffers.sieve.reset();
         buffers.groups.resize_with(side.detectors.groups.len(), GroupState::default);
         let geometry = Geometry::new(network, side, plan, self.margin);
-        let mut sweep = Sweep { job: self, geometry, windows, filled: 0, scored: 0, buffers, scores };
+        let mut sweep = Sweep { job: self, geometry, windows, room, filled: 0, scored: 0, buffers, scores };
         match promising {
             None => sweep.score(0..windows),
             Some(ranges) => {
@@ -165,6 +178,8 @@ struct Sweep<'a> {
     geometry: Geometry,
     /// Windows of the chunk.
     windows: usize,
+    /// Windows that there is room for.
+    room: usize,
     /// Windows whose features are gathered.
     filled: usize,
     /// Windows that have a score.
@@ -203,33 +218,51 @@ impl Sweep<'_> {
         let phase = ((self.job.start + first as u64) % inner as u64) as usize;
         let end = phase + (range.len() - 1) * stride + inner;
         let span = inner * (TILE / inner).max(1);
-        for state in &mut self.buffers.groups {
+        for (group, state) in self.job.side.detectors.groups.iter().zip(&mut self.buffers.groups) {
             state.activations.resize(span, Lanes::ZERO);
-            state.max.reset(inner);
-            state.sum.reset(inner);
+            state.pending.resize(group.tables.lead(), Lanes::ZERO);
+            if self.job.network.rectify {
+                state.max.reset::<RectifiedMax>(inner);
+            } else {
+                state.max.reset::<Max>(inner);
+            }
+            state.sum.reset::<Sum>(inner);
         }
         let (mut base, mut start, mut window_end) = (0, phase, phase + inner - 1);
         while start < end {
-            let stop = end.min(base + span).min(start + TILE);
-            let ended = stop.saturating_sub(window_end).div_ceil(stride);
-            self.make_room(ended);
-            let step = Step {
-                start: start - base,
-                stop: stop - base,
-                valid: phase.saturating_sub(base),
-                window_end: window_end - base,
-                stride,
-            };
-            for group in 0..self.buffers.groups.len() {
-                self.convolve(group, first + start - phase, step.start, step.stop);
-                self.slide(group, step, ended);
-                self.add_overhang(group, ended);
+            let mut steps = std::mem::take(&mut self.buffers.steps);
+            steps.clear();
+            let (fresh, mut windows) = (start == phase, 0);
+            while start < end {
+                let stop = end.min(base + span).min(start + TILE);
+                let ended = stop.saturating_sub(window_end).div_ceil(stride);
+                if self.filled + windows + ended > self.room {
+                    break;
+                }
+                steps.push(Step {
+                    position: start - phase,
+                    start: start - base,
+                    stop: stop - base,
+                    valid: phase.saturating_sub(base),
+                    window_end: window_end - base,
+                    stride,
+                    ended,
+                });
+                windows += ended;
+                window_end += ended * stride;
+                start = stop;
+                if start == base + span {
+                    base += span;
+                }
             }
-            self.filled += ended;
-            window_end += ended * stride;
-            start = stop;
-            if start == base + span {
-                base += span;
+            for group in 0..self.buffers.groups.len() {
+                self.pool(group, first, &steps, fresh);
+                self.add_overhang(group, windows);
+            }
+            self.filled += windows;
+            self.buffers.steps = steps;
+            if start < end {
+                self.flush();
             }
         }
     }
@@ -244,8 +277,7 @@ impl Sweep<'_> {
                 if state.activations.len() < inner {
                     state.activations.resize(inner, Lanes::ZERO);
                 }
-                self.convolve(group, window * self.job.plan.stride, 0, inner);
-                self.reduce(group);
+                self.reduce(group, window * self.job.plan.stride);
                 self.add_overhang(group, 1);
             }
             self.filled += 1;
@@ -267,10 +299,11 @@ impl Sweep<'_> {
                     max: &mut max,
                     sum: &mut sum,
                 });
-                let (max_at, sum_at) = self.features(g);
-                for (at, result) in [(max_at, max), (sum_at, sum)] {
-                    if let Some(at) = at {
-                        self.buffers.features[at] = result;
+                let at = self.filled;
+                let blocks = self.features(g);
+                for (block, result) in [blocks.0, blocks.1].into_iter().zip([max, sum]) {
+                    if let Some(block) = block {
+                        simd.run(Put { block, at, vector: &result });
                     }
                 }
             }
@@ -278,69 +311,69 @@ impl Sweep<'_> {
         }
     }
 
-    /// Activations of a group from `position` on into `activations[start .. stop]`.
-    fn convolve(&mut self, group: usize, position: usize, start: usize, stop: usize) {
-        let Buffers { triples, groups, .. } = &mut *self.buffers;
-        self.job.simd.run(Convolve {
-            tables: &self.job.side.detectors.groups[group].tables,
-            triples: &triples[self.geometry.origin + position..],
-            rectify: self.job.network.rectify,
-            out: &mut groups[group].activations[start..stop],
+    /// Where a group's maxima and sums go among the features, where they are wanted.
+    fn features(&mut self, group: usize) -> (Option<&mut [Lanes]>, Option<&mut [Lanes]>) {
+        let (pooling, groups) = (self.job.network.pooling, self.buffers.groups.len());
+        blocks(&mut self.buffers.features, pooling, groups, group, self.room)
+    }
+
+    /// Activations of a group in some steps, pooled. The first window's alignments lie from position `first` on; `fresh`:
+    /// these are the first steps.
+    fn pool(&mut self, group: usize, first: usize, steps: &[Step], fresh: bool) {
+        let Job { side, network, simd, .. } = self.job;
+        let Buffers { triples, groups, features, .. } = &mut *self.buffers;
+        let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
+        simd.run(Pool {
+            tables: &side.detectors.groups[group].tables,
+            triples: &triples[self.geometry.origin + first..],
+            rectify: network.rectify,
+            steps,
+            fresh,
+            state: &mut groups[group],
+            max: max.unwrap_or_default(),
+            sum: sum.unwrap_or_default(),
+            at: self.filled,
         });
     }
 
-    /// Where a group's maxima and sums of the next window go among the features, where they are wanted.
-    fn features(&self, group: usize) -> (Option<usize>, Option<usize>) {
-        let pooling = self.job.network.pooling;
-        let sums = if pooling.has_max() { self.buffers.groups.len() } else { 0 };
-        let place = |vector: usize| vector * BATCH + self.filled;
-        (pooling.has_max().then(|| place(group)), pooling.has_average().then(|| place(sums + group)))
-    }
-
-    /// Pools a step of a group, which ends `ended` windows.
-    fn slide(&mut self, group: usize, step: Step, ended: usize) {
-        let (max_at, sum_at) = self.features(group);
-        let Buffers { groups, features, .. } = &mut *self.buffers;
-        let GroupState { activations, max, sum, .. } = &mut groups[group];
-        if let Some(at) = max_at {
-            let out = &mut features[at..at + ended];
-            if self.job.network.rectify {
-                let statistic = PhantomData::<RectifiedMax>;
-                self.job.simd.run(Slide { step, activations, running: max, statistic, out });
-            } else {
-                let statistic = PhantomData::<Max>;
-                self.job.simd.run(Slide { step, activations, running: max, statistic, out });
-            }
+    /// Pools one window of a group, whose alignments lie from `position` on.
+    fn reduce(&mut self, group: usize, position: usize) {
+        let Job { side, network, simd, .. } = self.job;
+        let at = self.filled;
+        let Buffers { triples, groups, features, .. } = &mut *self.buffers;
+        let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
+        let values = &mut groups[group].activations[..self.geometry.inner];
+        simd.run(Convolve {
+            tables: &side.detectors.groups[group].tables,
+            triples: &triples[self.geometry.origin + position..],
+            rectify: network.rectify,
+            out: values,
+            to: To::Vectors,
+        });
+        if let Some(block) = max {
+            simd.run(Reduce { values, statistic: PhantomData::<Max>, block, at });
         }
-        if let Some(at) = sum_at {
-            let out = &mut features[at..at + ended];
-            let statistic = PhantomData::<Sum>;
-            self.job.simd.run(Slide { step, activations, running: sum, statistic, out });
-        }
-    }
-
-    /// Pools one window of a group, whose activations are in hand.
-    fn reduce(&mut self, group: usize) {
-        let (max_at, sum_at) = self.features(group);
-        let Buffers { groups, features, .. } = &mut *self.buffers;
-        let values = &groups[group].activations[..self.geometry.inner];
-        if let Some(at) = max_at {
-            self.job.simd.run(Reduce { values, statistic: PhantomData::<Max>, out: &mut features[at] });
-        }
-        if let Some(at) = sum_at {
-            self.job.simd.run(Reduce { values, statistic: PhantomData::<Sum>, out: &mut features[at] });
+        if let Some(block) = sum {
+            simd.run(Reduce { values, statistic: PhantomData::<Sum>, block, at });
         }
     }
 
     /// Adds the overhanging alignments of the next `count` windows to their features.
     fn add_overhang(&mut self, group: usize, count: usize) {
-        if self.geometry.padding == (0, 0) || count == 0 {
+        if self.geometry.padding == (0, 0) {
             return;
         }
-        let Job { side, simd, plan, margin, .. } = self.job;
-        let (max_at, sum_at) = self.features(group);
-        let Buffers { codes, triples, features, letters, chain, low, high, .. } = &mut *self.buffers;
-        let first = margin + (self.scored + self.filled) * plan.stride;
+        for from in (0..count).step_by(TILE) {
+            self.add_overhang_to(group, self.filled + from, TILE.min(count - from));
+        }
+    }
+
+    /// As [`add_overhang`](Sweep::add_overhang), to `count` windows from the one at `at` among the features on.
+    fn add_overhang_to(&mut self, group: usize, at: usize, count: usize) {
+        let Job { side, network, simd, plan, margin, .. } = self.job;
+        let Buffers { codes, triples, groups, features, letters, chain, low, high, .. } = &mut *self.buffers;
+        let (max_block, sum_block) = blocks(features, network.pooling, groups.len(), group, self.room);
+        let first = margin + (self.scored + at) * plan.stride;
         let bases = (count - 1) * plan.stride + 1;
         let last_base = first + plan.window - 1;
         let [low_end, high_end] = &side.ends[group];
@@ -353,31 +386,30 @@ impl Sweep<'_> {
             let columns = overhang.head_columns();
             let head_from = if end == End::Low || columns == 0 { from } else { from + 1 - columns };
             overhang.start(simd, &triples[head_from..], chain);
-            if end == End::Low {
+            let reversed = end == End::Low;
+            if reversed {
                 letters.reverse();
-                chain.reverse();
             }
-            pooled.max.resize(if max_at.is_some() { length } else { 0 }, Lanes::ZERO);
-            pooled.sum.resize(if sum_at.is_some() { length } else { 0 }, Lanes::ZERO);
+            pooled.max.resize(if max_block.is_some() { length } else { 0 }, Lanes::ZERO);
+            pooled.sum.resize(if sum_block.is_some() { length } else { 0 }, Lanes::ZERO);
             let (max, sum) = (&mut pooled.max, &mut pooled.sum);
-            simd.run(Chain { overhang, letters, sums: chain, max, sum });
+            simd.run(Chain { overhang, letters, sums: chain, reversed, max, sum });
         }
-        let (stride, low_warm, high_warm) = (plan.stride, low_end.warm_up(), high_end.warm_up());
-        if let Some(at) = max_at {
-            let (low, high) = (&low.max[low_warm..], &high.max[high_warm..]);
-            let out = &mut features[at..at + count];
-            simd.run(Join { low, high, stride, statistic: PhantomData::<Max>, out });
+        let (stride, low_skip, high_skip) = (plan.stride, low_end.warm_up(), high_end.warm_up());
+        let (from, to) = (at, at + count);
+        if let Some(block) = max_block {
+            let (low, high, statistic) = (&low.max, &high.max, PhantomData::<Max>);
+            simd.run(Join { low, low_skip, high, high_skip, stride, statistic, block, from, to });
         }
-        if let Some(at) = sum_at {
-            let (low, high) = (&low.sum[low_warm..], &high.sum[high_warm..]);
-            let out = &mut features[at..at + count];
-            simd.run(Join { low, high, stride, statistic: PhantomData::<Sum>, out });
+        if let Some(block) = sum_block {
+            let (low, high, statistic) = (&low.sum, &high.sum, PhantomData::<Sum>);
+            simd.run(Join { low, low_skip, high, high_skip, stride, statistic, block, from, to });
         }
     }
 
     /// Scores the windows gathered unless there is room for `more`.
     fn make_room(&mut self, more: usize) {
-        if self.filled + more > BATCH {
+        if self.filled + more > self.room {
             self.flush();
         }
     }
@@ -392,7 +424,7 @@ impl Sweep<'_> {
             self.job.simd.run(Apply {
                 head: self.job.head,
                 features,
-                room: BATCH,
+                room: self.room,
                 windows: self.filled,
                 scratch: dense,
                 out: &mut self.scores[self.scored..],
@@ -401,5 +433,87 @@ impl Sweep<'_> {
         }
         self.scored += self.filled;
         self.filled = 0;
+    }
+}
+
+/// The blocks of a group's maxima and sums among the features, where they are wanted: all maxima come before all sums.
+fn blocks(
+    features: &mut [Lanes],
+    pooling: Pooling,
+    groups: usize,
+    group: usize,
+    room: usize,
+) -> (Option<&mut [Lanes]>, Option<&mut [Lanes]>) {
+    let (maxima, sums) = features.split_at_mut(if pooling.has_max() { groups * room } else { 0 });
+    let place = group * room..(group + 1) * room;
+    (maxima.get_mut(place.clone()), sums.get_mut(place))
+}
+
+/// Activations of a group along a sequence, and what windows pool of them, for one part of the detectors after the other.
+struct Pool<'a> {
+    tables: &'a Tables,
+    /// Indices, from that of the first position on.
+    triples: &'a [u8],
+    rectify: bool,
+    steps: &'a [Step],
+    /// Whether these are the first steps.
+    fresh: bool,
+    state: &'a mut GroupState,
+    /// [Blocks](Vector) of windows; empty where they are not wanted.
+    max: &'a mut [Lanes],
+    sum: &'a mut [Lanes],
+    /// The first window among them.
+    at: usize,
+}
+
+impl Task for Pool<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        if self.rectify { self.pool::<V::Part, RectifiedMax>() } else { self.pool::<V::Part, Max>() }
+    }
+}
+
+impl Pool<'_> {
+    #[inline(always)]
+    fn pool<P: Numbers, M: Statistic>(self) {
+        let Pool { tables, triples, rectify, steps, fresh, state, max, sum, at } = self;
+        let GroupState { activations, pending, max: running_max, sum: running_sum } = state;
+        let (span, lead, room) = (activations.len(), tables.lead(), max.len().max(sum.len()));
+        for part in 0..P::PARTS {
+            let activations = &mut P::rows_mut(activations)[part * span..][..span];
+            let pending = &mut P::rows_mut(pending)[part * lead..][..lead];
+            if fresh {
+                advance::<P>(tables, part, triples, rectify, pending, 0, &mut activations[..lead]);
+            }
+            let mut at = part * room + at;
+            for &step in steps {
+                let out = &mut activations[step.start..step.stop];
+                let turn = step.position % TRIPLE;
+                advance::<P>(tables, part, &triples[step.position + lead..], rectify, pending, turn, out);
+                if !max.is_empty() {
+                    let out = &mut P::rows_mut(max)[at..at + step.ended];
+                    slide::<M, P>(step, part, activations, running_max, out);
+                }
+                if !sum.is_empty() {
+                    let out = &mut P::rows_mut(sum)[at..at + step.ended];
+                    slide::<Sum, P>(step, part, activations, running_sum, out);
+                }
+                at += step.ended;
+            }
+        }
+    }
+}
+
+/// Writes one vector of a block.
+struct Put<'a> {
+    block: &'a mut [Lanes],
+    at: usize,
+    vector: &'a Lanes,
+}
+
+impl Task for Put<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        V::load(self.vector).store_to(self.block, self.at);
     }
 }

@@ -8,7 +8,7 @@
 //! target column from the database, which gives the distribution of every sum by convolution; the best of all placements
 //! is taken, as if they were independent.
 
-use super::Motif;
+use super::{Motif, reverse_complement};
 use crate::genome::Strand;
 
 /// Steps that column scores are rounded to.
@@ -53,11 +53,11 @@ impl<'a> Database<'a> {
         for strand in strands {
             for target in targets {
                 starts.push(columns.len());
-                let forward = target.counts.iter().map(probabilities);
-                match strand {
-                    Strand::Forward => columns.extend(forward),
-                    Strand::Reverse => columns.extend(forward.rev().map(|[a, c, g, t]| [t, g, c, a])),
-                }
+                let forward: Vec<[f64; 4]> = target.counts.iter().map(probabilities).collect();
+                columns.extend(match strand {
+                    Strand::Forward => forward,
+                    Strand::Reverse => reverse_complement(&forward),
+                });
             }
         }
         Database { targets, columns, starts, strands }
@@ -253,8 +253,7 @@ mod tests {
     }
 
     fn reversed(motif: &Motif) -> Motif {
-        let counts = motif.counts.iter().rev().map(|&[a, c, g, t]| [t, g, c, a]).collect();
-        Motif { counts, ..motif.clone() }
+        Motif { counts: reverse_complement(&motif.counts), ..motif.clone() }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use bindscan::engine::{Context, StrandChoice, WindowPlan};
 use bindscan::model::{Dense, Network, Padding, Pooling};
 use bindscan::output::Output;
 use bindscan::scan::Scanner;
-use bindscan::source::input::{Input, Stream};
+use bindscan::source::input::RawInput;
 use bindscan::source::lookup::Lookup;
 use bindscan::track::Provenance;
 use bindscan::track::line::LineSink;
@@ -64,8 +64,8 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let path = Path::new("fuzz.vcf");
-    let stream = Stream::new(path, Cursor::new(text), None).expect("memory can be read");
-    let Ok(calls) = Calls::new(path, Input::Stream(stream)) else { return };
+    let input = RawInput::of_stream(path, Cursor::new(text), None).expect("memory can be read");
+    let Ok(calls) = Calls::new(path, input.into()) else { return };
     let (directory, genome) = &*GENOME;
     let targets = [Target {
         name: "m".into(),

@@ -84,6 +84,7 @@ pub(in super::super) struct Decode<'a> {
     pub(in super::super) above: bool,
     /// Whether activations below 0 count as 0.
     pub(in super::super) rectify: bool,
+    /// A [block](Vector) of no fewer.
     pub(in super::super) out: &'a mut [Lanes],
 }
 
@@ -94,14 +95,14 @@ impl Task for Decode<'_> {
         let top = V::load(if above { &half.greatest } else { &half.least });
         let step = V::load(&half.step).mul(V::splat(-1.0));
         let floor = V::splat(if rectify { 0.0 } else { f32::MIN });
-        for (row, out) in deficits.iter().zip(out) {
+        for (i, row) in deficits.iter().enumerate() {
             let lanes: &[u8; WIDTH] = row.0[side * WIDTH..].first_chunk().expect("16 of 32");
-            V::widen(lanes).mul(step).add(top).max(floor).store(out);
+            V::widen(lanes).mul(step).add(top).max(floor).store_to(out, i);
         }
     }
 }
 
-/// The features that give one output its highest score within bounds: for 16 detectors, one vector a block.
+/// The features that give one output its highest score within bounds: for 16 detectors, [blocks](Vector) of the same size.
 pub(in super::super) struct Favour<'a> {
     /// The output's weights of these detectors.
     pub(in super::super) weights: &'a Lanes,
@@ -117,8 +118,9 @@ impl Task for Favour<'_> {
         let positive = Lanes(self.weights.0.map(|weight| if weight > 0.0 { 1.0 } else { 0.0 }));
         let negative = Lanes(positive.0.map(|x| 1.0 - x));
         let (positive, negative) = (V::load(&positive), V::load(&negative));
-        for ((least, greatest), out) in self.least.iter().zip(self.greatest).zip(self.out) {
-            V::load(greatest).mul(positive).add(V::load(least).mul(negative)).store(out);
+        for i in 0..self.out.len() {
+            let (least, greatest) = (V::load_from(self.least, i), V::load_from(self.greatest, i));
+            greatest.mul(positive).add(least.mul(negative)).store_to(self.out, i);
         }
     }
 }

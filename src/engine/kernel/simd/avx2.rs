@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Lanes, Row, Task, Vector, WIDTH};
+use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDTH};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +24,13 @@ impl Avx2 {
 
 #[target_feature(enable = "avx2,fma")]
 fn enter<T: Task>(task: T) {
-    task.run::<Ymm>();
+    task.run::<Pair<Ymm>>();
 }
 
-/// Sixteen numbers, lanes 0 to 7 and 8 to 15. The type is named nowhere but in [`enter`], so its methods run only
-/// where they are present; the safety comments below refer to this.
+/// Eight numbers. The type is named nowhere but in the vectors of [`enter`], so its methods run only where they are
+/// present; the safety comments below refer to this.
 #[derive(Clone, Copy)]
-struct Ymm(__m256, __m256);
+struct Ymm(__m256);
 
 /// Thirty-two small numbers. The type is named nowhere but in the vectors of [`enter`] and of the same function for
 /// AVX-512, which has all that AVX2 has.
@@ -65,86 +65,93 @@ impl Bytes for Small {
     }
 }
 
-impl Vector for Ymm {
-    type Bytes = Small;
-
+impl Numbers for Ymm {
+    type Row = Octet;
+    const REGISTERS: usize = 16;
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.
-        let x = unsafe { _mm256_set1_ps(x) };
-        Ymm(x, x)
+        Ymm(unsafe { _mm256_set1_ps(x) })
     }
     #[inline(always)]
-    fn load(from: &Lanes) -> Self {
-        let half = from.0.as_ptr();
-        // SAFETY: called through `enter` only; `Lanes` is two times 32 bytes, aligned to 64.
-        unsafe { Ymm(_mm256_load_ps(half), _mm256_load_ps(half.add(8))) }
+    fn load(from: &Octet) -> Self {
+        // SAFETY: called through `enter` only; `Octet` is 32 bytes, aligned to 32.
+        Ymm(unsafe { _mm256_load_ps(from.0.as_ptr()) })
     }
     #[inline(always)]
-    fn store(self, to: &mut Lanes) {
-        let half = to.0.as_mut_ptr();
-        // SAFETY: called through `enter` only; `Lanes` is two times 32 bytes, aligned to 64.
-        unsafe {
-            _mm256_store_ps(half, self.0);
-            _mm256_store_ps(half.add(8), self.1);
-        }
+    fn store(self, to: &mut Octet) {
+        // SAFETY: called through `enter` only; `Octet` is 32 bytes, aligned to 32.
+        unsafe { _mm256_store_ps(to.0.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+        Ymm(unsafe { _mm256_add_ps(self.0, other.0) })
     }
     #[inline(always)]
     fn mul(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        Ymm(unsafe { _mm256_mul_ps(self.0, other.0) })
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, term: Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(_mm256_fmadd_ps(self.0, factor.0, term.0), _mm256_fmadd_ps(self.1, factor.1, term.1)) }
+        Ymm(unsafe { _mm256_fmadd_ps(self.0, factor.0, term.0) })
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+        Ymm(unsafe { _mm256_max_ps(self.0, other.0) })
     }
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(_mm256_min_ps(self.0, other.0), _mm256_min_ps(self.1, other.1)) }
+        Ymm(unsafe { _mm256_min_ps(self.0, other.0) })
     }
     #[inline(always)]
     fn max_from_zero(self, other: Self) -> Self {
         // SAFETY: called through `enter` only.
-        let max = |x, y| unsafe {
-            _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(x), _mm256_castps_si256(y)))
-        };
-        Ymm(max(self.0, other.0), max(self.1, other.1))
+        Ymm(unsafe {
+            let bits = _mm256_max_epi32(_mm256_castps_si256(self.0), _mm256_castps_si256(other.0));
+            _mm256_castsi256_ps(bits)
+        })
+    }
+}
+
+impl Vector for Pair<Ymm> {
+    type Part = Ymm;
+    type Bytes = Small;
+
+    #[inline(always)]
+    fn join(first: Ymm, second: Ymm) -> Self {
+        Pair(first, second)
     }
     #[inline(always)]
-    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
-        let (low, high) = rows.split_at(WIDTH / 2);
+    fn split(self) -> [Ymm; 2] {
+        [self.0, self.1]
+    }
+    #[inline(always)]
+    fn sum_lanes(row: impl Fn(usize) -> Self) -> Self {
         // SAFETY: called through `enter` only.
-        unsafe { Ymm(sum_lanes(low), sum_lanes(high)) }
+        unsafe { Pair(Ymm(sum_lanes(&row, 0)), Ymm(sum_lanes(&row, WIDTH / 2))) }
     }
     #[inline(always)]
-    fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
+    fn transpose(rows: Sixteen<'_, Octet>, columns: &mut [Lanes; WIDTH]) {
         for (from, half) in [(0, 0), (0, 8), (8, 0), (8, 8)] {
-            // SAFETY: called through `enter` only; offsets 0 and 8 leave eight rows and eight lanes.
+            let rows = rows[half / 8][from..].first_chunk().expect("eight of sixteen");
+            // SAFETY: called through `enter` only.
             unsafe { transpose(rows, from, half, columns) }
         }
     }
 }
 
-/// Transposes lanes `lane .. lane + 8` of rows `row .. row + 8`.
+/// Transposes rows, which are lanes `lane .. lane + 8` of vectors `row .. row + 8`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose(rows: &[Lanes; WIDTH], row: usize, lane: usize, columns: &mut [Lanes; WIDTH]) {
+fn transpose(rows: &[Octet; 8], row: usize, lane: usize, columns: &mut [Lanes; WIDTH]) {
     let mut r = [_mm256_setzero_ps(); 8];
-    for (r, row) in r.iter_mut().zip(&rows[row..]) {
-        let Ymm(low, high) = Ymm::load(row);
-        *r = if lane == 0 { low } else { high };
+    for (r, row) in r.iter_mut().zip(rows) {
+        *r = Ymm::load(row).0;
     }
     let mut s = r;
     for i in (0..8).step_by(2) {
@@ -167,24 +174,26 @@ fn transpose(rows: &[Lanes; WIDTH], row: usize, lane: usize, columns: &mut [Lane
     }
 }
 
-/// The sums of eight rows. Each round adds the halves of what is left of two vectors' sums, side by side in one.
+/// The sums of eight rows from `first` on. Each round adds the halves of what is left of two vectors' sums, side by
+/// side in one.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum_lanes(rows: &[Ymm]) -> __m256 {
+fn sum_lanes(row: &impl Fn(usize) -> Pair<Ymm>, first: usize) -> __m256 {
     let mut r = [_mm256_setzero_ps(); 8];
     for (i, r) in r.iter_mut().enumerate() {
         // In this order of the rows, the last round leaves their sums in order.
-        let row = rows[4 * (i % 2) + i / 2];
-        *r = _mm256_add_ps(row.0, row.1);
+        let row = row(first + 4 * (i % 2) + i / 2);
+        *r = _mm256_add_ps(row.0.0, row.1.0);
     }
     for i in 0..4 {
         let (x, y) = (r[2 * i], r[2 * i + 1]);
-        r[i] = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y));
+        // One half as it is: a blend is cheaper than a permutation.
+        r[i] = _mm256_add_ps(_mm256_blend_ps::<0xf0>(x, y), _mm256_permute2f128_ps::<0x21>(x, y));
     }
     for i in 0..2 {
         let (x, y) = (_mm256_castps_pd(r[2 * i]), _mm256_castps_pd(r[2 * i + 1]));
-        let (low, high) = (_mm256_unpacklo_pd(x, y), _mm256_unpackhi_pd(x, y));
-        r[i] = _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high));
+        let (own, other) = (_mm256_blend_pd::<0b1010>(x, y), _mm256_shuffle_pd::<0b0101>(x, y));
+        r[i] = _mm256_add_ps(_mm256_castpd_ps(own), _mm256_castpd_ps(other));
     }
     _mm256_add_ps(_mm256_shuffle_ps::<0x88>(r[0], r[1]), _mm256_shuffle_ps::<0xdd>(r[0], r[1]))
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Lanes, Task, Vector, WIDTH};
+use super::{Lanes, Numbers, Sixteen, Task, Vector, WIDTH};
 
 /// Proof that the CPU has the AVX-512 instructions that [`enter`] is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +37,9 @@ fn enter<T: Task>(task: T) {
 #[derive(Clone, Copy)]
 struct Zmm(__m512);
 
-impl Vector for Zmm {
-    type Bytes = super::avx2::Small;
-
-    const MANY: bool = true;
-
+impl Numbers for Zmm {
+    type Row = Lanes;
+    const REGISTERS: usize = 32;
     #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.
@@ -91,13 +89,27 @@ impl Vector for Zmm {
             _mm512_castsi512_ps(bits)
         })
     }
+}
+
+impl Vector for Zmm {
+    type Part = Zmm;
+    type Bytes = super::avx2::Small;
+
     #[inline(always)]
-    fn sum_lanes(rows: &[Self; WIDTH]) -> Self {
-        // SAFETY: called through `enter` only.
-        Zmm(unsafe { sum_lanes(rows) })
+    fn join(first: Zmm, _: Zmm) -> Self {
+        first
     }
     #[inline(always)]
-    fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
+    fn split(self) -> [Zmm; 2] {
+        [self; 2]
+    }
+    #[inline(always)]
+    fn sum_lanes(row: impl Fn(usize) -> Self) -> Self {
+        // SAFETY: called through `enter` only.
+        Zmm(unsafe { sum_lanes(&row) })
+    }
+    #[inline(always)]
+    fn transpose([rows, _]: Sixteen<'_, Lanes>, columns: &mut [Lanes; WIDTH]) {
         // SAFETY: called through `enter` only; all loads and stores are of whole `Lanes`.
         unsafe { transpose(rows, columns) }
     }
@@ -141,11 +153,11 @@ fn transpose(rows: &[Lanes; WIDTH], columns: &mut [Lanes; WIDTH]) {
 /// Each round adds the halves of what is left of two vectors' sums, side by side in one vector.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn sum_lanes(rows: &[Zmm; WIDTH]) -> __m512 {
+fn sum_lanes(row: &impl Fn(usize) -> Zmm) -> __m512 {
     // In this order of the rows, the last round leaves their sums in order.
     let mut r = [_mm512_setzero_ps(); WIDTH];
     for (i, r) in r.iter_mut().enumerate() {
-        *r = rows[4 * (i % 4) + i / 4].0;
+        *r = row(4 * (i % 4) + i / 4).0;
     }
     for i in 0..8 {
         let (x, y) = (r[2 * i], r[2 * i + 1]);

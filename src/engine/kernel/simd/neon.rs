@@ -1,9 +1,9 @@
-//! NEON: a vector is four registers.
+//! NEON: a vector is four registers, a half of it two.
 
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Bytes, Lanes, Row, Task, Vector};
+use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Task, Vector};
 
 /// Proof that the CPU has NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,23 +24,22 @@ impl Neon {
 
 #[target_feature(enable = "neon")]
 fn enter<T: Task>(task: T) {
-    task.run::<Quad>();
+    task.run::<Pair<Quads>>();
 }
 
-/// Sixteen numbers. The type is named nowhere but in [`enter`], so its methods run only where NEON is present; the
-/// safety comments below refer to this.
+/// Eight numbers. The type is named nowhere but in the vectors of [`enter`], so its methods run only where NEON is
+/// present; the safety comments below refer to this.
 #[derive(Clone, Copy)]
-struct Quad([float32x4_t; 4]);
+struct Quads(float32x4_t, float32x4_t);
 
-impl Quad {
+impl Quads {
     #[inline(always)]
     fn zip(self, other: Self, f: impl Fn(float32x4_t, float32x4_t) -> float32x4_t) -> Self {
-        let ([a, b, c, d], [w, x, y, z]) = (self.0, other.0);
-        Quad([f(a, w), f(b, x), f(c, y), f(d, z)])
+        Quads(f(self.0, other.0), f(self.1, other.1))
     }
 }
 
-/// Thirty-two small numbers, in two registers; what is said of [`Quad`] holds here too.
+/// Thirty-two small numbers, in two registers; what is said of [`Quads`] holds here too.
 #[derive(Clone, Copy)]
 struct Small(uint8x16_t, uint8x16_t);
 
@@ -77,25 +76,42 @@ impl Bytes for Small {
     }
 }
 
-impl Vector for Quad {
+impl Vector for Pair<Quads> {
+    type Part = Quads;
     type Bytes = Small;
 
     #[inline(always)]
+    fn join(first: Quads, second: Quads) -> Self {
+        Pair(first, second)
+    }
+    #[inline(always)]
+    fn split(self) -> [Quads; 2] {
+        [self.0, self.1]
+    }
+}
+
+impl Numbers for Quads {
+    type Row = Octet;
+    const REGISTERS: usize = 16;
+    #[inline(always)]
     fn splat(x: f32) -> Self {
         // SAFETY: called through `enter` only.
-        Quad([unsafe { vdupq_n_f32(x) }; 4])
+        let x = unsafe { vdupq_n_f32(x) };
+        Quads(x, x)
     }
     #[inline(always)]
-    fn load(from: &Lanes) -> Self {
+    fn load(from: &Octet) -> Self {
         let p = from.0.as_ptr();
-        // SAFETY: called through `enter` only; `Lanes` holds four times four numbers.
-        unsafe { Quad([vld1q_f32(p), vld1q_f32(p.add(4)), vld1q_f32(p.add(8)), vld1q_f32(p.add(12))]) }
+        // SAFETY: called through `enter` only; `Octet` holds two times four numbers.
+        unsafe { Quads(vld1q_f32(p), vld1q_f32(p.add(4))) }
     }
     #[inline(always)]
-    fn store(self, to: &mut Lanes) {
-        for (quarter, x) in to.0.chunks_exact_mut(4).zip(self.0) {
-            // SAFETY: called through `enter` only; `quarter` holds four numbers.
-            unsafe { vst1q_f32(quarter.as_mut_ptr(), x) }
+    fn store(self, to: &mut Octet) {
+        let p = to.0.as_mut_ptr();
+        // SAFETY: called through `enter` only; `Octet` holds two times four numbers.
+        unsafe {
+            vst1q_f32(p, self.0);
+            vst1q_f32(p.add(4), self.1);
         }
     }
     #[inline(always)]
@@ -110,9 +126,8 @@ impl Vector for Quad {
     }
     #[inline(always)]
     fn mul_add(self, factor: Self, term: Self) -> Self {
-        let ([a, b, c, d], [w, x, y, z], [i, j, k, l]) = (self.0, factor.0, term.0);
         // SAFETY: called through `enter` only.
-        Quad(unsafe { [vfmaq_f32(i, a, w), vfmaq_f32(j, b, x), vfmaq_f32(k, c, y), vfmaq_f32(l, d, z)] })
+        Quads(unsafe { vfmaq_f32(term.0, self.0, factor.0) }, unsafe { vfmaq_f32(term.1, self.1, factor.1) })
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {

@@ -46,7 +46,8 @@ pub(in super::super) struct Looks {
     high: Vec<Row>,
     least: Vec<Row>,
     greatest: Vec<Row>,
-    /// Bounds of features, for each strand: `[group * BLOCKS + block]`, those from above and those from below.
+    /// Bounds of features, for each strand those from above and those from below: for each group a [block](Vector) of
+    /// `BLOCKS` vectors.
     bounds: [[Vec<Lanes>; 2]; 2],
     features: Vec<Lanes>,
     dense: Vec<[Lanes; 2]>,
@@ -181,7 +182,7 @@ impl<'a> Look<'a> {
             });
             let rectify = self.network.rectify;
             for (side, half) in halves.iter().enumerate() {
-                let place = half.group * BLOCKS..half.group * BLOCKS + blocks;
+                let place = half.group * BLOCKS..(half.group + 1) * BLOCKS;
                 for (above, deficits) in [(true, &*least), (false, &*greatest)] {
                     let out = &mut bounds[half.strand][usize::from(!above)][place.clone()];
                     self.simd.run(Decode { deficits, side, half, above, rectify, out });
@@ -280,7 +281,7 @@ impl<'a> Look<'a> {
         features.resize(2 * bounds[strand][0].len(), Lanes::ZERO);
         for ((above, below), out) in rows.clone().zip(features.chunks_mut(2 * MERGED)) {
             let (greatest, least) = out.split_at_mut(MERGED);
-            simd.run(Merge { above: &above[..blocks], below: &below[..blocks], greatest, least });
+            simd.run(Merge { above, below, blocks, greatest, least });
         }
         let (windows, out) = (blocks.div_ceil(MERGE), &mut all_scores[..]);
         simd.run(Apply { head, features, room: MERGED, windows, scratch: dense, out, pitch: BLOCKS });
@@ -299,9 +300,8 @@ impl<'a> Look<'a> {
         }
         for ((above, below), out) in rows.zip(features.chunks_mut(2 * BLOCKS)) {
             let (greatest, least) = out.split_at_mut(BLOCKS);
-            for ((&block, greatest), least) in kept.iter().zip(greatest).zip(least) {
-                (*greatest, *least) = (above[block], below[block]);
-            }
+            simd.run(Pick { from: above, vectors: kept, to: greatest });
+            simd.run(Pick { from: below, vectors: kept, to: least });
         }
         let (windows, out) = (kept.len(), &mut all_scores[..]);
         simd.run(Apply { head, features, room: BLOCKS, windows, scratch: dense, out, pitch: BLOCKS });
@@ -316,10 +316,11 @@ impl<'a> Look<'a> {
     }
 }
 
-/// The greatest and the least of the bounds of a few blocks.
+/// The greatest and the least of the bounds of every few blocks.
 struct Merge<'a> {
     above: &'a [Lanes],
     below: &'a [Lanes],
+    blocks: usize,
     greatest: &'a mut [Lanes],
     least: &'a mut [Lanes],
 }
@@ -327,15 +328,30 @@ struct Merge<'a> {
 impl Task for Merge<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let rows = self.above.chunks(MERGE).zip(self.below.chunks(MERGE));
-        for ((above, below), (greatest, least)) in rows.zip(self.greatest.iter_mut().zip(self.least)) {
-            let (mut high, mut low) = (V::load(&above[0]), V::load(&below[0]));
-            for (above, below) in above[1..].iter().zip(&below[1..]) {
-                high = high.max(V::load(above));
-                low = low.min(V::load(below));
+        for (to, first) in (0..self.blocks).step_by(MERGE).enumerate() {
+            let (mut high, mut low) = (V::load_from(self.above, first), V::load_from(self.below, first));
+            for block in first + 1..self.blocks.min(first + MERGE) {
+                high = high.max(V::load_from(self.above, block));
+                low = low.min(V::load_from(self.below, block));
             }
-            high.store(greatest);
-            low.store(least);
+            high.store_to(self.greatest, to);
+            low.store_to(self.least, to);
+        }
+    }
+}
+
+/// Some vectors of a block become the first ones of another.
+struct Pick<'a> {
+    from: &'a [Lanes],
+    vectors: &'a [usize],
+    to: &'a mut [Lanes],
+}
+
+impl Task for Pick<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (to, &from) in self.vectors.iter().enumerate() {
+            V::load_from(self.from, from).store_to(self.to, to);
         }
     }
 }
@@ -410,7 +426,25 @@ mod tests {
             .expect("worth a look");
         let mut looks = Looks::default();
         look.bound_features(0, BLOCKS.min(scores.windows.div_ceil(BLOCK)), false, &mut looks);
+        for bounds in looks.bounds.as_flattened_mut() {
+            for block in bounds.chunks_mut(BLOCKS) {
+                engine.simd.run(Whole(block));
+            }
+        }
         (looks.bounds, scores)
+    }
+
+    /// Turns a block into whole vectors.
+    struct Whole<'a>(&'a mut [Lanes]);
+
+    impl Task for Whole<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let block = self.0.to_vec();
+            for (i, whole) in self.0.iter_mut().enumerate() {
+                V::load_from(&block, i).store(whole);
+            }
+        }
     }
 
     proptest! {

@@ -4,13 +4,10 @@
 //! whichever favours the score, bounds all eight for a quarter of their cost. The bound is made by the operations that
 //! make a score, each of which is monotone, rounding included.
 
-use super::{BATCH, Buffers, Job, Sweep, slack};
+use super::{Buffers, Job, Sweep, slack};
 use crate::engine::kernel::coarse::BLOCK;
 use crate::engine::kernel::dense::{Apply, WINDOWS};
-use crate::engine::kernel::simd::{Lanes, Task, Vector};
-
-/// Blocks that there is room for.
-const ROOM: usize = (BATCH / BLOCK).next_multiple_of(WINDOWS);
+use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector};
 
 /// Batches that are not sifted after one of which most was kept.
 const PAUSE: usize = 7;
@@ -18,7 +15,7 @@ const PAUSE: usize = 7;
 /// Working memory, and whether sifting has been worth it of late.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sieve {
-    /// Greatest and least features of blocks: `features[(2 * vector + least) * ROOM + block]`.
+    /// Greatest and least features of eight windows at a time: for each vector two [blocks](Vector) of them.
     features: Vec<Lanes>,
     scores: Vec<f32>,
     /// Blocks that may reach the threshold.
@@ -35,6 +32,11 @@ impl Sieve {
 }
 
 impl Sweep<'_> {
+    /// Eight windows that there is room for.
+    fn eights(&self) -> usize {
+        (self.room / BLOCK).next_multiple_of(WINDOWS)
+    }
+
     /// Scores the windows gathered that may reach the threshold, or does nothing and says no where that saves nothing.
     pub(super) fn sift(&mut self) -> bool {
         let Job { head, threshold, .. } = self.job;
@@ -56,25 +58,29 @@ impl Sweep<'_> {
 
     /// Finds the blocks with a bound of `threshold` or more.
     fn find_promising(&mut self, blocks: usize, threshold: f32) {
+        let (room, eights) = (self.room, self.eights());
         let Job { head, simd, network, .. } = self.job;
         let Buffers { features, dense, sieve, .. } = &mut *self.buffers;
         let outputs = network.output.outputs;
-        sieve.features.resize(features.len() / BATCH * 2 * ROOM, Lanes::ZERO);
-        sieve.scores.resize(outputs * BATCH, 0.0);
-        simd.run(Extremes { features, windows: self.filled, out: &mut sieve.features });
+        sieve.features.resize(features.len() / room * 2 * eights, Lanes::ZERO);
+        sieve.scores.resize(outputs * room, 0.0);
+        let out = sieve.features.chunks_exact_mut(2 * eights);
+        for (features, out) in features.chunks_exact(room).zip(out) {
+            simd.run(Extremes { features, windows: self.filled, out });
+        }
         sieve.kept.clear();
         for (output, bound) in head.bounds().iter().enumerate() {
-            let (features, out) = (&sieve.features[..], &mut sieve.scores[..outputs * ROOM]);
+            let (features, out) = (&sieve.features[..], &mut sieve.scores[..outputs * eights]);
             simd.run(Apply {
                 head: bound,
                 features,
-                room: ROOM,
+                room: eights,
                 windows: blocks,
                 scratch: dense,
                 out,
-                pitch: ROOM,
+                pitch: eights,
             });
-            let bounds = &sieve.scores[output * ROOM..][..blocks];
+            let bounds = &sieve.scores[output * eights..][..blocks];
             // What is no number bounds nothing.
             sieve
                 .kept
@@ -86,17 +92,16 @@ impl Sweep<'_> {
 
     /// Scores the blocks that were kept; the others get minus infinity.
     fn score_kept(&mut self) {
+        let room = self.room;
         let Job { head, simd, .. } = self.job;
         let Buffers { features, dense, sieve, .. } = &mut *self.buffers;
-        for features in features.chunks_exact_mut(BATCH) {
-            for (to, &block) in sieve.kept.iter().enumerate() {
-                features.copy_within(block * BLOCK..(block + 1) * BLOCK, to * BLOCK);
-            }
+        for features in features.chunks_exact_mut(room) {
+            simd.run(Gather { features, kept: &sieve.kept });
         }
         let windows = sieve.kept.len() * BLOCK;
         let out = &mut sieve.scores[..];
-        simd.run(Apply { head, features, room: BATCH, windows, scratch: dense, out, pitch: BATCH });
-        for (scores, found) in self.scores.chunks_mut(self.windows).zip(sieve.scores.chunks(BATCH)) {
+        simd.run(Apply { head, features, room, windows, scratch: dense, out, pitch: room });
+        for (scores, found) in self.scores.chunks_mut(self.windows).zip(sieve.scores.chunks(room)) {
             let scores = &mut scores[self.scored..][..self.filled];
             scores.fill(f32::NEG_INFINITY);
             for (found, &block) in found.chunks(BLOCK).zip(&sieve.kept) {
@@ -108,26 +113,47 @@ impl Sweep<'_> {
     }
 }
 
+/// Eights of windows that were kept come first.
+struct Gather<'a> {
+    /// Of one vector.
+    features: &'a mut [Lanes],
+    kept: &'a [usize],
+}
+
+impl Task for Gather<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let room = self.features.len();
+        for part in V::Part::rows_mut(self.features).chunks_exact_mut(room) {
+            for (to, &eight) in self.kept.iter().enumerate() {
+                part.copy_within(eight * BLOCK..(eight + 1) * BLOCK, to * BLOCK);
+            }
+        }
+    }
+}
+
 /// The greatest and the least features of eight windows at a time.
 struct Extremes<'a> {
-    /// `features[vector * BATCH + window]`.
+    /// Of one vector.
     features: &'a [Lanes],
     windows: usize,
-    /// As [`Sieve::features`].
+    /// The greatest, and as many of the least.
     out: &'a mut [Lanes],
 }
 
 impl Task for Extremes<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let rows = self.features.chunks_exact(BATCH).zip(self.out.chunks_exact_mut(2 * ROOM));
-        for (features, out) in rows {
-            let (greatest, least) = out.split_at_mut(ROOM);
-            let blocks = features[..self.windows].chunks(BLOCK).zip(greatest).zip(least);
-            for ((block, greatest), least) in blocks {
-                let (mut high, mut low) = (V::load(&block[0]), V::load(&block[0]));
-                for window in &block[1..] {
-                    let window = V::load(window);
+        let (room, half) = (self.features.len(), self.out.len() / 2);
+        let (greatest, least) = self.out.split_at_mut(half);
+        let parts = V::Part::rows(self.features).chunks_exact(room);
+        let greatest = V::Part::rows_mut(greatest).chunks_exact_mut(half);
+        let least = V::Part::rows_mut(least).chunks_exact_mut(half);
+        for ((part, greatest), least) in parts.zip(greatest).zip(least) {
+            for ((windows, greatest), least) in part[..self.windows].chunks(BLOCK).zip(greatest).zip(least) {
+                let (mut high, mut low) = (V::Part::load(&windows[0]), V::Part::load(&windows[0]));
+                for window in &windows[1..] {
+                    let window = V::Part::load(window);
                     high = high.max(window);
                     low = low.min(window);
                 }

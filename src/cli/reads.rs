@@ -1,0 +1,181 @@
+//! Scanning reads: options that choose them, and what becomes of them.
+
+use std::path::Path;
+
+use anyhow::{Result, bail, ensure};
+use bindscan::genome::RegionQuery;
+use bindscan::scan::reads::{self, Aggregate, ReadScan, ReadSummary};
+use bindscan::scan::{Overlaps, Scanner};
+use bindscan::source::input::RawInput;
+use bindscan::source::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
+use bindscan::track::Target;
+use clap::{Args, ValueEnum};
+
+use super::progress::{Progress, grouped};
+use super::track::Tracks;
+use super::{CANCELLED, Session, counted};
+
+const HEADING: &str = "Options for reads (BAM, SAM)";
+
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
+    /// Skip aligned reads of a lower mapping quality
+    #[arg(short = 'q', long, value_name = "QUALITY", help_heading = HEADING)]
+    min_mapq: Option<u8>,
+    /// Skip reads that do not have all of these flags (a number, 0x in hexadecimal, or names as DUP,SECONDARY)
+    #[arg(short = 'f', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = HEADING)]
+    require_flags: Option<u16>,
+    /// Skip reads that have any of these flags [default: 0xF00: secondary, failed, duplicate, supplementary]
+    #[arg(short = 'F', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = HEADING)]
+    exclude_flags: Option<u16>,
+    /// Read bases of a lower quality as N
+    #[arg(long, value_name = "QUALITY", help_heading = HEADING)]
+    min_baseq: Option<u8>,
+    /// Score reads that are not aligned too: their sites are on contig *, at their place in the read
+    #[arg(long, help_heading = HEADING)]
+    unmapped: bool,
+    /// Score reads of this read group only (repeatable)
+    #[arg(long, value_name = "ID", help_heading = HEADING)]
+    read_group: Vec<String>,
+    /// What a track of scores (.bedGraph, .bw) shows of the reads at a position: windows stand at their middle base
+    #[arg(long, value_name = "HOW", help_heading = HEADING)]
+    aggregate: Option<AggregateArg>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum AggregateArg {
+    /// The highest score
+    Max,
+    /// The mean score
+    Mean,
+    /// How many windows reach the threshold
+    Count,
+}
+
+impl ReadArgs {
+    /// How reads become one value, if they are to.
+    pub(super) fn aggregate(&self) -> Option<Aggregate> {
+        self.aggregate.map(|aggregate| match aggregate {
+            AggregateArg::Max => Aggregate::Max,
+            AggregateArg::Mean => Aggregate::Mean,
+            AggregateArg::Count => Aggregate::Count,
+        })
+    }
+
+    /// An option that has a meaning for reads only, if one was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.min_mapq.is_some(), "--min-mapq (-q)"),
+            (self.require_flags.is_some(), "--require-flags (-f)"),
+            (self.exclude_flags.is_some(), "--exclude-flags (-F)"),
+            (self.min_baseq.is_some(), "--min-baseq"),
+            (self.unmapped, "--unmapped"),
+            (!self.read_group.is_empty(), "--read-group"),
+            (self.aggregate.is_some(), "--aggregate"),
+        ];
+        options.into_iter().find_map(|(given, option)| given.then_some(option))
+    }
+
+    fn filter(&self) -> ReadFilter {
+        ReadFilter {
+            min_mapq: self.min_mapq.unwrap_or_default(),
+            required: self.require_flags.unwrap_or_default(),
+            excluded: self.exclude_flags.unwrap_or(ReadFilter::EXCLUDED),
+            unmapped: self.unmapped,
+            min_base_quality: self.min_baseq.unwrap_or_default(),
+            read_groups: self.read_group.clone(),
+        }
+    }
+
+    /// Opens reads; `threads` score them.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        input: RawInput,
+        regions: Vec<RegionQuery>,
+        threads: usize,
+    ) -> Result<ReadSource> {
+        // A thread decompresses about as fast as two score.
+        let options = ReadOptions { filter: self.filter(), regions, threads: threads.div_ceil(2) };
+        let source = ReadSource::open(path, input, options)?;
+        log::debug!("{}: reads on {} contigs", path.display(), source.contigs().len());
+        Ok(source)
+    }
+
+    /// Checks that every site has a place where an index is wanted: `indexed` tracks of sites are.
+    pub(super) fn check_places(&self, indexed: bool) -> Result<()> {
+        ensure!(
+            !indexed || !self.unmapped,
+            "--unmapped: sites without a place cannot be indexed; leave out the .gz"
+        );
+        Ok(())
+    }
+
+    /// Scans reads.
+    #[allow(clippy::too_many_arguments, reason = "what a scan is made of")]
+    pub(super) fn scan(
+        &self,
+        source: ReadSource,
+        workers: Vec<Vec<Scanner>>,
+        targets: Vec<Target>,
+        overlaps: Overlaps,
+        tracks: Tracks,
+        batch: usize,
+        session: Session,
+    ) -> Result<()> {
+        let how = self.aggregate();
+        let aggregates = tracks.scores.into_iter();
+        let aggregates = aggregates
+            .map(|(series, sink)| (how.expect("there are no score tracks without it"), series, sink))
+            .collect();
+        let scan = ReadScan { targets, overlaps, sites: tracks.sites, aggregates, batch };
+        let mut progress = Progress::start(session);
+        let result =
+            reads::run(source, workers, scan, |at, summary| progress.show_scan(at, summary), &CANCELLED);
+        progress.clear();
+        let summary = result?;
+        if !session.quiet {
+            eprintln!("bindscan: {}", summary_line(&summary, progress.elapsed().as_secs_f64()));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an option that was given, but has no meaning for reads.
+pub(super) fn refuse(path: &Path, options: &[(bool, &str)]) -> Result<()> {
+    if let Some((_, option)) = options.iter().find(|(given, _)| *given) {
+        bail!("{option} is for genomes, and {} holds reads", path.display());
+    }
+    Ok(())
+}
+
+fn summary_line(summary: &ReadSummary, seconds: f64) -> String {
+    let scan = &summary.scan;
+    let rate = scan.bases as f64 / 1e6 / seconds.max(1e-9);
+    let mut line = format!(
+        "{}, {} bases, {} windows, {} sites in {seconds:.2} s ({rate:.1} Mbp/s)",
+        counted(scan.segments, "read"),
+        grouped(scan.bases),
+        grouped(scan.windows),
+        grouped(scan.sites)
+    );
+    if summary.clipped_sites > 0 {
+        line += &format!("; {} with a clipped middle not written", counted(summary.clipped_sites, "site"));
+    }
+    if scan.short_segments > 0 {
+        let list = scan.short_list();
+        let short = counted(scan.short_segments, "read");
+        line += &format!("; {short} shorter than a window (--window sets another): {list}");
+    }
+    if let Some(skipped) = skipped(&summary.skipped) {
+        line += &format!("; {skipped}");
+    }
+    line
+}
+
+/// The reads that were skipped, and why, in words; `None` if there is none.
+pub(super) fn skipped(counts: &[u64; Skip::ALL.len()]) -> Option<String> {
+    let counts = Skip::ALL.iter().zip(counts).filter(|(_, count)| **count > 0);
+    let words: Vec<_> = counts.map(|(skip, &count)| format!("{} {}", grouped(count), skip.words())).collect();
+    (!words.is_empty()).then(|| format!("skipped: {}", words.join(", ")))
+}

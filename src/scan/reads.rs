@@ -1,0 +1,558 @@
+//! Scanning sequencing reads: each read's own bases are scored, and what is found is lifted to the reference.
+//!
+//! A read is scored by itself, as it is stored: in the direction of the reference, so that strands are those of the
+//! reference. Sites are placed as [`Alignment::lift`](crate::source::reads::alignment::Alignment::lift) says.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
+use crate::engine::Scores;
+use crate::genome::Contig;
+use crate::hits::{self, Hit, better_strand};
+use crate::output::Sealed;
+use crate::pipeline;
+use crate::source::Chunk;
+use crate::source::reads::record::Read;
+use crate::source::reads::{self, Batch, ReadFilter, ReadSource, Skip};
+use crate::track::Target;
+use crate::track::read::ReadSite;
+use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
+use crate::track::site::{Site, SiteLines, SiteSink};
+use crate::{Error, Result};
+
+mod aggregate;
+mod lines;
+
+pub use aggregate::Aggregate;
+use aggregate::{Cell, Gather};
+use lines::Lines;
+
+/// Rank of a contig, and a position on it.
+type Key = (u32, u64);
+
+/// Behind all places.
+const END: Key = (u32::MAX, u64::MAX);
+
+/// What a scan of reads looks for, and what it writes.
+#[derive(Debug)]
+pub struct ReadScan {
+    /// What is scored.
+    pub targets: Vec<Target>,
+    /// What becomes of hits in one read whose windows overlap.
+    pub overlaps: Overlaps,
+    /// Tracks of sites: BED or TSV.
+    pub sites: Vec<(SiteLines, SiteSink)>,
+    /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
+    pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
+    /// Bases that a worker takes at a time, about; never changes the output.
+    pub batch: usize,
+}
+
+/// What a scan of reads did.
+#[derive(Debug, Clone, Default)]
+pub struct ReadSummary {
+    /// Bases, windows and sites, of which reads are the segments.
+    pub scan: ScanSummary,
+    /// Reads that were skipped, in the order of [`Skip::ALL`].
+    pub skipped: [u64; Skip::ALL.len()],
+    /// Sites that were not written, because their middle is clipped.
+    pub clipped_sites: u64,
+}
+
+impl ReadSummary {
+    fn add(&mut self, other: &ReadSummary) {
+        let ScanSummary { bases, windows, sites, segments, short_segments, short_names, .. } = &other.scan;
+        self.scan.bases += bases;
+        self.scan.windows += windows;
+        self.scan.sites += sites;
+        self.scan.segments += segments;
+        self.scan.short_segments += short_segments;
+        let room = NAMES_KEPT.saturating_sub(self.scan.short_names.len());
+        self.scan.short_names.extend(short_names.iter().take(room).cloned());
+        self.skipped.iter_mut().zip(other.skipped).for_each(|(all, more)| *all += more);
+        self.clipped_sites += other.clipped_sites;
+    }
+}
+
+/// Scans the reads of `source` with one set of scanners a worker, and writes the tracks of `scan`. Sites are written
+/// sorted by contig, start and end if the reads are said to be sorted ([`ReadSource::is_sorted`]), else in the order of
+/// the reads. Score tracks and tracks with an index need sorted reads, whether they are said to be so or not. `progress` is told how far the input is read ([`ReadSource::progress`]) and the summary so far.
+///
+/// # Errors
+/// Whatever the source, an engine or an output meets first; reads that are not sorted though they should be.
+pub fn run(
+    mut source: ReadSource,
+    workers: Vec<Vec<Scanner>>,
+    scan: ReadScan,
+    mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
+    cancel: &AtomicBool,
+) -> Result<ReadSummary> {
+    let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
+    let indexed = sinks.iter().any(SiteSink::is_compressed);
+    let ordered = source.is_sorted() || indexed || !scan.aggregates.is_empty();
+    if ordered {
+        source.require_order();
+    }
+    let aggregates: Vec<_> = scan.aggregates.iter().map(|(how, series, _)| (*how, *series)).collect();
+    let (contigs, filter) = (source.contigs().to_vec(), source.filter().clone());
+    let path = source.path().to_path_buf();
+    let lengths = source.lengths();
+    let layout = Layout {
+        targets: &scan.targets,
+        overlaps: scan.overlaps,
+        lines: &lines,
+        aggregates: &aggregates,
+        filter: &filter,
+        contigs: &contigs,
+        lengths: &lengths,
+        path: &path,
+        ordered,
+    };
+    let workers = workers
+        .into_iter()
+        .map(|scanners| {
+            let mut worker = Worker::new(layout, scanners);
+            move |item: &Item, part: &mut Part| {
+                part.progress = item.progress;
+                worker.scan(&item.batch, part)
+            }
+        })
+        .collect();
+    let scores =
+        scan.aggregates.into_iter().map(|(_, series, sink)| ScoreWriter::new(series, sink)).collect();
+    let mut writer = Writer::new(layout, sinks, scores);
+    pipeline::run(
+        |item: &mut Item| {
+            let more = source.read_batch(scan.batch, &mut item.batch)?;
+            item.progress = source.progress();
+            Ok(more)
+        },
+        workers,
+        |part: &mut Part| {
+            writer.write(part)?;
+            progress(part.progress, &writer.summary.scan);
+            Ok(())
+        },
+        cancel,
+    )?;
+    let (summary, sealed) = writer.seal()?;
+    sealed.into_iter().try_for_each(Sealed::publish)?;
+    Ok(summary)
+}
+
+#[derive(Default)]
+struct Item {
+    batch: Batch,
+    progress: (u64, Option<u64>),
+}
+
+/// What workers and writer know of a scan.
+#[derive(Debug, Clone, Copy)]
+struct Layout<'a> {
+    targets: &'a [Target],
+    overlaps: Overlaps,
+    lines: &'a [SiteLines],
+    aggregates: &'a [(Aggregate, Series)],
+    filter: &'a ReadFilter,
+    contigs: &'a [Arc<Contig>],
+    lengths: &'a [u64],
+    path: &'a Path,
+    /// Whether reads come sorted.
+    ordered: bool,
+}
+
+impl Layout<'_> {
+    /// Whether windows below the threshold count.
+    fn whole(&self) -> bool {
+        self.aggregates.iter().any(|(how, _)| *how != Aggregate::Count)
+    }
+}
+
+/// A worker's share of the tracks.
+#[derive(Default)]
+struct Part {
+    /// A site track each.
+    lines: Vec<Lines>,
+    /// A score track each, sorted.
+    cells: Vec<Vec<(Key, Cell)>>,
+    /// Place of the last read; all that comes later starts there or behind it.
+    reached: Option<Key>,
+    summary: ReadSummary,
+    progress: (u64, Option<u64>),
+}
+
+struct Worker<'a> {
+    layout: Layout<'a>,
+    groups: HashSet<&'a [u8]>,
+    scanners: Vec<Scanner>,
+    scores: Scores,
+    read: Read,
+    /// The read, as engines see it.
+    chunk: Chunk,
+    /// Hits of each output of the scanner in hand.
+    hits: Vec<Vec<Hit>>,
+    /// Places of the read's bases, if score tracks are wanted.
+    places: Vec<u64>,
+    /// A score track each.
+    gathers: Vec<Gather>,
+    blocks: Vec<Range<u64>>,
+    /// What reads that are not aligned lie on.
+    nowhere: Contig,
+}
+
+impl<'a> Worker<'a> {
+    fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+        Worker {
+            groups: reads::groups(layout.filter),
+            gathers: layout.aggregates.iter().map(|(_, series)| Gather::new(series.bin)).collect(),
+            layout,
+            scanners,
+            scores: Scores::default(),
+            read: Read::default(),
+            chunk: Chunk::whole("", Vec::new()),
+            hits: Vec::new(),
+            places: Vec::new(),
+            blocks: Vec::new(),
+            nowhere: Contig { id: usize::MAX, name: "*".into(), length: None },
+        }
+    }
+
+    fn scan(&mut self, batch: &Batch, part: &mut Part) -> Result<()> {
+        part.summary = ReadSummary::default();
+        part.reached = batch.reached;
+        part.lines.resize_with(self.layout.lines.len(), Lines::default);
+        part.lines.iter_mut().for_each(Lines::clear);
+        part.cells.resize_with(self.layout.aggregates.len(), Vec::new);
+        part.cells.iter_mut().for_each(Vec::clear);
+        for (number, record) in batch.records() {
+            let Layout { filter, lengths, .. } = self.layout;
+            let taken = self.read.take(record, filter, &self.groups, lengths, &mut self.chunk.codes);
+            let skip = taken.map_err(|message| self.read.error(self.layout.path, number, &message))?;
+            let place = reads::record_place(record);
+            if let Some(region) = batch.region()
+                && !self.overlaps(skip, place, region)
+            {
+                continue;
+            }
+            match skip {
+                Some(skip) => part.summary.skipped[skip as usize] += 1,
+                None => self.scan_read(number, place, batch.region(), part)?,
+            }
+        }
+        for (gather, cells) in self.gathers.iter_mut().zip(&mut part.cells) {
+            gather.finish(cells);
+        }
+        if self.layout.ordered {
+            part.lines.iter_mut().for_each(Lines::sort);
+        }
+        Ok(())
+    }
+
+    /// Whether a read overlaps a region of its contig. Of one that is skipped, or not aligned, the start decides.
+    fn overlaps(&self, skip: Option<Skip>, (_, place): Key, region: &Range<u64>) -> bool {
+        let end = match (skip, self.read.contig) {
+            (None, Some(_)) => self.read.alignment.end(),
+            _ => place + 1,
+        };
+        place < region.end && end > region.start
+    }
+
+    fn scan_read(
+        &mut self,
+        number: u64,
+        place: Key,
+        region: Option<&Range<u64>>,
+        part: &mut Part,
+    ) -> Result<()> {
+        let bases = self.chunk.codes.len() as u64;
+        (self.chunk.own, self.chunk.end) = (0..bases, bases);
+        part.summary.scan.bases += bases;
+        part.summary.scan.segments += 1;
+        let placed = self.read.contig.filter(|_| !self.gathers.is_empty());
+        if let Some(contig) = placed {
+            self.read.alignment.places(&mut self.places);
+            for (gather, cells) in self.gathers.iter_mut().zip(&mut part.cells) {
+                gather.advance(contig as u32, self.read.start, cells);
+            }
+        }
+        let mut short = false;
+        let mut sites = Vec::new();
+        for scanner in 0..self.scanners.len() {
+            short |= self.score(number, scanner, placed.is_some(), region, part)?;
+            for (rank, target) in self.layout.targets.iter().enumerate() {
+                if target.scanner != scanner || self.layout.lines.is_empty() {
+                    continue;
+                }
+                let found = at(&mut self.hits, target.output);
+                found.iter_mut().for_each(|hit| hit.target = rank);
+                match self.layout.overlaps {
+                    Overlaps::Keep => sites.append(found),
+                    Overlaps::Suppress => {
+                        sites.extend(hits::suppress(found, target.window, &(0..u64::MAX)).hits);
+                    }
+                }
+            }
+        }
+        if short {
+            part.summary.scan.short_segments += 1;
+            if part.summary.scan.short_names.len() < NAMES_KEPT {
+                part.summary.scan.short_names.push(self.read.shown_name());
+            }
+        }
+        sort(&mut sites);
+        for hit in &sites {
+            self.write(hit, place, part);
+        }
+        Ok(())
+    }
+
+    /// Scores the read with one scanner: leaves the hits of each output in `self.hits`, and gathers scores. Says whether it
+    /// is too short for a window.
+    fn score(
+        &mut self,
+        number: u64,
+        scanner: usize,
+        placed: bool,
+        region: Option<&Range<u64>>,
+        part: &mut Part,
+    ) -> Result<bool> {
+        let layout = self.layout;
+        self.hits.iter_mut().for_each(Vec::clear);
+        let targets =
+            || layout.targets.iter().enumerate().filter(move |(_, target)| target.scanner == scanner);
+        let mut sink = Sink {
+            layout,
+            hits: &mut self.hits,
+            gathers: &mut self.gathers,
+            places: if placed { &self.places } else { &[] },
+            region,
+        };
+        let (mut windows, mut short, mut nan) = (0, false, None);
+        match &mut self.scanners[scanner] {
+            Scanner::Model { engine, plan } => {
+                if layout.whole() {
+                    engine.score(&self.chunk, plan, &mut self.scores)?;
+                } else {
+                    let lowest = targets().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
+                    let bound = hits::unrounded_bound(lowest);
+                    engine.score_above(&self.chunk, plan, bound, &mut self.scores)?;
+                }
+                windows = self.scores.windows as u64;
+                short = windows == 0;
+                for (rank, target) in targets() {
+                    if let Err(start) = sink.take((rank, target), target.output, &self.scores) {
+                        nan.get_or_insert((rank, start));
+                    }
+                }
+            }
+            Scanner::Matrices(matrices) => {
+                if layout.aggregates.is_empty() {
+                    let thresholds: Vec<f32> = targets().map(|(_, target)| target.threshold).collect();
+                    sink.hits.resize_with(sink.hits.len().max(thresholds.len()), Vec::new);
+                    matrices.find(&self.chunk, &thresholds, sink.hits);
+                } else {
+                    matrices.score(&self.chunk, |output, scores| {
+                        for (rank, target) in targets().filter(|(_, target)| target.output == output) {
+                            if let Err(start) = sink.take((rank, target), 0, scores) {
+                                nan.get_or_insert((rank, start));
+                            }
+                        }
+                        Ok(())
+                    })?;
+                }
+                for rank in 0..matrices.matrices() {
+                    let of_matrix = matrices.windows(&self.chunk, rank) as u64;
+                    windows += of_matrix;
+                    short |= of_matrix == 0;
+                }
+            }
+        }
+        if let Some((rank, start)) = nan {
+            let place =
+                format!("the window at base {} of record {number} ({})", start + 1, self.read.shown_name());
+            return Err(Error::model(&layout.targets[rank].name, format!("gave NaN for {place}")));
+        }
+        part.summary.scan.windows += windows;
+        Ok(short)
+    }
+
+    /// Writes a site.
+    fn write(&mut self, hit: &Hit, place: Key, part: &mut Part) {
+        let target = &self.layout.targets[hit.target];
+        let window = hit.start..hit.start + target.window;
+        let (contig, place) = match self.read.contig {
+            Some(contig) => {
+                let of_read = window.start as usize..window.end as usize;
+                if !self.read.alignment.lift(of_read, &mut self.blocks) {
+                    part.summary.clipped_sites += 1;
+                    return;
+                }
+                (&*self.layout.contigs[contig], (contig as u32, self.blocks[0].start))
+            }
+            None => {
+                self.blocks.clear();
+                self.blocks.push(window);
+                (&self.nowhere, place)
+            }
+        };
+        let site = Site { contig, target, hit, significance: significance(target, hit, None) };
+        let Read { name, flags, mapq, .. } = &self.read;
+        let read = ReadSite { name, flags: *flags, mapq: *mapq, blocks: &self.blocks };
+        part.summary.scan.sites += 1;
+        for (track, lines) in self.layout.lines.iter().zip(&mut part.lines) {
+            if track.target.is_none_or(|only| only == hit.target) {
+                lines.add(place, read.end(), |out| track.write_read(&site, &read, out));
+            }
+        }
+    }
+}
+
+/// What takes the scores of a read.
+struct Sink<'a, 'b> {
+    layout: Layout<'a>,
+    hits: &'b mut Vec<Vec<Hit>>,
+    gathers: &'b mut [Gather],
+    /// Places of the read's bases; none of a read that is not aligned.
+    places: &'b [u64],
+    region: Option<&'b Range<u64>>,
+}
+
+impl Sink<'_, '_> {
+    /// Takes row `row` of `scores` for a target.
+    ///
+    /// # Errors
+    /// The start of a window whose score is NaN.
+    fn take(&mut self, (rank, target): (usize, &Target), row: usize, scores: &Scores) -> Result<(), u64> {
+        if !self.layout.lines.is_empty() {
+            hits::collect(scores, row, target.threshold, at(self.hits, target.output))?;
+        }
+        for ((how, series), gather) in self.layout.aggregates.iter().zip(&mut *self.gathers) {
+            if series.target != rank || self.places.is_empty() {
+                continue;
+            }
+            for i in 0..scores.windows {
+                let start = scores.start as usize + i * scores.stride;
+                let score = shown(series.strand, scores, row * scores.windows + i);
+                if score.is_nan() {
+                    return Err(start as u64);
+                }
+                let place = self.places[start + target.window as usize / 2];
+                let wanted = place != u64::MAX && self.region.is_none_or(|region| region.contains(&place));
+                let counts = *how != Aggregate::Count || hits::round_score(score) >= target.threshold;
+                if wanted && counts {
+                    gather.add(place, score);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The score of a window that a track of a strand shows.
+fn shown(strand: Shown, scores: &Scores, at: usize) -> f32 {
+    let forward = (strand != Shown::Reverse).then(|| scores.forward.get(at)).flatten();
+    let reverse = (strand != Shown::Forward).then(|| scores.reverse.get(at)).flatten();
+    match (forward, reverse) {
+        (Some(&forward), Some(&reverse)) => better_strand(forward, reverse).0,
+        (Some(&score), None) | (None, Some(&score)) => score,
+        (None, None) => f32::NAN,
+    }
+}
+
+/// The hits of one output.
+fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
+    if hits.len() <= output {
+        hits.resize_with(output + 1, Vec::new);
+    }
+    &mut hits[output]
+}
+
+/// What the writer makes of the workers' parts, in the order of the reads.
+struct Writer<'a> {
+    layout: Layout<'a>,
+    sinks: Vec<SiteSink>,
+    scores: Vec<ScoreWriter>,
+    /// A site track each.
+    lines: Vec<Lines>,
+    /// A score track each, sorted.
+    cells: Vec<Vec<(Key, Cell)>>,
+    text: Vec<u8>,
+    summary: ReadSummary,
+}
+
+impl<'a> Writer<'a> {
+    fn new(layout: Layout<'a>, sinks: Vec<SiteSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
+        Writer {
+            layout,
+            lines: sinks.iter().map(|_| Lines::default()).collect(),
+            cells: vec![Vec::new(); scores.len()],
+            sinks,
+            scores,
+            text: Vec::new(),
+            summary: ReadSummary::default(),
+        }
+    }
+
+    fn write(&mut self, part: &mut Part) -> Result<()> {
+        self.summary.add(&part.summary);
+        if !self.layout.ordered {
+            return self
+                .sinks
+                .iter_mut()
+                .zip(&part.lines)
+                .try_for_each(|(sink, lines)| sink.write(lines.bytes()));
+        }
+        for (pending, lines) in self.lines.iter_mut().zip(&part.lines) {
+            pending.append(lines);
+        }
+        for (pending, cells) in self.cells.iter_mut().zip(&mut part.cells) {
+            pending.append(cells);
+            aggregate::join(pending);
+        }
+        self.settle(part.reached.unwrap_or_default())
+    }
+
+    /// Writes what lies before `bound`.
+    fn settle(&mut self, bound: Key) -> Result<()> {
+        for (pending, sink) in self.lines.iter_mut().zip(&mut self.sinks) {
+            self.text.clear();
+            pending.settle(bound, &mut self.text);
+            sink.write(&self.text)?;
+        }
+        let tracks = self.layout.aggregates.iter().zip(&mut self.cells).zip(&mut self.scores);
+        for (((how, series), pending), writer) in tracks {
+            let settled = pending.partition_point(|&((contig, start), _)| {
+                (contig, start.saturating_add(series.bin - 1)) < bound
+            });
+            let mut values = Vec::new();
+            for of_contig in pending[..settled].chunk_by(|a, b| a.0.0 == b.0.0) {
+                let contig = of_contig[0].0.0 as usize;
+                let length = self.layout.lengths[contig];
+                values.clear();
+                values.extend(of_contig.iter().map(|((_, start), cell)| {
+                    (*start, start.saturating_add(series.bin).min(length), cell.value(*how))
+                }));
+                writer.write_values(&self.layout.contigs[contig], &values)?;
+            }
+            pending.drain(..settled);
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; gives the summary, and the files that wait for their names.
+    fn seal(mut self) -> Result<(ReadSummary, Vec<Sealed>)> {
+        self.settle(END)?;
+        let mut sealed = Vec::new();
+        for sink in self.sinks {
+            sealed.extend(sink.seal(self.layout.contigs)?);
+        }
+        for writer in self.scores {
+            sealed.extend(writer.seal(self.layout.contigs)?);
+        }
+        Ok((self.summary, sealed))
+    }
+}

@@ -1,0 +1,48 @@
+//! What is needed of the header of reads.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::genome::Contig;
+
+/// Contigs, order, and read groups.
+#[derive(Debug, Default)]
+pub(super) struct Header {
+    pub(super) contigs: Vec<Arc<Contig>>,
+    /// Whether it says that reads are sorted by coordinate.
+    pub(super) sorted: bool,
+    pub(super) groups: Vec<String>,
+}
+
+impl Header {
+    /// A header of the lines in `text`, apart from the contigs, which are given.
+    ///
+    /// # Errors
+    /// A contig name that is no plain text, or occurs twice.
+    pub(super) fn new(text: &[u8], contigs: Vec<(String, u64)>) -> Result<Header, String> {
+        let mut header = Header::default();
+        for line in text.split(|&byte| byte == b'\n' || byte == 0) {
+            let line = String::from_utf8_lossy(line);
+            let mut fields = line.trim_end_matches('\r').split('\t');
+            let kind = fields.next();
+            for field in fields {
+                match (kind, field.split_once(':')) {
+                    (Some("@HD"), Some(("SO", order))) => header.sorted = order == "coordinate",
+                    (Some("@RG"), Some(("ID", group))) => header.groups.push(group.to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        let mut names = HashSet::new();
+        for (id, (name, length)) in contigs.into_iter().enumerate() {
+            if name.is_empty() || name.contains(char::is_control) {
+                return Err(format!("the name of contig {} in the header is no plain text", id + 1));
+            }
+            if !names.insert(name.clone()) {
+                return Err(format!("contig {name} occurs twice in the header"));
+            }
+            header.contigs.push(Arc::new(Contig { id, name, length: Some(length) }));
+        }
+        Ok(header)
+    }
+}
