@@ -151,7 +151,13 @@ impl Shards {
     /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
     fn write_bigwig(&self, output: Output, header: &str) -> Result<Vec<Sealed>> {
         let bin = self.head.mark.bin.unwrap_or(1).max(1);
-        let series = Series { target: 0, strand: Shown::Better, bin, summary: Summary::Max };
+        let series = Series {
+            target: 0,
+            strand: Shown::Better,
+            bin,
+            summary: Summary::Max,
+            lowest: f32::NEG_INFINITY,
+        };
         let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
         let mut writer = ScoreWriter::new(series, sink);
         let (mut values, mut bins) = (Values::default(), Vec::new());

@@ -42,7 +42,8 @@ pub struct Scan {
     pub overlaps: Overlaps,
     /// Tracks of sites. Without one, no hits are called.
     pub sites: Vec<(SiteLines, SiteSink)>,
-    /// Tracks of scores. With one, every window is scored in full.
+    /// Tracks of scores. With one that shows all, every window is scored in full; others show what reaches the threshold of
+    /// their target.
     pub scores: Vec<(Series, ScoreSink)>,
     /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
     /// threshold that is the lowest score with a p-value of that rate or less: [`crate::calibrate::discovery`] says why no

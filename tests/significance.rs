@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
+use common::network::word_network;
 use common::{error_line, failure, put_runs, run, run_ok, simulated, stdout, stdout_of_input};
 
 fn rows(text: &str) -> Vec<Vec<&str>> {
@@ -230,38 +230,15 @@ fn several_models_have_p_and_q_values_of_their_own() {
     }
 }
 
-/// A network with a detector for each word, of such a weight; each output is what one of them finds.
-fn word_network(words: &[(&str, f32)]) -> Model {
-    let (detectors, detector_length) = (words.len(), words[0].0.len());
-    let mut weights = Vec::new();
-    for (word, factor) in words {
-        for base in "ACGT".chars() {
-            let weight = |(i, letter)| {
-                let weight = if letter == base { 1.0 + 0.13 * i as f32 } else { -0.4 - 0.07 * i as f32 };
-                factor * weight
-            };
-            weights.extend(word.chars().enumerate().map(weight));
-        }
+/// Writes the words in turn into the lines of a genome, more of them than chance has.
+fn implant(genome: &Path, words: &[&str]) {
+    let text = fs::read_to_string(genome).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let sequence = lines.iter_mut().filter(|line| !line.starts_with('>') && line.len() > 30);
+    for (line, word) in sequence.step_by(8).zip(words.iter().cycle()) {
+        line.replace_range(20..20 + word.len(), word);
     }
-    let identity = (0..detectors * detectors).map(|i| f32::from(i % (detectors + 1) == 0)).collect();
-    let network = Network {
-        detectors,
-        detector_length,
-        weights,
-        thresholds: vec![0.5; detectors],
-        rectify: true,
-        padding: Padding::n(detector_length - 1),
-        pooling: Pooling::Max,
-        hidden: None,
-        output: Dense {
-            inputs: detectors,
-            outputs: detectors,
-            weights: identity,
-            bias: vec![0.0; detectors],
-        },
-        sigmoid: false,
-    };
-    Model::from_network(ModelSpec::of_network("words", &network), network).unwrap()
+    fs::write(genome, lines.join("\n") + "\n").unwrap();
 }
 
 #[test]
@@ -269,10 +246,11 @@ fn every_output_of_a_model_has_its_own_null_distribution() {
     let directory = simulated("100k", 2, 20);
     let at = directory.path();
     let words = [("CACGTGAC", 1.0), ("GGGAAATT", 2.5)];
+    implant(&at.join("genome.fa"), &words.map(|(word, _)| word));
     let both = word_network(&words);
     both.save(at.join("both.onnx")).unwrap();
     // Others than those of the genome, so that what is found tells that they were stored.
-    let null = "--background uniform --background-length 1M";
+    let null = "--background uniform --background-length 10M";
     let table = stdout(at, &format!("calibrate both.onnx {null} -o both.onnx"));
     let found = ["--pvalue 1e-3", "--qvalue 0.5"]
         .map(|by| (by, stdout(at, &format!("scan -m both.onnx genome.fa --format tsv {by}"))));
@@ -295,9 +273,9 @@ fn every_output_of_a_model_has_its_own_null_distribution() {
             for row in &want[1..] {
                 let site = |other: &&&Vec<&str>| other[..3] == row[..3] && other[4..6] == row[4..6];
                 let Some(other) = found.iter().find(site) else { continue };
-                // p, and q where it is wanted.
+                // p, and q where it is wanted. One occurrence of a word makes several windows: samples differ.
                 for (a, b) in other[6..row.len() - 1].iter().zip(&row[6..]) {
-                    assert!((number(a) / number(b)).ln().abs() < 0.15, "{name}, {by}: {other:?} {row:?}");
+                    assert!((number(a) / number(b)).ln().abs() < 0.3, "{name}, {by}: {other:?} {row:?}");
                 }
                 same += 1;
             }

@@ -110,7 +110,8 @@ impl ScanArgs {
         let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some(), read: false };
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
-        self.check_thresholds(outputs.have_sites() || aggregate == Some(Aggregate::Count));
+        let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
+        self.check_thresholds(chosen);
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);

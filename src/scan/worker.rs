@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
     fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
         let (layout, hits, encoders) = (self.layout, &mut self.hits, &mut self.encoders);
         hits.iter_mut().for_each(Vec::clear);
-        let whole = !layout.series.is_empty();
+        let whole = layout.series.iter().any(|(series, _)| series.lowest == f32::NEG_INFINITY);
         let tested = layout.false_discovery_rate.is_some();
         match &mut self.scanners[number] {
             Scanner::Model { engine, plan } => {
@@ -240,7 +240,7 @@ impl<'a> Worker<'a> {
                 }
             }
             Scanner::Matrices(matrices) => {
-                if whole || tested {
+                if !layout.series.is_empty() || tested {
                     matrices.score(chunk, |output, scores| {
                         let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
                         of_matrix.try_for_each(|(rank, target)| {
