@@ -85,11 +85,9 @@ impl BigWigSink {
     }
 }
 
-/// Encodes tiles; keeps its buffers.
+/// Encodes tiles; keeps its buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
-    stretches: Vec<Stretch>,
-    steps: Vec<f32>,
     section: Vec<u8>,
 }
 
@@ -109,12 +107,9 @@ impl Encoder {
             TileValues::Steps { start, step, values } => {
                 let changes = values.windows(2).filter(|pair| pair[0].to_bits() != pair[1].to_bits()).count();
                 if is_shorter(1 + changes, values.len()) {
-                    let mut stretches = std::mem::take(&mut self.stretches);
-                    stretches.clear();
                     let all = TileValues::Steps { start, step, values };
-                    stretches.extend((0..values.len()).map(|i| all.at(i)));
+                    let stretches: Vec<Stretch> = (0..values.len()).map(|i| all.at(i)).collect();
                     self.encode_stretches(contig, cell, &stretches, deflater, out);
-                    self.stretches = stretches;
                     return;
                 }
                 let rest = CELL as usize - (start / step % CELL) as usize;
@@ -146,7 +141,7 @@ impl Encoder {
             self.stretches(contig, values, deflater, out);
             return;
         }
-        let mut steps = std::mem::take(&mut self.steps);
+        let mut steps = Vec::new();
         for (step, section) in sections() {
             steps.clear();
             steps.extend(section.iter().map(|stretch| stretch.value));
@@ -154,7 +149,6 @@ impl Encoder {
             let span = section[0].end - start;
             self.steps(contig, start..end, (step, span), &steps, deflater, out);
         }
-        self.steps = steps;
     }
 
     fn stretches(&mut self, contig: &Contig, values: &[Stretch], deflater: &mut Deflater, out: &mut Encoded) {
