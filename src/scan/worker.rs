@@ -171,7 +171,7 @@ impl<'a> Worker<'a> {
             let from = (hit.start - chunk.start) as usize;
             let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
             part.sites += 1;
-            if self.layout.false_discovery_rate.is_some() {
+            if self.layout.spools() {
                 let codes = if statistics.is_some() { codes } else { &[] };
                 spool::encode(hit, codes, &mut part.spooled);
                 continue;
