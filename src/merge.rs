@@ -80,7 +80,7 @@ struct Head {
     columns: String,
     /// Checksum of the text so far.
     checksum: u32,
-    /// The comment with the checksum, of text without a line and of bigWigs.
+    /// The first comment behind the data, of text without a line and of bigWigs.
     last: Vec<u8>,
 }
 
@@ -353,7 +353,8 @@ impl Head {
         let (mut first, mut comments, mut mark) = (String::new(), String::new(), None);
         let (mut checksum, mut last) = (0, Vec::new());
         while let Some(line) = comment(path, input)? {
-            if line.starts_with(checksum::MARK) {
+            // Without a line of data, what stands behind them.
+            if line.starts_with(checksum::MARK) || line.starts_with(TESTS) {
                 last = line.into_bytes();
                 break;
             }
