@@ -159,10 +159,14 @@ impl Info for EncodableInfo<'_> {
 
 /// The value of a field that is there and has none, as bcftools writes it: a missing number, or the text `.`.
 fn missing<'a>(header: &vcf::Header, key: &str) -> Value<'a> {
-    match header.infos().get(key).map(|field| field.ty()) {
-        Some(Type::Integer) => Value::Array(Array::Integer(Box::new("."))),
-        Some(Type::Float) => Value::Array(Array::Float(Box::new("."))),
-        _ => Value::String(Cow::Borrowed(".")),
+    let kind = match header.infos().get(key) {
+        Some(field) => field.ty(),
+        None => Type::String,
+    };
+    match kind {
+        Type::Integer => Value::Array(Array::Integer(Box::new("."))),
+        Type::Float => Value::Array(Array::Float(Box::new("."))),
+        Type::Flag | Type::Character | Type::String => Value::String(Cow::Borrowed(".")),
     }
 }
 
