@@ -94,7 +94,19 @@ fn inspection_of_a_foreign_graph_lists_its_nodes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch/deep.dynamo.onnx");
     let model = Model::open(path).unwrap();
     let text = inspect(&model).to_string();
-    for part in ["Conv ", "[4, 4, 5]", "Gemm", "the onnx engine, densely", "5 bases"] {
+    for part in ["Conv ", "[4, 4, 5]", "Gemm", "the onnx engine, densely", "every layer is valid"] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
+}
+
+#[test]
+fn inspection_of_a_foreign_graph_tells_the_field_and_stride_of_each_layer() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch/deep.dynamo.onnx");
+    let model = Model::open(path).unwrap();
+    let fields = inspect(&model).layers.iter().map(|layer| (layer.sees, layer.stride)).collect::<Vec<_>>();
+    // A convolution of 5, a pool of 2 with stride 2, a convolution of 3, the mean over all.
+    let expected = [(5, Some(1)), (5, Some(1)), (6, Some(2)), (10, Some(2)), (10, Some(2))];
+    let expected: Vec<_> = expected.into_iter().map(|(sees, stride)| (Some(sees), stride)).collect();
+    assert_eq!(fields[..5], expected);
+    assert_eq!(fields.last(), Some(&(Some(24), None)));
 }

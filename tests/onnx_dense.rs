@@ -10,12 +10,11 @@ use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::{Context, Device, Scores, StrandChoice, WindowPlan};
 use bindscan::model::inspect::inspect;
 use bindscan::model::onnx::dense::rewrite;
-use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, NodeProto};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
 use bindscan::source::Chunk;
-use common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
+use common::onnx::{assert_same, codes, floats, in_chunks, int, ints, library_is_there, scores};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
@@ -268,24 +267,6 @@ impl Chain {
             self.node("Tanh", &[], vec![]);
         }
         self.node("Identity", &[], vec![]);
-    }
-}
-
-fn ints(name: &str, values: &[usize]) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        r#type: Some(AttributeType::Ints as i32),
-        ints: values.iter().map(|&value| value as i64).collect(),
-        ..AttributeProto::default()
-    }
-}
-
-fn int(name: &str, value: usize) -> AttributeProto {
-    AttributeProto {
-        name: Some(name.into()),
-        r#type: Some(AttributeType::Int as i32),
-        i: Some(value as i64),
-        ..AttributeProto::default()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use super::onnx::field::{self, Node};
 use super::onnx::interface::{Dim, float_shape, show_shape};
 use super::onnx::proto::tensor_proto::DataType;
-use super::onnx::proto::{GraphProto, NodeProto, TensorProto};
+use super::onnx::proto::{NodeProto, TensorProto};
 use super::{
     Activation, Alphabet, Layout, Model, ModelSpec, Network, PadKind, Padding, Pooling, SPEC_KEY, Strands,
     onnx,
@@ -16,8 +17,6 @@ pub struct Inspection<'a> {
     model: &'a Model,
     /// The layers, or the graph's nodes if it is not of the DeepBind family.
     pub layers: Vec<Layer>,
-    /// Bases that one unit of the first convolution sees, if there is one.
-    pub first_receptive_field: Option<usize>,
     /// Bases that a score depends on, at the default window.
     pub receptive_field: usize,
 }
@@ -29,6 +28,12 @@ pub struct Layer {
     pub name: String,
     /// Shape of its output at the default window; empty if it is not known.
     pub shape: String,
+    /// Bases of the window that one position of its output depends on, if that is known.
+    pub sees: Option<usize>,
+    /// Bases from one position of its output to the next, where there are several.
+    pub stride: Option<usize>,
+    /// Positions that it pads before the first and after the last.
+    pub pads: (usize, usize),
     /// Shapes of its parameters, for a node of a graph that was not recognised.
     pub parameter_shapes: Vec<String>,
     /// Numbers that were fitted.
@@ -37,12 +42,12 @@ pub struct Layer {
 
 /// Describes `model`.
 pub fn inspect(model: &Model) -> Inspection<'_> {
-    let graph = model.graph.graph.as_ref();
-    let (layers, first) = match &model.network {
-        Ok(network) => (layers(network, model.spec.window), Some(network.detector_length)),
-        Err(_) => (graph.map(nodes).unwrap_or_default(), graph.and_then(first_kernel)),
+    let layers = match &model.network {
+        Ok(network) => layers(network, model.spec.window),
+        Err(_) => nodes(model),
     };
-    Inspection { model, layers, first_receptive_field: first, receptive_field: model.spec.window }
+    let last = layers.last().and_then(|layer| layer.sees);
+    Inspection { model, layers, receptive_field: last.unwrap_or(model.spec.window) }
 }
 
 impl Inspection<'_> {
@@ -53,60 +58,87 @@ impl Inspection<'_> {
 }
 
 fn layers(network: &Network, window: usize) -> Vec<Layer> {
-    let mut layers = Vec::new();
-    let mut add = |name: String, dims: &[usize], parameters: usize| {
-        let dims: Vec<String> =
-            ["N".to_owned()].into_iter().chain(dims.iter().map(usize::to_string)).collect();
-        layers.push(Layer { name, shape: show_shape(&dims), parameter_shapes: Vec::new(), parameters });
+    let mut layers: Vec<Layer> = Vec::new();
+    let mut add = |name: String, dims: &[usize], parameters: usize, sees: usize| {
+        let stride = (dims.len() == 2).then_some(1);
+        let dims = ["N".to_owned()].into_iter().chain(dims.iter().map(usize::to_string));
+        layers.push(Layer {
+            name,
+            shape: show_shape(&dims.collect::<Vec<_>>()),
+            sees: Some(sees),
+            stride,
+            pads: (0, 0),
+            parameter_shapes: Vec::new(),
+            parameters,
+        });
     };
     let Padding { left, right, .. } = network.padding;
     let (count, length) = (network.detectors, network.detector_length);
     let placements = network.alignments(window);
-    add("sequence".into(), &[4, window], 0);
+    add("sequence".into(), &[4, window], 0, 1);
     if left + right > 0 {
         let value = pad_name(network.padding.kind());
-        add(format!("pad with {value}, {left} left and {right} right"), &[4, left + window + right], 0);
+        add(format!("pad with {value}, {left} left and {right} right"), &[4, left + window + right], 0, 1);
     }
     let convolution = format!("convolution, {count} detectors of length {length}");
-    add(convolution, &[count, placements], network.weights.len() + network.thresholds.len());
+    let sees = length.min(window);
+    add(convolution, &[count, placements], network.weights.len() + network.thresholds.len(), sees);
     if network.rectify {
-        add("rectifier".into(), &[count, placements], 0);
+        add("rectifier".into(), &[count, placements], 0, sees);
     }
     let pool = match network.pooling {
         Pooling::Max => "maximum",
         Pooling::Average => "mean",
         Pooling::MaxAndAverage => "maximum and mean",
     };
-    add(format!("{pool} over positions"), &[network.features()], 0);
+    add(format!("{pool} over positions"), &[network.features()], 0, window);
     if let Some(hidden) = &network.hidden {
         let parameters = hidden.weights.len() + hidden.bias.len();
-        add("hidden layer, rectified".into(), &[hidden.outputs], parameters);
+        add("hidden layer, rectified".into(), &[hidden.outputs], parameters, window);
     }
     let output = &network.output;
-    add("output layer".into(), &[output.outputs], output.weights.len() + output.bias.len());
+    add("output layer".into(), &[output.outputs], output.weights.len() + output.bias.len(), window);
     if network.sigmoid {
-        add("sigmoid".into(), &[output.outputs], 0);
+        add("sigmoid".into(), &[output.outputs], 0, window);
     }
     layers
 }
 
-fn nodes(graph: &GraphProto) -> Vec<Layer> {
+/// The nodes that the sequence passes through; those that are not followed are among them.
+fn nodes(model: &Model) -> Vec<Layer> {
+    let Some(graph) = &model.graph.graph else { return Vec::new() };
     let declared = |name: &String| -> Option<Vec<Dim>> {
         let mut values = graph.value_info.iter().chain(&graph.output);
         float_shape(values.find(|value| value.name() == name)?).ok()?
     };
-    let layer = |node: &NodeProto| {
+    let layer = |(node, seen): (&NodeProto, Node)| {
+        let seen = match seen {
+            Node::Constant => return None,
+            Node::Layer(seen) => Some(seen),
+            Node::Unknown => None,
+        };
         let tensors =
             node.input.iter().filter_map(|input| graph.initializer.iter().find(|t| t.name() == input));
         let tensors: Vec<&TensorProto> = tensors.collect();
-        Layer {
+        let shape = match &seen {
+            Some(seen) => {
+                let dims = seen.shape.iter().map(|dim| dim.map_or("N".to_owned(), |n| n.to_string()));
+                show_shape(&dims.collect::<Vec<_>>())
+            }
+            None => node.output.first().and_then(declared).map(|dims| show_shape(&dims)).unwrap_or_default(),
+        };
+        Some(Layer {
             name: format!("{} {}", node.op_type(), node.name()).trim_end().to_owned(),
-            shape: node.output.first().and_then(declared).map(|dims| show_shape(&dims)).unwrap_or_default(),
+            shape,
+            sees: seen.as_ref().map(|seen| seen.bases),
+            stride: seen.as_ref().and_then(|seen| seen.stride),
+            pads: seen.map_or((0, 0), |seen| seen.pads),
             parameter_shapes: tensors.iter().map(|tensor| show_shape(&tensor.dims)).collect(),
             parameters: tensors.iter().fold(0, |sum, tensor| sum.saturating_add(size(tensor))),
-        }
+        })
     };
-    graph.node.iter().map(layer).collect()
+    let seen = field::of_nodes(&model.graph, &model.input, model.spec.window);
+    graph.node.iter().zip(seen).filter_map(layer).collect()
 }
 
 /// Numbers of a tensor of weights; shapes and axes are integers and count for none.
@@ -117,14 +149,6 @@ fn size(tensor: &TensorProto) -> usize {
     }
     let dims = tensor.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0));
     dims.fold(1, usize::saturating_mul)
-}
-
-/// Longest side of the first convolution's kernel.
-fn first_kernel(graph: &GraphProto) -> Option<usize> {
-    let convolution = graph.node.iter().find(|node| node.op_type() == "Conv")?;
-    let name = convolution.input.get(1)?;
-    let weights = graph.initializer.iter().find(|tensor| tensor.name() == name)?;
-    weights.dims.iter().skip(2).filter_map(|&dim| usize::try_from(dim).ok()).max()
 }
 
 fn pad_name(kind: PadKind) -> &'static str {
@@ -196,23 +220,46 @@ impl Inspection<'_> {
     }
 
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.layers.iter().map(|layer| layer.name.chars().count()).max().unwrap_or(0);
-        writeln!(f, "\n{:<width$}  {:<16}  {:>10}", "layer", "output", "parameters")?;
-        for Layer { name, shape, parameter_shapes, parameters } in &self.layers {
-            write!(f, "{name:<width$}  {shape:<16}  {parameters:>10}")?;
+        let width = |of: fn(&Layer) -> usize| self.layers.iter().map(of).max().unwrap_or(0);
+        let name = width(|layer| layer.name.chars().count());
+        let shape = width(|layer| layer.shape.len()).max("output".len());
+        let number = |number: Option<usize>| number.map_or(String::new(), |n| n.to_string());
+        writeln!(
+            f,
+            "\n{:<name$}  {:<shape$}  {:>5}  {:>6}  {:>10}",
+            "layer", "output", "sees", "stride", "parameters"
+        )?;
+        for layer in &self.layers {
+            let (sees, stride) = (number(layer.sees), number(layer.stride));
+            let Layer { parameters, parameter_shapes, .. } = layer;
+            write!(
+                f,
+                "{:<name$}  {:<shape$}  {sees:>5}  {stride:>6}  {parameters:>10}",
+                layer.name, layer.shape
+            )?;
             if !parameter_shapes.is_empty() {
                 write!(f, "  {}", parameter_shapes.join(" "))?;
             }
             writeln!(f)?;
         }
-        writeln!(f, "{:<width$}  {:<16}  {:>10}\n", "all", "", self.parameters())
+        writeln!(f, "{:<name$}  {:<shape$}  {:>5}  {:>6}  {:>10}\n", "all", "", "", "", self.parameters())
     }
 
     fn scanning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(bases) = self.first_receptive_field {
-            line(f, "first layer sees", format_args!("{bases} bases"))?;
-        }
         line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
+        if self.model.network.is_err() {
+            let padded = self.layers.iter().filter(|layer| layer.pads != (0, 0));
+            let pads = |layer: &Layer| format!("{} ({} + {})", layer.name, layer.pads.0, layer.pads.1);
+            let padded: Vec<String> = padded.map(pads).collect();
+            match &padded[..] {
+                _ if self.layers.iter().any(|layer| layer.sees.is_none()) && padded.is_empty() => {}
+                [] => line(f, "padding", "none: every layer is valid")?,
+                [layer] => line(f, "padding", layer)?,
+                [first, .., last] => {
+                    line(f, "padding", format_args!("by {} layers, {first} to {last}", padded.len()))?;
+                }
+            }
+        }
         let Model { spec, graph, input, output, network, .. } = self.model;
         if network.is_ok() {
             return line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family");

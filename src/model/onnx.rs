@@ -7,10 +7,14 @@ use crate::{Error, Result};
 pub mod build;
 pub(super) mod constant;
 pub mod dense;
+pub mod field;
 pub(super) mod head;
 pub mod interface;
+mod operator;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
+mod shape;
+mod slide;
 pub mod tensor;
 pub(super) mod value;
 

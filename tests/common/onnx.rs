@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use bindscan::encode::N;
 use bindscan::engine::onnx::library::find_library;
 use bindscan::engine::{Engine, Scores, WindowPlan};
+use bindscan::model::onnx::proto::AttributeProto;
+use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::source::Chunk;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
@@ -73,4 +75,24 @@ pub fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> 
         }
     };
     (0..total).step_by(own).map(cut).collect()
+}
+
+/// An attribute that is a list of integers.
+pub fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(AttributeType::Ints as i32),
+        ints: values.iter().map(|&value| value as i64).collect(),
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is an integer.
+pub fn int(name: &str, value: usize) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(AttributeType::Int as i32),
+        i: Some(value as i64),
+        ..AttributeProto::default()
+    }
 }

@@ -12,20 +12,20 @@
 //! is not known gives the reason why there is no dense graph.
 
 use super::build::{self, Builder, INPUT, OUTPUT};
-use super::constant::{self, BATCH, axes, int, ints};
+use super::constant::{self, axes, int, ints};
+use super::operator::{ENTANGLING, combines, is_of_each};
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::{AttributeProto, NodeProto};
-use super::tensor::{Tensor, permutation, permute, resolve};
+use super::shape::{Over, Shape};
+use super::tensor::{Tensor, permute};
 use super::value::{self, Inputs, Value, describe};
 use super::{ModelProto, opset};
-use crate::model::{Input, Layout};
+use crate::model::Input;
 
-mod slide;
+mod layer;
 
 /// Oldest version of the operators that is followed.
 const OLDEST_OPSET: i64 = 11;
-/// Operators by which a position depends on all those before it, or that run graphs of their own.
-const ENTANGLING: [&str; 8] = ["RNN", "GRU", "LSTM", "Attention", "MultiHeadAttention", "Scan", "Loop", "If"];
 /// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
 const BUDGET: usize = 1 << 27;
 /// Longest window, and most channels of a tensor.
@@ -72,7 +72,11 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
         window_cost: 0.0,
         widest: 4,
     };
-    let mut values = value::initial(graph, &input.name, sequence(input.layout, window));
+    let mut values = value::initial(
+        graph,
+        &input.name,
+        Flow { name: INPUT.into(), shape: Shape::sequence(input.layout, window), step: 1, lost: 0 }.tidy(),
+    );
     for node in &graph.node {
         let inputs = Inputs::of(node, &values);
         let value = inputs.and_then(|inputs| walk.run(node, &inputs).map_err(|e| describe(node, &e)));
@@ -87,161 +91,30 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
     Ok(Rewrite { graph, cost, window_cost, widest })
 }
 
-/// What an axis of a tensor runs over. An axis may run over several, the last one fastest; an axis of 1 runs over
-/// none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Over {
-    Windows,
-    Channels,
-    Positions,
-}
-
 /// A tensor of the graph as it is for one window, and where the dense graph has it.
 #[derive(Debug, Clone)]
 struct Flow {
     /// Name of the dense tensor, `[1, channels, 1, L - lost]` for a stretch of L bases.
     name: String,
-    /// The tensor's axes.
-    axes: Vec<Vec<Over>>,
-    channels: usize,
-    /// Positions within a window.
-    positions: usize,
-    /// Bases from one of them to the next; 1 if there is only one.
+    /// The tensor's shape.
+    shape: Shape,
+    /// Bases from one of its positions to the next; 1 if there is only one.
     step: usize,
     /// Window starts at the end of a stretch that the dense tensor does not have.
     lost: usize,
 }
 
-/// The input as a flow.
-fn sequence(layout: Layout, window: usize) -> Flow {
-    use Over::{Channels, Positions, Windows};
-    let axes = match layout {
-        Layout::ChannelsFirst => vec![vec![Windows], vec![Channels], vec![Positions]],
-        Layout::ChannelsLast => vec![vec![Windows], vec![Positions], vec![Channels]],
-        Layout::ImageRows => vec![vec![Windows], vec![], vec![Channels], vec![Positions]],
-        Layout::ImageChannels => vec![vec![Windows], vec![Channels], vec![], vec![Positions]],
-    };
-    Flow { name: INPUT.into(), axes, channels: 4, positions: window, step: 1, lost: 0 }.tidy()
-}
-
 const NOT_SHARED: &str = "is no operation that overlapping windows can share";
 const TOO_LARGE: &str = "makes the dense graph too large";
-const MIXED: &str = "mixes positions with other axes";
 
 impl Flow {
     /// Without what an axis runs over once only.
     fn tidy(mut self) -> Flow {
-        let (channels, positions) = (self.channels, self.positions);
-        for axis in &mut self.axes {
-            axis.retain(|over| match over {
-                Over::Windows => true,
-                Over::Channels => channels > 1,
-                Over::Positions => positions > 1,
-            });
-        }
-        if positions == 1 {
+        self.shape = self.shape.tidy();
+        if self.shape.positions == 1 {
             self.step = 1;
         }
         self
-    }
-
-    /// The same numbers under other axes.
-    fn with_axes(&self, axes: Vec<Vec<Over>>) -> Flow {
-        Flow { axes, ..self.clone() }
-    }
-
-    fn axis(&self, axis: i64) -> Result<usize, String> {
-        resolve(axis, self.axes.len())
-    }
-
-    /// Length of what an axis runs over, if that is not the windows.
-    fn length(&self, axis: &[Over]) -> Option<usize> {
-        let length = |over: &Over| match over {
-            Over::Windows => None,
-            Over::Channels => Some(self.channels),
-            Over::Positions => Some(self.positions),
-        };
-        axis.iter().map(length).product()
-    }
-
-    /// The tensor's dimensions; that of windows is marked unless the file fixes it.
-    fn dims(&self, batch: Option<usize>) -> Vec<i64> {
-        let windows = batch.map_or(BATCH, |n| n as i64);
-        self.axes.iter().map(|axis| self.length(axis).map_or(windows, |n| n as i64)).collect()
-    }
-
-    /// Whether the axes are windows, channels and then others.
-    fn has_channels_second(&self) -> bool {
-        self.axes[0] == [Over::Windows]
-            && self.axes.get(1).is_some_and(|axis| *axis == [Over::Channels] || self.channels == 1)
-    }
-
-    fn flatten(&self, axis: i64) -> Result<Flow, String> {
-        if self.axes.first().is_none_or(|axis| *axis != [Over::Windows]) || self.axis(axis)? != 1 {
-            return Err("joins windows with other axes".into());
-        }
-        Ok(self.with_axes(vec![vec![Over::Windows], self.axes[1..].concat()]))
-    }
-
-    fn squeeze(&self, given: Option<Vec<i64>>) -> Result<Flow, String> {
-        let given = given.map(|axes| axes.iter().map(|&axis| self.axis(axis)).collect::<Result<Vec<_>, _>>());
-        let given = given.transpose()?;
-        if given.iter().flatten().any(|&i| !self.axes[i].is_empty()) {
-            return Err("squeezes an axis that is not 1 long".into());
-        }
-        let dropped = |i: usize| given.as_ref().map_or(self.axes[i].is_empty(), |given| given.contains(&i));
-        let kept = self.axes.iter().enumerate().filter(|&(i, _)| !dropped(i)).map(|(_, axis)| axis.clone());
-        Ok(self.with_axes(kept.collect()))
-    }
-
-    fn unsqueeze(&self, axes: Option<Vec<i64>>) -> Result<Flow, String> {
-        let axes = axes.ok_or("names no axes")?;
-        let rank = self.axes.len() + axes.len();
-        let new = axes.iter().map(|&axis| resolve(axis, rank)).collect::<Result<Vec<_>, _>>()?;
-        let mut old = self.axes.iter().cloned();
-        let axes = (0..rank).map(|i| if new.contains(&i) { Some(Vec::new()) } else { old.next() });
-        Ok(self.with_axes(axes.collect::<Option<_>>().ok_or("repeats an axis")?))
-    }
-
-    fn transpose(&self, order: Option<Vec<i64>>) -> Result<Flow, String> {
-        let order = permutation(order, self.axes.len())?;
-        Ok(self.with_axes(order.iter().map(|&i| self.axes[i].clone()).collect()))
-    }
-
-    /// Another shape for the same numbers in the same order: axes are split and joined as wholes. A 0 in `target`
-    /// copies the axis in its place if `zero_copies`; a -1 takes what is left.
-    fn reshape(&self, target: &[i64], zero_copies: bool, batch: Option<usize>) -> Result<Flow, String> {
-        let dims = self.dims(batch);
-        let copied = |(i, &dim): (usize, &i64)| match dim {
-            0 if zero_copies => dims.get(i).copied().ok_or(MIXED),
-            dim => Ok(dim),
-        };
-        let target = target.iter().enumerate().map(copied).collect::<Result<Vec<_>, _>>()?;
-        let Some((&first, rest)) = target.split_first() else { return Err(MIXED.into()) };
-        let stays = first == -1 || Some(&first) == dims.first();
-        if !stays || self.axes[0] != [Over::Windows] {
-            return Err("joins windows with other axes".into());
-        }
-        let known =
-            rest.iter().filter(|&&dim| dim != -1).fold(1, |product: i64, &dim| product.saturating_mul(dim));
-        let all = (self.channels * self.positions) as i64;
-        let left = all.checked_div(known).ok_or(MIXED)?;
-        let mut overs = self.axes[1..].iter().flatten().copied().peekable();
-        let mut axes = vec![self.axes[0].clone()];
-        for &dim in rest {
-            let dim = if dim == -1 { left } else { dim };
-            let (mut axis, mut length) = (Vec::new(), 1);
-            while length < dim {
-                let over = overs.next().ok_or(MIXED)?;
-                length *= self.length(&[over]).ok_or(MIXED)? as i64;
-                axis.push(over);
-            }
-            if length != dim {
-                return Err(MIXED.into());
-            }
-            axes.push(axis);
-        }
-        if overs.next().is_some() { Err(MIXED.into()) } else { Ok(self.with_axes(axes)) }
     }
 }
 
@@ -269,13 +142,13 @@ impl Walk {
             return Ok(Value::Constant(tensor));
         }
         if node.op_type() == "Shape" {
-            return Ok(Value::Constant(constant::shape(node, &inputs.flow(0)?.dims(self.batch))));
+            return Ok(Value::Constant(constant::shape(node, &inputs.flow(0)?.shape.dims(self.batch))));
         }
         let flow = self.apply(node, inputs)?.tidy();
-        if flow.channels > MOST_CHANNELS {
-            return Err(format!("gives {} channels", flow.channels));
+        if flow.shape.channels > MOST_CHANNELS {
+            return Err(format!("gives {} channels", flow.shape.channels));
         }
-        self.widest = self.widest.max(flow.channels);
+        self.widest = self.widest.max(flow.shape.channels);
         Ok(Value::Flow(flow))
     }
 
@@ -284,24 +157,25 @@ impl Walk {
             _ if constant::hands_on(node, inputs)? => Ok(inputs.flow(0)?.clone()),
             "Reshape" => {
                 let zero_copies = int(node, "allowzero", 0) == 0;
-                inputs.flow(0)?.reshape(constant::list(inputs, 1)?, zero_copies, self.batch)
+                let target = constant::list(inputs, 1)?;
+                moved(inputs, |shape| shape.reshape(target, zero_copies, self.batch))
             }
-            "Flatten" => inputs.flow(0)?.flatten(int(node, "axis", 1)),
-            "Squeeze" => inputs.flow(0)?.squeeze(axes(node, inputs, self.opset < 13)?),
-            "Unsqueeze" => inputs.flow(0)?.unsqueeze(axes(node, inputs, self.opset < 13)?),
-            "Transpose" => inputs.flow(0)?.transpose(ints(node, "perm")),
+            "Flatten" => moved(inputs, |shape| shape.flatten(int(node, "axis", 1))),
+            "Squeeze" => moved(inputs, |shape| shape.squeeze(axes(node, inputs, self.opset < 13)?)),
+            "Unsqueeze" => moved(inputs, |shape| shape.unsqueeze(axes(node, inputs, self.opset < 13)?)),
+            "Transpose" => moved(inputs, |shape| shape.transpose(ints(node, "perm"))),
             "Slice" => self.slice(inputs),
             "Concat" => self.concat(&inputs.flows()?, int(node, "axis", 1)),
             "Pad" => unpadded(node, inputs),
             "Conv" => self.convolution(node, inputs),
             "BatchNormalization" => self.normalize(node, inputs),
             "MaxPool" | "AveragePool" => self.local_pool(node, inputs.flow(0)?),
-            "GlobalMaxPool" | "GlobalAveragePool" => {
+            "GlobalMaxPool" | "GlobalAveragePool" | "ReduceMax" | "ReduceMean" => {
                 let flow = inputs.flow(0)?;
-                let spatial: Vec<usize> = (2..flow.axes.len()).collect();
-                self.pool_all(flow, &spatial, true, node.op_type() == "GlobalAveragePool")
+                let (slide, shape) = flow.shape.whole_pool(node, inputs, self.opset)?;
+                let average = matches!(node.op_type(), "GlobalAveragePool" | "ReduceMean");
+                self.pool(flow, slide, shape, average)
             }
-            "ReduceMax" | "ReduceMean" => self.reduce(node, inputs),
             "Gemm" => self.gemm(node, inputs),
             "MatMul" => {
                 let (dims, weights) = inputs.weights(1)?;
@@ -309,11 +183,8 @@ impl Walk {
                 self.dense(inputs.flow(0)?, columns, permute(weights, &[rows, columns], &[1, 0]), None)
             }
             "Softmax" | "LogSoftmax" => self.softmax(node, inputs.flow(0)?),
-            "Relu" | "LeakyRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "Erf" | "Exp" | "Log" | "Sqrt"
-            | "Reciprocal" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Mish" | "Tanh" | "Softplus"
-            | "Softsign" | "ThresholdedRelu" | "Neg" | "Abs" | "Clip" => self.each(node, inputs),
-            "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Sum" | "PRelu" | "Where" | "Greater"
-            | "GreaterOrEqual" | "Less" | "LessOrEqual" => self.combine(node, inputs),
+            operator if is_of_each(operator) => self.each(node, inputs),
+            operator if combines(operator) => self.combine(node, inputs),
             _ => Err(NOT_SHARED.into()),
         }
     }
@@ -357,7 +228,7 @@ impl Walk {
     /// Dense tensors of flows that are to be combined, all cut to the shortest, and how much that one has lost.
     fn align(&mut self, flows: &[&Flow]) -> Result<(Vec<String>, usize), String> {
         let first = flows[0];
-        if flows.iter().any(|flow| (flow.positions, flow.step) != (first.positions, first.step)) {
+        if flows.iter().any(|flow| (flow.shape.positions, flow.step) != (first.shape.positions, first.step)) {
             return Err("combines tensors that do not have the same positions".into());
         }
         let lost = flows.iter().map(|flow| flow.lost).max().unwrap_or(0);
@@ -368,30 +239,11 @@ impl Walk {
     /// A cut of the positions of every window.
     fn slice(&mut self, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
         let mut flow = inputs.flow(0)?.clone();
-        let (starts, ends) = (constant::list(inputs, 1)?, constant::list(inputs, 2)?);
-        let all: Vec<i64> = (0..starts.len() as i64).collect();
-        let axes = if inputs.get(3).is_some() { constant::list(inputs, 3)? } else { &all };
-        let ones = vec![1; starts.len()];
-        let steps = if inputs.get(4).is_some() { constant::list(inputs, 4)? } else { &ones };
-        for (i, &axis) in axes.iter().enumerate() {
-            let (Some(&start), Some(&end), Some(&step)) = (starts.get(i), ends.get(i), steps.get(i)) else {
-                return Err("has starts, ends, axes and steps of different lengths".into());
-            };
-            let axis = &flow.axes[flow.axis(axis)?];
-            let length = flow.length(axis).map_or(i64::MAX, |n| n as i64);
-            let place = |at: i64| if at < 0 { at.saturating_add(length) } else { at }.clamp(0, length);
-            let (start, end) = (place(start), place(end));
-            if (start, end, step) == (0, length, 1) {
-                continue;
-            }
-            if *axis != [Over::Positions] || step < 1 || start >= end {
-                return Err("cuts an axis that is not that of positions, backwards or to nothing".into());
-            }
-            let (start, step) = (start as usize, step as usize);
+        for (start, end, step) in flow.shape.cuts(inputs)? {
             let before = start * flow.step;
             flow.name = self.crop(&flow.name, before, 0)?;
             flow.lost += before;
-            flow.positions = (end as usize - start).div_ceil(step);
+            flow.shape.positions = (end - start).div_ceil(step);
             flow.step = flow.step.saturating_mul(step);
         }
         Ok(flow)
@@ -399,24 +251,12 @@ impl Walk {
 
     /// Channels of several tensors, one after another.
     fn concat(&mut self, flows: &[&Flow], axis: i64) -> Result<Flow, String> {
-        let first = *flows.first().ok_or("joins nothing")?;
-        let axis = first.axis(axis)?;
-        let joinable = |flow: &&Flow| {
-            let others = |axes: &[Vec<Over>]| [&axes[..axis], &axes[axis + 1..]].concat();
-            flow.axes.len() == first.axes.len()
-                && others(&flow.axes) == others(&first.axes)
-                && (flow.axes[axis] == [Over::Channels] || flow.channels == 1 && flow.axes[axis].is_empty())
-        };
-        if !flows.iter().all(joinable) {
-            return Err("joins something else than channels".into());
-        }
+        let shapes: Vec<&Shape> = flows.iter().map(|flow| &flow.shape).collect();
+        let shape = Shape::concat(&shapes, axis)?;
         let (names, lost) = self.align(flows)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = self.emit("Concat", &names, [build::int("axis", 1)]);
-        let mut axes = first.axes.clone();
-        axes[axis] = vec![Over::Channels];
-        let channels = flows.iter().map(|flow| flow.channels).sum();
-        Ok(Flow { name, axes, channels, lost, ..first.clone() })
+        Ok(Flow { name, shape, step: flows[0].step, lost })
     }
 
     /// A function of each number; further inputs (the bounds of `Clip`) are constants.
@@ -437,8 +277,8 @@ impl Walk {
     /// A function of several tensors, number by number, of which one at least is a flow.
     fn combine(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
         let flows: Vec<&Flow> = (0..inputs.len()).filter_map(|i| inputs.flow(i).ok()).collect();
-        let widest = *flows.iter().max_by_key(|flow| flow.channels).ok_or("combines constants only")?;
-        if !flows.iter().all(|flow| broadcasts(flow, widest)) {
+        let widest = *flows.iter().max_by_key(|flow| flow.shape.channels).ok_or("combines constants only")?;
+        if !flows.iter().all(|flow| flow.shape.broadcasts(&widest.shape)) {
             return Err("combines tensors of different shapes".into());
         }
         let (aligned, lost) = self.align(&flows)?;
@@ -446,7 +286,7 @@ impl Walk {
         let mut names = Vec::with_capacity(inputs.len());
         for i in 0..inputs.len() {
             names.push(match inputs.constant(i) {
-                Some(tensor) => self.constant(&along_channels(widest, tensor)?)?,
+                Some(tensor) => self.constant(&along_channels(&widest.shape, tensor)?)?,
                 None => aligned.next().ok_or("leaves out an input")?,
             });
         }
@@ -457,13 +297,13 @@ impl Walk {
 
     fn normalize(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
         let flow = inputs.flow(0)?;
-        if int(node, "training_mode", 0) != 0 || !flow.has_channels_second() {
+        if int(node, "training_mode", 0) != 0 || !flow.shape.has_channels_second() {
             return Err("is not of channels, or in training mode".into());
         }
         let mut names = vec![flow.name.clone()];
         for i in 1..5 {
             let (_, values) = inputs.weights(i)?;
-            if values.len() != flow.channels {
+            if values.len() != flow.shape.channels {
                 return Err("has parameters for another number of channels".into());
             }
             names.push(self.constant(&Tensor::floats([values.len()], values.to_vec()))?);
@@ -474,9 +314,9 @@ impl Walk {
 
     /// Over channels: with them on the last axis, where all versions of the operator do the same.
     fn softmax(&mut self, node: &NodeProto, flow: &Flow) -> Result<Flow, String> {
-        let axis = flow.axis(int(node, "axis", if self.opset < 13 { 1 } else { -1 }))?;
-        let joined = self.opset < 13 && flow.axes[axis + 1..].iter().any(|axis| !axis.is_empty());
-        if flow.axes[axis] != [Over::Channels] || joined {
+        let axis = flow.shape.axis(int(node, "axis", if self.opset < 13 { 1 } else { -1 }))?;
+        let joined = self.opset < 13 && flow.shape.axes[axis + 1..].iter().any(|axis| !axis.is_empty());
+        if flow.shape.axes[axis] != [Over::Channels] || joined {
             return Err("is over something else than channels".into());
         }
         let swap = || [build::ints("perm", &[0, 3, 2, 1])];
@@ -487,52 +327,54 @@ impl Walk {
 
     /// Adds the output: the numbers of `flow` for the window starts that a stretch has.
     fn finish(&mut self, flow: &Flow, window: usize) -> Result<(), String> {
-        let axes = flow.axes.concat();
-        if flow.positions != 1 || !matches!(axes[..], [Over::Windows] | [Over::Windows, Over::Channels]) {
+        let axes = flow.shape.axes.concat();
+        if flow.shape.positions != 1 || !matches!(axes[..], [Over::Windows] | [Over::Windows, Over::Channels])
+        {
             return Err("its output is not one row a window".into());
         }
         let name = self.crop(&flow.name, 0, window - 1 - flow.lost)?;
         self.builder.node("Identity", &[&name], OUTPUT, []);
         let (one, bases) = (Dim::DimValue(1), build::symbol("L"));
         let input = [one.clone(), Dim::DimValue(4), one.clone(), bases];
-        let output = [one.clone(), Dim::DimValue(flow.channels as i64), one, build::symbol("P")];
+        let output = [one.clone(), Dim::DimValue(flow.shape.channels as i64), one, build::symbol("P")];
         self.builder.graph.input = vec![build::value_info(INPUT, input)];
         self.builder.graph.output = vec![build::value_info(OUTPUT, output)];
         Ok(())
     }
 }
 
-/// Whether `flow` has the shape of `widest`, or one channel that goes with each of its channels.
-fn broadcasts(flow: &Flow, widest: &Flow) -> bool {
-    let fits = |(own, axis): (&Vec<Over>, &Vec<Over>)| {
-        own == axis || own.is_empty() && flow.channels == 1 && *axis == [Over::Channels]
-    };
-    flow.axes.len() == widest.axes.len() && flow.axes.iter().zip(&widest.axes).all(fits)
-}
-
-/// A constant that is broadcast over all but the channels of `flow`, as the dense graph needs it.
-fn along_channels(flow: &Flow, tensor: &Tensor) -> Result<Tensor, String> {
+/// A constant that is broadcast over all but the channels of `shape`, as the dense graph needs it.
+fn along_channels(shape: &Shape, tensor: &Tensor) -> Result<Tensor, String> {
     const WRONG: &str = "has a constant that is not one number, or one a channel";
     let values = tensor.as_floats().ok_or("has a constant that is not of floats")?;
     let dims = &tensor.dims;
-    if dims.len() > flow.axes.len() {
+    if dims.len() > shape.axes.len() {
         return Err(WRONG.into());
     }
     if let &[value] = values {
         return Ok(Tensor::floats([1, 1, 1, 1], vec![value]));
     }
-    let axes = &flow.axes[flow.axes.len() - dims.len()..];
+    let axes = &shape.axes[shape.axes.len() - dims.len()..];
     let along =
-        |(&n, axis): (&usize, &Vec<Over>)| n == 1 || (*axis == [Over::Channels] && n == flow.channels);
-    if values.len() != flow.channels || !dims.iter().zip(axes).all(along) {
+        |(&n, axis): (&usize, &Vec<Over>)| n == 1 || (*axis == [Over::Channels] && n == shape.channels);
+    if values.len() != shape.channels || !dims.iter().zip(axes).all(along) {
         return Err(WRONG.into());
     }
     Ok(Tensor::floats([1, values.len(), 1, 1], values.to_vec()))
+}
+
+/// The same numbers under axes that were moved, split or joined.
+fn moved(
+    inputs: &Inputs<'_, Flow>,
+    by: impl FnOnce(&Shape) -> Result<Shape, String>,
+) -> Result<Flow, String> {
+    let flow = inputs.flow(0)?;
+    Ok(Flow { shape: by(&flow.shape)?, ..flow.clone() })
 }
 
 /// A `Pad` that adds nothing.
 fn unpadded(node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
     let pads = if inputs.get(1).is_some() { constant::list(inputs, 1)?.to_vec() } else { Vec::new() };
     let none = pads.iter().chain(&ints(node, "pads").unwrap_or_default()).all(|&pad| pad == 0);
-    if none { Ok(inputs.flow(0)?.clone()) } else { Err(slide::PADS.into()) }
+    if none { Ok(inputs.flow(0)?.clone()) } else { Err(layer::PADS.into()) }
 }

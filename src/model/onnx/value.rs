@@ -80,6 +80,12 @@ impl<'a, F> Inputs<'a, F> {
         }
         Ok(Inputs(inputs))
     }
+
+    /// The first input of `node` alone.
+    pub(in crate::model) fn first_of(node: &NodeProto, values: &'a Values<'_, F>) -> Result<Self, String> {
+        let first = NodeProto { input: node.input.iter().take(1).cloned().collect(), ..NodeProto::default() };
+        Inputs::of(&first, values)
+    }
 }
 
 impl<F> Inputs<'_, F> {

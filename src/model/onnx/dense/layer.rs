@@ -1,0 +1,190 @@
+//! The dense form of layers that slide along a window, or span it: convolutions, pools, dense layers.
+
+use super::{Flow, TOO_LARGE, Walk};
+use crate::model::onnx::build::{self, dense::maximum_levels};
+use crate::model::onnx::constant::{float, int};
+use crate::model::onnx::proto::NodeProto;
+use crate::model::onnx::shape::{Over, Shape};
+use crate::model::onnx::slide::{Convolution, Slide};
+use crate::model::onnx::tensor::{Tensor, permute};
+use crate::model::onnx::value::Inputs;
+
+pub(super) const PADS: &str = "pads: what it sees at a window's ends is not what lies beside the window";
+
+impl Flow {
+    /// What `slide` makes of the positions: where the dense tensor `name` has its results, of this shape.
+    ///
+    /// # Errors
+    /// Padding.
+    fn slid(&self, slide: Slide, shape: Shape, name: String) -> Result<Flow, String> {
+        if slide.pads() {
+            return Err(PADS.into());
+        }
+        let (step, lost) = (self.step.saturating_mul(slide.stride), self.lost + slide.reach() * self.step);
+        Ok(Flow { name, shape, step, lost })
+    }
+}
+
+impl Walk {
+    pub(super) fn convolution(
+        &mut self,
+        node: &NodeProto,
+        inputs: &Inputs<'_, Flow>,
+    ) -> Result<Flow, String> {
+        let flow = inputs.flow(0)?;
+        let (dims, weights) = inputs.weights(1)?;
+        let Convolution { slide, shape, seen, groups, swapped } = flow.shape.convolution(node, dims)?;
+        let (outputs, kernel) = (shape.channels, slide.kernel);
+        let weights =
+            if swapped { permute(weights, &[outputs, kernel, seen], &[0, 2, 1]) } else { weights.to_vec() };
+        let bias = inputs.get(2).map(|_| inputs.weights(2)).transpose()?.map(|(_, bias)| bias);
+        let weights = Tensor::floats([outputs, seen, 1, kernel], weights);
+        self.everywhere(flow, slide, shape, &weights, bias, groups)
+    }
+
+    /// A convolution of the dense tensor with weights `[outputs, channels of a group, 1, kernel]`.
+    fn everywhere(
+        &mut self,
+        flow: &Flow,
+        slide: Slide,
+        shape: Shape,
+        weights: &Tensor,
+        bias: Option<&[f32]>,
+        groups: usize,
+    ) -> Result<Flow, String> {
+        let outputs = weights.dims[0];
+        let slid = flow.slid(slide, shape, String::new())?;
+        let mut names = vec![flow.name.clone(), self.constant(weights)?];
+        if let Some(bias) = bias {
+            if bias.len() != outputs {
+                return Err(format!("has {} biases for {outputs} channels", bias.len()));
+            }
+            names.push(self.constant(&Tensor::floats([outputs], bias.to_vec()))?);
+        }
+        let attributes = [
+            build::ints("kernel_shape", &[1, slide.kernel as i64]),
+            build::ints("dilations", &[1, dilation(flow, slide)]),
+            build::int("group", groups as i64),
+        ];
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let name = self.emit("Conv", &names, attributes);
+        let each = weights.data.len() as f64;
+        self.spend(each, each * slid.shape.positions as f64);
+        Ok(Flow { name, ..slid })
+    }
+
+    /// Counts operations for each base of a stretch, and for each window of the graph as it was.
+    fn spend(&mut self, dense: f64, window: f64) {
+        self.cost += dense;
+        self.window_cost += window;
+    }
+
+    pub(super) fn local_pool(&mut self, node: &NodeProto, flow: &Flow) -> Result<Flow, String> {
+        let (slide, shape) = flow.shape.local_pool(node)?;
+        self.pool(flow, slide, shape, node.op_type() == "AveragePool")
+    }
+
+    /// A maximum or mean, taken in levels: over neighbours, then over neighbouring groups of them.
+    pub(super) fn pool(
+        &mut self,
+        flow: &Flow,
+        slide: Slide,
+        shape: Shape,
+        average: bool,
+    ) -> Result<Flow, String> {
+        let slid = flow.slid(slide, shape, String::new())?;
+        let channels = flow.shape.channels;
+        let levels = if average { mean_levels(slide.kernel) } else { maximum_levels(slide.kernel).to_vec() };
+        let mut name = flow.name.clone();
+        for (taps, distance) in levels.into_iter().filter(|&(taps, _)| taps > 1) {
+            let distance = distance as i64 * dilation(flow, slide);
+            name = self.level(&name, channels, taps, distance, average)?;
+            self.spend((channels * taps) as f64, 0.0);
+        }
+        self.spend(0.0, (channels * slide.kernel) as f64 * slid.shape.positions as f64);
+        Ok(Flow { name, ..slid })
+    }
+
+    /// A pool over `taps` entries at a distance from each other.
+    fn level(
+        &mut self,
+        name: &str,
+        channels: usize,
+        taps: usize,
+        distance: i64,
+        average: bool,
+    ) -> Result<String, String> {
+        let kernel = build::ints("kernel_shape", &[1, taps as i64]);
+        let dilations = build::ints("dilations", &[1, distance]);
+        match (average, distance) {
+            (false, _) => Ok(self.emit("MaxPool", &[name], [kernel, dilations])),
+            (true, 1) => Ok(self.emit("AveragePool", &[name], [kernel])),
+            // Means at a distance are an operator of version 19; a convolution of each channel is as old as any.
+            (true, _) => {
+                // Looked at before the weights are made.
+                if channels * taps > self.budget {
+                    return Err(TOO_LARGE.into());
+                }
+                let weights = vec![1.0 / taps as f32; channels * taps];
+                let weights = self.constant(&Tensor::floats([channels, 1, 1, taps], weights))?;
+                let groups = build::int("group", channels as i64);
+                Ok(self.emit("Conv", &[name, &weights], [kernel, dilations, groups]))
+            }
+        }
+    }
+
+    pub(super) fn gemm(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
+        let (dims, weights) = inputs.weights(1)?;
+        let &[rows, columns] = dims else { return Err("has weights that are no matrix".into()) };
+        if int(node, "transA", 0) != 0 {
+            return Err("joins windows with other axes".into());
+        }
+        let (outputs, weights) = if int(node, "transB", 0) != 0 {
+            (rows, weights.to_vec())
+        } else {
+            (columns, permute(weights, &[rows, columns], &[1, 0]))
+        };
+        let (alpha, beta) = (float(node, "alpha", 1.0), float(node, "beta", 1.0));
+        let bias = match inputs.get(2).map(|_| inputs.weights(2)).transpose()? {
+            None => None,
+            Some((_, &[bias])) => Some(vec![beta * bias; outputs]),
+            Some((dims, bias)) if dims.last() == Some(&outputs) => {
+                Some(bias.iter().map(|b| beta * b).collect())
+            }
+            Some((dims, _)) => return Err(format!("has biases of dimensions {dims:?}")),
+        };
+        let weights = weights.into_iter().map(|w| alpha * w).collect();
+        self.dense(inputs.flow(0)?, outputs, weights, bias.as_deref())
+    }
+
+    /// A dense layer over the last axis, with weights `[outputs, inputs]`: a convolution as long as there are
+    /// positions on that axis.
+    pub(super) fn dense(
+        &mut self,
+        flow: &Flow,
+        outputs: usize,
+        weights: Vec<f32>,
+        bias: Option<&[f32]>,
+    ) -> Result<Flow, String> {
+        let (slide, shape) = flow.shape.dense(weights.len() / outputs.max(1), outputs)?;
+        let (channels, kernel) = (flow.shape.channels, slide.kernel);
+        let by_position =
+            flow.shape.axes.last().is_some_and(|last| last[..] == [Over::Positions, Over::Channels]);
+        let weights =
+            if by_position { permute(&weights, &[outputs, kernel, channels], &[0, 2, 1]) } else { weights };
+        let weights = Tensor::floats([outputs, channels, 1, kernel], weights);
+        self.everywhere(flow, slide, shape, &weights, bias, 1)
+    }
+}
+
+/// Distance between the taps of a layer in the dense tensor.
+fn dilation(flow: &Flow, slide: Slide) -> i64 {
+    // A kernel of one tap fits any window, however far its taps would be.
+    if slide.kernel == 1 { 1 } else { (slide.dilation * flow.step) as i64 }
+}
+
+/// As [`maximum_levels`], for the mean: the groups must be of one size and must not overlap.
+fn mean_levels(width: usize) -> Vec<(usize, usize)> {
+    let near = (1..=width.isqrt().max(1)).rev().find(|near| width.is_multiple_of(*near)).unwrap_or(1);
+    vec![(near, 1), (width / near, near)]
+}
