@@ -419,10 +419,10 @@ fn what_describes_no_network_is_refused_with_the_place() {
     };
     for (text, line, message) in [
         ("layers = 3".to_owned(), Some(1), "invalid type"),
-        (layer("{ type = \"convolve\" }"), Some(1), "unknown variant `convolve`"),
-        (layer("{ type = \"pool\", size = 4, stied = 1 }"), Some(1), "unknown field `stied`"),
-        (layer("{ type = \"dense\" }"), Some(1), "missing field `units`"),
-        (layer("{ type = \"batch-norm\", scale = 1 }"), Some(1), "unknown field `scale`"),
+        (layer("{ type = \"convolve\" }"), Some(3), "unknown variant `convolve`"),
+        (layer("{ type = \"pool\", size = 4, stied = 1 }"), Some(3), "unknown field `stied`"),
+        (layer("{ type = \"dense\" }"), Some(3), "missing field `units`"),
+        (layer("{ type = \"batch-norm\", scale = 1 }"), Some(3), "unknown field `scale`"),
         ("layers = [\n".to_owned(), Some(1), "unclosed array"),
     ] {
         let (at, why) = Architecture::parse(&text).unwrap_err();

@@ -100,7 +100,7 @@ impl Exporter {
             let folded = match (module, rest.peek()) {
                 (Module::Convolution(_) | Module::Dense(_), Some(Module::Normalization(next))) => {
                     rest.next();
-                    Some(next)
+                    Some(&**next)
                 }
                 _ => None,
             };
@@ -351,7 +351,7 @@ fn text(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
         r#type: Some(AttributeType::String as i32),
-        s: Some(value.as_bytes().to_vec().into()),
+        s: Some(value.as_bytes().to_vec()),
         ..AttributeProto::default()
     }
 }

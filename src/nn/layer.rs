@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::architecture::{Function, Layer, PoolKind, Shape};
+use super::architecture::{Cell, Function, Layer, Padding, PoolKind, Shape};
 use super::parameter::Parameter;
 use super::tensor::Tensor;
 
@@ -26,18 +26,18 @@ pub(super) use recurrent::Recurrent;
 /// A layer and what it keeps of the last pass in training.
 #[derive(Debug, Clone)]
 pub(super) enum Module {
-    Convolution(Convolution),
-    Normalization(Normalization),
+    Convolution(Box<Convolution>),
+    Normalization(Box<Normalization>),
     Activation(Activation),
     Pool(Pool),
     /// Of all positions.
     GlobalPool(Pool),
     Dropout(Dropout),
     Residual(Residual),
-    Lstm(Recurrent<Lstm>),
-    Gru(Recurrent<Gru>),
+    Lstm(Box<Recurrent<Lstm>>),
+    Gru(Box<Recurrent<Gru>>),
     Flatten(Flatten),
-    Dense(Dense),
+    Dense(Box<Dense>),
 }
 
 /// What a pass is for.
@@ -72,9 +72,9 @@ impl Module {
                     dilation,
                     padding,
                 };
-                Module::Convolution(Convolution::new(sizes, rng))
+                Module::Convolution(Box::new(Convolution::new(sizes, rng)))
             }
-            Layer::BatchNorm {} => Module::Normalization(Normalization::new(shape.channels)),
+            Layer::BatchNorm {} => Module::Normalization(Box::new(Normalization::new(shape.channels))),
             Layer::Activation { function } => {
                 Module::Activation(Activation { function, results: Vec::new() })
             }
@@ -86,16 +86,16 @@ impl Module {
             Layer::Residual { ref layers } => {
                 Module::Residual(Residual { modules: modules(layers, shape, rng).0, positions: 0 })
             }
-            Layer::Recurrent { cell, units, bidirectional } => match cell {
-                super::architecture::Cell::Lstm => {
-                    Module::Lstm(Recurrent::new(bidirectional, || Lstm::new(shape.channels, units, rng)))
-                }
-                super::architecture::Cell::Gru => {
-                    Module::Gru(Recurrent::new(bidirectional, || Gru::new(shape.channels, units, rng)))
-                }
-            },
+            Layer::Recurrent { cell: Cell::Lstm, units, bidirectional } => {
+                let make = || Lstm::new(shape.channels, units, rng);
+                Module::Lstm(Box::new(Recurrent::new(bidirectional, make)))
+            }
+            Layer::Recurrent { cell: Cell::Gru, units, bidirectional } => {
+                let make = || Gru::new(shape.channels, units, rng);
+                Module::Gru(Box::new(Recurrent::new(bidirectional, make)))
+            }
             Layer::Flatten {} => Module::Flatten(Flatten { positions: 0 }),
-            Layer::Dense { units } => Module::Dense(Dense::new(shape.channels, units, rng)),
+            Layer::Dense { units } => Module::Dense(Box::new(Dense::new(shape.channels, units, rng))),
         }
     }
 
@@ -107,8 +107,8 @@ impl Module {
             Module::Pool(layer) | Module::GlobalPool(layer) => layer.forward(&x, pass),
             Module::Dropout(layer) => layer.forward(x, pass),
             Module::Residual(layer) => layer.forward(x, pass),
-            Module::Lstm(layer) => layer.forward(x, pass),
-            Module::Gru(layer) => layer.forward(x, pass),
+            Module::Lstm(layer) => layer.forward(&x, pass),
+            Module::Gru(layer) => layer.forward(&x, pass),
             Module::Flatten(layer) => layer.forward(x),
             Module::Dense(layer) => layer.forward(x, pass),
         }
@@ -288,6 +288,6 @@ impl Flatten {
 impl Pool {
     /// A pool of all positions.
     fn global(kind: PoolKind) -> Pool {
-        Pool::new(kind, 0, 1, super::architecture::Padding::Valid)
+        Pool::new(kind, 0, 1, Padding::Valid)
     }
 }

@@ -301,12 +301,12 @@ mod tests {
         for (way, gradients) in gradients.iter_mut().enumerate() {
             let mut layer = layer.clone();
             let mut rng = random(1);
-            let mut pass = Pass::Training(&mut rng);
+            let pass = Pass::Training(&mut rng);
             let y = if way == 0 {
-                layer.forward_bases(&codes, 3, &mut pass)
+                layer.forward_bases(&codes, 3, &pass)
             } else {
                 let values = codes.iter().flat_map(|&code| ONE_HOT[usize::from(code)]).collect();
-                layer.forward(Tensor { values, rows: 3, positions: 30, channels: 4 }, &mut pass)
+                layer.forward(Tensor { values, rows: 3, positions: 30, channels: 4 }, &pass)
             };
             layer.backward(&y);
             gradients.clone_from(&layer.weights.gradient);

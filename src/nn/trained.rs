@@ -122,7 +122,7 @@ fn checkpoints(fit: &Fitted) -> Vec<Checkpoint> {
 fn first_layer(network: &Network) -> Option<model::Network> {
     let Some(Module::Convolution(layer)) = network.modules.first() else { return None };
     let next = match network.modules.get(1) {
-        Some(Module::Normalization(next)) => Some(next),
+        Some(Module::Normalization(next)) => Some(&**next),
         _ => None,
     };
     if layer.sizes.groups > 1 || layer.sizes.dilation > 1 {

@@ -249,7 +249,7 @@ impl Run<'_> {
             ));
         }
         let began = Instant::now();
-        while !fit.course.ended && !(fit.course.epochs.len() > 1 && self.is_late(began, &fit.course)) {
+        while !fit.course.ended && !self.is_late(began, &fit.course) {
             if !fit.epoch(self.resources.cancel) {
                 return Err(Error::Interrupted);
             }
@@ -261,7 +261,7 @@ impl Run<'_> {
 
     /// Whether another epoch would take longer than the fit's share of the budget.
     fn is_late(&self, began: Instant, course: &Course) -> bool {
-        let Some(budget) = self.resources.budget else { return false };
+        let Some(budget) = self.resources.budget.filter(|_| !course.epochs.is_empty()) else { return false };
         let rounds = self.training.fits.div_ceil(self.resources.threads.max(1)) as u32;
         let one = began.elapsed() / course.epochs.len() as u32;
         began.elapsed() + one > budget / rounds || self.began.elapsed() + one > budget

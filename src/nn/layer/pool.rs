@@ -71,7 +71,7 @@ impl Pool {
                         for (position, tap) in place.clone().zip(taps()) {
                             for ((most, winner), &x) in pooled.iter_mut().zip(&mut *winners).zip(tap) {
                                 // Without branches; what is no number wins.
-                                let wins = !(x <= *most);
+                                let wins = x > *most || x.is_nan();
                                 *most = if wins { x } else { *most };
                                 *winner = if wins { position as u32 } else { *winner };
                             }

@@ -30,10 +30,10 @@ impl<C: Cell> Recurrent<C> {
         [&mut self.onward].into_iter().chain(&mut self.back).for_each(seen);
     }
 
-    pub(in crate::nn) fn forward(&mut self, x: Tensor, pass: &Pass<'_>) -> Tensor {
-        let onward = self.onward.forward(&x, pass);
+    pub(in crate::nn) fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let onward = self.onward.forward(x, pass);
         let Some(back) = &mut self.back else { return onward };
-        let back = reversed(&back.forward(&reversed(&x), pass));
+        let back = reversed(&back.forward(&reversed(x), pass));
         let units = onward.channels;
         let mut y = Tensor::zeros(x.rows, x.positions, 2 * units);
         let states = onward.values.chunks_exact(units).zip(back.values.chunks_exact(units));
