@@ -19,6 +19,7 @@ mod motifs;
 mod mutmap;
 mod progress;
 mod reads;
+mod region;
 mod report;
 mod scan;
 mod score;

@@ -33,11 +33,38 @@ pub fn unrounded_bound(threshold: f32) -> f32 {
 
 /// The better of two strands' scores, compared as rounded; forward where they are the same.
 pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
-    if round_score(forward) >= round_score(reverse) {
+    // Rounding keeps the order; most scores are too far apart for it to matter.
+    if forward >= reverse {
+        (forward, Strand::Forward)
+    } else if reverse - forward > 3e-4 {
+        (reverse, Strand::Reverse)
+    } else if round_score(forward) >= round_score(reverse) {
         (forward, Strand::Forward)
     } else {
         (reverse, Strand::Reverse)
     }
+}
+
+/// The best of some windows: its place among them, its score, and the strand. Of windows with the same score
+/// ([`round_score`]) the first counts, and of strands the forward one; either may be left out. `None` without a window.
+///
+/// # Errors
+/// The place of a window whose score is NaN.
+pub(crate) fn best(forward: &[f32], reverse: &[f32]) -> Result<Option<(usize, f32, Strand)>, usize> {
+    let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
+    if nan || nan_too {
+        let is_nan = |strand: &[f32]| strand.iter().position(|score| score.is_nan());
+        return Err(is_nan(forward).into_iter().chain(is_nan(reverse)).min().unwrap_or_default());
+    }
+    let highest = first.max(second);
+    let rounded = round_score(highest);
+    let place = |strand: &[f32]| strand.iter().position(|&score| round_score(score) == rounded);
+    Ok(match (place(forward), place(reverse)) {
+        (Some(at), None) => Some((at, highest, Strand::Forward)),
+        (Some(at), Some(other)) if at <= other => Some((at, highest, Strand::Forward)),
+        (_, Some(at)) => Some((at, highest, Strand::Reverse)),
+        (None, None) => None,
+    })
 }
 
 /// Windows looked at together: most blocks have no hit and cost one comparison.

@@ -132,7 +132,7 @@ impl Shards {
         let layout = match self.format() {
             Format::Scores(ScoreFormat::BigWig) => return self.write_bigwig(output, &header),
             Format::Scores(ScoreFormat::BedGraph) => Layout::Bed,
-            Format::Sites(SiteFormat::BigBed) => {
+            Format::Sites(SiteFormat::BigBed) | Format::Reads(_) => {
                 return Err(Error::Request("shards of bigBed are not merged; write .bed".into()));
             }
             Format::Sites(format) => format.layout(),

@@ -19,6 +19,7 @@ use crate::track::Target;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{Significance, Site, SiteLines, SiteSink};
 
+mod find;
 pub mod journal;
 pub mod reads;
 pub mod report;

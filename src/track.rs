@@ -1,5 +1,5 @@
 //! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
-//! of the genome ([`score`]).
+//! of the genome ([`score`]); reads can be written as they came, with their best windows in tags.
 
 use std::fmt::{self, Write};
 use std::path::Path;
@@ -11,12 +11,13 @@ use crate::calibrate::null::Null;
 use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
 
+pub(crate) mod bam;
 mod bbi;
 mod bedgraph;
 pub mod bigbed;
 pub mod bigwig;
 pub(crate) mod checksum;
-mod deflate;
+pub(crate) mod deflate;
 pub mod line;
 pub(crate) mod number;
 pub mod read;
@@ -35,6 +36,17 @@ pub enum Format {
     Sites(SiteFormat),
     /// One of scores.
     Scores(ScoreFormat),
+    /// One of reads.
+    Reads(ReadsFormat),
+}
+
+/// A format of reads, with what was found in them in tags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadsFormat {
+    /// BAM: the records as they came, each with the best of its windows in tags `ys` (score), `yo` (first base in the read)
+    /// and `yd` (strand).
+    Bam,
 }
 
 impl Format {
@@ -50,6 +62,7 @@ impl Format {
             "bigbed" | "bb" => Format::Sites(SiteFormat::BigBed),
             "bedgraph" | "bdg" => Format::Scores(ScoreFormat::BedGraph),
             "bigwig" | "bw" => Format::Scores(ScoreFormat::BigWig),
+            "bam" => Format::Reads(ReadsFormat::Bam),
             _ => return None,
         })
     }

@@ -7,20 +7,23 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use crate::Result;
-use crate::output::Sealed;
+use crate::output::{Output, Sealed};
 use crate::pipeline;
 use crate::scan::Scanner;
 use crate::source::lookup::Lookup;
 use crate::track::Provenance;
 use crate::track::line::LineSink;
+use crate::track::tabix::Layout;
+use crate::{Error, Result};
 
+mod bcf;
 mod call;
 mod header;
 pub mod score;
 pub mod source;
 mod worker;
 
+use bcf::BcfSink;
 use call::Kind;
 use header::Fields;
 use score::{Scorer, Target};
@@ -33,6 +36,8 @@ use worker::{Numbered, Part, Shared, TABLE_HEADER, Worker};
 pub enum Format {
     /// The records as they came, with fields `BS_…` in INFO.
     Vcf,
+    /// The same as BCF.
+    Bcf,
     /// A row for each alternative allele and target.
     Tsv,
 }
@@ -50,13 +55,65 @@ pub struct Annotation<'a> {
     pub strict: bool,
 }
 
-impl Annotation<'_> {
-    /// What stands before the records of `calls` in a file of each format.
-    pub fn header(&self, calls: &Calls, format: Format, provenance: &Provenance) -> Vec<u8> {
-        match format {
-            Format::Tsv => TABLE_HEADER.as_bytes().to_vec(),
-            Format::Vcf => self.annotated(calls, provenance).text,
+/// A destination of annotated calls.
+#[derive(Debug)]
+pub enum CallSink {
+    /// Lines of VCF.
+    Vcf(LineSink),
+    /// Records of BCF.
+    Bcf(BcfSink),
+    /// Rows.
+    Tsv(LineSink),
+}
+
+impl CallSink {
+    fn format(&self) -> Format {
+        match self {
+            CallSink::Vcf(_) => Format::Vcf,
+            CallSink::Bcf(_) => Format::Bcf,
+            CallSink::Tsv(_) => Format::Tsv,
         }
+    }
+
+    fn write(&mut self, part: &Part) -> Result<()> {
+        match self {
+            CallSink::Vcf(sink) => sink.write(&part.vcf),
+            CallSink::Bcf(sink) => sink.write(&part.bcf),
+            CallSink::Tsv(sink) => sink.write(&part.table),
+        }
+    }
+
+    fn seal(self) -> Result<Vec<Sealed>> {
+        match self {
+            CallSink::Vcf(sink) | CallSink::Tsv(sink) => sink.seal(),
+            CallSink::Bcf(sink) => Ok(vec![sink.seal()?]),
+        }
+    }
+}
+
+impl Annotation<'_> {
+    /// A destination in a format for the annotated `calls`, with what stands before them; lines are compressed, and have an
+    /// index, if so said.
+    ///
+    /// # Errors
+    /// A header that makes none of BCF; an output that cannot be written.
+    pub fn sink(
+        &self,
+        calls: &Calls,
+        output: Output,
+        (format, compressed): (Format, bool),
+        provenance: &Provenance,
+    ) -> Result<CallSink> {
+        let lines = |output, header: &[u8], layout| match compressed {
+            true => LineSink::compressed(output, header, layout),
+            false => LineSink::new(output, header),
+        };
+        let header = || self.annotated(calls, provenance).text;
+        Ok(match format {
+            Format::Tsv => CallSink::Tsv(lines(output, TABLE_HEADER.as_bytes(), Layout::Position)?),
+            Format::Vcf => CallSink::Vcf(lines(output, &header(), Layout::Vcf)?),
+            Format::Bcf => CallSink::Bcf(BcfSink::new(output, &header())?),
+        })
     }
 
     fn annotated(&self, calls: &Calls, provenance: &Provenance) -> header::Annotated {
@@ -182,15 +239,16 @@ pub fn annotate(
     annotation: &Annotation<'_>,
     scanners: Vec<Vec<Scanner>>,
     provenance: &Provenance,
-    mut outputs: Vec<(Format, LineSink)>,
+    mut outputs: Vec<CallSink>,
     watch: &mut dyn Watch,
     cancel: &AtomicBool,
 ) -> Result<Summary> {
     let fields = Fields::of(annotation.targets);
-    let again = annotation.annotated(&calls, provenance).again;
+    let header::Annotated { text, again } = annotation.annotated(&calls, provenance);
     let record_header = calls.record_header();
     let path = calls.path().to_path_buf();
-    let wants = |format: Format| outputs.iter().any(|(wanted, _)| *wanted == format);
+    let wants = |format: Format| outputs.iter().any(|sink| sink.format() == format);
+    let of_bcf = if wants(Format::Bcf) { Some(bcf::header(&text).map_err(Error::Request)?) } else { None };
     let shared = Shared {
         path: &path,
         genome: annotation.genome,
@@ -198,7 +256,8 @@ pub fn annotate(
         again,
         regions: annotation.regions,
         strict: annotation.strict,
-        wanted: (wants(Format::Vcf), wants(Format::Tsv)),
+        wanted: (wants(Format::Vcf) || of_bcf.is_some(), wants(Format::Tsv)),
+        bcf: of_bcf.as_ref(),
         numbered: record_header.as_deref().map_or(Numbered::Lines, Numbered::Records),
     };
     let workers = scanners
@@ -213,12 +272,7 @@ pub fn annotate(
         |batch: &mut Batch| calls.read(batch),
         workers,
         |part: &mut Part| {
-            for (format, sink) in &mut outputs {
-                sink.write(match format {
-                    Format::Vcf => &part.vcf,
-                    Format::Tsv => &part.table,
-                })?;
-            }
+            outputs.iter_mut().try_for_each(|sink| sink.write(part))?;
             summary.counts.merge(&part.counts);
             for (name, count) in &part.unknown {
                 *summary.unknown.entry(name.clone()).or_default() += count;
@@ -229,7 +283,7 @@ pub fn annotate(
         },
         cancel,
     )?;
-    let sealed = outputs.into_iter().map(|(_, sink)| sink.seal()).collect::<Result<Vec<_>>>()?;
+    let sealed = outputs.into_iter().map(CallSink::seal).collect::<Result<Vec<_>>>()?;
     sealed.into_iter().flatten().try_for_each(Sealed::publish)?;
     Ok(summary)
 }

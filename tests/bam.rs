@@ -328,6 +328,98 @@ fn bad_input_is_told_in_one_line() {
     says(&format!("plain.bam {th}"), "not compressed");
 }
 
+/// Name, flags and all tags of each record of a BAM file, and the text of its header.
+fn tagged(bam: &[u8]) -> (Vec<(String, u16, String)>, String) {
+    let mut reader = bam::io::Reader::new(bam);
+    let header = reader.read_header().unwrap();
+    let mut text = Vec::new();
+    sam::io::Writer::new(&mut text).write_header(&header).unwrap();
+    let records = reader.records().map(|record| {
+        let mut line = sam::io::Writer::new(Vec::new());
+        line.write_alignment_record(&header, &record.unwrap()).unwrap();
+        let line = String::from_utf8(line.into_inner()).unwrap();
+        let columns: Vec<&str> = line.trim_end().splitn(12, '\t').collect();
+        let tags = columns.get(11).copied().unwrap_or_default();
+        (columns[0].to_owned(), columns[1].parse().unwrap(), tags.to_owned())
+    });
+    (records.collect(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn reads_come_out_as_they_came_with_their_best_windows_in_tags() {
+    let directory = folder();
+    let at = directory.path();
+    write(
+        at,
+        &[
+            "best 0 chr1 101 60 10M TTTACGATTT IIIIIIIIII RG:Z:a ys:i:7 NM:i:3 yd:Z:old",
+            "reverse 16 chr1 102 60 10M TTTTCGTTTT *",
+            // Clipped, so that no site has a place; the first of equals counts.
+            "clipped 0 chr1 103 60 8S2M ACGAACGATT *",
+            "duplicate 1024 chr1 104 60 10M TTTACGATTT * yo:i:1 RG:Z:b",
+            "short 0 chr1 105 60 3M ACG *",
+            "unmapped 4 * 0 0 * TTTACGATTT *",
+        ],
+    );
+    run_ok(at, "scan -m m.onnx x.bam -o tagged.bam");
+    let bytes = fs::read(at.join("tagged.bam")).unwrap();
+    let (records, header) = tagged(&bytes);
+    let shown: Vec<String> = records.iter().map(|(name, _, tags)| format!("{name} {tags}")).collect();
+    assert_eq!(
+        shown,
+        [
+            "best RG:Z:a\tNM:i:3\tys:f:7.8028765\tyo:i:3\tyd:A:+",
+            "reverse ys:f:7.8028765\tyo:i:3\tyd:A:-",
+            "clipped ys:f:7.8028765\tyo:i:0\tyd:A:+",
+            "duplicate RG:Z:b",
+            "short ",
+            "unmapped ",
+        ]
+    );
+    assert!(header.starts_with(HEADER), "{header}");
+    assert!(
+        header.contains("@PG\tID:bindscan\tPN:bindscan\t") && header.contains("best window of m: ys score")
+    );
+    // By every route, and all that is not a tag is as it was.
+    assert_eq!(tagged(&fs::read(at.join("x.bam")).unwrap()).0.len(), records.len());
+    for words in ["x.sam", "x.bam -t 3 --chunk-size 1", "x.bam --threshold 5 -o x.bed"] {
+        run_ok(at, &format!("scan -m m.onnx {words} -o again.bam"));
+        let (others, _) = tagged(&fs::read(at.join("again.bam")).unwrap());
+        assert_eq!(others, records, "{words}");
+    }
+    // Once more: tags are replaced, and another program is in the header.
+    run_ok(at, "scan -m m.onnx tagged.bam --min-baseq 0 --unmapped -o again.bam");
+    let (others, header) = tagged(&fs::read(at.join("again.bam")).unwrap());
+    assert_eq!(others[..5], records[..5]);
+    assert_eq!(others[5].2, "ys:f:7.8028765\tyo:i:3\tyd:A:+");
+    assert!(header.contains("@PG\tID:bindscan.1\tPN:bindscan\tPP:bindscan\t"), "{header}");
+    // Of regions, the reads that overlap.
+    index(at);
+    run_ok(at, "scan -m m.onnx x.bam -r chr1:111-111 -o again.bam");
+    let (others, _) = tagged(&fs::read(at.join("again.bam")).unwrap());
+    let names: Vec<&str> = others.iter().map(|(name, ..)| &**name).collect();
+    assert_eq!(names, ["reverse"]);
+    assert_eq!(others[0], records[1]);
+
+    let says = |words: &str, message: &str| {
+        let error = error_line(at, &format!("scan {words}"));
+        assert!(error.contains(message), "{words}: {error}");
+        assert!(!at.join("y.bam").exists());
+    };
+    fs::write(at.join("x.fa"), ">a\nACGAACGA\n").unwrap();
+    fs::write(at.join("n.meme"), MOTIF.replace("MOTIF m", "MOTIF n")).unwrap();
+    run_ok(at, "import meme n.meme -o n.onnx");
+    says("-m m.onnx x.fa -o y.bam", "BAM is written of reads, and x.fa holds none");
+    says("-m m.onnx -m n.onnx x.bam -o y.bam", "put {name} into its name");
+    says("-m m.onnx x.bam -o y.bam.gz", "compressed by itself");
+    run_ok(at, "scan -m m.onnx -m n.onnx x.bam -o y.{name}.bam");
+    assert_eq!(tagged(&fs::read(at.join("y.n.bam")).unwrap()).0, records);
+    let mut whole = fs::read(at.join("x.bam")).unwrap();
+    whole.truncate(whole.len() - 30);
+    fs::write(at.join("x.bam"), whole).unwrap();
+    says("-m m.onnx x.bam -o y.bam", "end-of-file block");
+}
+
 /// A read of a test: start, operations, letters.
 type Random = (u64, Vec<(usize, char)>, String);
 
@@ -388,8 +480,8 @@ proptest! {
         }
         write(at, &records.iter().map(String::as_str).collect::<Vec<_>>());
         fs::write(at.join("x.fa"), fasta).unwrap();
-        let words = "--threshold 2 -o x.bed -o x.bed.gz -o x.tsv --aggregate max -o x.bedGraph -o x.bw --bin-size 3";
-        let files = ["x.bed", "x.bed.gz", "x.tsv", "x.bedGraph", "x.bw"];
+        let words = "--threshold 2 -o x.bed -o x.bed.gz -o x.tsv --aggregate max -o x.bedGraph -o x.bw --bin-size 3 -o y.bam";
+        let files = ["x.bed", "x.bed.gz", "x.tsv", "x.bedGraph", "x.bw", "y.bam"];
         let bytes = |words: &str| {
             run_ok(at, &format!("scan -m m.onnx x.bam {words}"));
             files.map(|file| fs::read(at.join(file)).unwrap())
@@ -423,6 +515,23 @@ proptest! {
         want.sort();
         have.sort();
         prop_assert_eq!(have, want);
+
+        // Tags have the best window of the sequence.
+        let mut best: BTreeMap<String, (f64, u64, String)> = BTreeMap::new();
+        for line in stdout(at, "scan -m m.onnx x.fa --all --format tsv").lines().skip(1) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let (score, start) = (columns[5].parse().unwrap(), columns[1].parse().unwrap());
+            let entry = best.entry(columns[0].to_owned()).or_insert((f64::MIN, 0, String::new()));
+            if score > entry.0 + 1e-4 {
+                *entry = (score, start, columns[4].to_owned());
+            }
+        }
+        for (name, _, tags) in tagged(&one[5]).0 {
+            let values: Vec<&str> = tags.split('\t').map(|tag| &tag[5..]).collect();
+            let (score, start, strand) = &best[&name];
+            prop_assert!((values[0].parse::<f64>().unwrap() - score).abs() < 2e-6, "{}: {}", name, tags);
+            prop_assert_eq!(&values[1..], [start.to_string(), strand.clone()]);
+        }
 
         // What a track shows is the best, the mean, and the number of the windows that stand in a bin.
         for (how, more) in [("max", ""), ("mean", ""), ("count", "--threshold 2")] {
@@ -465,6 +574,11 @@ fn real_reads_give_the_same_by_every_route() {
     let whole = stdout(at, &format!("scan -m m.onnx {file} -t 1 {words}"));
     assert!(whole.lines().count() > 1000);
     assert_eq!(stdout(at, &format!("scan -m m.onnx {file} -t 3 --chunk-size 9999 {words}")), whole);
+    for (name, words) in [("a.bam", "-t 1"), ("b.bam", "-t 3 --chunk-size 9999")] {
+        run_ok(at, &format!("scan -m m.onnx {file} {words} -o {name} --quiet"));
+    }
+    let [one, other] = ["a.bam", "b.bam"].map(|name| fs::read(at.join(name)).unwrap());
+    assert!(one == other && tagged(&one).0.len() > 300);
     let bytes = fs::read(file.to_string()).unwrap();
     assert_eq!(stdout_of_input(at, &format!("scan -m m.onnx - -t 2 {words}"), &bytes), whole);
 }

@@ -364,6 +364,25 @@ fn the_same_bytes_for_any_threads_and_input_route() {
         assert!(records(&annotated) == records(&want), "bcf");
         assert!(!annotated.contains("IDX="));
     }
+    // BCF holds what VCF says, in the same blocks for any threads.
+    let of_bcf = |words: &str| {
+        run_ok(at, &format!("{command} {words} -o out.bcf --quiet"));
+        fs::read(at.join("out.bcf")).unwrap()
+    };
+    let one = of_bcf("calls.vcf -t 1");
+    for words in ["calls.vcf -t 5", "calls.vcf --format bcf"] {
+        assert!(of_bcf(words) == one, "{words}");
+    }
+    for bytes in [one, of_bcf("calls.bcf -t 2")] {
+        let mut have = bcf::io::Reader::new(&*bytes);
+        let known = have.read_header().unwrap();
+        let mut said = vcf::io::Reader::new(want.as_bytes());
+        let header = said.read_header().unwrap();
+        assert_eq!(known.infos(), header.infos());
+        let have: Vec<_> = have.record_bufs(&known).map(Result::unwrap).collect();
+        let said: Vec<_> = said.record_bufs(&header).map(Result::unwrap).collect();
+        assert!(have == said);
+    }
     fs::write(at.join("cut.bcf"), &bytes[..bytes.len() / 2]).unwrap();
     let error = error_line(at, &format!("{command} cut.bcf -o out.vcf"));
     assert!(error.contains("cut.bcf: record ") && error.contains("cut short"), "{error}");
@@ -431,7 +450,7 @@ fn everything_else_is_passed_on_as_it_is() {
         &format!("odd.vcf, line 18: REF at one:30 is '{other}', but the genome has '{base}'"),
         "odd.vcf, line 19: one:401 lies past the contig's end, which has 400 bases",
         "line 20: position 0 of one",
-        "does not have: lost",
+        "on contigs that the genome does not have: 1 record, lost",
     ] {
         assert!(said.contains(phrase), "{phrase} is not in {said}");
     }
@@ -565,16 +584,18 @@ fn what_is_wrong_is_said_on_one_line() {
         &gzip(whole(&"one\t1\t.\tN\tC\t.\t.\t.\n".repeat(3000)).as_bytes())[..300],
     )
     .unwrap();
+    fs::write(at.join("undefined.vcf"), whole("one\t1\t.\tN\tC\t.\t.\tNOT=1")).unwrap();
     let others = [
         ("calls.vcf -r five", "there is no contig five"),
-        ("calls.vcf -o out.bcf", "BCF is read, not written"),
+        ("calls.vcf -o out.bcf.gz", "BCF is compressed by itself"),
+        ("undefined.vcf -o out.bcf", "the record at one:1 makes no record of BCF"),
         ("calls.vcf -o out.bed", "no format goes with this name"),
         ("calls.vcf -o out.vcf -o out.vcf", "two outputs"),
         ("cut.vcf.gz", "cut.vcf.gz: cannot decompress"),
         ("none.vcf", "none.vcf: cannot open"),
         ("calls.vcf --window 0", ""),
     ];
-    for (words, message) in &others[..6] {
+    for (words, message) in &others[..7] {
         let output = run(at, &format!("variants -m padded.onnx --genome genome.fa {words}"));
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{words}: {said}");

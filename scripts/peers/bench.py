@@ -70,7 +70,7 @@ class Bench:
         """Times a network rival on the first `bases`; with both strands, a second network scores the reverse."""
         bases = min(bases, len(self.bases))
         rivals = [make(net) for net in (self.net, self.net.flipped())[: self.strands]]
-        columns = self.columns[:, :bases]
+        columns = self.coded[:bases] if getattr(rivals[0], "takes_codes", False) else self.columns[:, :bases]
 
         def work():
             scores = [rival.score(columns) for rival in rivals]
@@ -222,13 +222,14 @@ def run(options):
             binary = program.find(options.bindscan)
             bench.bindscan(binary)
             bench.bindscan_matrices(binary, found, threshold)
-        for group, windows, dense in (
+        for group, windows, *dense in (
             ("torch", rivals.TorchWindows, rivals.TorchDense),
-            ("onnxruntime", rivals.OnnxWindows, rivals.OnnxDense),
+            ("onnxruntime", rivals.OnnxWindows, rivals.OnnxDense, rivals.OnnxCodes),
         ):
             if group in options.groups:
                 bench.windows(windows)
-                bench.dense(dense)
+                for rival in dense:
+                    bench.dense(rival)
         if "lightmotif" in options.groups:
             bench.lightmotif(odds, threshold)
         if "moods" in options.groups:

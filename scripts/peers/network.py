@@ -109,6 +109,25 @@ def dense_model(net, stride):
     return build("dense", nodes, tensors, ["batch", 4, "length"], ["batch", 1, "windows"])
 
 
+def codes_model(net, stride):
+    """The dense graph from codes, u8 [N, L], of which it makes the one-hot columns."""
+    from .sequence import COLUMNS
+
+    model = dense_model(net, stride)
+    graph = model.graph
+    graph.initializer.append(numpy_helper.from_array(COLUMNS, "columns"))
+    nodes = [
+        helper.make_node("Cast", ["codes"], ["indices"], to=TensorProto.INT32),
+        helper.make_node("Gather", ["columns", "indices"], ["rows"], axis=0),
+        helper.make_node("Transpose", ["rows"], ["sequence"], perm=[0, 2, 1]),
+    ]
+    for place, node in enumerate(nodes):
+        graph.node.insert(place, node)
+    graph.input[0].CopyFrom(helper.make_tensor_value_info("codes", TensorProto.UINT8, ["batch", "length"]))
+    checker.check_model(model)
+    return model
+
+
 def chain(net, first, node):
     """The dense layers from the value `first` to `score`, rectified between, by a node maker."""
     nodes, value = [], first

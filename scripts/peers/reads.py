@@ -73,6 +73,7 @@ class Case:
         self.check_score()
         self.check_regions()
         self.check_aggregates()
+        self.check_tags()
 
     def read(self):
         """The reads that are scored unless it is said otherwise, as pysam sees them; their sequences as FASTA."""
@@ -210,6 +211,34 @@ class Case:
                     for position in range(start, end):
                         near = abs(value - have.get((contig, position), np.inf)) <= PRINTED + SINGLE * abs(value)
                         self.require(near, "bigWig and bedGraph differ")
+
+    def check_tags(self):
+        """A BAM with tags has all records as they were, in their order, and each one's best window."""
+        best = {}
+        for key, start, _, _, strand, score in self.windows:
+            # The first of those with the same score to four decimals.
+            if round(float(score), 4) > best.get(key, (-np.inf,))[0]:
+                best[key] = (round(float(score), 4), float(score), int(start), strand)
+        out = self.folder / "tagged.bam"
+        self.scan(self.bam, "-o", out)
+        with pysam.AlignmentFile(self.bam, check_sq=False) as before, pysam.AlignmentFile(out, check_sq=False) as after:
+            self.require(after.header.to_dict()["PG"][-1]["PN"] == "bindscan", "the program is not in the header")
+            self.require(str(after.header).startswith(str(before.header)), "the header is another one")
+            for number, (record, tagged) in enumerate(zip(before, after, strict=True)):
+                own = {tag: tagged.get_tag(tag) if tagged.has_tag(tag) else None for tag in ("ys", "yo", "yd")}
+                for tag in own:
+                    tagged.set_tag(tag, None)
+                self.require(record.to_string() == tagged.to_string(), "a record is not as it was")
+                name = record.query_name + (("/1" if record.is_read1 else "/2") if record.is_paired else "")
+                want = best.get(f"{number}|{name}|{record.flag}")
+                self.require((want is None) == (own["ys"] is None), "tags are on other reads")
+                if want and own["ys"] is not None:
+                    rounded, score, start, strand = want
+                    self.worst = max(self.worst, abs(own["ys"] - score))
+                    self.require(abs(own["ys"] - score) <= 1e-4, "a tag has another score than the best window")
+                    # Where a score lies half-way between two of four decimals another window may be the first.
+                    near = abs(score * 1e4 % 1 - 0.5) < 0.02
+                    self.require(near or (own["yo"], own["yd"]) == (start, strand), "a tag names another window")
 
     def cells(self):
         same = "no" if self.failures else "yes"

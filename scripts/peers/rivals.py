@@ -1,6 +1,7 @@
 """Other programs on the benchmark's sequence: each is prepared outside of the clock, then run.
 
-A network rival has `score(columns)`, which takes one-hot columns [4, L] and gives one score a window start. A
+A network rival has `score(columns)`, which takes one-hot columns [4, L] and gives one score a window start; one that
+`takes_codes` is given one code a base [L] instead. A
 matrix rival scans with a list of log-odds matrices [4, length]. PyTorch is imported only where it is used, so that
 the other comparisons do without it.
 """
@@ -29,12 +30,12 @@ def in_batches(score, columns, window, stride):
 
 def in_pieces(score, columns, window, stride, piece):
     """Scores of all windows by a dense graph, from pieces that overlap by a window less one."""
-    starts = columns.shape[1] - window + 1
+    starts = columns.shape[-1] - window + 1
     piece -= piece % stride
     parts = []
     for first in range(0, starts, piece):
         stop = min(first + piece, starts) + window - 1
-        parts.append(score(np.ascontiguousarray(columns[None, :, first:stop])).ravel())
+        parts.append(score(np.ascontiguousarray(columns[None, ..., first:stop])).ravel())
     return np.concatenate(parts)
 
 
@@ -56,14 +57,24 @@ class OnnxDense:
     """ONNX Runtime, the dense graph."""
 
     name = "ONNX Runtime, dense graph"
+    model = staticmethod(network.dense_model)
 
     def __init__(self, net, cores, stride, piece):
         self.window, self.stride, self.piece = net.window, stride, piece
-        self.session = onnx_session(network.dense_model(net, stride), cores)
+        self.session = onnx_session(self.model(net, stride), cores)
+        self.input = self.session.get_inputs()[0].name
 
     def score(self, columns):
-        run = lambda stretch: self.session.run(None, {"sequence": stretch})[0]
+        run = lambda stretch: self.session.run(None, {self.input: stretch})[0]
         return in_pieces(run, columns, self.window, self.stride, self.piece)
+
+
+class OnnxCodes(OnnxDense):
+    """ONNX Runtime, the dense graph with one-hot columns made in it of one code a base."""
+
+    name = "ONNX Runtime, dense graph, codes in"
+    takes_codes = True
+    model = staticmethod(network.codes_model)
 
 
 def onnx_session(model, cores):

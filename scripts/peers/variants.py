@@ -177,8 +177,11 @@ class Case:
 
     def compare(self):
         """Compares a sample of alleles, drawn from what is in the file and not from what bindscan says of it."""
-        out = self.folder / "annotated.vcf"
-        program.run(self.binary, *self.command("-o", out, "--quiet"))
+        out, binary = self.folder / "annotated.vcf", self.folder / "annotated.bcf"
+        program.run(self.binary, *self.command("-o", out, "-o", binary, "--quiet"))
+        with pysam.VariantFile(str(out)) as text, pysam.VariantFile(str(binary)) as records:
+            if not all(str(one) == str(other) for one, other in zip(text, records, strict=True)):
+                self.failures.append(f"{self.name}, {self.model.stem}: BCF and VCF differ")
         lengths = dict(zip(self.fasta.references, self.fasta.lengths))
         wanted, self.records, self.alleles = [], 0, 0
         with pysam.VariantFile(str(out)) as annotated, pysam.VariantFile(str(self.calls)) as original:

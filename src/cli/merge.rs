@@ -8,6 +8,8 @@ use bindscan::output::{Output, Sealed};
 use bindscan::track::Format;
 use clap::Args;
 
+use super::track::Extension;
+
 /// Join the tracks of shards into what one scan of the whole genome gives
 ///
 /// Give one track of every shard (scan --shard I/N), in any order: the result is the same, byte for byte, as without
@@ -28,8 +30,7 @@ pub(super) struct MergeArgs {
 impl MergeArgs {
     pub(super) fn run(self) -> Result<()> {
         let shards = Shards::open(&self.shards)?;
-        let compressed =
-            self.output.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        let Extension { compressed, .. } = Extension::of(&self.output);
         let bare = if compressed { self.output.with_extension("") } else { self.output.clone() };
         ensure!(
             Format::of_extension(&bare).is_none_or(|named| named == shards.format()),

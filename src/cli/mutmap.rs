@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::genome::{Contig, RegionQuery};
+use bindscan::genome::Contig;
 use bindscan::mutmap::{self, Series, Shown, Sink, Stretch, TABLE_HEADER};
 use bindscan::output::Output;
 use bindscan::source::lookup::Lookup;
-use bindscan::source::region;
 use bindscan::source::sequences::SequenceReader;
 use bindscan::track::bigwig::BaseSink;
 use bindscan::track::line::LineSink;
@@ -21,7 +20,8 @@ use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
 use super::progress::{Progress, grouped};
-use super::track::provenance;
+use super::region;
+use super::track::{Extension, provenance};
 use super::{CANCELLED, Session};
 
 /// Map what every substitution at every position does to the score
@@ -96,11 +96,11 @@ impl MutmapArgs {
         let mut contigs = Vec::new();
         let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
             match (&self.genome, &self.sequences) {
-                (Some(genome), _) => {
-                    let genome = Lookup::open(genome, self.mask_lowercase)?;
+                (Some(path), _) => {
+                    let genome = Lookup::open(path, self.mask_lowercase)?;
                     contigs = genome.contigs().to_vec();
                     let flank = flank(&workers[0]);
-                    let wanted = self.wanted(&genome)?;
+                    let wanted = self.wanted(&genome, path)?;
                     Box::new(of_genome(genome, wanted, flank as u64))
                 }
                 (None, Some(sequences)) => {
@@ -152,19 +152,19 @@ impl MutmapArgs {
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
         );
-        let extension =
-            |path: &Path| path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-        let compressed = extension(path).is_some_and(|extension| extension == "gz");
-        let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
+        let Extension { name, compressed } = Extension::of(path);
         let device = path.exists() && !path.is_file();
-        let format = match (self.format, extension(&bare).as_deref()) {
+        let format = match (self.format, name.as_deref()) {
             (Some(format), _) => format,
             (None, Some("svg")) => FormatArg::Svg,
             (None, Some("bw" | "bigwig")) => FormatArg::BigWig,
             (None, Some("tsv") | None) => FormatArg::Tsv,
             (None, _) if device => FormatArg::Tsv,
             (None, Some("png")) => {
-                bail!("{}: pictures are SVG; a browser or rsvg-convert makes PNG of it", path.display())
+                bail!(
+                    "{}: pictures are SVG; make PNG of it: rsvg-convert -z 2 map.svg -o map.png",
+                    path.display()
+                )
             }
             (None, Some(other)) => {
                 bail!("{}: no format goes with .{other}; there are .svg, .tsv and .bw", path.display())
@@ -179,12 +179,8 @@ impl MutmapArgs {
     }
 
     /// The wanted stretches of each contig.
-    fn wanted(&self, genome: &Lookup) -> Result<Vec<Vec<Range<u64>>>> {
-        let mut regions: Vec<RegionQuery> =
-            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
-        if let Some(file) = &self.regions_file {
-            regions.extend(region::read_bed(file)?);
-        }
+    fn wanted(&self, genome: &Lookup, path: &Path) -> Result<Vec<Vec<Range<u64>>>> {
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (path, "genome"))?;
         if regions.is_empty() {
             let whole = |contig: &Arc<Contig>| std::iter::once(0..contig.length.unwrap_or(0)).collect();
             return Ok(genome.contigs().iter().map(whole).collect());

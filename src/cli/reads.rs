@@ -8,7 +8,7 @@ use bindscan::scan::reads::{self, Aggregate, ReadScan, ReadSummary};
 use bindscan::scan::{Overlaps, Scanner};
 use bindscan::source::input::RawInput;
 use bindscan::source::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
-use bindscan::track::Target;
+use bindscan::track::{Provenance, Target};
 use clap::{Args, ValueEnum};
 
 use super::progress::{Progress, grouped};
@@ -117,9 +117,9 @@ impl ReadArgs {
         &self,
         source: ReadSource,
         workers: Vec<Vec<Scanner>>,
-        targets: Vec<Target>,
-        overlaps: Overlaps,
+        (targets, overlaps): (Vec<Target>, Overlaps),
         tracks: Tracks,
+        provenance: Provenance,
         batch: usize,
         session: Session,
     ) -> Result<()> {
@@ -128,7 +128,8 @@ impl ReadArgs {
         let aggregates = aggregates
             .map(|(series, sink)| (how.expect("there are no score tracks without it"), series, sink))
             .collect();
-        let scan = ReadScan { targets, overlaps, sites: tracks.sites, aggregates, batch };
+        let (sites, tagged) = (tracks.sites, tracks.reads);
+        let scan = ReadScan { targets, overlaps, sites, aggregates, tagged, provenance, batch };
         let mut progress = Progress::start(session);
         let result =
             reads::run(source, workers, scan, |at, summary| progress.show_scan(at, summary), &CANCELLED);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use bindscan::engine::StrandChoice;
-use bindscan::genome::RegionQuery;
 use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
 use bindscan::scan::journal::Journal;
@@ -14,7 +13,7 @@ use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
 use bindscan::source::genome::{self, GenomeOptions};
 use bindscan::source::input::RawInput;
 use bindscan::source::reads::ReadFormat;
-use bindscan::source::{region, shard::Shard};
+use bindscan::source::shard::Shard;
 use bindscan::track::site::Columns;
 use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
 use clap::error::ErrorKind;
@@ -23,6 +22,7 @@ use clap::{Args, CommandFactory, ValueEnum};
 use super::models::{ModelArgs, Place, Planned, scanners};
 use super::progress::{Progress, grouped};
 use super::reads::{self, ReadArgs};
+use super::region;
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
@@ -124,6 +124,8 @@ impl ScanArgs {
             outputs.show_reads(aggregate.is_some())?;
         } else if let Some(option) = self.reads.given() {
             bail!("{option} is for reads, and {} is neither BAM nor SAM", self.genome.display());
+        } else if let Some(path) = outputs.of_reads() {
+            bail!("{}: BAM is written of reads, and {} holds none", path.display(), self.genome.display());
         }
         let background = (!is_reads).then_some(&*self.genome);
         let significance = self.choose_by_p(&models, &mut targets, background, threads, session)?;
@@ -136,8 +138,10 @@ impl ScanArgs {
         if is_reads {
             let source = self.reads.open(&self.genome, input, options.regions, threads)?;
             self.reads.check_places(outputs.have_indexed_sites())?;
-            let tracks = outputs.open(&targets, &strands, &provenance(&models, &significance))?;
-            return self.reads.scan(source, workers, targets, overlaps, tracks, self.chunk_size, session);
+            let provenance = provenance(&models, &significance);
+            let tracks = outputs.open(&targets, &strands, &provenance)?;
+            let batch = self.chunk_size;
+            return self.reads.scan(source, workers, (targets, overlaps), tracks, provenance, batch, session);
         }
         let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
         let genome = open(&self.genome, input, &options)?;
@@ -326,16 +330,7 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let stdin = Path::new("-");
-        ensure!(
-            self.genome != stdin || self.regions_file.as_deref() != Some(stdin),
-            "the genome and the regions cannot both come from standard input"
-        );
-        let mut regions: Vec<RegionQuery> =
-            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
-        if let Some(file) = &self.regions_file {
-            regions.extend(region::read_bed(file)?);
-        }
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.genome, "genome"))?;
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }

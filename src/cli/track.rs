@@ -12,17 +12,19 @@ use bindscan::track::line::LineSink;
 use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
 use bindscan::track::tabix::Layout;
-use bindscan::track::{Format, Provenance, ScoreFormat, SiteFormat, Target};
+use bindscan::track::{Format, Provenance, ReadsFormat, ScoreFormat, SiteFormat, Target};
 use clap::{ArgMatches, Args, CommandFactory, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct TrackArgs {
-    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bb, .bedGraph, .bw (repeatable)
+    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bb, .bedGraph, .bw, .bam (repeatable)
     ///
-    /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for
-    /// each model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of
-    /// its own then. Scores of several models need {name}. With .gz behind its extension, text is compressed as BGZF and
-    /// a tabix index stands beside it (.tbi; .csi where contigs are longer than 512 Mb). - is standard output.
+    /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for each
+    /// model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of its own
+    /// then. Scores of several models need {name}, and so does a .bam: of reads, all as they came, each with the score of its
+    /// best window (tag ys), where that starts in the read (yo) and its strand (yd). With .gz behind its extension, text is
+    /// compressed as BGZF and a tabix index stands beside it (.tbi; .csi where contigs are longer than 512 Mb). - is standard
+    /// output.
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: Vec<PathBuf>,
     /// Format of the output, where its name has no extension that says so [default: bed]
@@ -52,6 +54,7 @@ enum FormatArg {
     BedGraph,
     #[value(name = "bigwig")]
     BigWig,
+    Bam,
 }
 
 impl From<FormatArg> for Format {
@@ -64,6 +67,7 @@ impl From<FormatArg> for Format {
             FormatArg::BigBed => Format::Sites(SiteFormat::BigBed),
             FormatArg::BedGraph => Format::Scores(ScoreFormat::BedGraph),
             FormatArg::BigWig => Format::Scores(ScoreFormat::BigWig),
+            FormatArg::Bam => Format::Reads(ReadsFormat::Bam),
         }
     }
 }
@@ -74,6 +78,27 @@ enum SummaryArg {
     Max,
     /// The mean
     Mean,
+}
+
+/// What the name of an output says of its format.
+#[derive(Debug)]
+pub(super) struct Extension {
+    /// Its extension in lower case, without the .gz (or .bgz) behind it.
+    pub(super) name: Option<String>,
+    /// Whether there is a .gz.
+    pub(super) compressed: bool,
+}
+
+impl Extension {
+    pub(super) fn of(path: &Path) -> Extension {
+        let extension = |path: &Path| Some(path.extension()?.to_string_lossy().to_ascii_lowercase());
+        match extension(path) {
+            Some(gz) if gz == "gz" || gz == "bgz" => {
+                Extension { name: extension(&path.with_extension("")), compressed: true }
+            }
+            name => Extension { name, compressed: false },
+        }
+    }
 }
 
 /// An output that was asked for: the name may hold {name} and {strand}.
@@ -100,6 +125,8 @@ pub(super) struct Outputs {
 pub(super) struct Tracks {
     pub(super) sites: Vec<(SiteLines, SiteSink)>,
     pub(super) scores: Vec<(Series, ScoreSink)>,
+    /// Files of reads, each with the target that its tags are of.
+    pub(super) reads: Vec<(usize, Output)>,
     /// The files that are written, every link followed; `None` if something else than files is.
     pub(super) regular: Option<Vec<PathBuf>>,
     /// Where they are written.
@@ -135,11 +162,13 @@ impl TrackArgs {
     }
 
     fn wanted(&self, path: &Path) -> Result<Wanted> {
-        let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+        let Extension { compressed, .. } = Extension::of(path);
         let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
         let format = self.format_of(&bare)?;
-        let binary =
-            matches!(format, Format::Scores(ScoreFormat::BigWig) | Format::Sites(SiteFormat::BigBed));
+        let binary = matches!(
+            format,
+            Format::Scores(ScoreFormat::BigWig) | Format::Sites(SiteFormat::BigBed) | Format::Reads(_)
+        );
         ensure!(
             !(compressed && binary),
             "{}: {format} is compressed by itself; leave out the .gz",
@@ -179,6 +208,14 @@ impl Outputs {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
     }
 
+    /// An output of reads, if there is one.
+    pub(super) fn of_reads(&self) -> Option<&Path> {
+        self.wanted
+            .iter()
+            .find(|wanted| matches!(wanted.format, Format::Reads(_)))
+            .map(|wanted| &*wanted.path)
+    }
+
     /// Whether sites are written as indexed files.
     pub(super) fn have_indexed_sites(&self) -> bool {
         self.wanted.iter().any(|wanted| wanted.compressed && matches!(wanted.format, Format::Sites(_)))
@@ -190,7 +227,7 @@ impl Outputs {
         self.columns.read = true;
         for Wanted { path, format, .. } in &self.wanted {
             match format {
-                Format::Sites(SiteFormat::Bed | SiteFormat::Tsv) => {}
+                Format::Sites(SiteFormat::Bed | SiteFormat::Tsv) | Format::Reads(_) => {}
                 Format::Sites(format) => {
                     let format = Format::Sites(*format);
                     bail!("{}: sites in reads are written as BED or TSV, not as {format}", path.display())
@@ -234,6 +271,18 @@ impl Outputs {
                     }
                     for (rank, target) in targets.iter().enumerate().filter(|_| each) {
                         opener.sites(&expanded(&text, target, ""), *format, Some(rank))?;
+                    }
+                }
+                Format::Reads(_) => {
+                    ensure!(
+                        each || targets.len() == 1,
+                        "{text}: the tags of a read are of one model, and there are {}; put {NAME} into its name",
+                        targets.len()
+                    );
+                    ensure!(!text.contains(STRAND), "{text}: {STRAND} is for scores; a tag says the strand");
+                    for (rank, target) in targets.iter().enumerate() {
+                        let output = opener.open(&expanded(&text, target, ""))?;
+                        opener.tracks.reads.push((rank, output));
                     }
                 }
                 Format::Scores(format) => {

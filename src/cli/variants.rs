@@ -3,19 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bindscan::genome::RegionQuery;
 use bindscan::output::Output;
 use bindscan::source::lookup::Lookup;
-use bindscan::source::region;
-use bindscan::track::line::LineSink;
-use bindscan::track::tabix::Layout;
 use bindscan::variant::{self, Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
 use super::progress::{Progress, grouped};
-use super::track::provenance;
-use super::{CANCELLED, Session};
+use super::region;
+use super::track::{Extension, provenance};
+use super::{CANCELLED, Session, counted};
 
 /// Score what variants do: every allele of a VCF or BCF in its place, next to the reference
 ///
@@ -36,7 +33,7 @@ pub(super) struct VariantsArgs {
     /// Genome that the calls refer to: 2bit or FASTA (a compressed FASTA is held in memory, a byte a base)
     #[arg(long, value_name = "FILE")]
     genome: PathBuf,
-    /// File to write: .vcf, .vcf.gz (with a tabix index), .tsv or .tsv.gz; - is standard output (repeatable)
+    /// File to write: .vcf, .vcf.gz (with a tabix index), .bcf, .tsv or .tsv.gz; - is standard output (repeatable)
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: Vec<PathBuf>,
     /// Format of the output, where its name has no extension that says so [default: vcf]
@@ -62,6 +59,7 @@ pub(super) struct VariantsArgs {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormatArg {
     Vcf,
+    Bcf,
     Tsv,
 }
 
@@ -84,17 +82,12 @@ impl VariantsArgs {
         let provenance = provenance(&models, &[]);
         let mut outputs = Vec::new();
         for (path, format, compressed) in wanted {
-            let header = annotation.header(&calls, format, &provenance);
-            let output = Output::create(path)?;
-            let layout = match format {
-                Format::Vcf => Layout::Vcf,
-                Format::Tsv => Layout::Position,
-            };
-            let sink = match compressed {
-                true => LineSink::compressed(output, header, layout)?,
-                false => LineSink::new(output, header)?,
-            };
-            outputs.push((format, sink));
+            outputs.push(annotation.sink(
+                &calls,
+                Output::create(path)?,
+                (format, compressed),
+                &provenance,
+            )?);
         }
         let mut view = View { progress: Progress::start(session), told: 0 };
         let done =
@@ -116,32 +109,25 @@ impl VariantsArgs {
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
         );
-        let has = |path: &Path, wanted: &str| {
-            path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(wanted))
-        };
         let mut outputs: Vec<(&Path, Format, bool)> = Vec::new();
         for path in &self.output {
-            let compressed = has(path, "gz") || has(path, "bgz");
-            let bare = if compressed { path.with_extension("") } else { path.clone() };
-            let format = match self.format {
-                Some(FormatArg::Vcf) => Format::Vcf,
-                Some(FormatArg::Tsv) => Format::Tsv,
-                None if has(&bare, "tsv") => Format::Tsv,
-                None if has(&bare, "vcf")
-                    || bare.extension().is_none()
-                    || (path.exists() && !path.is_file()) =>
-                {
-                    Format::Vcf
-                }
-                None if has(&bare, "bcf") => bail!(
-                    "{}: BCF is read, not written: write - and pipe it into bcftools view -Ob",
-                    path.display()
-                ),
-                None => bail!(
-                    "{}: no format goes with this name: give --format, or a name in .vcf, .vcf.gz or .tsv",
+            let Extension { name, compressed } = Extension::of(path);
+            let device = path.exists() && !path.is_file();
+            let format = match (self.format, name.as_deref()) {
+                (Some(FormatArg::Vcf), _) | (None, Some("vcf") | None) => Format::Vcf,
+                (Some(FormatArg::Bcf), _) | (None, Some("bcf")) => Format::Bcf,
+                (Some(FormatArg::Tsv), _) | (None, Some("tsv")) => Format::Tsv,
+                (None, _) if device => Format::Vcf,
+                (None, _) => bail!(
+                    "{}: no format goes with this name: give --format, or a name in .vcf, .vcf.gz, .bcf or .tsv",
                     path.display()
                 ),
             };
+            ensure!(
+                format != Format::Bcf || !compressed,
+                "{}: BCF is compressed by itself; leave out the .gz",
+                path.display()
+            );
             ensure!(
                 outputs.iter().all(|(other, ..)| *other != path.as_path()),
                 "{}: two outputs would be written to it",
@@ -153,16 +139,7 @@ impl VariantsArgs {
     }
 
     fn regions(&self, genome: &Lookup) -> Result<Option<Vec<Vec<std::ops::Range<u64>>>>> {
-        let mut regions: Vec<RegionQuery> =
-            self.regions.iter().map(|text| RegionQuery::parse(text)).collect();
-        if let Some(file) = &self.regions_file {
-            let stdin = Path::new("-");
-            ensure!(
-                file != stdin || self.calls != stdin,
-                "the calls and the regions cannot both come from standard input"
-            );
-            regions.extend(region::read_bed(file)?);
-        }
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.calls, "calls"))?;
         Ok(if regions.is_empty() { None } else { Some(genome.select(&regions)?) })
     }
 }
@@ -203,8 +180,8 @@ fn warn(summary: &Summary) {
         let names: Vec<&str> = summary.unknown.keys().map(String::as_str).take(5).collect();
         let more = if summary.unknown.len() > names.len() { ", …" } else { "" };
         log::warn!(
-            "{} records lie on contigs that the genome does not have: {}{more}",
-            grouped(counts.unknown_contig),
+            "on contigs that the genome does not have: {}, {}{more}",
+            counted(counts.unknown_contig, "record"),
             names.join(", ")
         );
     }

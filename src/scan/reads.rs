@@ -9,20 +9,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::find::{Found, Need};
 use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
+use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
 use crate::hits::{self, Hit, better_strand};
-use crate::output::Sealed;
+use crate::output::{Output, Sealed};
 use crate::pipeline;
 use crate::source::Chunk;
 use crate::source::reads::record::Read;
 use crate::source::reads::{self, Batch, ReadFilter, ReadSource, Skip};
-use crate::track::Target;
+use crate::track::bam::{self, BamSink, BestWindow, Tagger};
 use crate::track::read::ReadSite;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
 use crate::track::site::{Site, SiteLines, SiteSink};
-use crate::{Error, Result};
+use crate::track::{Provenance, Target};
 
 mod aggregate;
 mod lines;
@@ -48,6 +50,11 @@ pub struct ReadScan {
     pub sites: Vec<(SiteLines, SiteSink)>,
     /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
     pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
+    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in its
+    /// tags; reads outside of the regions are left out.
+    pub tagged: Vec<(usize, Output)>,
+    /// How it is made, for their headers.
+    pub provenance: Provenance,
     /// Bases that a worker takes at a time, about; never changes the output.
     pub batch: usize,
 }
@@ -97,6 +104,10 @@ pub fn run(
     if ordered {
         source.require_order();
     }
+    let (tagged, outputs): (Vec<_>, Vec<_>) = scan.tagged.into_iter().unzip();
+    if !tagged.is_empty() {
+        source.group(bam::ROOM, bam::EXTRA);
+    }
     let aggregates: Vec<_> = scan.aggregates.iter().map(|(how, series, _)| (*how, *series)).collect();
     let (contigs, filter) = (source.contigs().to_vec(), source.filter().clone());
     let path = source.path().to_path_buf();
@@ -106,6 +117,7 @@ pub fn run(
         overlaps: scan.overlaps,
         lines: &lines,
         aggregates: &aggregates,
+        tagged: &tagged,
         filter: &filter,
         contigs: &contigs,
         lengths: &lengths,
@@ -124,7 +136,11 @@ pub fn run(
         .collect();
     let scores =
         scan.aggregates.into_iter().map(|(_, series, sink)| ScoreWriter::new(series, sink)).collect();
-    let mut writer = Writer::new(layout, sinks, scores);
+    let bam = |(&target, output): (&usize, Output)| {
+        BamSink::new(output, source.header(), &contigs, &scan.targets[target], &scan.provenance)
+    };
+    let bams = tagged.iter().zip(outputs).map(bam).collect::<Result<Vec<_>>>()?;
+    let mut writer = Writer::new(layout, sinks, scores, bams);
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_batch(scan.batch, &mut item.batch)?;
@@ -157,6 +173,8 @@ struct Layout<'a> {
     overlaps: Overlaps,
     lines: &'a [SiteLines],
     aggregates: &'a [(Aggregate, Series)],
+    /// The target of each BAM.
+    tagged: &'a [usize],
     filter: &'a ReadFilter,
     contigs: &'a [Arc<Contig>],
     lengths: &'a [u64],
@@ -170,6 +188,71 @@ impl Layout<'_> {
     fn whole(&self) -> bool {
         self.aggregates.iter().any(|(how, _)| *how != Aggregate::Count)
     }
+
+    /// Gathers the windows of a read for one target, from row `row` of `scores`; or else gives the start of a window whose
+    /// score is NaN. `places` are those of the read's bases, none of a read that is not aligned; what lies outside the
+    /// region is not wanted.
+    fn gather(
+        &self,
+        (rank, target): (usize, &Target),
+        scores: &Scores,
+        row: usize,
+        (places, region): (&[u64], Option<&Range<u64>>),
+        gathers: &mut [Gather],
+    ) -> Result<(), u64> {
+        for ((how, series), gather) in self.aggregates.iter().zip(gathers) {
+            if series.target != rank || places.is_empty() {
+                continue;
+            }
+            for i in 0..scores.windows {
+                let start = scores.start as usize + i * scores.stride;
+                let score = shown(series.strand, scores, row * scores.windows + i);
+                if score.is_nan() {
+                    return Err(start as u64);
+                }
+                let place = places[start + target.window as usize / 2];
+                let wanted = place != u64::MAX && region.is_none_or(|region| region.contains(&place));
+                let counts = *how != Aggregate::Count || hits::round_score(score) >= target.threshold;
+                if wanted && counts {
+                    gather.add(place, score);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Layout<'_> {
+    /// Puts the best window of a read for one target, from row `row` of `scores`, where it is wanted; or else gives the start of
+    /// a window whose score is NaN.
+    fn find_best(
+        &self,
+        (rank, target): (usize, &Target),
+        scores: &Scores,
+        row: usize,
+        best: &mut [Option<BestWindow>],
+    ) -> Result<(), u64> {
+        if !self.tagged.contains(&rank) {
+            return Ok(());
+        }
+        let of_row = |strand: &'_ [f32]| match strand.is_empty() {
+            true => 0..0,
+            false => row * scores.windows..(row + 1) * scores.windows,
+        };
+        let (forward, reverse) =
+            (&scores.forward[of_row(&scores.forward)], &scores.reverse[of_row(&scores.reverse)]);
+        let start = |at: usize| scores.start + (at * scores.stride) as u64;
+        let found = hits::best(forward, reverse).map_err(start)?;
+        let found = found.map(|(at, score, strand)| BestWindow {
+            score,
+            offset: start(at),
+            strand: (!target.symmetric).then_some(strand),
+        });
+        for (_, best) in self.tagged.iter().zip(best).filter(|(tagged, _)| **tagged == rank) {
+            *best = found;
+        }
+        Ok(())
+    }
 }
 
 /// A worker's share of the tracks.
@@ -179,6 +262,8 @@ struct Part {
     lines: Vec<Lines>,
     /// A score track each, sorted.
     cells: Vec<Vec<(Key, Cell)>>,
+    /// Blocks of each BAM.
+    blocks: Vec<Vec<u8>>,
     /// Place of the last read; all that comes later starts there or behind it.
     reached: Option<Key>,
     summary: ReadSummary,
@@ -189,16 +274,21 @@ struct Worker<'a> {
     layout: Layout<'a>,
     groups: HashSet<&'a [u8]>,
     scanners: Vec<Scanner>,
-    scores: Scores,
+    /// The targets of each scanner, with their ranks.
+    targets: Vec<Vec<(usize, &'a Target)>>,
+    /// What the scanner in hand found.
+    found: Found,
     read: Read,
     /// The read, as engines see it.
     chunk: Chunk,
-    /// Hits of each output of the scanner in hand.
-    hits: Vec<Vec<Hit>>,
     /// Places of the read's bases, if score tracks are wanted.
     places: Vec<u64>,
     /// A score track each.
     gathers: Vec<Gather>,
+    /// A BAM each.
+    taggers: Vec<Tagger>,
+    /// The best window of the read, for each BAM.
+    best: Vec<Option<BestWindow>>,
     blocks: Vec<Range<u64>>,
     /// What reads that are not aligned lie on.
     nowhere: Contig,
@@ -206,15 +296,21 @@ struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+        let of_scanner = |number| {
+            let ranked = layout.targets.iter().enumerate();
+            ranked.filter(|(_, target)| target.scanner == number).collect()
+        };
         Worker {
+            targets: (0..scanners.len()).map(of_scanner).collect(),
+            taggers: layout.tagged.iter().map(|_| Tagger::new()).collect(),
+            best: vec![None; layout.tagged.len()],
             groups: reads::groups(layout.filter),
-            gathers: layout.aggregates.iter().map(|(_, series)| Gather::new(series.bin)).collect(),
+            gathers: layout.aggregates.iter().map(|(how, series)| Gather::new(*how, series.bin)).collect(),
             layout,
             scanners,
-            scores: Scores::default(),
+            found: Found::default(),
             read: Read::default(),
             chunk: Chunk::whole("", Vec::new()),
-            hits: Vec::new(),
             places: Vec::new(),
             blocks: Vec::new(),
             nowhere: Contig { id: usize::MAX, name: "*".into(), length: None },
@@ -228,19 +324,28 @@ impl<'a> Worker<'a> {
         part.lines.iter_mut().for_each(Lines::clear);
         part.cells.resize_with(self.layout.aggregates.len(), Vec::new);
         part.cells.iter_mut().for_each(Vec::clear);
-        for (number, record) in batch.records() {
+        part.blocks.resize_with(self.layout.tagged.len(), Vec::new);
+        part.blocks.iter_mut().for_each(Vec::clear);
+        for (rank, (number, record)) in batch.records().enumerate() {
             let Layout { filter, lengths, .. } = self.layout;
             let taken = self.read.take(record, filter, &self.groups, lengths, &mut self.chunk.codes);
             let skip = taken.map_err(|message| self.read.error(self.layout.path, number, &message))?;
             let place = reads::record_place(record);
-            if let Some(region) = batch.region()
-                && !self.overlaps(skip, place, region)
-            {
-                continue;
-            }
+            self.best.fill(None);
+            let wanted = batch.region().is_none_or(|region| self.overlaps(skip, place, region));
             match skip {
+                _ if !wanted => {}
                 Some(skip) => part.summary.skipped[skip as usize] += 1,
                 None => self.scan_read(number, place, batch.region(), part)?,
+            }
+            for ((tagger, best), blocks) in self.taggers.iter_mut().zip(&self.best).zip(&mut part.blocks) {
+                if wanted {
+                    let put = tagger.put(record, best.as_ref());
+                    put.map_err(|message| self.read.error(self.layout.path, number, &message))?;
+                }
+                if batch.ends_group(rank) {
+                    tagger.end_block(blocks);
+                }
             }
         }
         for (gather, cells) in self.gathers.iter_mut().zip(&mut part.cells) {
@@ -279,17 +384,34 @@ impl<'a> Worker<'a> {
                 gather.advance(contig as u32, self.read.start, cells);
             }
         }
+        let layout = self.layout;
+        let need = Need {
+            all: layout.whole() || !layout.tagged.is_empty(),
+            scores: !layout.aggregates.is_empty() || !layout.tagged.is_empty(),
+            hits: !layout.lines.is_empty(),
+        };
+        let (read, gathers, best) = (&self.read, &mut self.gathers, &mut self.best);
+        let places = if placed.is_some() { &*self.places } else { &[] };
         let mut short = false;
         let mut sites = Vec::new();
-        for scanner in 0..self.scanners.len() {
-            short |= self.score(number, scanner, placed.is_some(), region, part)?;
-            for (rank, target) in self.layout.targets.iter().enumerate() {
-                if target.scanner != scanner || self.layout.lines.is_empty() {
-                    continue;
-                }
-                let found = at(&mut self.hits, target.output);
+        for (scanner, targets) in self.scanners.iter_mut().zip(&self.targets) {
+            scanner.scan(
+                &self.chunk,
+                targets,
+                need,
+                &mut self.found,
+                |target, scores, row| {
+                    layout.gather(target, scores, row, (places, region), gathers)?;
+                    layout.find_best(target, scores, row, best)
+                },
+                |start| format!("base {} of record {number} ({})", start + 1, read.shown_name()),
+            )?;
+            part.summary.scan.windows += self.found.windows.iter().sum::<u64>();
+            short |= self.found.windows.contains(&0);
+            for &(rank, target) in targets {
+                let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
-                match self.layout.overlaps {
+                match layout.overlaps {
                     Overlaps::Keep => sites.append(found),
                     Overlaps::Suppress => {
                         sites.extend(hits::suppress(found, target.window, &(0..u64::MAX)).hits);
@@ -308,76 +430,6 @@ impl<'a> Worker<'a> {
             self.write(hit, place, part);
         }
         Ok(())
-    }
-
-    /// Scores the read with one scanner: leaves the hits of each output in `self.hits`, and gathers scores. Says whether it
-    /// is too short for a window.
-    fn score(
-        &mut self,
-        number: u64,
-        scanner: usize,
-        placed: bool,
-        region: Option<&Range<u64>>,
-        part: &mut Part,
-    ) -> Result<bool> {
-        let layout = self.layout;
-        self.hits.iter_mut().for_each(Vec::clear);
-        let targets =
-            || layout.targets.iter().enumerate().filter(move |(_, target)| target.scanner == scanner);
-        let mut sink = Sink {
-            layout,
-            hits: &mut self.hits,
-            gathers: &mut self.gathers,
-            places: if placed { &self.places } else { &[] },
-            region,
-        };
-        let (mut windows, mut short, mut nan) = (0, false, None);
-        match &mut self.scanners[scanner] {
-            Scanner::Model { engine, plan } => {
-                if layout.whole() {
-                    engine.score(&self.chunk, plan, &mut self.scores)?;
-                } else {
-                    let lowest = targets().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
-                    let bound = hits::unrounded_bound(lowest);
-                    engine.score_above(&self.chunk, plan, bound, &mut self.scores)?;
-                }
-                windows = self.scores.windows as u64;
-                short = windows == 0;
-                for (rank, target) in targets() {
-                    if let Err(start) = sink.take((rank, target), target.output, &self.scores) {
-                        nan.get_or_insert((rank, start));
-                    }
-                }
-            }
-            Scanner::Matrices(matrices) => {
-                if layout.aggregates.is_empty() {
-                    let thresholds: Vec<f32> = targets().map(|(_, target)| target.threshold).collect();
-                    sink.hits.resize_with(sink.hits.len().max(thresholds.len()), Vec::new);
-                    matrices.find(&self.chunk, &thresholds, sink.hits);
-                } else {
-                    matrices.score(&self.chunk, |output, scores| {
-                        for (rank, target) in targets().filter(|(_, target)| target.output == output) {
-                            if let Err(start) = sink.take((rank, target), 0, scores) {
-                                nan.get_or_insert((rank, start));
-                            }
-                        }
-                        Ok(())
-                    })?;
-                }
-                for rank in 0..matrices.matrices() {
-                    let of_matrix = matrices.windows(&self.chunk, rank) as u64;
-                    windows += of_matrix;
-                    short |= of_matrix == 0;
-                }
-            }
-        }
-        if let Some((rank, start)) = nan {
-            let place =
-                format!("the window at base {} of record {number} ({})", start + 1, self.read.shown_name());
-            return Err(Error::model(&layout.targets[rank].name, format!("gave NaN for {place}")));
-        }
-        part.summary.scan.windows += windows;
-        Ok(short)
     }
 
     /// Writes a site.
@@ -411,47 +463,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// What takes the scores of a read.
-struct Sink<'a, 'b> {
-    layout: Layout<'a>,
-    hits: &'b mut Vec<Vec<Hit>>,
-    gathers: &'b mut [Gather],
-    /// Places of the read's bases; none of a read that is not aligned.
-    places: &'b [u64],
-    region: Option<&'b Range<u64>>,
-}
-
-impl Sink<'_, '_> {
-    /// Takes row `row` of `scores` for a target.
-    ///
-    /// # Errors
-    /// The start of a window whose score is NaN.
-    fn take(&mut self, (rank, target): (usize, &Target), row: usize, scores: &Scores) -> Result<(), u64> {
-        if !self.layout.lines.is_empty() {
-            hits::collect(scores, row, target.threshold, at(self.hits, target.output))?;
-        }
-        for ((how, series), gather) in self.layout.aggregates.iter().zip(&mut *self.gathers) {
-            if series.target != rank || self.places.is_empty() {
-                continue;
-            }
-            for i in 0..scores.windows {
-                let start = scores.start as usize + i * scores.stride;
-                let score = shown(series.strand, scores, row * scores.windows + i);
-                if score.is_nan() {
-                    return Err(start as u64);
-                }
-                let place = self.places[start + target.window as usize / 2];
-                let wanted = place != u64::MAX && self.region.is_none_or(|region| region.contains(&place));
-                let counts = *how != Aggregate::Count || hits::round_score(score) >= target.threshold;
-                if wanted && counts {
-                    gather.add(place, score);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The score of a window that a track of a strand shows.
 fn shown(strand: Shown, scores: &Scores, at: usize) -> f32 {
     let forward = (strand != Shown::Reverse).then(|| scores.forward.get(at)).flatten();
@@ -463,19 +474,12 @@ fn shown(strand: Shown, scores: &Scores, at: usize) -> f32 {
     }
 }
 
-/// The hits of one output.
-fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
-    if hits.len() <= output {
-        hits.resize_with(output + 1, Vec::new);
-    }
-    &mut hits[output]
-}
-
 /// What the writer makes of the workers' parts, in the order of the reads.
 struct Writer<'a> {
     layout: Layout<'a>,
     sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
+    bams: Vec<BamSink>,
     /// A site track each.
     lines: Vec<Lines>,
     /// A score track each, sorted.
@@ -485,9 +489,15 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(layout: Layout<'a>, sinks: Vec<SiteSink>, scores: Vec<ScoreWriter>) -> Writer<'a> {
+    fn new(
+        layout: Layout<'a>,
+        sinks: Vec<SiteSink>,
+        scores: Vec<ScoreWriter>,
+        bams: Vec<BamSink>,
+    ) -> Writer<'a> {
         Writer {
             layout,
+            bams,
             lines: sinks.iter().map(|_| Lines::default()).collect(),
             cells: vec![Vec::new(); scores.len()],
             sinks,
@@ -499,6 +509,7 @@ impl<'a> Writer<'a> {
 
     fn write(&mut self, part: &mut Part) -> Result<()> {
         self.summary.add(&part.summary);
+        self.bams.iter_mut().zip(&part.blocks).try_for_each(|(bam, blocks)| bam.write(blocks))?;
         if !self.layout.ordered {
             return self
                 .sinks
@@ -552,6 +563,9 @@ impl<'a> Writer<'a> {
         }
         for writer in self.scores {
             sealed.extend(writer.seal(self.layout.contigs)?);
+        }
+        for bam in self.bams {
+            sealed.push(bam.seal()?);
         }
         Ok((self.summary, sealed))
     }

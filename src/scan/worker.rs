@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::find::{Found, Need};
 use super::statistics::{Sampler, Stretch, lock};
 use super::{Layout, Overlaps, Scanner, sort, spool};
+use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
 use crate::source::Chunk;
 use crate::track::Target;
 use crate::track::score::{Encoder, ScorePart};
-use crate::{Error, Result};
 
 /// A worker's share of the tracks: one chunk's sites and bins.
 #[derive(Default)]
@@ -95,27 +96,44 @@ impl Part {
         self.scores.resize_with(layout.series.len(), ScorePart::default);
         self.scores.iter_mut().for_each(ScorePart::clear);
     }
+
+    /// Takes tests and bins of one target from row `row` of `scores`; or else gives the start of a window whose score is NaN.
+    fn take(
+        &mut self,
+        (rank, target): (usize, &Target),
+        scores: &Scores,
+        row: usize,
+        chunk: &Chunk,
+        layout: &Layout<'_>,
+        encoders: &mut [Encoder],
+    ) -> Result<(), u64> {
+        if let Some(tests) = self.tests.get_mut(rank) {
+            tests.take(target, scores, row);
+        }
+        for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut self.scores) {
+            if series.target == rank {
+                bins.fill(encoder, series, chunk, scores, (row, target.window))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Vec<Scanner>,
-    scores: Scores,
+    /// What the scanner in hand found.
+    found: Found,
     /// A score track each.
     encoders: Vec<Encoder>,
-    /// Hits of each output of the scanner in hand.
-    hits: Vec<Vec<Hit>>,
     sampler: Sampler,
 }
-
-/// A scanner's targets, each with its rank.
-type Targets<'a> = Vec<(usize, &'a Target)>;
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
         let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
         let sampler = Sampler::new(&scanners);
-        Worker { layout, scanners, scores: Scores::default(), encoders, hits: Vec::new(), sampler }
+        Worker { layout, scanners, found: Found::default(), encoders, sampler }
     }
 
     /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
@@ -190,12 +208,27 @@ impl<'a> Worker<'a> {
         part: &mut Part,
         mut take: impl FnMut(usize, &mut Vec<Hit>),
     ) -> Result<()> {
-        for number in 0..self.scanners.len() {
-            let all = self.layout.targets.iter().enumerate();
-            let targets: Targets<'_> = all.filter(|(_, target)| target.scanner == number).collect();
-            self.score(number, &targets, chunk, part)?;
+        let (layout, encoders) = (self.layout, &mut self.encoders);
+        let all = !layout.series.is_empty();
+        let need = Need {
+            all,
+            scores: all || layout.false_discovery_rate.is_some(),
+            hits: !layout.lines.is_empty(),
+        };
+        for (number, scanner) in self.scanners.iter_mut().enumerate() {
+            let ranked = layout.targets.iter().enumerate();
+            let targets: Vec<_> = ranked.filter(|(_, target)| target.scanner == number).collect();
+            scanner.scan(
+                chunk,
+                &targets,
+                need,
+                &mut self.found,
+                |target, scores, row| part.take(target, scores, row, chunk, &layout, encoders),
+                |start| format!("{}:{}", chunk.contig.name, start + 1),
+            )?;
+            part.windows.append(&mut self.found.windows);
             for (rank, target) in targets {
-                let found = at(&mut self.hits, target.output);
+                let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 take(rank, found);
             }
@@ -210,89 +243,4 @@ impl<'a> Worker<'a> {
             part.codes[1].hold(&part.tail, window, chunk);
         }
     }
-
-    /// Scores the chunk with one scanner: leaves the hits of each output in `self.hits`, and bins in `part`.
-    fn score(&mut self, number: usize, targets: &Targets<'_>, chunk: &Chunk, part: &mut Part) -> Result<()> {
-        let (layout, hits, encoders) = (self.layout, &mut self.hits, &mut self.encoders);
-        hits.iter_mut().for_each(Vec::clear);
-        let whole = !layout.series.is_empty();
-        let tested = layout.false_discovery_rate.is_some();
-        match &mut self.scanners[number] {
-            Scanner::Model { engine, plan } => {
-                if whole {
-                    engine.score(chunk, plan, &mut self.scores)?;
-                } else {
-                    let lowest =
-                        targets.iter().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
-                    engine.score_above(chunk, plan, hits::unrounded_bound(lowest), &mut self.scores)?;
-                }
-                part.windows.push(self.scores.windows as u64);
-                for (rank, target) in targets {
-                    take(
-                        &layout,
-                        (*rank, target),
-                        target.output,
-                        chunk,
-                        &self.scores,
-                        (hits, encoders),
-                        part,
-                    )?;
-                }
-            }
-            Scanner::Matrices(matrices) => {
-                if whole || tested {
-                    matrices.score(chunk, |output, scores| {
-                        let mut of_matrix = targets.iter().filter(|(_, target)| target.output == output);
-                        of_matrix.try_for_each(|(rank, target)| {
-                            take(&layout, (*rank, target), 0, chunk, scores, (hits, encoders), part)
-                        })
-                    })?;
-                } else if !layout.lines.is_empty() {
-                    let thresholds: Vec<f32> = targets.iter().map(|(_, target)| target.threshold).collect();
-                    hits.resize_with(hits.len().max(thresholds.len()), Vec::new);
-                    matrices.find(chunk, &thresholds, hits);
-                }
-                for rank in 0..matrices.matrices() {
-                    part.windows.push(matrices.windows(chunk, rank) as u64);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Takes hits and bins of one target from row `row` of `scores`.
-fn take(
-    layout: &Layout<'_>,
-    (rank, target): (usize, &Target),
-    row: usize,
-    chunk: &Chunk,
-    scores: &Scores,
-    (hits, encoders): (&mut Vec<Vec<Hit>>, &mut [Encoder]),
-    part: &mut Part,
-) -> Result<()> {
-    let nan = |start: u64| {
-        let place = format!("{}:{}", chunk.contig.name, start + 1);
-        Error::model(&target.name, format!("gave NaN for the window at {place}"))
-    };
-    if let Some(tests) = part.tests.get_mut(rank) {
-        tests.take(target, scores, row);
-    }
-    if !layout.lines.is_empty() {
-        hits::collect(scores, row, target.threshold, at(hits, target.output)).map_err(nan)?;
-    }
-    for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut part.scores) {
-        if series.target == rank {
-            bins.fill(encoder, series, chunk, scores, (row, target.window)).map_err(nan)?;
-        }
-    }
-    Ok(())
-}
-
-/// The hits of one output.
-fn at(hits: &mut Vec<Vec<Hit>>, output: usize) -> &mut Vec<Hit> {
-    if hits.len() <= output {
-        hits.resize_with(output + 1, Vec::new);
-    }
-    &mut hits[output]
 }

@@ -67,6 +67,8 @@ pub struct Batch {
     region: Option<(usize, Range<u64>)>,
     /// Contig and place of the last record, if the order was to be checked.
     pub(crate) reached: Option<(u32, u64)>,
+    /// Records before each group but the first, if there are groups ([`ReadSource::group`]).
+    groups: Vec<usize>,
 }
 
 impl Batch {
@@ -75,6 +77,7 @@ impl Batch {
         self.ends.clear();
         self.region = None;
         self.reached = None;
+        self.groups.clear();
     }
 
     /// The records, each with its rank in the input, from 1.
@@ -87,6 +90,11 @@ impl Batch {
         let end = *self.ends.get(i)?;
         let start = i.checked_sub(1).map_or(0, |last| self.ends[last]);
         Some((self.before + 1 + i as u64, &self.bytes[start..end]))
+    }
+
+    /// Whether a group of records ends with the one that has so many before it in the batch.
+    pub(crate) fn ends_group(&self, before: usize) -> bool {
+        before + 1 == self.ends.len() || self.groups.binary_search(&(before + 1)).is_ok()
     }
 
     /// The wanted stretch of the contig that all records are of; `None` if all of every contig is.
@@ -137,6 +145,26 @@ pub struct ReadSource {
     record: Vec<u8>,
     /// Whether `record` holds one that has not been given.
     held: bool,
+    grouping: Option<Grouping>,
+    header: Vec<u8>,
+}
+
+/// How records are grouped.
+#[derive(Debug, Clone, Copy)]
+struct Grouping {
+    /// Bytes of a group at the most, unless it is a single record.
+    room: usize,
+    /// Bytes that a record counts in addition to its own.
+    extra: usize,
+    /// Bytes in the group so far.
+    filled: usize,
+}
+
+impl Grouping {
+    /// Whether a record of `length` bytes is the first of another group.
+    fn begins(&self, length: usize) -> bool {
+        self.filled > 0 && self.filled + length + self.extra > self.room
+    }
 }
 
 /// A region, and where the region before it on the same contig ends: reads that reach into both belong to that.
@@ -170,7 +198,7 @@ impl ReadSource {
         if with_regions && (stream || ReadFormat::of(&input) == Some(ReadFormat::Sam)) {
             return error("regions of reads need an index: give a BAM file that is sorted and indexed");
         }
-        let (reader, Header { contigs, sorted, groups }): (Box<dyn RecordReader>, Header) =
+        let (reader, Header { text, contigs, sorted, groups }): (Box<dyn RecordReader>, Header) =
             match ReadFormat::of(&input) {
                 Some(ReadFormat::Bam) => {
                     let (reader, header) = bam::Reader::new(path, input, options.threads, with_regions)?;
@@ -209,6 +237,8 @@ impl ReadSource {
             records: 0,
             record: Vec::new(),
             held: false,
+            grouping: None,
+            header: text,
         })
     }
 
@@ -230,6 +260,17 @@ impl ReadSource {
     /// Makes a read that lies before the one before it an error.
     pub fn require_order(&mut self) {
         self.check_order = true;
+    }
+
+    /// Groups the records: as many as have `room` bytes, each counted with `extra` more, one after the other; a record that is
+    /// longer is a group of its own. No batch parts them, so that they depend on the input alone.
+    pub(crate) fn group(&mut self, room: usize, extra: usize) {
+        self.grouping = Some(Grouping { room, extra, filled: 0 });
+    }
+
+    /// The lines of the header, as they are.
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.header
     }
 
     /// Which reads are wanted.
@@ -255,7 +296,7 @@ impl ReadSource {
         batch.clear();
         batch.before = self.records;
         let mut have = 0;
-        while have < bases {
+        while have < bases || self.grouping.is_some() {
             if !self.next_record()? {
                 break;
             }
@@ -265,6 +306,17 @@ impl ReadSource {
                     self.held = true;
                     break;
                 }
+            }
+            if let Some(grouping) = &mut self.grouping {
+                if grouping.begins(self.record.len()) {
+                    if have >= bases {
+                        self.held = true;
+                        break;
+                    }
+                    batch.groups.push(batch.ends.len());
+                    grouping.filled = 0;
+                }
+                grouping.filled += self.record.len() + grouping.extra;
             }
             if self.check_order {
                 batch.reached = Some(self.last);
@@ -278,6 +330,10 @@ impl ReadSource {
                 .get(16..20)
                 .map_or(0, |bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")) as usize);
             have += length.min(self.record.len()) + 1;
+        }
+        // Batches end where groups do.
+        if let Some(grouping) = &mut self.grouping {
+            grouping.filled = 0;
         }
         Ok(!batch.ends.is_empty())
     }

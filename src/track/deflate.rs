@@ -1,4 +1,4 @@
-//! Blocks compressed one by one: zlib for bigWig, BGZF for text.
+//! Blocks compressed one by one: zlib for bigWig, BGZF for text and records.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ impl fmt::Debug for Deflater {
 
 impl Deflater {
     /// A state of a level from 1, the fastest, to 9. What it gives depends on nothing but the input.
-    pub(super) fn new(level: i32) -> Deflater {
+    pub(crate) fn new(level: i32) -> Deflater {
         const RAW: bool = false;
         Deflater(Deflate::new(level, RAW, DeflateConfig::default().window_bits as u8))
     }
@@ -44,7 +44,7 @@ impl Deflater {
     }
 
     /// Appends `input`, [`BGZF_INPUT`] bytes at the most, as one block of BGZF (SAM specification, section 4.1).
-    pub(super) fn bgzf(&mut self, input: &[u8], out: &mut Vec<u8>) {
+    pub(crate) fn bgzf(&mut self, input: &[u8], out: &mut Vec<u8>) {
         assert!(input.len() <= BGZF_INPUT);
         let start = out.len();
         out.extend_from_slice(&[31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, b'B', b'C', 2, 0, 0, 0]);
@@ -62,10 +62,10 @@ impl Deflater {
 }
 
 /// Bytes that fit into a block of BGZF whether they can be compressed or not.
-pub(super) const BGZF_INPUT: usize = 0xFF00;
+pub(crate) const BGZF_INPUT: usize = 0xFF00;
 
 /// The empty block that ends a BGZF file.
-pub(super) const BGZF_END: [u8; 28] =
+pub(crate) const BGZF_END: [u8; 28] =
     [31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, 66, 67, 2, 0, 27, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Bytes of a stored block of deflate (RFC 1951, 3.2.4).

@@ -13,7 +13,7 @@ use std::ops::Range;
 use crate::encode::N;
 use crate::engine::{Context, Scores, WindowPlan};
 use crate::genome::Strand;
-use crate::hits::round_score;
+use crate::hits;
 use crate::scan::Scanner;
 use crate::source::Chunk;
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ pub struct Best {
     /// Its score on its better strand.
     pub score: f32,
     /// Where it starts, in bases from the allele's first base and on the allele's own haplotype: 0 is that base,
-    /// negative numbers lie before it. Of windows with the same score ([`round_score`]) the first.
+    /// negative numbers lie before it. Of windows with the same score ([`hits::round_score`]) the first.
     pub offset: i64,
     /// The strand; forward where both score the same, `None` where the model does not tell them apart.
     pub strand: Option<Strand>,
@@ -268,21 +268,11 @@ fn choose(
         true => 0..0,
         false => row * scores.windows + skipped..row * scores.windows + stop,
     };
-    let forward = &scores.forward[strand(&scores.forward)];
-    let reverse = &scores.reverse[strand(&scores.reverse)];
-    let both = || forward.iter().chain(reverse);
-    if both().any(|score| score.is_nan()) {
-        return Err(Error::model(&target.name, "gave NaN for a window of a variant"));
-    }
-    let highest = both().copied().fold(f32::NEG_INFINITY, f32::max);
-    let rounded = round_score(highest);
-    let place = |strand: &[f32]| strand.iter().position(|&score| round_score(score) == rounded);
-    let (at, strand) = match (place(forward), place(reverse)) {
-        (Some(at), None) => (at, Strand::Forward),
-        (Some(at), Some(other)) if at <= other => (at, Strand::Forward),
-        (_, Some(at)) => (at, Strand::Reverse),
-        (None, None) => return Ok(None),
-    };
+    let (forward, reverse) =
+        (&scores.forward[strand(&scores.forward)], &scores.reverse[strand(&scores.reverse)]);
+    let best = hits::best(forward, reverse)
+        .map_err(|_| Error::model(&target.name, "gave NaN for a window of a variant"))?;
+    let Some((at, highest, strand)) = best else { return Ok(None) };
     let offset = scores.start as i64 + (skipped + at) as i64 - first_base as i64;
     Ok(Some(Best { score: highest, offset, strand: (!target.symmetric).then_some(strand) }))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use noodles::vcf;
 use noodles::vcf::variant::io::Write as _;
 
+use super::bcf::Encoder;
 use super::call::{Call, Kind, shown};
 use super::header::Fields;
 use super::score::{Best, Effect, Scorer, Target, fits};
@@ -23,6 +24,8 @@ use crate::{Error, Result};
 #[derive(Debug, Default)]
 pub(super) struct Part {
     pub(super) vcf: Vec<u8>,
+    /// The same as records of BCF.
+    pub(super) bcf: Vec<u8>,
     pub(super) table: Vec<u8>,
     pub(super) counts: Counts,
     /// Records that could not be scored: the first few of each batch.
@@ -49,6 +52,8 @@ pub(super) struct Shared<'a> {
     pub(super) strict: bool,
     /// Whether lines of VCF, and of the table, are wanted.
     pub(super) wanted: (bool, bool),
+    /// What records of BCF refer to, if they are wanted; lines of VCF are wanted as well then.
+    pub(super) bcf: Option<&'a vcf::Header>,
     pub(super) numbered: Numbered<'a>,
 }
 
@@ -64,6 +69,7 @@ pub(super) enum Numbered<'a> {
 pub(super) struct Worker<'a> {
     shared: Shared<'a>,
     scorer: Scorer<'a>,
+    encoder: Option<Encoder<'a>>,
     /// Lines made of the records of a BCF.
     lines: Vec<u8>,
     /// The contig of the record before, which most have.
@@ -84,6 +90,7 @@ impl<'a> Worker<'a> {
         Worker {
             shared,
             scorer,
+            encoder: shared.bcf.map(Encoder::new),
             lines: Vec::new(),
             contig: None,
             codes: Vec::new(),
@@ -122,6 +129,10 @@ impl<'a> Worker<'a> {
             self.annotate_line(line, number, part)?;
         }
         self.lines = lines;
+        if let Some(encoder) = &mut self.encoder {
+            let encoded = encoder.encode(&part.vcf, &mut part.bcf);
+            encoded.map_err(|message| Error::format(self.shared.path, None, message))?;
+        }
         Ok(())
     }
 

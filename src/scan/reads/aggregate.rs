@@ -28,8 +28,14 @@ pub(super) struct Cell {
 impl Cell {
     const EMPTY: Cell = Cell { best: f32::NEG_INFINITY, windows: 0, sum: 0 };
 
-    fn add(&mut self, score: f32) {
-        self.merge(&Cell { best: score, windows: 1, sum: (f64::from(score) * UNIT) as i128 });
+    /// Adds a window; of its score, what `aggregate` is made of.
+    fn add(&mut self, score: f32, aggregate: Aggregate) {
+        match aggregate {
+            Aggregate::Max => self.best = self.best.max(score),
+            Aggregate::Mean => self.sum = self.sum.saturating_add((f64::from(score) * UNIT) as i128),
+            Aggregate::Count => {}
+        }
+        self.windows = self.windows.saturating_add(1);
     }
 
     pub(super) fn merge(&mut self, other: &Cell) {
@@ -53,6 +59,7 @@ const NEAR: u64 = 1 << 15;
 /// Gathers the windows of reads that come sorted by place.
 #[derive(Debug)]
 pub(super) struct Gather {
+    aggregate: Aggregate,
     /// Bases of a bin.
     bin: u64,
     contig: u32,
@@ -65,8 +72,9 @@ pub(super) struct Gather {
 }
 
 impl Gather {
-    pub(super) fn new(bin: u64) -> Gather {
-        Gather { bin, contig: 0, base: 0, end: 0, ring: vec![Cell::EMPTY; NEAR as usize], far: Vec::new() }
+    pub(super) fn new(aggregate: Aggregate, bin: u64) -> Gather {
+        let ring = vec![Cell::EMPTY; NEAR as usize];
+        Gather { aggregate, bin, contig: 0, base: 0, end: 0, ring, far: Vec::new() }
     }
 
     /// Goes to the place of the next read; the bins before it go to `out`.
@@ -88,11 +96,11 @@ impl Gather {
     pub(super) fn add(&mut self, place: u64, score: f32) {
         let number = place / self.bin;
         if number - self.base < NEAR {
-            self.ring[(number % NEAR) as usize].add(score);
+            self.ring[(number % NEAR) as usize].add(score, self.aggregate);
             self.end = self.end.max(number + 1);
         } else {
             let mut cell = Cell::EMPTY;
-            cell.add(score);
+            cell.add(score, self.aggregate);
             self.far.push(((self.contig, number * self.bin), cell));
         }
     }
@@ -133,23 +141,28 @@ mod tests {
         fn what_is_gathered_is_what_was_added(
             mut reads in prop::collection::vec((0u32..3, 0u64..200_000, prop::collection::vec(0u64..90_000, 0..9)), 0..40),
             bin in prop_oneof![Just(1u64), 2u64..50],
+            aggregate in prop::sample::select(vec![Aggregate::Max, Aggregate::Mean, Aggregate::Count]),
         ) {
             reads.sort();
-            let (mut gather, mut out) = (Gather::new(bin), Vec::new());
-            let mut want: BTreeMap<Key, (u32, f32)> = BTreeMap::new();
+            let (mut gather, mut out) = (Gather::new(aggregate, bin), Vec::new());
+            let mut want: BTreeMap<Key, Vec<f32>> = BTreeMap::new();
             for (contig, place, windows) in &reads {
                 gather.advance(*contig, *place, &mut out);
                 for (i, offset) in windows.iter().enumerate() {
                     let at = place + offset;
                     gather.add(at, i as f32);
-                    let (count, best) = want.entry((*contig, at / bin * bin)).or_insert((0, 0.0));
-                    *count += 1;
-                    *best = best.max(i as f32);
+                    want.entry((*contig, at / bin * bin)).or_default().push(i as f32);
                 }
             }
             gather.finish(&mut out);
-            let have = out.iter().map(|(key, cell)| (*key, (cell.windows, cell.best)));
-            prop_assert_eq!(have.collect::<Vec<_>>(), want.into_iter().collect::<Vec<_>>());
+            let have = out.iter().map(|(key, cell)| (*key, cell.value(aggregate)));
+            let value = |scores: Vec<f32>| match aggregate {
+                Aggregate::Max => scores.iter().copied().fold(0.0, f32::max),
+                Aggregate::Mean => scores.iter().sum::<f32>() / scores.len() as f32,
+                Aggregate::Count => scores.len() as f32,
+            };
+            let want = want.into_iter().map(|(key, scores)| (key, value(scores)));
+            prop_assert_eq!(have.collect::<Vec<_>>(), want.collect::<Vec<_>>());
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::genome::Contig;
 /// Contigs, order, and read groups.
 #[derive(Debug, Default)]
 pub(super) struct Header {
+    /// Its lines, as they are.
+    pub(super) text: Vec<u8>,
     pub(super) contigs: Vec<Arc<Contig>>,
     /// Whether it says that reads are sorted by coordinate.
     pub(super) sorted: bool,
@@ -20,7 +22,7 @@ impl Header {
     /// # Errors
     /// A contig name that is no plain text, or occurs twice.
     pub(super) fn new(text: &[u8], contigs: Vec<(String, u64)>) -> Result<Header, String> {
-        let mut header = Header::default();
+        let mut header = Header { text: text.to_vec(), ..Header::default() };
         for line in text.split(|&byte| byte == b'\n' || byte == 0) {
             let line = String::from_utf8_lossy(line);
             let mut fields = line.trim_end_matches('\r').split('\t');

@@ -239,10 +239,9 @@ impl Read {
                 _ => {}
             }
         }
-        codes.clear();
-        codes.reserve(sequence.len() + 1);
-        for &byte in sequence.as_bytes() {
-            codes.extend_from_slice(&CODES[usize::from(byte)]);
+        codes.resize(2 * sequence.as_bytes().len(), 0);
+        for (pair, &byte) in codes.as_chunks_mut().0.iter_mut().zip(sequence.as_bytes()) {
+            *pair = CODES[usize::from(byte)];
         }
         codes.truncate(sequence.len());
         if filter.min_base_quality > 0 {

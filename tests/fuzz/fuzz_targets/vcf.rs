@@ -1,6 +1,6 @@
 //! Any bytes as VCF: annotated records, in order and whole, or an error.
 //!
-//! The first byte says whether a header is put before the bytes. BCF is left to its library.
+//! The first byte says whether a header is put before the bytes, and what is written. To read BCF is left to its library.
 
 #![no_main]
 
@@ -11,19 +11,21 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::{Context, StrandChoice, WindowPlan};
-use bindscan::model::{Dense, Network, Padding, Pooling};
+use bindscan::model::motif::{self, PwmOptions};
 use bindscan::output::Output;
 use bindscan::scan::Scanner;
 use bindscan::source::input::RawInput;
 use bindscan::source::lookup::Lookup;
 use bindscan::track::Provenance;
-use bindscan::track::line::LineSink;
 use bindscan::variant::score::Target;
 use bindscan::variant::{Annotation, Calls, Counts, Format, Watch, annotate};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
 const HEADER: &[u8] = b"##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n";
+
+const MOTIF: &[u8] = b"MEME version 4\n\nALPHABET= ACGT\n\nMOTIF m\nletter-probability matrix: alength= 4 w= 3\n\
+    0.7 0.1 0.1 0.1\n0.1 0.2 0.3 0.4\n0.1 0.1 0.7 0.1\n";
 
 static GENOME: LazyLock<(TempDir, Lookup)> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a temporary folder");
@@ -34,18 +36,9 @@ static GENOME: LazyLock<(TempDir, Lookup)> = LazyLock::new(|| {
 });
 
 static MATRIX: LazyLock<MatrixScanner> = LazyLock::new(|| {
-    let network = Network {
-        detectors: 1,
-        detector_length: 3,
-        weights: (0..12).map(|i| (i as f32 * 0.7).sin()).collect(),
-        thresholds: vec![0.0],
-        rectify: false,
-        padding: Padding::NONE,
-        pooling: Pooling::Max,
-        hidden: None,
-        output: Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![0.0] },
-        sigmoid: false,
-    };
+    let motif = motif::parse("m.meme", MOTIF).expect("a motif").remove(0);
+    let model = motif.to_model(&PwmOptions::default()).expect("a model");
+    let network = model.network.expect("a matrix is a network");
     let plan = WindowPlan { window: 3, stride: 1, strands: StrandChoice::Both, context: Context::Padding };
     MatrixScanner::new(&[&network], &plan, Simd::detect())
 });
@@ -76,21 +69,24 @@ fuzz_target!(|data: &[u8]| {
         symmetric: false,
     }];
     let annotation = Annotation { genome, targets: &targets, regions: None, strict: first & 2 != 0 };
-    let out = directory.path().join(if first & 4 == 0 { "out.vcf" } else { "out.vcf.gz" });
-    let output = Output::create(&out).expect("a temporary file");
-    let provenance = Provenance::default();
-    let header = annotation.header(&calls, Format::Vcf, &provenance);
-    let sink = match first & 4 {
-        0 => LineSink::new(output, &header),
-        _ => LineSink::compressed(output, &header, bindscan::track::tabix::Layout::Vcf),
+    let (name, format, compressed) = match first & 12 {
+        0 => ("out.vcf", Format::Vcf, false),
+        4 => ("out.vcf.gz", Format::Vcf, true),
+        8 => ("out.bcf", Format::Bcf, false),
+        _ => ("out.tsv", Format::Tsv, false),
     };
-    let outputs = vec![(Format::Vcf, sink.expect("a temporary file"))];
+    let out = directory.path().join(name);
+    let provenance = Provenance::default();
+    let output = Output::create(&out).expect("a temporary file");
+    let Ok(sink) = annotation.sink(&calls, output, (format, compressed), &provenance) else { return };
+    let outputs = vec![sink];
     let workers = vec![vec![Scanner::Matrices(MATRIX.clone())]];
     let never = AtomicBool::new(false);
     let done = annotate(calls, &annotation, workers, &provenance, outputs, &mut Silent, &never);
-    if let (Ok(summary), 0) = (done, first & 4) {
+    if let (Ok(summary), 0) = (done, first & 12) {
         let written = std::fs::read(&out).expect("it is whole");
-        let lines = written[header.len()..].iter().filter(|&&byte| byte == b'\n').count();
-        assert_eq!(lines as u64, summary.counts.records);
+        let ends = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let header = written.windows(7).position(|start| start == b"\n#CHROM").expect("a header") + 1;
+        assert_eq!(ends(&written[header..]), 1 + summary.counts.records);
     }
 });
