@@ -19,7 +19,7 @@ SYNTHETIC = (
 FACTORS = ["ARID3A", "CTCFL", "ELK1", "FOXA1", "GABPA", "MYC", "USF1"]
 ENCODE = ["deepbind", "cnn", "cnn-exp", "resnet", "rnn"]
 # As Koo & Eddy trained: one strand, batches of 100, Adam at 0.0003.
-KOO_EDDY = "--strands single --batch 100 --learning-rate 0.0003".split()
+KOO_EDDY = {"--strands": "single", "--batch": "100", "--learning-rate": "0.0003"}
 FILTERS = 30
 
 
@@ -39,7 +39,9 @@ def synthetic(options):
             for seed in options.seeds.split(","):
                 model = folder / f"synthetic-{name}-{function}-{seed}.onnx"
                 words = ["--arch", name, "--target", "all", "--validation", data / "validation.tsv", "--seed", seed]
-                words += [*KOO_EDDY, *(["--exponential"] if function == "exponential" else []), *options.train.split()]
+                further = options.train.split()
+                words += [word for pair in KOO_EDDY.items() if pair[0] not in further for word in pair]
+                words += [*further, *(["--exponential"] if function == "exponential" else [])]
                 fitted(binary, data / "train.tsv", model, *words, "--test", data / "test.tsv")
                 trials.append((held_out(binary, model), *matched(binary, model, data, database, implanted, names)))
             rows.append([name, function, *map(spread, zip(*trials))])

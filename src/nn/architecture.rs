@@ -4,22 +4,31 @@
 //! row of numbers; a dense layer with one unit a target is added by itself.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
 
 use super::named;
 use crate::{Error, Result};
 
 /// A network as it is described: without its weights.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Architecture {
     /// Form of the input in the ONNX file.
-    #[serde(default)]
     pub input: InputForm,
     /// The layers, but for the output layer.
     pub layers: Vec<Layer>,
+}
+
+/// The TOML form, with the place of each layer.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    #[serde(default)]
+    input: InputForm,
+    layers: Vec<Spanned<toml::Value>>,
 }
 
 /// Form of a network's input, N windows of L bases. The arithmetic is the same: in two dimensions the first convolution
@@ -257,15 +266,20 @@ impl Architecture {
     /// Reads the TOML form.
     ///
     /// # Errors
-    /// The line, where it is known, and what is wrong there.
+    /// The line, where it is known, and what is wrong there; of a residual layer, its first line.
     pub fn parse(text: &str) -> Result<Architecture, (Option<u64>, String)> {
-        toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| {
-                let before = text.get(..span.start.min(text.len())).unwrap_or_default();
-                before.matches('\n').count() as u64 + 1
-            });
-            (line, error.message().split_whitespace().collect::<Vec<_>>().join(" "))
-        })
+        let wrong = |span: Option<Range<usize>>, message: &str| {
+            let before = span.and_then(|span| text.get(..span.start));
+            let line = before.map(|before| before.matches('\n').count() as u64 + 1);
+            (line, message.split_whitespace().collect::<Vec<_>>().join(" "))
+        };
+        let Description { input, layers } =
+            toml::from_str(text).map_err(|error| wrong(error.span(), error.message()))?;
+        let layer = |layer: Spanned<toml::Value>| {
+            let span = layer.span();
+            layer.into_inner().try_into().map_err(|error: toml::de::Error| wrong(Some(span), error.message()))
+        };
+        Ok(Architecture { input, layers: layers.into_iter().map(layer).collect::<Result<_, _>>()? })
     }
 
     /// The shape after each layer for windows of `window` bases.
