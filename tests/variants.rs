@@ -373,7 +373,13 @@ fn the_same_bytes_for_any_threads_and_input_route() {
     for words in ["calls.vcf -t 5", "calls.vcf --format bcf"] {
         assert!(of_bcf(words) == one, "{words}");
     }
-    for bytes in [one, of_bcf("calls.bcf -t 2")] {
+    let missing = text.replace("A\t30\tPASS\tDP=4\t", "A\t.\t.\tDP=.\t");
+    assert_ne!(missing, text);
+    fs::write(at.join("missing.vcf"), missing).unwrap();
+    let with_missing = stdout(at, &format!("{command} missing.vcf"));
+    for (bytes, want) in
+        [(one, &want), (of_bcf("calls.bcf -t 2"), &want), (of_bcf("missing.vcf"), &with_missing)]
+    {
         let mut have = bcf::io::Reader::new(&*bytes);
         let known = have.read_header().unwrap();
         let mut said = vcf::io::Reader::new(want.as_bytes());

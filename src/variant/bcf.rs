@@ -1,6 +1,15 @@
 //! Annotated calls as BCF.
 
+use std::borrow::Cow;
+use std::io;
+
+use noodles::core::Position;
+use noodles::vcf::header::record::value::map::info::Type;
+use noodles::vcf::variant::Record;
 use noodles::vcf::variant::io::Write;
+use noodles::vcf::variant::record::info::field::Value;
+use noodles::vcf::variant::record::info::field::value::Array;
+use noodles::vcf::variant::record::{AlternateBases, Filters, Ids, Info, ReferenceBases, Samples};
 use noodles::{bcf, vcf};
 
 use crate::output::{Output, Sealed};
@@ -15,7 +24,7 @@ const LEVEL: i32 = 6;
 /// # Errors
 /// What is wrong with it.
 pub(super) fn header(text: &[u8]) -> std::result::Result<vcf::Header, String> {
-    let reason = |error: std::io::Error| {
+    let reason = |error: io::Error| {
         // The reason is what the reader met, not that it met something.
         let inner = error.get_ref().and_then(std::error::Error::source).map(ToString::to_string);
         let reason = inner.map_or_else(|| error.to_string(), |inner| format!("{error}: {inner}"));
@@ -52,7 +61,7 @@ impl<'a> Encoder<'a> {
             let mut reader = vcf::io::Reader::new(line);
             let written = reader
                 .read_record(&mut self.record)
-                .and_then(|_| self.writer.write_variant_record(self.header, &self.record));
+                .and_then(|_| self.writer.write_variant_record(self.header, &Encodable(&self.record)));
             if let Err(error) = written {
                 let place: Vec<_> = line.splitn(3, |&byte| byte == b'\t').take(2).collect();
                 done = Err(format!(
@@ -64,6 +73,100 @@ impl<'a> Encoder<'a> {
         }
         std::mem::swap(self.writer.get_mut(), out);
         done
+    }
+}
+
+/// A record in which missing values of INFO are values: the encoder knows no others.
+struct Encodable<'a>(&'a vcf::Record);
+
+impl Record for Encodable<'_> {
+    fn reference_sequence_name<'a, 'h: 'a>(&'a self, header: &'h vcf::Header) -> io::Result<&'a str> {
+        Record::reference_sequence_name(self.0, header)
+    }
+
+    fn variant_start(&self) -> Option<io::Result<Position>> {
+        Record::variant_start(self.0)
+    }
+
+    fn ids(&self) -> Box<dyn Ids + '_> {
+        Record::ids(self.0)
+    }
+
+    fn reference_bases(&self) -> Box<dyn ReferenceBases + '_> {
+        Record::reference_bases(self.0)
+    }
+
+    fn alternate_bases(&self) -> Box<dyn AlternateBases + '_> {
+        Record::alternate_bases(self.0)
+    }
+
+    fn quality_score(&self) -> Option<io::Result<f32>> {
+        Record::quality_score(self.0)
+    }
+
+    fn filters(&self) -> Box<dyn Filters + '_> {
+        Record::filters(self.0)
+    }
+
+    fn info(&self) -> Box<dyn Info + '_> {
+        Box::new(EncodableInfo(Record::info(self.0)))
+    }
+
+    fn samples(&self) -> io::Result<Box<dyn Samples + '_>> {
+        Record::samples(self.0)
+    }
+
+    /// An END before the start counts for nothing, as for bcftools.
+    fn variant_span(&self, header: &vcf::Header) -> io::Result<usize> {
+        let start = self.variant_start().transpose()?.unwrap_or(Position::MIN);
+        let end = self.variant_end(header)?;
+        let span = usize::from(end).checked_sub(usize::from(start)).map(|last| last + 1);
+        Ok(span.unwrap_or(self.reference_bases().len()))
+    }
+}
+
+/// INFO of an [`Encodable`] record.
+struct EncodableInfo<'a>(Box<dyn Info + 'a>);
+
+impl Info for EncodableInfo<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn get<'a, 'h: 'a>(
+        &'a self,
+        header: &'h vcf::Header,
+        key: &str,
+    ) -> Option<io::Result<Option<Value<'a>>>> {
+        self.0.get(header, key)
+    }
+
+    fn iter<'a, 'h: 'a>(
+        &'a self,
+        header: &'h vcf::Header,
+    ) -> Box<dyn Iterator<Item = io::Result<(&'a str, Option<Value<'a>>)>> + 'a> {
+        let whole = move |field: io::Result<(&'a str, Option<Value<'a>>)>| {
+            let (key, value) = field?;
+            Ok((key, Some(value.unwrap_or_else(|| missing(header, key)))))
+        };
+        Box::new(self.0.iter(header).map(whole))
+    }
+}
+
+/// The value of a field that is there and has none, as bcftools writes it: a missing number, or the text `.`.
+fn missing<'a>(header: &vcf::Header, key: &str) -> Value<'a> {
+    let kind = match header.infos().get(key) {
+        Some(field) => field.ty(),
+        None => Type::String,
+    };
+    match kind {
+        Type::Integer => Value::Array(Array::Integer(Box::new("."))),
+        Type::Float => Value::Array(Array::Float(Box::new("."))),
+        Type::Flag | Type::Character | Type::String => Value::String(Cow::Borrowed(".")),
     }
 }
 
