@@ -225,7 +225,8 @@ impl Protocol {
         (self.steps.div_ceil(self.checkpoints) * (checkpoint + 1)).min(self.steps)
     }
 
-    /// Ranks of the examples in each fold ([`fold::ranks`]).
+    /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random, class by
+    /// class, equal sequences (with two strands also reverse complements) in the same fold.
     pub fn folds(&self, dataset: &Dataset) -> Vec<Vec<u32>> {
         let seed = stream(self.seed, Purpose::Folds, 0, 0);
         fold::ranks(dataset, self.folds, self.space.strands == Strands::Single, seed)
