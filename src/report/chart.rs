@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(labels(&Axis::new("", 0.0, 20_000.0)), ["0", "5000", "10k", "15k", "20k"]);
         assert_eq!(labels(&Axis::new("", -1.1, 0.9)), ["-1.0", "-0.5", "0", "0.5"]);
         let rates = Axis::around_log("", [5e-4, 0.05].into_iter());
-        assert_eq!(labels(&rates), ["0.0005", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05"]);
+        assert_eq!(labels(&rates), ["5e-4", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05"]);
     }
 
     #[test]
