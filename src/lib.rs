@@ -36,6 +36,8 @@ pub mod mutmap;
 pub mod report;
 pub mod train;
 
+pub mod nn;
+
 pub mod filter;
 
 pub mod simulate;

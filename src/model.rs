@@ -474,7 +474,7 @@ fn stem(path: &Path) -> String {
 }
 
 /// A name that can stand in a column: white space becomes `_`.
-fn sanitize(name: &str) -> String {
+pub(crate) fn sanitize(name: &str) -> String {
     let name: String = name.trim().chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
     if name.is_empty() { "model".into() } else { name }
 }

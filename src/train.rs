@@ -7,7 +7,7 @@ pub mod negatives;
 
 mod convolution;
 pub mod gradient;
-mod lanes;
+pub(crate) mod lanes;
 mod optimizer;
 mod parameters;
 mod triplets;
@@ -15,6 +15,7 @@ mod triplets;
 pub mod candidate;
 pub mod ensemble;
 pub mod fit;
+pub(crate) mod fold;
 pub mod initial;
 pub mod search;
 mod state;

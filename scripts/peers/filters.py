@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from . import environment, program
+from .implanted import is_implanted
 
 BUNDLED = {"GABPA": "encode/GABPA_GM12878_B.seq.gz", "FOXA1": "encode/FOXA1_HepG2_B.seq.gz"}
 JASPAR = "motifs/JASPAR_CORE_2016_vertebrates.meme"
@@ -162,8 +163,3 @@ def synthetic(binary, options, folder):
             f"JASPAR 2016 with E of 0.1 or less, {len(right)} ({len(right) / alive:.0%}) an implanted one; "
             f"{len(found)} of {len(implanted)} implanted motifs are matched"
         )
-
-
-def is_implanted(row, ids, names):
-    """Whether the target is an implanted motif, in any version of its matrix."""
-    return row["Target_ID"] in ids or row["Target_name"] in names.values()

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bindscan::Error;
-use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
 use bindscan::output::Output;
 use bindscan::train::dataset::load::Loaded;
@@ -16,7 +16,7 @@ use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::train::evaluation::{measure_dataset, score_dataset};
 use bindscan::train::metric::Measured;
-use bindscan::train::report::ScoredSet;
+use bindscan::train::report::{ScoredSet, TrainingReport};
 use bindscan::train::search::{self, Outcome, Progress, Protocol, Resources};
 use bindscan::train::trained;
 use bindscan::train::{Recipe, Space};
@@ -24,6 +24,11 @@ use clap::{Args, ValueEnum};
 
 use super::data::DataArgs;
 use super::{CANCELLED, Session, progress};
+
+mod layers;
+mod meter;
+
+use layers::LayersArgs;
 
 /// Fit a model to measured sequences: random search, cross-validation, final fits
 ///
@@ -33,6 +38,8 @@ use super::{CANCELLED, Session, progress};
 pub(super) struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    layers: LayersArgs,
     /// Model to write (ONNX)
     #[arg(short, long, value_name = "ONNX")]
     output: PathBuf,
@@ -45,22 +52,23 @@ pub(super) struct TrainArgs {
     /// Page with curves, trials and detectors (HTML)
     #[arg(long, value_name = "HTML")]
     report: Option<PathBuf>,
-    /// tuned: what cross-validation found best; published: as DeepBind's authors did
-    #[arg(long, default_value = "tuned")]
-    recipe: RecipeArg,
+    /// tuned: what cross-validation found best; published: as DeepBind's authors did [default: tuned]
+    #[arg(long)]
+    recipe: Option<RecipeArg>,
     /// Fewer trials of fewer steps: a first look
     #[arg(long)]
     quick: bool,
     /// Draws of hyper-parameters
     #[arg(long, value_parser = super::parse_positive)]
     trials: Option<usize>,
-    /// Parts that the data are divided into for cross-validation
-    #[arg(long, default_value = "3", value_parser = super::parse_positive)]
-    folds: usize,
+    /// Parts that the data are divided into for cross-validation [default: 3]
+    #[arg(long, value_parser = super::parse_positive)]
+    folds: Option<usize>,
     /// Most steps of a fit
     #[arg(long, value_parser = super::parse_positive)]
     steps: Option<usize>,
-    /// Fits with the best hyper-parameters to all data
+    /// Fits with the best hyper-parameters to all data; with --arch, fits of which the best on the validation data is kept
+    /// [default there: 1]
     #[arg(long = "final", value_name = "FITS", value_parser = super::parse_positive)]
     finals: Option<usize>,
     /// Negatives made for each positive, where the data have none
@@ -160,9 +168,15 @@ const CHECKPOINTS: usize = 5;
 
 impl TrainArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
+        if !self.layers.is_deepbind() {
+            return layers::run(&self, session);
+        }
         let began = Instant::now();
-        let state = state_path(&self.output);
+        let state = state_path(&self.output, "training.json");
         self.check(&state)?;
+        if let Some(option) = self.layers.misplaced() {
+            bail!("{option} goes with a network of layers only; choose one with --arch");
+        }
         let sizes = self.sizes();
         let strands = self.strands();
         let stranded = strands == Strands::Single;
@@ -199,13 +213,10 @@ impl TrainArgs {
             model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
         }
         model.save(&self.output)?;
-        if let Some(path) = &self.report {
+        if self.report.is_some() {
             outcomes.extend(judge(&model, "training", &training, resources.threads, self.seed)?);
-            let report = trained::report(&model, &training, &protocol, &outcome, outcomes, notes);
-            let mut file = Output::create(path)?;
-            file.write(report.to_html().as_bytes())?;
-            file.finish()?;
         }
+        self.write_report(|| trained::report(&model, &training, &protocol, &outcome, outcomes, notes))?;
         // Gone already if nothing was ever noted.
         let _ = fs::remove_file(&state);
         if !session.quiet {
@@ -237,8 +248,37 @@ impl TrainArgs {
         }
     }
 
+    /// Writes the page, if there is to be one.
+    fn write_report(&self, report: impl FnOnce() -> TrainingReport) -> Result<()> {
+        let Some(path) = &self.report else { return Ok(()) };
+        let mut file = Output::create(path)?;
+        file.write(report().to_html().as_bytes())?;
+        Ok(file.finish()?)
+    }
+
+    /// The first option that does not go with a network of layers.
+    fn only_for_deepbind(&self) -> Option<&'static str> {
+        let given = [
+            ("--recipe", self.recipe.is_some()),
+            ("--trials", self.trials.is_some()),
+            ("--folds", self.folds.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--detectors", self.detectors.is_some()),
+            ("--detector-length", self.detector_length.is_some()),
+            ("--no-padding", self.no_padding),
+            ("--pool", self.pool.is_some()),
+            ("--hidden", self.hidden.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
+    fn recipe(&self) -> RecipeArg {
+        self.recipe.unwrap_or(RecipeArg::Tuned)
+    }
+
     fn sizes(&self) -> Sizes {
-        let sizes = match self.recipe {
+        let sizes = match self.recipe() {
             RecipeArg::Published => {
                 Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, length: 24, ratio: 1.0 }
             }
@@ -267,7 +307,7 @@ impl TrainArgs {
             (Some(StrandsArg::Single), _) | (None, AlphabetArg::Rna) => Strands::Single,
             (Some(StrandsArg::Both), _) => Strands::Both,
             (Some(StrandsArg::Symmetric), _) => Strands::Symmetric,
-            (None, AlphabetArg::Dna) => match self.recipe {
+            (None, AlphabetArg::Dna) => match self.recipe() {
                 RecipeArg::Tuned => Strands::Symmetric,
                 RecipeArg::Published => Strands::Both,
             },
@@ -289,7 +329,7 @@ impl TrainArgs {
     fn protocol(&self, sizes: &Sizes, strands: Strands, training: &Dataset) -> Protocol {
         let (_, longest) = training.lengths();
         let space = Space {
-            recipe: match self.recipe {
+            recipe: match self.recipe() {
                 RecipeArg::Published => Recipe::Published,
                 RecipeArg::Tuned => Recipe::Tuned,
             },
@@ -310,7 +350,7 @@ impl TrainArgs {
         Protocol {
             space,
             trials: sizes.trials,
-            folds: self.folds,
+            folds: self.folds.unwrap_or(3),
             steps: sizes.steps,
             checkpoints: CHECKPOINTS.min(sizes.steps),
             finals: sizes.finals,
@@ -327,7 +367,7 @@ impl TrainArgs {
     ) -> Result<Outcome> {
         let meter = Meter::new(session, training.kind, protocol.trials);
         let outcome = search::run(training, protocol, resources, &|progress| meter.update(progress));
-        meter.shown().clear();
+        meter::lock(&meter.shown).clear();
         match outcome {
             Err(Error::Interrupted) if resources.state.is_some_and(Path::exists) => {
                 let trials = meter.trials.into_inner();
@@ -338,23 +378,25 @@ impl TrainArgs {
     }
 }
 
-/// Where finished fits are noted while a training goes on.
-fn state_path(output: &Path) -> PathBuf {
+/// Where finished fits are noted while a training goes on: beside the output, with an extension more.
+fn state_path(output: &Path, extension: &str) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_owned();
-    name.push(".training.json");
+    name.push(".");
+    name.push(extension);
     output.with_file_name(name)
 }
 
 /// Scales measured numbers as published, the test set on the scale of the training set.
-fn scale(training: &mut Dataset, test: Option<&mut Dataset>) -> Result<Option<Scaling>> {
+fn scale<'a>(
+    training: &mut Dataset,
+    others: impl IntoIterator<Item = &'a mut Dataset>,
+) -> Result<Option<Scaling>> {
     if training.kind == TargetKind::Binary {
         return Ok(None);
     }
     let scaling = Scaling::fit(training)?;
     scaling.apply(training)?;
-    if let Some(test) = test {
-        scaling.apply(test)?;
-    }
+    others.into_iter().try_for_each(|other| scaling.apply(other))?;
     Ok(Some(scaling))
 }
 
@@ -363,22 +405,38 @@ const POSITIVE_SIGMAS: f64 = 4.0;
 
 /// Scores data with the model, every sequence as a whole, as in training.
 fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64) -> Result<Vec<ScoredSet>> {
-    let strands = match model.spec.strands {
-        Strands::Both => StrandChoice::Both,
-        Strands::Single | Strands::Symmetric => StrandChoice::Forward,
-    };
-    let plan = WindowPlan { window: dataset.lengths().1, stride: 1, strands, context: Context::Padding };
-    let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;
-    let scores = score_dataset(&mut engines, dataset, &plan, &CANCELLED)?;
-    let measured = measure_dataset(dataset, &scores, POSITIVE_SIGMAS, seed);
-    let judged = |(output, name): (usize, &String)| ScoredSet {
-        set: set.to_owned(),
-        kind: dataset.kind,
-        scores: scores.iter().skip(output).step_by(dataset.outputs).copied().collect(),
-        targets: dataset.target_column(output),
-        measured: measured.iter().filter(|measured| measured.output == *name).cloned().collect(),
-    };
-    Ok(dataset.output_names.iter().enumerate().map(judged).collect())
+    let engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;
+    Judge { engines, window: dataset.lengths().1, strands: model.spec.strands, seed }.judge(set, dataset)
+}
+
+/// What scores data in the end of a training.
+struct Judge {
+    /// One for each thread.
+    engines: Vec<Box<dyn Engine>>,
+    window: usize,
+    strands: Strands,
+    seed: u64,
+}
+
+impl Judge {
+    /// Scores and metrics of each output.
+    fn judge(mut self, set: &str, dataset: &Dataset) -> Result<Vec<ScoredSet>> {
+        let strands = match self.strands {
+            Strands::Both => StrandChoice::Both,
+            Strands::Single | Strands::Symmetric => StrandChoice::Forward,
+        };
+        let plan = WindowPlan { window: self.window, stride: 1, strands, context: Context::Padding };
+        let scores = score_dataset(&mut self.engines, dataset, &plan, &CANCELLED)?;
+        let measured = measure_dataset(dataset, &scores, POSITIVE_SIGMAS, self.seed);
+        let judged = |(output, name): (usize, &String)| ScoredSet {
+            set: set.to_owned(),
+            kind: dataset.kind,
+            scores: scores.iter().skip(output).step_by(dataset.outputs).copied().collect(),
+            targets: dataset.target_column(output),
+            measured: measured.iter().filter(|measured| measured.output == *name).cloned().collect(),
+        };
+        Ok(dataset.output_names.iter().enumerate().map(judged).collect())
+    }
 }
 
 /// What the user is told in the end.
@@ -396,6 +454,11 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
         outcome.steps,
         took.as_secs_f64()
     );
+    tell_held_out(measured);
+}
+
+/// Tells how the model does on held-out data.
+fn tell_held_out(measured: &[Measured]) {
     for measured in measured {
         let Measured { output, metric, value, interval, .. } = measured;
         let value = value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
@@ -405,7 +468,7 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
     }
 }
 
-/// Progress of a search, which is told from several threads.
+/// Progress of a search.
 struct Meter {
     shown: Mutex<progress::Progress>,
     metric: &'static str,
@@ -415,7 +478,7 @@ struct Meter {
 
 impl Meter {
     fn new(session: Session, kind: TargetKind, of: usize) -> Meter {
-        let shown = Mutex::new(progress::Progress::start(session));
+        let shown = meter::shared(session);
         Meter { shown, metric: trained::metric_name(kind), of, trials: AtomicUsize::new(0) }
     }
 
@@ -426,10 +489,6 @@ impl Meter {
                 progress.best.map_or_else(String::new, |best| format!(", best {} {best:.4}", self.metric));
             format!("{} of {} trials{best}", progress.trials, self.of)
         };
-        self.shown().show(progress.done as u64, Some(progress.total as u64), message);
-    }
-
-    fn shown(&self) -> MutexGuard<'_, progress::Progress> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        meter::lock(&self.shown).show(progress.done as u64, Some(progress.total as u64), message);
     }
 }

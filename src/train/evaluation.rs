@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::dataset::Dataset;
-use super::metric::{Measured, measure};
+use super::dataset::{Dataset, TargetKind};
+use super::metric::{self, Measured, measure};
 use crate::engine::summary::{Summary, score_sequence};
 use crate::engine::{Engine, WindowPlan};
 use crate::{Error, Result};
@@ -98,4 +98,28 @@ pub fn measure_dataset(dataset: &Dataset, scores: &[f32], positive_sigmas: f64, 
         measure(name, dataset.kind, &column, &dataset.target_column(output), positive_sigmas, seed)
     });
     measured.flatten().collect()
+}
+
+/// To six decimals, which a state file keeps exactly.
+pub(crate) fn rounded(metric: f64) -> f64 {
+    (metric * 1e6).round() / 1e6
+}
+
+/// The metric that fits are compared by: mean over outputs of AUC or Pearson correlation, to six decimals. An output
+/// for which it is not defined (one class only among those held out) does not count; with none, it is 0.
+///
+/// `scores[rank * outputs + output]` are those of the examples with the ranks `ranks`, in that order.
+pub(crate) fn mean_metric(dataset: &Dataset, ranks: &[u32], scores: &[f32]) -> f64 {
+    let mut metrics = Vec::with_capacity(dataset.outputs);
+    for output in 0..dataset.outputs {
+        let pairs = ranks.iter().enumerate().map(|(i, &rank)| {
+            (scores[i * dataset.outputs + output], dataset.targets[rank as usize * dataset.outputs + output])
+        });
+        let (scores, targets): (Vec<f32>, Vec<f32>) = pairs.filter(|(_, target)| !target.is_nan()).unzip();
+        metrics.extend(match dataset.kind {
+            TargetKind::Binary => metric::auc(&scores, &targets),
+            TargetKind::Real => metric::pearson(&scores, &targets),
+        });
+    }
+    rounded(metrics.iter().sum::<f64>() / metrics.len().max(1) as f64)
 }

@@ -283,7 +283,7 @@ impl Sampler {
 }
 
 /// A random order, each equally likely.
-pub(super) fn shuffle<T>(items: &mut [T], rng: &mut Xoshiro256PlusPlus) {
+pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut Xoshiro256PlusPlus) {
     for i in (1..items.len()).rev() {
         items.swap(i, rng.random_range(0..=i));
     }

@@ -7,32 +7,32 @@
 use std::ops::{Add, AddAssign, Mul};
 
 /// Detectors in a vector.
-pub(super) const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// Sixteen numbers, one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Lanes(pub(super) [f32; WIDTH]);
+pub(crate) struct Lanes(pub(crate) [f32; WIDTH]);
 
 impl Lanes {
     /// Zero in every lane.
-    pub(super) const ZERO: Lanes = Lanes([0.0; WIDTH]);
+    pub(crate) const ZERO: Lanes = Lanes([0.0; WIDTH]);
 
     /// `x` in every lane.
     #[inline(always)]
-    pub(super) fn splat(x: f32) -> Lanes {
+    pub(crate) fn splat(x: f32) -> Lanes {
         Lanes([x; WIDTH])
     }
 
     /// `f` of every lane.
     #[inline(always)]
-    pub(super) fn map(self, f: impl Fn(f32) -> f32) -> Lanes {
+    pub(crate) fn map(self, f: impl Fn(f32) -> f32) -> Lanes {
         Lanes(self.0.map(f))
     }
 
     /// `f` of every lane of the two.
     #[inline(always)]
-    pub(super) fn zip(self, other: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
+    pub(crate) fn zip(self, other: Lanes, f: impl Fn(f32, f32) -> f32) -> Lanes {
         let mut out = Lanes::ZERO;
         for l in 0..WIDTH {
             out.0[l] = f(self.0[l], other.0[l]);
@@ -42,7 +42,7 @@ impl Lanes {
 
     /// Sum over the lanes: halves added together, four times.
     #[inline(always)]
-    pub(super) fn sum(self) -> f32 {
+    pub(crate) fn sum(self) -> f32 {
         let mut x = self.0;
         let mut half = WIDTH / 2;
         while half > 0 {
@@ -82,7 +82,7 @@ impl AddAssign for Lanes {
 
 /// Work to be compiled for every instruction set. `run` and all it calls must be `#[inline(always)]`, or the compiler
 /// does not use the instruction set there.
-pub(super) trait Task {
+pub(crate) trait Task {
     /// What the work gives.
     type Output;
     /// Does the work.
@@ -90,7 +90,7 @@ pub(super) trait Task {
 }
 
 /// Runs a task with the widest vectors that the CPU has.
-pub(super) fn run<T: Task>(task: T) -> T::Output {
+pub(crate) fn run<T: Task>(task: T) -> T::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl") {
@@ -120,7 +120,7 @@ fn avx2<T: Task>(task: T) -> T::Output {
 /// Runs a task with every instruction set that the CPU has, portable code first.
 #[cfg(test)]
 #[allow(unused_mut, reason = "other architectures have portable code only")]
-pub(super) fn run_with_each<T: Task>(mut task: impl FnMut() -> T) -> Vec<T::Output> {
+pub(crate) fn run_with_each<T: Task>(mut task: impl FnMut() -> T) -> Vec<T::Output> {
     let mut outputs = vec![task().run()];
     #[cfg(target_arch = "x86_64")]
     {

@@ -3,21 +3,20 @@
 //! Every fit has a seed of its own, made from the run's seed and the fit's place in the protocol, and every result has
 //! a place to go to: what comes out does not depend on the number of threads or on which fit ends first.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use rand::SeedableRng;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::candidate::{Candidate, Recipe, Space};
 use super::dataset::{Dataset, TargetKind, identity};
-use super::fit::{Examples, Fit, Stopped, shuffle};
+use super::evaluation::{mean_metric, rounded};
+use super::fit::{Examples, Fit, Stopped};
 use super::state::State;
-use super::{ensemble, metric};
+use super::{ensemble, fold};
 use crate::model::{Network, Strands};
 use crate::{Error, Result};
 
@@ -226,62 +225,33 @@ impl Protocol {
         (self.steps.div_ceil(self.checkpoints) * (checkpoint + 1)).min(self.steps)
     }
 
-    /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random,
-    /// class by class. At random, equal sequences (with two strands also reverse complements) come to the same fold, so
-    /// that what is held out has not been seen.
+    /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random, class by
+    /// class, equal sequences (with two strands also reverse complements) in the same fold.
     pub fn folds(&self, dataset: &Dataset) -> Vec<Vec<u32>> {
-        let mut folds = vec![Vec::new(); self.folds];
-        if let Some(given) = &dataset.folds {
-            let mut names = given.clone();
-            names.sort_unstable();
-            names.dedup();
-            if names.len() == self.folds {
-                for (rank, fold) in given.iter().enumerate() {
-                    folds[names.partition_point(|name| name < fold)].push(rank as u32);
-                }
-                return folds;
-            }
-        }
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(stream(self.seed, Purpose::Folds, 0, 0));
-        let mut ranks: Vec<u32> = (0..dataset.len() as u32).collect();
-        shuffle(&mut ranks, &mut rng);
-        if dataset.kind == TargetKind::Binary {
-            // Stable: random within a class.
-            ranks.sort_by_key(|&rank| dataset.targets[rank as usize * dataset.outputs] > 0.5);
-        }
-        let stranded = self.space.strands == Strands::Single;
-        let mut fold_of = HashMap::with_capacity(ranks.len());
-        for rank in ranks {
-            let next = fold_of.len() % self.folds;
-            let codes = identity(&dataset.sequences[rank as usize], stranded);
-            folds[*fold_of.entry(codes).or_insert(next)].push(rank);
-        }
-        folds
+        let seed = stream(self.seed, Purpose::Folds, 0, 0);
+        fold::ranks(dataset, self.folds, self.space.strands == Strands::Single, seed)
     }
 }
 
 /// What a stream of random numbers is for.
 #[derive(Debug, Clone, Copy)]
-enum Purpose {
+pub(crate) enum Purpose {
     Folds = 1,
     Draw = 2,
     Trial = 3,
     Final = 4,
+    Weights = 5,
+    Epoch = 6,
 }
 
 /// The seed of one stream of random numbers: a mixture (SplitMix64's) of all that it is for.
-fn stream(seed: u64, purpose: Purpose, trial: usize, fold: usize) -> u64 {
+pub(crate) fn stream(seed: u64, purpose: Purpose, trial: usize, fold: usize) -> u64 {
     [purpose as u64, trial as u64, fold as u64].into_iter().fold(seed, |state, part| {
         let mut z = state.wrapping_add(part.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     })
-}
-
-/// To six decimals, which a state file keeps exactly.
-fn rounded(metric: f64) -> f64 {
-    (metric * 1e6).round() / 1e6
 }
 
 /// A run under way.
@@ -421,7 +391,8 @@ impl<'a> Run<'a> {
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             };
             let scores = fit.scores(held_out);
-            checkpoints.push(Checkpoint { loss, metric: judge(self.examples.dataset(), held_out, &scores) });
+            checkpoints
+                .push(Checkpoint { loss, metric: mean_metric(self.examples.dataset(), held_out, &scores) });
         }
         Ok(FoldResult::Scored(checkpoints))
     }
@@ -450,7 +421,7 @@ impl<'a> Run<'a> {
             let mut fit = self.fit(&trials[chosen].candidate, &all, seed);
             match fit.run(steps, self.resources.cancel) {
                 Ok(_) => {
-                    let metric = judge(self.examples.dataset(), &all, &fit.scores(&all));
+                    let metric = mean_metric(self.examples.dataset(), &all, &fit.scores(&all));
                     let mut fitted = fitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     fitted[i] = Some((metric, fit.network()));
                 }
@@ -481,21 +452,4 @@ fn combine(recipe: Recipe, fitted: &[Option<(f64, Network)>]) -> Result<Network>
             ensemble::merge(&members).map_err(Error::Request)
         }
     }
-}
-
-/// The metric that trials are compared by: mean over outputs of AUC or Pearson correlation, to six decimals. An output
-/// for which it is not defined (one class only among those held out) does not count; with none, it is 0.
-fn judge(dataset: &Dataset, ranks: &[u32], scores: &[f32]) -> f64 {
-    let mut metrics = Vec::with_capacity(dataset.outputs);
-    for output in 0..dataset.outputs {
-        let pairs = ranks.iter().enumerate().map(|(i, &rank)| {
-            (scores[i * dataset.outputs + output], dataset.targets[rank as usize * dataset.outputs + output])
-        });
-        let (scores, targets): (Vec<f32>, Vec<f32>) = pairs.filter(|(_, target)| !target.is_nan()).unzip();
-        metrics.extend(match dataset.kind {
-            TargetKind::Binary => metric::auc(&scores, &targets),
-            TargetKind::Real => metric::pearson(&scores, &targets),
-        });
-    }
-    rounded(metrics.iter().sum::<f64>() / metrics.len().max(1) as f64)
 }

@@ -34,7 +34,7 @@ pub fn model(network: &Network) -> ModelProto {
     finish(builder)
 }
 
-pub(super) fn finish(mut builder: Builder) -> ModelProto {
+pub(crate) fn finish(mut builder: Builder) -> ModelProto {
     builder.graph.name = Some("bindscan".into());
     ModelProto {
         ir_version: Some(IR_VERSION),
@@ -48,8 +48,8 @@ pub(super) fn finish(mut builder: Builder) -> ModelProto {
 
 /// A graph to which nodes are added.
 #[derive(Default)]
-pub(super) struct Builder {
-    pub(super) graph: GraphProto,
+pub(crate) struct Builder {
+    pub(crate) graph: GraphProto,
 }
 
 impl Builder {
@@ -105,12 +105,12 @@ impl Builder {
         self.node("Gemm", &[x, &weights, &bias], output, [int("transB", 1)])
     }
 
-    pub(super) fn constant(&mut self, name: &str, tensor: &Tensor) -> String {
+    pub(crate) fn constant(&mut self, name: &str, tensor: &Tensor) -> String {
         self.graph.initializer.push(tensor.write(name));
         name.to_owned()
     }
 
-    pub(super) fn node(
+    pub(crate) fn node(
         &mut self,
         op: &str,
         inputs: &[&str],
@@ -129,7 +129,7 @@ impl Builder {
     }
 }
 
-pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+pub(crate) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
         r#type: Some(AttributeType::Int as i32),
@@ -138,7 +138,7 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
+pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
         r#type: Some(AttributeType::Ints as i32),
@@ -147,15 +147,15 @@ pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     }
 }
 
-pub(super) fn symbol(name: &str) -> Dim {
+pub(crate) fn symbol(name: &str) -> Dim {
     Dim::DimParam(name.to_owned())
 }
 
-pub(super) fn value_info<const D: usize>(name: &str, dims: [Dim; D]) -> ValueInfoProto {
-    let dim = dims.map(|value| Dimension { value: Some(value), denotation: None });
+pub(crate) fn value_info(name: &str, dims: impl IntoIterator<Item = Dim>) -> ValueInfoProto {
+    let dim = dims.into_iter().map(|value| Dimension { value: Some(value), denotation: None });
     let tensor = TensorType {
         elem_type: Some(DataType::Float as i32),
-        shape: Some(TensorShapeProto { dim: dim.into() }),
+        shape: Some(TensorShapeProto { dim: dim.collect() }),
     };
     let r#type = TypeProto { value: Some(TypeValue::TensorType(tensor)), denotation: None };
     ValueInfoProto { name: Some(name.to_owned()), r#type: Some(r#type), ..ValueInfoProto::default() }

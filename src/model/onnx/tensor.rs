@@ -127,7 +127,7 @@ pub(in crate::model) fn permutation(order: Option<Vec<i64>>, rank: usize) -> Res
 }
 
 /// Row-major `data` with its axes of these lengths put in another order.
-pub(in crate::model) fn permute<T: Copy>(data: &[T], lengths: &[usize], order: &[usize]) -> Vec<T> {
+pub(crate) fn permute<T: Copy>(data: &[T], lengths: &[usize], order: &[usize]) -> Vec<T> {
     let mut strides = vec![1; lengths.len()];
     for i in (1..lengths.len()).rev() {
         strides[i - 1] = strides[i] * lengths[i];

@@ -1,0 +1,224 @@
+//! `bindscan train --arch`: networks of layers.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use bindscan::Error;
+use bindscan::model::Strands;
+use bindscan::nn::training::{self, Progress, Resources, Training};
+use bindscan::nn::{Architecture, Function, NetworkEngine, Settings, trained};
+use bindscan::train::dataset::load::Loaded;
+use bindscan::train::dataset::scaling::PROVENANCE_KEY;
+use bindscan::train::dataset::{Dataset, Leaks};
+use bindscan::train::trained::metric_name;
+use clap::Args;
+
+use super::{Judge, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
+use crate::cli::{CANCELLED, Session, parse_positive, threads};
+
+/// What makes a training one of layers.
+#[derive(Debug, Args)]
+pub(super) struct LayersArgs {
+    /// The network: deepbind, which is searched for; a network of layers by its name (cnn, resnet, rnn, danq, cnn-4 and
+    /// others: models/ARCHITECTURES.md) or as a TOML file
+    #[arg(long, default_value = "deepbind", value_name = "NAME|TOML")]
+    arch: String,
+    /// With layers: the exponential function after the first convolution, in place of another
+    #[arg(long)]
+    exponential: bool,
+    /// With layers: data in the form of the training data on which epochs are compared [default: a tenth of the training
+    /// data]
+    #[arg(long, value_name = "FILE")]
+    validation: Option<PathBuf>,
+    /// With layers: most epochs of a fit [default: 100, with --quick 10]
+    #[arg(long, value_parser = parse_positive)]
+    epochs: Option<usize>,
+    /// With layers: epochs without a better validation metric after which a fit ends; after a third of them the learning
+    /// rate falls [default: 12, with --quick 4]
+    #[arg(long, value_name = "EPOCHS", value_parser = parse_positive)]
+    patience: Option<usize>,
+    /// With layers: learning rate of Adam at the beginning [default: 0.001]
+    #[arg(long, value_name = "RATE")]
+    learning_rate: Option<f32>,
+    /// With layers: penalty of half the sum of the weights' squares [default: 1e-6]
+    #[arg(long, value_name = "FACTOR")]
+    weight_decay: Option<f32>,
+}
+
+/// Negatives made for each positive, of which an epoch takes as many as there are positives.
+const NEGATIVES: f64 = 3.0;
+
+impl LayersArgs {
+    /// Whether DeepBind networks are to be searched for.
+    pub(super) fn is_deepbind(&self) -> bool {
+        self.arch == "deepbind"
+    }
+
+    /// The first option that only goes with layers.
+    pub(super) fn misplaced(&self) -> Option<&'static str> {
+        let given = [
+            ("--exponential", self.exponential),
+            ("--validation", self.validation.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--patience", self.patience.is_some()),
+            ("--learning-rate", self.learning_rate.is_some()),
+            ("--weight-decay", self.weight_decay.is_some()),
+        ];
+        given.into_iter().find_map(|(option, given)| given.then_some(option))
+    }
+
+    fn architecture(&self) -> Result<Architecture> {
+        let architecture = Architecture::find(&self.arch)?;
+        Ok(if self.exponential {
+            architecture.with_first_function(Function::Exponential)
+        } else {
+            architecture
+        })
+    }
+
+    fn settings(&self, args: &TrainArgs, strands: Strands) -> Result<Settings> {
+        let rate = self.learning_rate.unwrap_or(1e-3);
+        let penalty = self.weight_decay.unwrap_or(1e-6);
+        if !(rate > 0.0 && rate <= 1.0) {
+            bail!("--learning-rate {rate}: a number above 0, up to 1 is needed");
+        }
+        if !(0.0..=1.0).contains(&penalty) {
+            bail!("--weight-decay {penalty}: a number from 0 to 1 is needed");
+        }
+        Ok(Settings {
+            rate,
+            penalty,
+            batch: args.batch,
+            epochs: self.epochs.unwrap_or(if args.quick { 10 } else { 100 }),
+            patience: self.patience.unwrap_or(if args.quick { 4 } else { 12 }),
+            strands,
+            seed: args.seed,
+        })
+    }
+}
+
+/// Fits a network of layers.
+pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
+    let began = Instant::now();
+    let state = state_path(&args.output, "training");
+    args.check(&state)?;
+    if let Some(option) = args.only_for_deepbind() {
+        bail!("{option} goes with --arch deepbind only; a network of layers says such things itself");
+    }
+    let architecture = args.layers.architecture()?;
+    let strands = match (args.strands, args.alphabet()) {
+        (Some(StrandsArg::Symmetric), _) => {
+            bail!("--strands symmetric: only DeepBind networks can be made symmetric; give both or single")
+        }
+        (Some(StrandsArg::Single), _) | (None, bindscan::model::Alphabet::Rna) => Strands::Single,
+        (Some(StrandsArg::Both) | None, _) => Strands::Both,
+    };
+    let settings = args.layers.settings(args, strands)?;
+    let stranded = strands == Strands::Single;
+    let ratio = args.negatives_per_positive.unwrap_or(NEGATIVES);
+    let Loaded { training: mut all, mut test, notes } = args.data.open(ratio, stranded, args.seed)?;
+    if !session.quiet {
+        notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+    }
+    if let Some(path) = &args.test {
+        test = Some(args.data.open_other(path, stranded, args.seed)?);
+    }
+    let mut given = match &args.layers.validation {
+        Some(path) => Some(args.data.open_other(path, stranded, args.seed)?),
+        None => None,
+    };
+    for (set, other) in [("test", &test), ("validation", &given)] {
+        let leaks = other.as_ref().map(|other| Leaks::find(&all, other, !stranded));
+        if let Some(leak) = leaks.and_then(|leaks| leaks.message()) {
+            log::warn!("{}", leak.replace("test", set));
+        }
+    }
+    let scaling = scale(&mut all, [test.as_mut(), given.as_mut()].into_iter().flatten())?;
+    let (fitted, validation) = match given {
+        Some(validation) => (all, validation),
+        None => training::split(&all, strands, args.seed)?,
+    };
+    let training = Training {
+        architecture: &architecture,
+        training: &fitted,
+        validation: &validation,
+        settings,
+        fits: args.finals.unwrap_or(1),
+    };
+    let resources = Resources {
+        threads: threads(args.threads),
+        budget: args.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
+        state: Some(&state),
+        cancel: &CANCELLED,
+    };
+    let outcome = fit(&training, &resources, session)?;
+    let mut model = trained::model(&args.name(), args.alphabet(), &training, &outcome)?;
+    if let Some(scaling) = scaling {
+        model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
+    }
+    let engine = NetworkEngine::new(model.spec.clone(), outcome.network.clone());
+    let judge = |set: &str, dataset: &Dataset| {
+        let window = model.spec.window;
+        let engines = (0..resources.threads).map(|_| Box::new(engine.clone()) as Box<_>).collect();
+        Judge { engines, window, strands, seed: args.seed }.judge(set, dataset)
+    };
+    let mut outcomes = match &test {
+        Some(test) => judge("held out", test)?,
+        None => Vec::new(),
+    };
+    let measured: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
+    if args.report.is_some() {
+        outcomes.extend(judge("validation", &validation)?);
+        outcomes.extend(judge("training", &fitted)?);
+    }
+    if !measured.is_empty() {
+        model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
+    }
+    model.save(&args.output)?;
+    args.write_report(|| trained::report(&model, &training, &outcome, outcomes, notes))?;
+    // Gone already if nothing was ever noted.
+    let _ = std::fs::remove_file(&state);
+    if !session.quiet {
+        let chosen = &outcome.fits[outcome.chosen];
+        let diverged = outcome.fits.iter().filter(|fit| fit.metric.is_none()).count();
+        let validated = chosen.metric.unwrap_or(f64::NAN);
+        eprintln!(
+            "bindscan: {} sequences, {} parameters, {} fits ({diverged} diverged), the best after {} of {} epochs, {:.0} s; \
+             {} {validated:.4} on {} validation sequences",
+            fitted.len(),
+            outcome.network.parameters(),
+            outcome.fits.len(),
+            chosen.best + 1,
+            chosen.epochs.len(),
+            began.elapsed().as_secs_f64(),
+            metric_name(fitted.kind),
+            validation.len(),
+        );
+        tell_held_out(&measured);
+    }
+    Ok(())
+}
+
+fn fit(
+    training: &Training<'_>,
+    resources: &Resources<'_>,
+    session: Session,
+) -> Result<bindscan::nn::training::Outcome> {
+    let shown = meter::shared(session);
+    let (most, metric) = (training.fits * training.settings.epochs, metric_name(training.training.kind));
+    let outcome = training.run(resources, &|progress: Progress| {
+        let message = || {
+            let best = progress.best.map_or_else(String::new, |best| format!(", best {metric} {best:.4}"));
+            format!("{} epochs, {} of {} fits done{best}", progress.epochs, progress.fits, training.fits)
+        };
+        meter::lock(&shown).show(progress.epochs as u64, Some(most as u64), message);
+    });
+    meter::lock(&shown).clear();
+    match outcome {
+        Err(Error::Interrupted) if resources.state.is_some_and(std::path::Path::exists) => {
+            bail!("interrupted; the epochs made are kept: go on with --resume")
+        }
+        outcome => Ok(outcome?),
+    }
+}

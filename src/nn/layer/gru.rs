@@ -1,0 +1,214 @@
+//! Gated recurrent units.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::Pass;
+use super::lstm::uniform;
+use super::recurrent::{Cell, back_to_inputs, earlier, of_inputs};
+use crate::nn::function::{sigmoid, tanh};
+use crate::nn::parameter::Parameter;
+use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};
+use crate::train::lanes::{self, Task};
+
+/// Gates, in ONNX's order: update z, reset r, candidate n.
+const GATES: usize = 3;
+
+/// `z, r = σ(W x + R h + b)`, `n = tanh(W x + b + r (R h + b'))`, `h = (1 - z) n + z h`. `inputs[channel][gate][unit]`,
+/// `recurrent[unit][gate][unit]`.
+#[derive(Debug, Clone)]
+pub(in crate::nn) struct Gru {
+    pub(in crate::nn) units: usize,
+    pub(in crate::nn) inputs: Parameter,
+    pub(in crate::nn) recurrent: Parameter,
+    pub(in crate::nn) bias: Parameter,
+    /// b', of the candidates' recurrent sums.
+    pub(in crate::nn) recurrent_bias: Parameter,
+    given: Tensor,
+    gates: Tensor,
+    /// R h + b' of the candidates.
+    recurrent_sums: Tensor,
+    states: Tensor,
+}
+
+impl Gru {
+    pub(in crate::nn) fn new(channels: usize, units: usize, rng: &mut Xoshiro256PlusPlus) -> Gru {
+        Gru {
+            units,
+            inputs: Parameter::weights(uniform(channels * GATES * units, units, rng)),
+            recurrent: Parameter::weights(uniform(units * GATES * units, units, rng)),
+            bias: Parameter::biases(vec![0.0; GATES * units]),
+            recurrent_bias: Parameter::biases(vec![0.0; units]),
+            given: Tensor::default(),
+            gates: Tensor::default(),
+            recurrent_sums: Tensor::default(),
+            states: Tensor::default(),
+        }
+    }
+
+    pub(in crate::nn) fn parameters(&mut self) -> [&mut Parameter; 4] {
+        [&mut self.inputs, &mut self.recurrent, &mut self.bias, &mut self.recurrent_bias]
+    }
+}
+
+impl Cell for Gru {
+    fn units(&self) -> usize {
+        self.units
+    }
+
+    fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let (units, rows, positions) = (self.units, x.rows, x.positions);
+        let mut gates = of_inputs(x, &self.inputs.values, &self.bias.values);
+        let (mut kept, mut states) =
+            (Tensor::zeros(rows, positions, units), Tensor::zeros(rows, positions, units));
+        let recurrent = Matrix::new(&self.recurrent.values, units, GATES * units);
+        let mut sums = vec![0.0; rows * GATES * units];
+        for t in 0..positions {
+            for row in sums.chunks_exact_mut(GATES * units) {
+                row[..2 * units].fill(0.0);
+                row[2 * units..].copy_from_slice(&self.recurrent_bias.values);
+            }
+            if t > 0 {
+                let last = Matrix::spaced(&states.values[(t - 1) * units..], rows, units, positions * units);
+                MatrixMut::new(&mut sums, rows, GATES * units).add_product(last, recurrent);
+            }
+            lanes::run(Forward {
+                t,
+                units,
+                positions,
+                sums: &sums,
+                gates: &mut gates.values,
+                kept: &mut kept.values,
+                states: &mut states.values,
+            });
+        }
+        if pass.is_training() {
+            self.given.clone_from(x);
+            (self.gates, self.recurrent_sums, self.states) = (gates, kept, states.clone());
+        }
+        states
+    }
+
+    fn backward(&mut self, gradient: &Tensor) -> Tensor {
+        let (units, rows, positions) = (self.units, gradient.rows, gradient.positions);
+        // Gradients of the sums of inputs and of the recurrent sums; they differ in the candidates.
+        let mut slopes = Tensor::zeros(rows, positions, GATES * units);
+        let mut recurrent_slopes = slopes.clone();
+        let last = earlier(&self.states);
+        let mut of_state = vec![0.0f32; rows * units];
+        for t in (0..positions).rev() {
+            lanes::run(Backward {
+                t,
+                units,
+                positions,
+                gradient: &gradient.values,
+                gates: &self.gates.values,
+                kept: &self.recurrent_sums.values,
+                last: &last.values,
+                of_state: &mut of_state,
+                slopes: &mut slopes.values,
+                recurrent_slopes: &mut recurrent_slopes.values,
+            });
+            let now = Matrix::spaced(
+                &recurrent_slopes.values[t * GATES * units..],
+                rows,
+                GATES * units,
+                positions * GATES * units,
+            );
+            MatrixMut::new(&mut of_state, rows, units)
+                .add_product(now, Matrix::new(&self.recurrent.values, units, GATES * units).turned());
+        }
+        MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units).add_product(
+            Matrix::new(&last.values, rows * positions, units).turned(),
+            Matrix::new(&recurrent_slopes.values, rows * positions, GATES * units),
+        );
+        let mut sums = vec![0.0; GATES * units];
+        add_rows(&recurrent_slopes.values, &mut sums);
+        let candidates = self.recurrent_bias.gradient.iter_mut().zip(&sums[2 * units..]);
+        candidates.for_each(|(sum, x)| *sum += x);
+        let Gru { given, inputs, bias, .. } = self;
+        back_to_inputs(given, &slopes.values, &inputs.values, &mut inputs.gradient, &mut bias.gradient)
+    }
+}
+
+/// One position of all windows, from sums to gates and states.
+struct Forward<'a> {
+    t: usize,
+    units: usize,
+    positions: usize,
+    sums: &'a [f32],
+    gates: &'a mut [f32],
+    kept: &'a mut [f32],
+    states: &'a mut [f32],
+}
+
+impl Task for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Forward { t, units, positions, sums, gates, kept, states } = self;
+        for (row, sums) in sums.chunks_exact(GATES * units).enumerate() {
+            let at = row * positions + t;
+            let gates = &mut gates[at * GATES * units..][..GATES * units];
+            let kept = &mut kept[at * units..][..units];
+            kept.copy_from_slice(&sums[2 * units..]);
+            let (squashed, candidates) = gates.split_at_mut(2 * units);
+            squashed.iter_mut().zip(sums).for_each(|(x, sum)| *x = sigmoid(*x + sum));
+            for (i, x) in candidates.iter_mut().enumerate() {
+                *x = tanh(*x + squashed[units + i] * kept[i]);
+            }
+            let (before, now) = states.split_at_mut(at * units);
+            let before = if t > 0 { &before[(at - 1) * units..] } else { &[] };
+            for (i, state) in now[..units].iter_mut().enumerate() {
+                let last = before.get(i).copied().unwrap_or(0.0);
+                *state = candidates[i] + squashed[i] * (last - candidates[i]);
+            }
+        }
+    }
+}
+
+/// One position of all windows, from the gradient of the states to those of the sums.
+struct Backward<'a> {
+    t: usize,
+    units: usize,
+    positions: usize,
+    gradient: &'a [f32],
+    gates: &'a [f32],
+    kept: &'a [f32],
+    last: &'a [f32],
+    /// From the next position; then for the one before, without what comes through the sums.
+    of_state: &'a mut [f32],
+    slopes: &'a mut [f32],
+    recurrent_slopes: &'a mut [f32],
+}
+
+impl Task for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Backward { t, units, positions, gradient, gates, kept, last, of_state, slopes, recurrent_slopes } =
+            self;
+        for (row, of_state) in of_state.chunks_exact_mut(units).enumerate() {
+            let at = row * positions + t;
+            let slopes = &mut slopes[at * GATES * units..][..GATES * units];
+            let recurrent = &mut recurrent_slopes[at * GATES * units..][..GATES * units];
+            let gates = &gates[at * GATES * units..][..GATES * units];
+            let gradient = &gradient[at * units..][..units];
+            let kept = &kept[at * units..][..units];
+            let last = &last[at * units..][..units];
+            for i in 0..units {
+                let (update, reset, candidate) = (gates[i], gates[units + i], gates[2 * units + i]);
+                let state = gradient[i] + of_state[i];
+                let sum = state * (1.0 - update) * (1.0 - candidate * candidate);
+                slopes[i] = state * (last[i] - candidate) * update * (1.0 - update);
+                slopes[units + i] = sum * kept[i] * reset * (1.0 - reset);
+                slopes[2 * units + i] = sum;
+                recurrent[i] = slopes[i];
+                recurrent[units + i] = slopes[units + i];
+                recurrent[2 * units + i] = sum * reset;
+                of_state[i] = state * update;
+            }
+        }
+    }
+}

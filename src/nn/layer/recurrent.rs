@@ -1,0 +1,115 @@
+//! Recurrent layers in one direction or both.
+
+use super::Pass;
+use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};
+
+/// Units that read positions one after another, each time with their last state.
+pub(in crate::nn) trait Cell {
+    /// Units.
+    fn units(&self) -> usize;
+    /// Their states at all positions.
+    fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor;
+    /// Takes the gradient of the states; adds to the parameters' gradients, and gives that of what went in.
+    fn backward(&mut self, gradient: &Tensor) -> Tensor;
+}
+
+/// Units that read from the first position on, and perhaps as many that read from the last one on.
+#[derive(Debug, Clone)]
+pub(in crate::nn) struct Recurrent<C> {
+    pub(in crate::nn) onward: C,
+    pub(in crate::nn) back: Option<C>,
+}
+
+impl<C: Cell> Recurrent<C> {
+    pub(in crate::nn) fn new(bidirectional: bool, mut make: impl FnMut() -> C) -> Recurrent<C> {
+        let onward = make();
+        Recurrent { onward, back: bidirectional.then(make) }
+    }
+
+    pub(in crate::nn) fn visit(&mut self, seen: impl FnMut(&mut C)) {
+        [&mut self.onward].into_iter().chain(&mut self.back).for_each(seen);
+    }
+
+    pub(in crate::nn) fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
+        let onward = self.onward.forward(x, pass);
+        let Some(back) = &mut self.back else { return onward };
+        let back = reversed(&back.forward(&reversed(x), pass));
+        let units = onward.channels;
+        let mut y = Tensor::zeros(x.rows, x.positions, 2 * units);
+        let states = onward.values.chunks_exact(units).zip(back.values.chunks_exact(units));
+        for (y, (onward, back)) in y.values.chunks_exact_mut(2 * units).zip(states) {
+            y[..units].copy_from_slice(onward);
+            y[units..].copy_from_slice(back);
+        }
+        y
+    }
+
+    pub(in crate::nn) fn backward(&mut self, gradient: &Tensor) -> Tensor {
+        let units = self.onward.units();
+        let Some(back) = &mut self.back else { return self.onward.backward(gradient) };
+        let half = |first: usize| {
+            let mut half = Tensor::zeros(gradient.rows, gradient.positions, units);
+            let rows = gradient.values.chunks_exact(2 * units);
+            half.values
+                .chunks_exact_mut(units)
+                .zip(rows)
+                .for_each(|(half, row)| half.copy_from_slice(&row[first..first + units]));
+            half
+        };
+        let mut sum = self.onward.backward(&half(0));
+        let other = reversed(&back.backward(&reversed(&half(units))));
+        sum.values.iter_mut().zip(&other.values).for_each(|(sum, x)| *sum += x);
+        sum
+    }
+}
+
+/// With the positions of each window in reverse order.
+fn reversed(x: &Tensor) -> Tensor {
+    let mut turned = x.like();
+    let rows = x.values.chunks_exact(x.width()).zip(turned.values.chunks_exact_mut(x.width()));
+    for (row, turned) in rows {
+        let positions = row.chunks_exact(x.channels).rev();
+        turned.chunks_exact_mut(x.channels).zip(positions).for_each(|(to, from)| to.copy_from_slice(from));
+    }
+    turned
+}
+
+/// `x · weights` at all positions: `[window][position][gate]`.
+pub(super) fn of_inputs(x: &Tensor, weights: &[f32], bias: &[f32]) -> Tensor {
+    let gates = bias.len();
+    let mut sums = Tensor::zeros(x.rows, x.positions, gates);
+    sums.values.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(bias));
+    let count = x.rows * x.positions;
+    MatrixMut::new(&mut sums.values, count, gates)
+        .add_product(Matrix::new(&x.values, count, x.channels), Matrix::new(weights, x.channels, gates));
+    sums
+}
+
+/// Adds the gradients of [`of_inputs`], and gives that of `x`.
+pub(super) fn back_to_inputs(
+    x: &Tensor,
+    slopes: &[f32],
+    weights: &[f32],
+    weights_gradient: &mut [f32],
+    bias_gradient: &mut [f32],
+) -> Tensor {
+    let (count, gates) = (x.rows * x.positions, bias_gradient.len());
+    let slopes_matrix = Matrix::new(slopes, count, gates);
+    MatrixMut::new(weights_gradient, x.channels, gates)
+        .add_product(Matrix::new(&x.values, count, x.channels).turned(), slopes_matrix);
+    add_rows(slopes, bias_gradient);
+    let mut back = x.like();
+    MatrixMut::new(&mut back.values, count, x.channels)
+        .add_product(slopes_matrix, Matrix::new(weights, x.channels, gates).turned());
+    back
+}
+
+/// The states one position earlier, 0 before the first.
+pub(super) fn earlier(states: &Tensor) -> Tensor {
+    let mut earlier = states.like();
+    let (width, channels) = (states.width(), states.channels);
+    for (row, states) in earlier.values.chunks_exact_mut(width).zip(states.values.chunks_exact(width)) {
+        row[channels..].copy_from_slice(&states[..width - channels]);
+    }
+    earlier
+}
