@@ -109,6 +109,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
             sites,
             scores: Vec::new(),
             false_discovery_rate: None,
+            q_later: false,
             statistics: None,
             journal: None,
         },

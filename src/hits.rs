@@ -45,6 +45,34 @@ pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
     }
 }
 
+/// Appends the score of each window's [better strand](better_strand).
+pub(crate) fn better_scores(forward: &[f32], reverse: &[f32], out: &mut Vec<f32>) {
+    for (forward, reverse) in forward.chunks(BLOCK).zip(reverse.chunks(BLOCK)) {
+        let from = out.len();
+        out.resize(from + forward.len(), 0.0);
+        let out = &mut out[from..];
+        // Rounding is slow, and decides between scores that are nearly the same only.
+        let mut near = 0;
+        for ((out, &forward), &reverse) in out.iter_mut().zip(forward).zip(reverse) {
+            *out = if reverse > forward { reverse } else { forward };
+            let same = reverse - forward <= 1.1e-4 + reverse.abs() * 1e-6;
+            near |= u32::from(reverse > forward) & u32::from(same);
+        }
+        if near != 0 {
+            for ((out, &forward), &reverse) in out.iter_mut().zip(forward).zip(reverse) {
+                *out = better_strand(forward, reverse).0;
+            }
+        }
+    }
+}
+
+/// The first score that is NaN.
+pub(crate) fn first_nan(scores: &[f32]) -> Option<usize> {
+    let has = |block: &&[f32]| block.iter().fold(0, |nan, score| nan | u32::from(score.is_nan())) != 0;
+    scores.chunks(BLOCK).find(has)?;
+    scores.iter().position(|score| score.is_nan())
+}
+
 /// The best of some windows: its place among them, its score, and the strand. Of windows with the same score
 /// ([`round_score`]) the first counts, and of strands the forward one; either may be left out. `None` without a window.
 ///
@@ -227,6 +255,30 @@ mod tests {
         hits.clear();
         collect(&scores, 0, f32::NEG_INFINITY, &mut hits).unwrap();
         assert_eq!(hits.len(), 200);
+    }
+
+    proptest! {
+        #[test]
+        fn better_scores_are_those_of_better_strands(
+            scores in prop::collection::vec((-30i32..30, -3i32..4, -3i32..4), 0..200)
+        ) {
+            // Many that are nearly the same.
+            let score = |&(whole, near, _): &(i32, i32, i32)| whole as f32 / 10.0 + near as f32 * 3e-5;
+            let other = |&(whole, _, near): &(i32, i32, i32)| whole.max(-29) as f32 / 10.0 + near as f32 * 3e-5;
+            let mut forward: Vec<f32> = scores.iter().map(score).collect();
+            let reverse: Vec<f32> = scores.iter().map(other).collect();
+            forward.iter_mut().step_by(7).for_each(|score| *score = f32::NEG_INFINITY);
+            let mut better = Vec::new();
+            better_scores(&forward, &reverse, &mut better);
+            for ((&forward, &reverse), better) in forward.iter().zip(&reverse).zip(better) {
+                prop_assert_eq!(better.to_bits(), better_strand(forward, reverse).0.to_bits());
+            }
+            prop_assert_eq!(first_nan(&forward), None);
+            if let Some(last) = forward.last_mut() {
+                *last = f32::NAN;
+                prop_assert_eq!(first_nan(&forward), Some(forward.len() - 1));
+            }
+        }
     }
 
     #[test]

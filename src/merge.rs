@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::calibrate::discovery::ShardTests;
 use crate::output::{Output, Sealed};
 use crate::source::input::Input;
 use crate::source::shard::Shard;
@@ -17,12 +18,13 @@ use crate::track::bigwig::{self, BigWigSink, Values};
 use crate::track::checksum::{self, crc32};
 use crate::track::line::LineSink;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary};
+use crate::track::site::{LATER, QValue};
 use crate::track::tabix::Layout;
 use crate::track::{Format, ScoreFormat, SiteFormat};
 use crate::{Error, Result};
 
 /// What a shard's track says of itself, in JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardMark {
     /// Which part it is.
     #[serde(flatten)]
@@ -33,12 +35,23 @@ pub struct ShardMark {
     pub track: Option<String>,
     /// Bases of a bin, of scores.
     pub bin: Option<u64>,
+    /// The false discovery rate, of sites whose q-values depend on all shards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f64>,
     /// Contigs of the genome: SHA-256 of their names and lengths.
     pub genome: String,
 }
 
 /// What stands before the mark.
 const MARK: &str = "# shard: ";
+
+/// What stands before the tests of a shard, in JSON.
+const TESTS: &str = "# tests: ";
+
+/// A comment that says how a shard's windows tested: what the q-values depend on.
+pub(crate) fn tests_comment(targets: &[ShardTests]) -> String {
+    format!("{TESTS}{}\n", serde_json::to_string(targets).expect("counts are plain data"))
+}
 
 impl ShardMark {
     /// The line of a header.
@@ -56,7 +69,7 @@ pub struct Shards {
 }
 
 /// What stands before a track's first line of data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 struct Head {
     mark: ShardMark,
     /// The first line of GFF3.
@@ -67,7 +80,7 @@ struct Head {
     columns: String,
     /// Checksum of the text so far.
     checksum: u32,
-    /// The comment with the checksum, of text without a line and of bigWigs.
+    /// The first comment behind the data, of text without a line and of bigWigs.
     last: Vec<u8>,
 }
 
@@ -142,16 +155,59 @@ impl Shards {
         } else {
             LineSink::new(output, &header)?
         };
+        let rates = self.head.mark.rate.map(|rate| self.rates(rate)).transpose()?;
+        let mut kept = Vec::new();
         for path in &self.paths {
-            write_lines(path, &mut sink)?;
+            each_block(path, &mut |lines| match &rates {
+                None => sink.write(lines),
+                Some(rates) => {
+                    kept.clear();
+                    rates.keep(path, self.format(), lines, &mut kept)?;
+                    sink.write(&kept)
+                }
+            })?;
         }
         sink.seal()
+    }
+
+    /// The q-values, from how the windows of all shards tested.
+    fn rates(&self, rate: f64) -> Result<Rates> {
+        let mut targets: Vec<Vec<ShardTests>> = Vec::new();
+        for path in &self.paths {
+            let mut found = None;
+            each_block(path, &mut |lines| {
+                for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                    if let Some(json) = line.strip_prefix(TESTS.as_bytes()) {
+                        found = serde_json::from_slice::<Vec<ShardTests>>(json).ok();
+                    }
+                }
+                Ok(())
+            })?;
+            let tests = found.ok_or_else(|| {
+                let message = "how its windows tested is missing: it was cut short; make this shard again";
+                Error::format(path, None, message)
+            })?;
+            targets.resize_with(targets.len().max(tests.len()), Vec::new);
+            targets.iter_mut().zip(tests).for_each(|(all, tests)| all.push(tests));
+        }
+        let q = targets.iter().map(|shards| ShardTests::q_values(shards)).collect::<Option<_>>();
+        let q = q.ok_or_else(|| {
+            let message = "the shards were made with different distributions of scores in background: they do not belong together";
+            Error::Request(message.into())
+        })?;
+        Ok(Rates { rate, q })
     }
 
     /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
     fn write_bigwig(&self, output: Output, header: &str) -> Result<Vec<Sealed>> {
         let bin = self.head.mark.bin.unwrap_or(1).max(1);
-        let series = Series { target: 0, strand: Shown::Better, bin, summary: Summary::Max };
+        let series = Series {
+            target: 0,
+            strand: Shown::Better,
+            bin,
+            summary: Summary::Max,
+            lowest: f32::NEG_INFINITY,
+        };
         let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
         let mut writer = ScoreWriter::new(series, sink);
         let (mut values, mut bins) = (Values::default(), Vec::new());
@@ -169,6 +225,49 @@ impl Shards {
     }
 }
 
+/// What sites are chosen by, once all shards are known.
+struct Rates {
+    /// The highest q-value of a site.
+    rate: f64,
+    /// The q-value of each step of each target.
+    q: Vec<Vec<f64>>,
+}
+
+impl Rates {
+    /// Appends those of a shard's lines that are sites, with their q-values.
+    fn keep(&self, path: &Path, format: Format, lines: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let Format::Sites(format) = format else { unreachable!("scores have no q-values") };
+        for line in lines.split_inclusive(|&byte| byte == b'\n') {
+            if line.starts_with(TESTS.as_bytes()) {
+                continue;
+            }
+            let Some((before, q, after)) = self.parts(line) else {
+                return Err(Error::format(
+                    path,
+                    None,
+                    "the file is damaged: a line has no place for its q-value",
+                ));
+            };
+            if q <= self.rate {
+                out.extend_from_slice(before);
+                QValue::Known(q).put(format, out);
+                out.extend_from_slice(after);
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands before a line's q-value, that, and what stands behind it.
+    fn parts<'a>(&self, line: &'a [u8]) -> Option<(&'a [u8], f64, &'a [u8])> {
+        let at = memchr::memrchr(LATER, line)?;
+        let (before, rest) = (&line[..at], &line[at + 1..]);
+        let end = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
+        let (target, step) = str::from_utf8(&rest[..end]).ok()?.split_once('.')?;
+        let (target, step): (usize, usize) = (target.parse().ok()?, step.parse().ok()?);
+        Some((before, *self.q.get(target)?.get(step)?, &rest[end..]))
+    }
+}
+
 /// Cuts a stretch of one value into the bins that it was joined from.
 fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64, f32)>) {
     let mut from = start;
@@ -179,8 +278,8 @@ fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64,
     }
 }
 
-/// Writes the lines of a shard without its head.
-fn write_lines(path: &Path, sink: &mut LineSink) -> Result<()> {
+/// Hands over the lines of a shard without its head, whole ones, some at a time.
+fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut input = Input::open(path)?;
     let Head { mut checksum, last: mut lines, .. } = Head::of_text(path, &mut input)?;
     loop {
@@ -195,7 +294,7 @@ fn write_lines(path: &Path, sink: &mut LineSink) -> Result<()> {
         // Whole lines, but for the last, which may be the checksum.
         let last = memchr::memrchr(b'\n', &lines).map_or(0, |end| start_of_line(&lines[..end]));
         checksum = crc32(checksum, &lines[..last]);
-        sink.write(&lines[..last])?;
+        take(&lines[..last])?;
         lines.drain(..last);
     }
     let damaged = |message| Err(Error::format(path, None, message));
@@ -208,7 +307,7 @@ fn write_lines(path: &Path, sink: &mut LineSink) -> Result<()> {
     };
     let Some(digits) = last.strip_prefix(checksum::MARK.as_bytes()) else {
         if input.is_compressed() {
-            return sink.write(&lines);
+            return take(&lines);
         }
         return damaged("there is no checksum at its end: it was cut short; make this shard again");
     };
@@ -254,7 +353,8 @@ impl Head {
         let (mut first, mut comments, mut mark) = (String::new(), String::new(), None);
         let (mut checksum, mut last) = (0, Vec::new());
         while let Some(line) = comment(path, input)? {
-            if line.starts_with(checksum::MARK) {
+            // Without a line of data, what stands behind them.
+            if line.starts_with(checksum::MARK) || line.starts_with(TESTS) {
                 last = line.into_bytes();
                 break;
             }
@@ -281,7 +381,7 @@ impl Head {
             "are of different genomes"
         } else if a.shard.of != b.shard.of {
             "are of different numbers of shards"
-        } else if a.format != b.format {
+        } else if a.format != b.format || a.rate != b.rate {
             "have different formats"
         } else if (&a.track, a.bin) != (&b.track, b.bin) {
             "are of different models, strands or bins"

@@ -17,7 +17,7 @@ use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
 use crate::track::Target;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
-use crate::track::site::{Significance, Site, SiteLines, SiteSink};
+use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
 mod find;
 pub mod journal;
@@ -43,12 +43,16 @@ pub struct Scan {
     pub overlaps: Overlaps,
     /// Tracks of sites. Without one, no hits are called.
     pub sites: Vec<(SiteLines, SiteSink)>,
-    /// Tracks of scores. With one, every window is scored in full.
+    /// Tracks of scores. With one that shows all, every window is scored in full; others show what reaches the threshold of
+    /// their target.
     pub scores: Vec<(Series, ScoreSink)>,
     /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
     /// threshold that is the lowest score with a p-value of that rate or less: [`crate::calibrate::discovery`] says why no
     /// other can be a site. The sites wait for the end of the scan in a temporary file.
     pub false_discovery_rate: Option<f64>,
+    /// Whether this is a shard whose q-values wait for [`crate::merge`]: the sites are those up to the p-value of the false discovery
+    /// rate then, and behind them stands how the windows tested.
+    pub q_later: bool,
     /// Statistics to add to, if they are wanted.
     pub statistics: Option<Statistics>,
     /// What is kept of the scan, if it is to go on after an interruption; the source goes on from its place. There can be
@@ -166,6 +170,7 @@ pub fn run(
         lines: &lines,
         series: &series,
         false_discovery_rate: scan.false_discovery_rate,
+        q_later: scan.q_later,
         statistics: statistics.as_ref(),
     };
     let workers = workers
@@ -226,6 +231,7 @@ struct Layout<'a> {
     lines: &'a [SiteLines],
     series: &'a [(Series, Encoding)],
     false_discovery_rate: Option<f64>,
+    q_later: bool,
     statistics: Option<&'a Shared>,
 }
 
@@ -235,11 +241,20 @@ impl Layout<'_> {
         self.targets.iter().map(|target| target.window).max().unwrap_or_default()
     }
 
+    /// Whether sites wait for the end of the scan.
+    fn spools(&self) -> bool {
+        self.false_discovery_rate.is_some() && !self.q_later
+    }
+
     /// Appends to `lines`, which has an entry a site track, the lines of a site. `q` has the q-value of each step of each
     /// target's null distribution, once they are known.
     fn write_site(&self, contig: &Contig, hit: &Hit, q: Option<&[Vec<f64>]>, lines: &mut [Vec<u8>]) {
         let target = &self.targets[hit.target];
-        let site = Site { contig, target, hit, significance: significance(target, hit, q) };
+        let mut significance = significance(target, hit, q);
+        if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
+            known.q = Some(QValue::Later(hit.target, null.step(hit.score)));
+        }
+        let site = Site { contig, target, hit, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);
@@ -252,7 +267,8 @@ impl Layout<'_> {
 fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
     let null = target.null.as_ref()?;
     let step = null.step(hit.score);
-    Some(Significance { p: null.p_of(step), q: q.map(|q| q[hit.target][step]), origin: null.origin(step) })
+    let q = q.map(|q| QValue::Known(q[hit.target][step]));
+    Some(Significance { p: null.p_of(step), q, origin: null.origin(step) })
 }
 
 fn sort(hits: &mut [Hit]) {

@@ -133,7 +133,7 @@ impl ScoreScale {
 }
 
 /// How tracks were made: what their headers say.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Provenance {
     /// The command, without what never changes a track.
     pub command: String,
@@ -148,7 +148,10 @@ pub struct Provenance {
 impl Provenance {
     /// The provenance of one of the tracks: of a shard's, it says which track.
     pub fn of_track(&self, format: Format, track: Option<String>, bin: Option<u64>) -> Provenance {
-        let shard = self.shard.as_ref().map(|mark| ShardMark { format, track, bin, ..mark.clone() });
+        let shard = self.shard.as_ref().map(|mark| {
+            let rate = mark.rate.filter(|_| matches!(format, Format::Sites(_)));
+            ShardMark { format, track, bin, rate, ..mark.clone() }
+        });
         Provenance { shard, ..self.clone() }
     }
 

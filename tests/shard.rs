@@ -109,6 +109,46 @@ fn shards_joined_are_the_whole_for_any_genome_model_threshold_and_number() {
 }
 
 #[test]
+fn q_values_are_those_of_all_shards() {
+    let directory = simulated("60k", 3, 60);
+    let at = directory.path();
+    motif(at, &mut Random::seed_from_u64(3), "b@0.1", 9);
+    let scan = "-m motif.onnx -m b@0.1.onnx genome.fa --background uniform --qvalue 0.3";
+    for (track, merge) in
+        [("bed", ""), ("bed", "--header"), ("tsv", ""), ("narrowPeak", ""), ("gff3", ""), ("bed.gz", "")]
+    {
+        let want = whole(at, &format!("{scan} {merge}"), track);
+        assert!(merged(at, scan, track, 4, merge) == want, "{track} {merge}");
+        let gzipped = track.ends_with("gz");
+        assert!(gzipped || want.iter().filter(|&&byte| byte == b'\n').count() > 20, "{track}");
+    }
+    // What an interrupted shard has left is counted.
+    run_ok(at, &format!("scan {scan} --shard 2/4 --resume -o again.bed"));
+    assert!(fs::read(at.join("again.bed")).unwrap() == fs::read(at.join("shard2.bed")).unwrap());
+    // Nothing is found, and nothing is lost.
+    let rare = "-m motif.onnx genome.fa --background uniform --qvalue 1e-9";
+    assert_eq!(merged(at, rare, "bed", 70, ""), whole(at, rare, "bed"));
+
+    let shards = |scan: &str| {
+        for number in 1..=2 {
+            run_ok(at, &format!("scan {scan} --shard {number}/2 -o {number}.bed"));
+        }
+    };
+    shards(scan);
+    run_ok(at, &format!("scan {} --shard 2/2 -o 2.bed", scan.replace("0.3", "0.2")));
+    let message = error_line(at, "merge 1.bed 2.bed");
+    assert!(message.contains("do not belong together"), "{message}");
+    shards(scan);
+    let text = fs::read_to_string(at.join("1.bed")).unwrap();
+    let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("# tests: ")).collect();
+    fs::write(at.join("1.bed"), without).unwrap();
+    assert!(error_line(at, "merge 1.bed 2.bed -o c.bed").contains("make this shard again"));
+    assert!(!at.join("c.bed").exists());
+    let message = error_line(at, &format!("scan {scan} --shard 1/2 -o 1.bed --report a.html"));
+    assert!(message.contains("not known before merge"), "{message}");
+}
+
+#[test]
 fn networks_and_long_chains_are_cut_anywhere() {
     let directory = simulated("60k", 2, 100);
     let at = directory.path();

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use common::network::word_network;
 use common::{error_line, failure, put_runs, run, run_ok, simulated, stdout, stdout_of_input};
 
 fn rows(text: &str) -> Vec<Vec<&str>> {
@@ -227,4 +228,60 @@ fn several_models_have_p_and_q_values_of_their_own() {
         let field = line.split('\t').nth(place).unwrap();
         assert!(if format == "gff3" { field.contains(";q_value=") } else { number(field) > 4.0 }, "{line}");
     }
+}
+
+/// Writes the words in turn into the lines of a genome, more of them than chance has.
+fn implant(genome: &Path, words: &[&str]) {
+    let text = fs::read_to_string(genome).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let sequence = lines.iter_mut().filter(|line| !line.starts_with('>') && line.len() > 30);
+    for (line, word) in sequence.step_by(8).zip(words.iter().cycle()) {
+        line.replace_range(20..20 + word.len(), word);
+    }
+    fs::write(genome, lines.join("\n") + "\n").unwrap();
+}
+
+#[test]
+fn every_output_of_a_model_has_its_own_null_distribution() {
+    let directory = simulated("100k", 2, 20);
+    let at = directory.path();
+    let words = [("CACGTGAC", 1.0), ("GGGAAATT", 2.5)];
+    implant(&at.join("genome.fa"), &words.map(|(word, _)| word));
+    let both = word_network(&words);
+    both.save(at.join("both.onnx")).unwrap();
+    // Others than those of the genome, so that what is found tells that they were stored.
+    let null = "--background uniform --background-length 10M";
+    let table = stdout(at, &format!("calibrate both.onnx {null} -o both.onnx"));
+    let found = ["--pvalue 1e-3", "--qvalue 0.5"]
+        .map(|by| (by, stdout(at, &format!("scan -m both.onnx genome.fa --format tsv {by}"))));
+    for (word, output) in words.iter().zip(&both.spec.outputs) {
+        let name = format!("words.{output}");
+        word_network(&[*word]).save(at.join("one.onnx")).unwrap();
+        let alone = stdout(at, &format!("calibrate one.onnx {null} -o one.onnx"));
+        // The lowest score of p = 1e-3; the background is another sample.
+        let score = |table: &str, name: &str| {
+            let rows = rows(table);
+            number(rows.iter().find(|row| row[0] == name && row[1] == "1e-3").unwrap()[2])
+        };
+        let (have, want) = (score(&table, &name), score(&alone, "words"));
+        assert!((have / want - 1.0).abs() < 0.05, "{name}: {have}, {want}");
+        for (by, found) in &found {
+            let want = stdout(at, &format!("scan -m one.onnx genome.fa --format tsv {by}"));
+            let (found, want) = (rows(found), rows(&want));
+            let found: Vec<_> = found.iter().filter(|row| row[3] == name).collect();
+            let mut same = 0;
+            for row in &want[1..] {
+                let site = |other: &&&Vec<&str>| other[..3] == row[..3] && other[4..6] == row[4..6];
+                let Some(other) = found.iter().find(site) else { continue };
+                // p, and q where it is wanted. One occurrence of a word makes several windows: samples differ.
+                for (a, b) in other[6..row.len() - 1].iter().zip(&row[6..]) {
+                    assert!((number(a) / number(b)).ln().abs() < 0.3, "{name}, {by}: {other:?} {row:?}");
+                }
+                same += 1;
+            }
+            assert!(same > 10 && 10 * same >= 9 * found.len().max(want.len() - 1), "{name}, {by}: {same}");
+        }
+    }
+    let scores: Vec<&str> = rows(&table).iter().filter(|row| row[1] == "1e-3").map(|row| row[2]).collect();
+    assert!(number(scores[1]) > 2.0 * number(scores[0]), "{scores:?}");
 }

@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
+use bindscan::hits::round_score;
 use bindscan::track::bigwig::{Reader, Values};
+use common::network::word_network;
 use common::{error_line, gzip, run_ok, simulated};
 use flate2::read::ZlibDecoder;
 use noodles::core::Region;
@@ -99,6 +101,80 @@ fn a_bigwig_has_the_values_of_the_bedgraph_and_the_same_bytes_however_it_is_read
         reader.contigs().iter().map(|contig| (contig.name.as_str(), contig.length)).collect();
     assert_eq!(contigs, [("sim1", Some(40_000)), ("sim2", Some(40_000))]);
     assert!(reader.comments().contains("# command: bindscan scan"), "{}", reader.comments());
+}
+
+#[test]
+fn a_sparse_track_is_what_reaches_the_threshold_of_the_whole_one() {
+    let directory = simulated("120k", 3, 100);
+    let at = directory.path();
+    let network = word_network(&[("CACGTGAC", 1.0), ("GGGAAATT", 2.0)]);
+    network.save(at.join("words.onnx")).unwrap();
+    let mut shown = 0;
+    for (model, threshold, tracks, options) in [
+        ("motif.onnx", 4.0, "a", ""),
+        ("motif.onnx", 2.0, "a.{strand}", "--bin-size 10"),
+        ("motif.onnx", 3.0, "a", "--bin-size 7 --stride 3 -r sim1:100-9000 -r sim3"),
+        ("words.onnx", 6.0, "a.{name}", ""),
+        ("words.onnx", 5.0, "a.{name}.{strand}", "--bin-size 25"),
+        ("words.onnx", 5.0, "a.{name}", "--bin-size 7 --stride 10"),
+    ] {
+        let scan = format!("scan -m {model} {options} genome.fa -o {tracks}.bedGraph -o {tracks}.bw");
+        run_ok(at, &scan);
+        let files = || {
+            let named = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+            let names = fs::read_dir(at).unwrap().map(|entry| named(entry.unwrap()));
+            names.filter(|name| name.starts_with("a.")).collect::<Vec<_>>()
+        };
+        let all = files();
+        let read = |name: &String| {
+            let path = at.join(name);
+            if name.ends_with("bw") { bigwig(&path) } else { bedgraph(&fs::read_to_string(path).unwrap()) }
+        };
+        let reaches = |stretch: &Stretch| round_score(stretch.3) >= threshold;
+        let want: Vec<Vec<Stretch>> =
+            all.iter().map(|name| read(name).into_iter().filter(reaches).collect()).collect();
+        let mut first = Vec::new();
+        for route in ["-t 1", "-t 3 --chunk-size 97"] {
+            run_ok(at, &format!("{scan} --threshold {threshold} --sparse {route}"));
+            for (name, want) in all.iter().zip(&want) {
+                let found = read(name);
+                assert_same_values(
+                    &by_base(found),
+                    &by_base(want.clone()),
+                    &format!("{scan} {route}: {name}"),
+                );
+                shown += want.len();
+            }
+            let bytes: Vec<_> = all.iter().map(|name| fs::read(at.join(name)).unwrap()).collect();
+            first = if first.is_empty() { bytes.clone() } else { first };
+            assert!(first == bytes, "{scan} {route}");
+        }
+        all.iter().for_each(|name| fs::remove_file(at.join(name)).unwrap());
+    }
+    assert!(shown > 1000);
+    let shards: Vec<String> = (1..=3).map(|i| format!("{i}.bw")).collect();
+    for (i, shard) in shards.iter().enumerate() {
+        let number = i + 1;
+        run_ok(
+            at,
+            &format!("scan -m motif.onnx genome.fa --threshold 2 --sparse --shard {number}/3 -o {shard}"),
+        );
+    }
+    run_ok(at, "scan -m motif.onnx genome.fa --threshold 2 --sparse -o whole.bw");
+    run_ok(at, &format!("merge {} -o merged.bw", shards.join(" ")));
+    assert!(fs::read(at.join("merged.bw")).unwrap() == fs::read(at.join("whole.bw")).unwrap());
+
+    let scan = "scan -m motif.onnx genome.fa --sparse";
+    assert!(error_line(at, &format!("{scan} --threshold 3 -o a.bed")).contains("tracks of scores"));
+    assert!(error_line(at, &format!("{scan} --threshold 3 --summary mean -o a.bw")).contains("mean"));
+}
+
+/// Each value in stretches of one base.
+fn by_base(stretches: Vec<Stretch>) -> Vec<Stretch> {
+    let bases = |(contig, start, end, value): Stretch| {
+        (start..end).map(move |at| (contig.clone(), at, at + 1, value))
+    };
+    stretches.into_iter().flat_map(bases).collect()
 }
 
 /// Everything in a bigBed, found through its index: the columns' names, and each item as a line of BED.

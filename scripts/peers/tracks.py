@@ -242,6 +242,8 @@ def measure(options, binary, chosen, folder):
         tracks["BED"] = []
         tracks["BED, bigWig"] = ["-o", folder / "measured.bw"]
         tracks["BED, bigWig of 10 bases"] = ["-o", folder / "measured.bw", "--bin-size", 10]
+        tracks["BED, sparse bigWig"] = ["-o", folder / "measured.bw", "--sparse"]
+        tracks["BED, sparse bigWig of 10 bases"] = ["-o", folder / "measured.bw", "--bin-size", 10, "--sparse"]
         tracks["BED, bedGraph.gz of 10 bases"] = ["-o", folder / "measured.bedGraph.gz", "--bin-size", 10]
         runs, sizes = {name: [] for name in tracks}, {}
         for _ in range(options.rounds):

@@ -50,13 +50,18 @@ impl TestCounts {
     /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
     /// which there is no test has that of the next lower score with one.
     pub fn q_values(&self, null: &Null) -> Vec<f64> {
+        self.q_values_of(null.steps(), |step| null.p_of(step))
+    }
+
+    /// As [`TestCounts::q_values`], of so many steps; `p_of` is asked for those with tests.
+    fn q_values_of(&self, steps: usize, p_of: impl Fn(usize) -> f64) -> Vec<f64> {
         let mut rejected = 0;
-        let mut q: Vec<f64> = vec![1.0; null.steps()];
-        for step in (0..null.steps()).rev() {
+        let mut q: Vec<f64> = vec![1.0; steps];
+        for step in (0..steps).rev() {
             let here = self.counts.get(step).copied().unwrap_or(0);
             rejected += here;
             if here > 0 {
-                q[step] = (null.p_of(step) * self.tests as f64 / rejected as f64).min(1.0);
+                q[step] = (p_of(step) * self.tests as f64 / rejected as f64).min(1.0);
             }
         }
         let mut lowest = 1.0f64;
@@ -65,6 +70,42 @@ impl TestCounts {
             *q = lowest;
         }
         q
+    }
+}
+
+/// A shard's tests of one target, and what the q-values of the whole need of the null distribution.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShardTests {
+    tests: u64,
+    /// Steps with tests: the step, its p-value, and how many.
+    steps: Vec<(usize, f64, u64)>,
+}
+
+impl ShardTests {
+    /// Those counted in `tests`, whose steps are those of `null`.
+    pub fn new(tests: &TestCounts, null: &Null) -> ShardTests {
+        let counts = tests.counts.iter().enumerate().filter(|&(_, &count)| count > 0);
+        let steps = counts.map(|(step, &count)| (step, null.p_of(step), count)).collect();
+        ShardTests { tests: tests.tests, steps }
+    }
+
+    /// The q-value of each step, of all shards of a scan; `None` if the shards had different null distributions.
+    pub fn q_values(shards: &[ShardTests]) -> Option<Vec<f64>> {
+        let (mut counts, mut p) = (TestCounts::default(), Vec::new());
+        for shard in shards {
+            counts.tests += shard.tests;
+            for &(step, p_of, count) in &shard.steps {
+                if p.len() <= step {
+                    p.resize(step + 1, None);
+                    counts.counts.resize(step + 1, 0);
+                }
+                if *p[step].get_or_insert(p_of) != p_of {
+                    return None;
+                }
+                counts.counts[step] += count;
+            }
+        }
+        Some(counts.q_values_of(p.len(), |step| p[step].unwrap_or(1.0)))
     }
 }
 
@@ -100,8 +141,13 @@ mod tests {
                 part.tests += 1;
             }
             second.tests += more;
+            let shards = [&first, &second].map(|part| ShardTests::new(part, &null));
+            let of_shards = ShardTests::q_values(&shards).unwrap();
             first.merge(&second);
             let q = first.q_values(&null);
+            for step in (0..q.len()).filter(|&step| first.counts.get(step).is_some_and(|&count| count > 0)) {
+                prop_assert_eq!(of_shards[step], q[step]);
+            }
             let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
             for (p, want) in by_definition(p, steps.len() + more as usize) {
                 let step = (0..null.steps()).find(|&step| null.p_of(step) == p).unwrap();

@@ -47,8 +47,9 @@ pub(super) struct ScanArgs {
     /// Highest p-value of a site: the probability that one strand of a window of background scores as high
     #[arg(long, value_name = "P", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "qvalue"])]
     pvalue: Option<f64>,
-    /// Highest false discovery rate (Benjamini-Hochberg, over all windows and scanned strands) at which a site is reported
-    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "shard"])]
+    /// Highest false discovery rate (Benjamini-Hochberg, over all windows and scanned strands) at which a site is reported; of a
+    /// shard, all sites with so low a p-value are written, and bindscan merge finds their q-values and leaves out the others
+    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all"])]
     qvalue: Option<f64>,
     /// Write every window, whatever its score
     #[arg(long, conflicts_with_all = ["overlaps", "threshold"])]
@@ -110,7 +111,12 @@ impl ScanArgs {
         let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some(), read: false };
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
-        self.check_thresholds(outputs.have_sites() || aggregate == Some(Aggregate::Count));
+        let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
+        self.check_thresholds(chosen);
+        ensure!(
+            !(self.q_later() && self.report.is_wanted()),
+            "--report: which sites of a shard have so low a q-value is not known before merge; leave out --report, or --shard"
+        );
         let models = self.models.open(self.stride)?;
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
@@ -155,6 +161,7 @@ impl ScanArgs {
             format: Format::Sites(SiteFormat::Bed),
             track: None,
             bin: None,
+            rate: self.qvalue,
             genome: genome.digest().unwrap_or_default(),
         });
         let mut source = match &self.shard {
@@ -192,8 +199,17 @@ impl ScanArgs {
         });
         let statistics = context.as_ref().map(report::Context::statistics);
         let (sites, scores) = (tracks.sites, tracks.scores);
-        let scan =
-            Scan { targets, overlaps, sites, scores, false_discovery_rate: self.qvalue, statistics, journal };
+        let q_later = self.q_later();
+        let scan = Scan {
+            targets,
+            overlaps,
+            sites,
+            scores,
+            false_discovery_rate: self.qvalue,
+            q_later,
+            statistics,
+            journal,
+        };
         let nulls: Vec<_> =
             scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
 
@@ -207,7 +223,7 @@ impl ScanArgs {
         );
         progress.clear();
         let summary = result?;
-        if let Some(rate) = self.qvalue {
+        if let (Some(rate), false) = (self.qvalue, q_later) {
             for ((name, null), tests) in nulls.iter().zip(&summary.tests) {
                 if let Some(null) = null {
                     warn_if_extrapolated(name, null, tests.highest_p(null, rate).unwrap_or(1.0));
@@ -225,6 +241,11 @@ impl ScanArgs {
             eprintln!("bindscan: {line}");
         }
         Ok(())
+    }
+
+    /// Whether q-values wait for the other shards.
+    fn q_later(&self) -> bool {
+        self.qvalue.is_some() && self.shard.is_some()
     }
 
     /// The targets as a report shows them: where q-values decide, no score does alone.

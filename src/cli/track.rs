@@ -39,6 +39,9 @@ pub(super) struct TrackArgs {
     /// Which value a track of scores shows where a bin has several
     #[arg(long, default_value = "max", conflicts_with = "aggregate")]
     summary: SummaryArg,
+    /// Leave out of tracks of scores what does not reach the threshold: these take hardly longer than sites then, and little room
+    #[arg(long, conflicts_with_all = ["all", "qvalue", "aggregate"])]
+    sparse: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -116,6 +119,7 @@ pub(super) struct Outputs {
     wanted: Vec<Wanted>,
     bin: u64,
     summary: Summary,
+    sparse: bool,
     header: bool,
     columns: Columns,
 }
@@ -157,8 +161,17 @@ impl TrackArgs {
             SummaryArg::Max => Summary::Max,
             SummaryArg::Mean => Summary::Mean,
         };
+        let have_scores = wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_)));
+        ensure!(
+            !self.sparse || have_scores,
+            "--sparse is for tracks of scores, and none is written: name a .bedGraph or .bw"
+        );
+        ensure!(
+            !self.sparse || summary == Summary::Max,
+            "--sparse: the mean of a bin needs the scores of all its windows"
+        );
         let bin = self.bin_size.unwrap_or(stride) as u64;
-        Ok(Outputs { wanted, bin, summary, header: self.header, columns })
+        Ok(Outputs { wanted, bin, summary, sparse: self.sparse, header: self.header, columns })
     }
 
     fn wanted(&self, path: &Path) -> Result<Wanted> {
@@ -201,6 +214,11 @@ impl Outputs {
     pub(super) fn seam_unit(&self) -> u64 {
         let have_scores = self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_)));
         if have_scores { self.bin } else { 1 }
+    }
+
+    /// Whether tracks of scores show only what reaches the threshold.
+    pub(super) fn are_sparse(&self) -> bool {
+        self.sparse
     }
 
     /// Whether sites are written, so that a threshold is needed.
@@ -383,7 +401,8 @@ impl Opener<'_> {
     }
 
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
-        let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary };
+        let lowest = if self.outputs.sparse { self.targets[target].threshold } else { f32::NEG_INFINITY };
+        let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary, lowest };
         let name = &self.targets[target].name;
         let track = match strand {
             Shown::Better => name.clone(),

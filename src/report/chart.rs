@@ -93,7 +93,8 @@ fn short(value: f64) -> String {
         1e9.. => format!("{}G", significant(value / 1e9)),
         1e6.. => format!("{}M", significant(value / 1e6)),
         1e4.. => format!("{}k", significant(value / 1e3)),
-        ..1e-4 => format!("{value:e}"),
+        // The axis has no room for more letters.
+        ..9e-4 => format!("{value:.0e}"),
         _ => significant(value),
     }
 }

@@ -43,6 +43,7 @@ pub fn widen(
         lines: &lines,
         series: &[],
         false_discovery_rate: None,
+        q_later: false,
         statistics: None,
     };
     let mut worker = Worker::new(layout, std::mem::take(scanners));

@@ -189,7 +189,7 @@ impl<'a> Worker<'a> {
             let from = (hit.start - chunk.start) as usize;
             let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
             part.sites += 1;
-            if self.layout.false_discovery_rate.is_some() {
+            if self.layout.spools() {
                 let codes = if statistics.is_some() { codes } else { &[] };
                 spool::encode(hit, codes, &mut part.spooled);
                 continue;
@@ -209,10 +209,9 @@ impl<'a> Worker<'a> {
         mut take: impl FnMut(usize, &mut Vec<Hit>),
     ) -> Result<()> {
         let (layout, encoders) = (self.layout, &mut self.encoders);
-        let all = !layout.series.is_empty();
         let need = Need {
-            all,
-            scores: all || layout.false_discovery_rate.is_some(),
+            all: layout.series.iter().any(|(series, _)| series.lowest == f32::NEG_INFINITY),
+            scores: !layout.series.is_empty() || layout.false_discovery_rate.is_some(),
             hits: !layout.lines.is_empty(),
         };
         for (number, scanner) in self.scanners.iter_mut().enumerate() {

@@ -10,9 +10,10 @@ use super::statistics::{Stretch, lock};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
-use crate::calibrate::discovery::TestCounts;
+use crate::calibrate::discovery::{ShardTests, TestCounts};
 use crate::genome::Contig;
 use crate::hits::{self, Hit};
+use crate::merge;
 use crate::output::Sealed;
 use crate::source::Place;
 use crate::track::Target;
@@ -75,7 +76,7 @@ impl<'a> Writer<'a> {
             counts: true,
             journal: None,
             place: Place::default(),
-            spool: layout.false_discovery_rate.map(|_| Spool::new()),
+            spool: layout.spools().then(Spool::new),
             encoded: Vec::new(),
             passed_on: None,
             summary: ScanSummary::default(),
@@ -321,6 +322,13 @@ impl<'a> Writer<'a> {
         self.end_contig();
         if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
             self.write_spooled(spool, rate)?;
+        }
+        if self.layout.q_later {
+            let nulls = self.layout.targets.iter().filter_map(|target| target.null.as_ref());
+            let tests =
+                self.summary.tests.iter().zip(nulls).map(|(tests, null)| ShardTests::new(tests, null));
+            let comment = merge::tests_comment(&tests.collect::<Vec<_>>());
+            self.sinks.iter_mut().try_for_each(|sink| sink.comment(&comment))?;
         }
         let mut sealed = Vec::new();
         for sink in self.sinks {

@@ -9,11 +9,12 @@
 //! A tile of bins is a block or a few, encoded by the worker that scored it: steps of equal length without positions, 4 bytes a
 //! bin (fixedStep), or stretches of one value (bedGraph) where that is much shorter, as in runs of N.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::bbi::{BigFile, Block, Cell, Content, Summary};
 use super::deflate::Deflater;
-use super::score::{Bin, Encoded, Series, TILE};
+use super::score::{Encoded, Stretch, TILE, TileValues};
 use crate::Result;
 use crate::genome::Contig;
 use crate::output::{Output, Sealed};
@@ -84,66 +85,75 @@ impl BigWigSink {
     }
 }
 
-/// Encodes tiles; keeps its buffers.
+/// Encodes tiles; keeps its buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Encoder {
-    values: Vec<Stretch>,
     section: Vec<u8>,
 }
 
-/// A stretch of bases with one value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Stretch {
-    start: u64,
-    end: u64,
-    value: f32,
-}
-
 impl Encoder {
-    /// Appends the bins of one tile, or of a part of it.
+    /// Appends values, [`TILE`] of them at the most and one at the least, that stand in bins of so many bases.
     pub(super) fn encode(
         &mut self,
         contig: &Contig,
-        series: &Series,
-        bins: &[Bin],
+        bin: u64,
+        values: TileValues<'_>,
         deflater: &mut Deflater,
         out: &mut Encoded,
     ) {
-        let mut values = std::mem::take(&mut self.values);
-        values.clear();
-        values.extend(bins.iter().map(|bin| Stretch {
-            start: bin.start,
-            end: bin.end,
-            value: series.value(bin),
-        }));
-        self.encode_values(contig, series.bin, &values, deflater, out);
-        self.values = values;
+        let cell = bin.saturating_mul(CELL);
+        match values {
+            TileValues::Stretches(stretches) => self.encode_stretches(contig, cell, stretches, deflater, out),
+            TileValues::Steps { start, step, values } => {
+                let changes = values.windows(2).filter(|pair| pair[0].to_bits() != pair[1].to_bits()).count();
+                if is_shorter(1 + changes, values.len()) {
+                    let all = TileValues::Steps { start, step, values };
+                    let stretches: Vec<Stretch> = (0..values.len()).map(|i| all.at(i)).collect();
+                    self.encode_stretches(contig, cell, &stretches, deflater, out);
+                    return;
+                }
+                let rest = CELL as usize - (start / step % CELL) as usize;
+                let (first, more) = values.split_at(rest.min(values.len()));
+                let mut at = start;
+                for values in [first].into_iter().chain(more.chunks(CELL as usize)) {
+                    let mut summary = Summary::EMPTY;
+                    values.iter().for_each(|&value| summary.add(value.into(), step));
+                    let end = at + values.len() as u64 * step;
+                    out.cells.push(Cell { start: at, end, summary });
+                    at = end;
+                }
+                self.steps(contig, start..at, (step, step), values, deflater, out);
+            }
+        }
     }
 
-    /// Appends values, [`TILE`] of them at the most, that stand in bins of so many bases.
-    fn encode_values(
+    fn encode_stretches(
         &mut self,
         contig: &Contig,
-        bin: u64,
+        cell: u64,
         values: &[Stretch],
         deflater: &mut Deflater,
         out: &mut Encoded,
     ) {
-        summarise(values, bin.saturating_mul(CELL), &mut out.cells);
-        let stretches = values.chunk_by(same).count();
+        summarise(values, cell, &mut out.cells);
         let sections = || Sections { rest: values };
-        if SHORTER * (HEADER + 12 * stretches) <= 4 * values.len() || sections().count() > SECTIONS {
+        if is_shorter(values.chunk_by(same).count(), values.len()) || sections().count() > SECTIONS {
             self.stretches(contig, values, deflater, out);
-        } else {
-            for (step, section) in sections() {
-                self.steps(contig, step, section, deflater, out);
-            }
+            return;
+        }
+        let mut steps = Vec::new();
+        for (step, section) in sections() {
+            steps.clear();
+            steps.extend(section.iter().map(|stretch| stretch.value));
+            let (start, end) = (section[0].start, section[section.len() - 1].end);
+            let span = section[0].end - start;
+            self.steps(contig, start..end, (step, span), &steps, deflater, out);
         }
     }
 
     fn stretches(&mut self, contig: &Contig, values: &[Stretch], deflater: &mut Deflater, out: &mut Encoded) {
         let (start, end) = (values[0].start, values[values.len() - 1].end);
-        self.header(contig, (start, end), (0, 0), BEDGRAPH, values.chunk_by(same).count());
+        self.header(contig, &(start..end), (0, 0), BEDGRAPH, values.chunk_by(same).count());
         for stretch in values.chunk_by(same) {
             let (start, end) = (stretch[0].start as u32, stretch[stretch.len() - 1].end as u32);
             self.section.extend_from_slice(&start.to_le_bytes());
@@ -153,33 +163,34 @@ impl Encoder {
         self.end(start, end, deflater, out);
     }
 
+    /// Appends values of `span` bases each, in equal steps.
     fn steps(
         &mut self,
         contig: &Contig,
-        step: u64,
-        values: &[Stretch],
+        bases: Range<u64>,
+        (step, span): (u64, u64),
+        values: &[f32],
         deflater: &mut Deflater,
         out: &mut Encoded,
     ) {
-        let (start, end) = (values[0].start, values[values.len() - 1].end);
-        let span = values[0].end - start;
-        self.header(contig, (start, end), (step as u32, span as u32), FIXED_STEP, values.len());
-        for stretch in values {
-            self.section.extend_from_slice(&stretch.value.to_le_bytes());
+        self.header(contig, &bases, (step as u32, span as u32), FIXED_STEP, values.len());
+        self.section.resize(HEADER + 4 * values.len(), 0);
+        for (bytes, value) in self.section[HEADER..].chunks_exact_mut(4).zip(values) {
+            bytes.copy_from_slice(&value.to_le_bytes());
         }
-        self.end(start, end, deflater, out);
+        self.end(bases.start, bases.end, deflater, out);
     }
 
     fn header(
         &mut self,
         contig: &Contig,
-        (start, end): (u64, u64),
+        bases: &Range<u64>,
         (step, span): (u32, u32),
         kind: u8,
         count: usize,
     ) {
         self.section.clear();
-        for number in [contig.id as u32, start as u32, end as u32, step, span] {
+        for number in [contig.id as u32, bases.start as u32, bases.end as u32, step, span] {
             self.section.extend_from_slice(&number.to_le_bytes());
         }
         self.section.extend_from_slice(&[kind, 0]);
@@ -191,6 +202,11 @@ impl Encoder {
         deflater.zlib(&self.section, &mut out.bytes);
         out.blocks.push(Block { start, end, bytes: out.bytes.len() - from });
     }
+}
+
+/// Whether so many stretches take much less room than so many steps.
+fn is_shorter(stretches: usize, steps: usize) -> bool {
+    SHORTER * (HEADER + 12 * stretches) <= 4 * steps
 }
 
 /// The runs of stretches of one length that follow each other in equal steps.

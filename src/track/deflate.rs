@@ -4,8 +4,8 @@ use std::fmt;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Status, adler32::adler32, compress_bound, crc32::crc32};
 
-/// A deflate state that is used again and again.
-pub(crate) struct Deflater(Deflate);
+/// A deflate state that is used again and again, and room for what it gives.
+pub(crate) struct Deflater(Deflate, Vec<u8>);
 
 impl fmt::Debug for Deflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,17 +17,18 @@ impl Deflater {
     /// A state of a level from 1, the fastest, to 9. What it gives depends on nothing but the input.
     pub(crate) fn new(level: i32) -> Deflater {
         const RAW: bool = false;
-        Deflater(Deflate::new(level, RAW, DeflateConfig::default().window_bits as u8))
+        Deflater(Deflate::new(level, RAW, DeflateConfig::default().window_bits as u8), Vec::new())
     }
 
     /// Appends `input` as a raw deflate stream.
     fn raw(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        let from = out.len();
-        out.resize(from + compress_bound(input.len()), 0);
-        self.0.reset();
-        let status = self.0.compress(input, &mut out[from..], DeflateFlush::Finish);
+        let Deflater(state, room) = self;
+        let bound = compress_bound(input.len());
+        room.resize(room.len().max(bound), 0);
+        state.reset();
+        let status = state.compress(input, room, DeflateFlush::Finish);
         assert!(matches!(status, Ok(Status::StreamEnd)), "the bound leaves room for every input: {status:?}");
-        out.truncate(from + self.0.total_out() as usize);
+        out.extend_from_slice(&room[..state.total_out() as usize]);
     }
 
     /// Appends `input` as a zlib stream (RFC 1950). What deflate would make longer is stored as it is.

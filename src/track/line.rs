@@ -90,6 +90,18 @@ impl LineSink {
         }
     }
 
+    /// Appends a line that is no part of the index.
+    pub(crate) fn comment(&mut self, line: &str) -> Result<()> {
+        match &mut self.0 {
+            Sink::Plain(..) => self.write(line.as_bytes()),
+            Sink::Compressed(compressed) => {
+                compressed.end_block()?;
+                compressed.text.extend_from_slice(line.as_bytes());
+                compressed.end_block()
+            }
+        }
+    }
+
     /// Hands the lines so far to a reader that may wait for them ([`Output::pass_on`]). Compressed ones wait until there are
     /// enough for a block.
     ///

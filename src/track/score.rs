@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
-use crate::hits::better_strand;
 use crate::output::Sealed;
 use crate::source::Chunk;
 
@@ -24,6 +23,10 @@ use super::bigwig::BigWigSink;
 use super::deflate::Deflater;
 use super::line::LineSink;
 use super::{bedgraph, bigwig};
+use tile::{Bin, Centred};
+pub(super) use tile::{Stretch, TileValues};
+
+mod tile;
 
 /// Bins of a tile.
 pub(super) const TILE: u64 = 4096;
@@ -70,7 +73,7 @@ pub enum Shown {
 }
 
 /// What a score track shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Series {
     /// Rank of the target.
     pub target: usize,
@@ -80,92 +83,14 @@ pub struct Series {
     pub bin: u64,
     /// How the scores in a bin become one.
     pub summary: Summary,
-}
-
-/// The scores whose windows have their centre in one bin.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Bin {
-    /// First base that has the value, 0-based.
-    pub(super) start: u64,
-    /// One past the last.
-    pub(super) end: u64,
-    best: f32,
-    windows: u32,
-    /// Sum of the scores in units of 2^-64: exact, so that it does not depend on how the scores were parted.
-    sum: i128,
-}
-
-impl Bin {
-    fn merge(&mut self, other: &Bin) {
-        self.end = other.end;
-        self.best = self.best.max(other.best);
-        self.windows += other.windows;
-        self.sum = self.sum.saturating_add(other.sum);
-    }
+    /// Bins whose value, rounded as [`crate::hits::round_score`] has it, is lower are left out; minus infinity if none is.
+    pub lowest: f32,
 }
 
 /// Units of a sum in 1.
 pub(crate) const UNIT: f64 = (1u128 << 64) as f64;
 
 impl Series {
-    /// The value of a bin.
-    pub(super) fn value(&self, bin: &Bin) -> f32 {
-        match self.summary {
-            Summary::Mean if bin.windows > 1 => (bin.sum as f64 / UNIT / f64::from(bin.windows)) as f32,
-            _ => bin.best,
-        }
-    }
-
-    /// Appends the bins of `scores` (one output of it), which are those of `chunk` for a window of so many bases.
-    ///
-    /// # Errors
-    /// The start of a window whose score is NaN.
-    fn collect(
-        &self,
-        chunk: &Chunk,
-        scores: &Scores,
-        output: usize,
-        window: u64,
-        bins: &mut Vec<Bin>,
-    ) -> Result<(), u64> {
-        let from = bins.len();
-        let row = output * scores.windows..(output + 1) * scores.windows;
-        let strand = |wanted: bool, scores: &'_ [f32]| wanted && !scores.is_empty();
-        let forward = strand(self.strand != Shown::Reverse, &scores.forward);
-        let reverse = strand(self.strand != Shown::Forward, &scores.reverse);
-        let mut end = 0;
-        for (i, at) in row.enumerate() {
-            let score = match (forward, reverse) {
-                (true, true) => better_strand(scores.forward[at], scores.reverse[at]).0,
-                (true, false) => scores.forward[at],
-                (false, _) => scores.reverse[at],
-            };
-            let start = scores.start + (i * scores.stride) as u64;
-            if score.is_nan() {
-                return Err(start);
-            }
-            let centre = start + window / 2;
-            let sum = match self.summary {
-                Summary::Max => 0,
-                Summary::Mean => (f64::from(score) * UNIT) as i128,
-            };
-            if centre >= end {
-                let start = centre - centre % self.bin;
-                end = start + self.bin;
-                bins.push(Bin { start, end, best: score, windows: 1, sum });
-            } else if let Some(bin) = bins.last_mut() {
-                bin.merge(&Bin { end: bin.end, best: score, windows: 1, sum, ..*bin });
-            }
-        }
-        if let (true, Some(bin)) = (chunk.first, bins.get_mut(from)) {
-            bin.start = bin.start.max(chunk.own.start);
-        }
-        if let (true, Some(bin)) = (chunk.last, bins[from..].last_mut()) {
-            bin.end = bin.end.min(chunk.end);
-        }
-        Ok(())
-    }
-
     fn tile(&self, bin: &Bin) -> u64 {
         bin.start / self.bin / TILE
     }
@@ -246,16 +171,28 @@ impl Encoder {
         }
     }
 
-    /// Appends the bins of one tile.
-    fn encode(&mut self, contig: &Contig, series: &Series, bins: &[Bin], out: &mut Encoded) {
+    /// Appends the values of one tile, or of a part of it.
+    fn encode(&mut self, contig: &Contig, bin: u64, values: TileValues<'_>, out: &mut Encoded) {
+        if values.len() == 0 {
+            return;
+        }
         match self {
-            Encoder::Lines => bedgraph::write(contig, series, bins, &mut out.bytes),
+            Encoder::Lines => bedgraph::write(contig, values, &mut out.bytes),
             Encoder::BgzfLines(deflater, lines) => {
-                bedgraph::write_blocks(contig, series, bins, (deflater, lines), out);
+                bedgraph::write_blocks(contig, values, (deflater, lines), out);
             }
-            Encoder::BigWig(deflater, encoder) => encoder.encode(contig, series, bins, deflater, out),
+            Encoder::BigWig(deflater, encoder) => encoder.encode(contig, bin, values, deflater, out),
         }
     }
+}
+
+/// Working memory of a [`ScorePart`].
+#[derive(Debug, Default)]
+struct Buffers {
+    shown: Vec<f32>,
+    values: Vec<f32>,
+    bins: Vec<Bin>,
+    stretches: Vec<Stretch>,
 }
 
 /// A worker's share of a score track: one chunk's bins.
@@ -269,6 +206,7 @@ pub(crate) struct ScorePart {
     whole: Encoded,
     /// Bins right of them.
     tail: Vec<Bin>,
+    buffers: Buffers,
 }
 
 impl ScorePart {
@@ -292,30 +230,48 @@ impl ScorePart {
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
         self.first = chunk.first;
-        let mut bins = std::mem::take(&mut self.head);
-        series.collect(chunk, scores, output, window, &mut bins)?;
-        bins.retain(|bin| chunk.kept.contains(&bin.start));
-        let tile_bases = TILE * series.bin;
+        let Buffers { shown, values, bins, stretches } = &mut self.buffers;
+        let stride = scores.stride as u64;
+        let mut windows = Centred {
+            scores: series.shown(scores, output, shown)?,
+            centre: scores.start + window / 2,
+            stride,
+        };
+        let tile_bases = TILE.saturating_mul(series.bin);
         // A region before this one may end in its first tile, and a region after it begin in its last.
         let contig_start = chunk.first && chunk.own.start == 0;
         let contig_end = chunk.last && chunk.contig.length == Some(chunk.end);
         let from = if contig_start { 0 } else { chunk.own.start + window / 2 };
         // Past the end of the codes a region or contig may end, which cuts a bin.
         let to = if contig_end { u64::MAX } else { chunk.end.min(chunk.own.end + window / 2) };
-        let (mut head, mut settled) = (0, 0);
-        for tile in bins.chunk_by(|a, b| series.tile(a) == series.tile(b)) {
-            let start = series.tile(&tile[0]) * tile_bases;
-            if start < from {
-                head = tile.len();
-                settled = head;
-            } else if start + tile_bases <= to {
-                encoder.encode(&chunk.contig, series, tile, &mut self.whole);
-                settled += tile.len();
+        while !windows.scores.is_empty() {
+            let start = windows.centre - windows.centre % tile_bases;
+            let end = start.saturating_add(tile_bases);
+            let of_tile = windows.take_before(end);
+            let whole = start >= from && end <= to;
+            // A bin that the end of the contig cuts is no step.
+            let uncut = whole && end <= chunk.end && chunk.kept.start <= start && end <= chunk.kept.end;
+            if let (true, Some(values)) = (uncut, series.dense_tile(start..end, of_tile, values)) {
+                let values = series.steps(start, values, stretches);
+                encoder.encode(&chunk.contig, series.bin, values, &mut self.whole);
+                continue;
+            }
+            bins.clear();
+            series.put_bins(of_tile, bins);
+            // The ends of a segment cut its first and its last bin.
+            for bin in bins.iter_mut() {
+                bin.start = if chunk.first { bin.start.max(chunk.own.start) } else { bin.start };
+                bin.end = if chunk.last { bin.end.min(chunk.end) } else { bin.end };
+            }
+            bins.retain(|bin| chunk.kept.contains(&bin.start));
+            if whole {
+                let values = series.stretches(bins, stretches);
+                encoder.encode(&chunk.contig, series.bin, values, &mut self.whole);
+            } else {
+                let part = if start < from { &mut self.head } else { &mut self.tail };
+                part.append(bins);
             }
         }
-        self.tail.extend_from_slice(&bins[settled..]);
-        bins.truncate(head);
-        self.head = bins;
         Ok(())
     }
 }
@@ -334,6 +290,7 @@ pub(crate) struct ScoreWriter {
     contig: Option<Arc<Contig>>,
     /// Whether more of the last bin may come.
     open: bool,
+    stretches: Vec<Stretch>,
     encoded: Encoded,
 }
 
@@ -357,6 +314,7 @@ impl ScoreWriter {
             pending: Vec::new(),
             contig: None,
             open: false,
+            stretches: Vec::new(),
             encoded: Encoded::default(),
         }
     }
@@ -433,8 +391,12 @@ impl ScoreWriter {
         self.open = false;
         let (false, Some(contig)) = (self.pending.is_empty(), &self.contig) else { return Ok(()) };
         self.encoded.clear();
-        self.encoder.encode(contig, &self.series, &self.pending, &mut self.encoded);
+        let values = self.series.stretches(&self.pending, &mut self.stretches);
+        self.encoder.encode(contig, self.series.bin, values, &mut self.encoded);
         self.pending.clear();
+        if self.encoded.is_empty() {
+            return Ok(());
+        }
         heard(contig, &self.encoded)?;
         self.sink.write(contig, &self.encoded)
     }

@@ -74,9 +74,34 @@ pub struct Significance {
     /// Probability of such a score or a higher one in background sequence.
     pub p: f64,
     /// Lowest false discovery rate at which the site is reported; `None` before all windows are seen.
-    pub q: Option<f64>,
+    pub q: Option<QValue>,
     /// How the p-value is known.
     pub origin: Origin,
+}
+
+/// A q-value, or what it depends on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum QValue {
+    /// It is this.
+    Known(f64),
+    /// It depends on other shards: the target's rank and the step of its null distribution, for [`crate::merge`].
+    Later(usize, usize),
+}
+
+/// What stands before the rank and the step, in place of a q-value.
+pub(crate) const LATER: u8 = b'@';
+
+impl QValue {
+    /// Appends it as lines of the format have it.
+    pub(crate) fn put(self, format: SiteFormat, out: &mut Vec<u8>) {
+        match (self, format) {
+            (QValue::Later(target, step), _) => {
+                write!(out, "{}{target}.{step}", char::from(LATER)).expect(IN_MEMORY);
+            }
+            (QValue::Known(q), SiteFormat::NarrowPeak) => push_log(q, out),
+            (QValue::Known(q), _) => write!(out, "{q:.4e}").expect(IN_MEMORY),
+        }
+    }
 }
 
 impl Significance {
@@ -163,14 +188,13 @@ impl SiteLines {
 
     pub(super) fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         let known = site.significance;
-        for (wanted, value) in
-            [(self.columns.p, known.map(|known| known.p)), (self.columns.q, known.and_then(|known| known.q))]
+        let (p, q) = (known.map(|known| QValue::Known(known.p)), known.and_then(|known| known.q));
+        for (_, value) in [(self.columns.p, p), (self.columns.q, q)].into_iter().filter(|(wanted, _)| *wanted)
         {
-            if wanted {
-                match value {
-                    Some(value) => write!(out, "\t{value:.4e}").expect(IN_MEMORY),
-                    None => out.extend_from_slice(b"\tNA"),
-                }
+            out.push(b'\t');
+            match value {
+                Some(value) => value.put(self.format, out),
+                None => out.extend_from_slice(b"NA"),
             }
         }
         if self.columns.any() {
@@ -199,7 +223,8 @@ impl SiteLines {
             write!(out, ";p_value={:.4e}", known.p).expect(IN_MEMORY);
         }
         if let (true, Some(q)) = (self.columns.q, significance.and_then(|known| known.q)) {
-            write!(out, ";q_value={q:.4e}").expect(IN_MEMORY);
+            out.extend_from_slice(b";q_value=");
+            q.put(self.format, out);
         }
         if let (true, Some(known)) = (self.columns.any(), significance) {
             write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
@@ -243,6 +268,14 @@ impl SiteSink {
         }
     }
 
+    /// Appends a comment behind the sites; bigBed has none.
+    pub(crate) fn comment(&mut self, line: &str) -> Result<()> {
+        match self {
+            SiteSink::Lines(sink) => sink.comment(line),
+            SiteSink::BigBed(_) => Ok(()),
+        }
+    }
+
     /// Writes what is left; `contigs` are all that were read, in their order.
     pub(crate) fn seal(self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
         match self {
@@ -280,16 +313,21 @@ fn narrow_peak(site: &Site<'_>, out: &mut Vec<u8>) {
     out.push(b'\t');
     push_fixed(site.hit.score, 4, out);
     let known = site.significance;
-    for value in [known.map(|known| known.p), known.and_then(|known| known.q)] {
+    for value in [known.map(|known| QValue::Known(known.p)), known.and_then(|known| known.q)] {
         out.push(b'\t');
         match value {
-            // f32 holds what four decimals show; a value of 0 would be infinite.
-            Some(value) => push_fixed((0.0 - value.max(f64::MIN_POSITIVE).log10()) as f32, 4, out),
+            Some(value) => value.put(SiteFormat::NarrowPeak, out),
             None => out.extend_from_slice(b"-1"),
         }
     }
     out.push(b'\t');
     push_integer(site.target.window / 2, out);
+}
+
+/// -log10 of a probability.
+fn push_log(value: f64, out: &mut Vec<u8>) {
+    // f32 holds what four decimals show; a value of 0 would be infinite.
+    push_fixed((0.0 - value.max(f64::MIN_POSITIVE).log10()) as f32, 4, out);
 }
 
 /// Appends `text` with every byte that is not `plain` as `%` and two hexadecimal digits.
@@ -344,7 +382,11 @@ mod tests {
     fn significance_has_its_columns() {
         let columns = Columns { p: true, q: true, read: false };
         let known = |format| {
-            line(format, columns, Some(Significance { p: 1e-5, q: Some(0.05), origin: Origin::Extrapolated }))
+            line(
+                format,
+                columns,
+                Some(Significance { p: 1e-5, q: Some(QValue::Known(0.05)), origin: Origin::Extrapolated }),
+            )
         };
         assert_eq!(
             known(SiteFormat::Bed),

@@ -51,3 +51,37 @@ pub fn save(name: &str, network: &Network, window: usize, directory: &Path) {
     let model = Model::from_network(spec, network.clone()).unwrap();
     model.save(directory.join(format!("{name}.onnx"))).unwrap();
 }
+
+/// A network with a detector for each word, of such a weight; each output is what one of them finds.
+pub fn word_network(words: &[(&str, f32)]) -> Model {
+    let (detectors, detector_length) = (words.len(), words[0].0.len());
+    let mut weights = Vec::new();
+    for (word, factor) in words {
+        for base in "ACGT".chars() {
+            let weight = |(i, letter)| {
+                let weight = if letter == base { 1.0 + 0.13 * i as f32 } else { -0.4 - 0.07 * i as f32 };
+                factor * weight
+            };
+            weights.extend(word.chars().enumerate().map(weight));
+        }
+    }
+    let identity = (0..detectors * detectors).map(|i| f32::from(i % (detectors + 1) == 0)).collect();
+    let network = Network {
+        detectors,
+        detector_length,
+        weights,
+        thresholds: vec![0.5; detectors],
+        rectify: true,
+        padding: Padding::n(detector_length - 1),
+        pooling: Pooling::Max,
+        hidden: None,
+        output: Dense {
+            inputs: detectors,
+            outputs: detectors,
+            weights: identity,
+            bias: vec![0.0; detectors],
+        },
+        sigmoid: false,
+    };
+    Model::from_network(ModelSpec::of_network("words", &network), network).unwrap()
+}

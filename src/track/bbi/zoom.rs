@@ -35,8 +35,11 @@ impl Summary {
     /// Takes `bases` bases of one value.
     pub(in crate::track) fn add(&mut self, value: f64, bases: u64) {
         let weight = bases as f64;
-        let squares = weight * value * value;
-        self.merge(&Summary { bases, min: value, max: value, sum: weight * value, squares });
+        self.bases += bases;
+        self.min = if value < self.min { value } else { self.min };
+        self.max = if value > self.max { value } else { self.max };
+        self.sum += weight * value;
+        self.squares += weight * value * value;
     }
 
     /// Takes what another summary has seen.

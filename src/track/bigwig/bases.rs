@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{BigWigSink, Encoder, Stretch};
+use super::{BigWigSink, Encoder};
 use crate::Result;
 use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 use crate::track::bbi::LEVEL;
 use crate::track::deflate::Deflater;
-use crate::track::score::{Encoded, TILE};
+use crate::track::score::{Encoded, TILE, TileValues};
 
 /// A bigWig of values of single bases, in the order of the contigs.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct BaseSink {
     encoder: Encoder,
     deflater: Deflater,
     encoded: Encoded,
-    /// The values that are not written yet, of consecutive bases of this contig.
-    waiting: Option<(Arc<Contig>, Vec<Stretch>)>,
+    /// The values that are not written yet, of consecutive bases of this contig from this one on.
+    waiting: Option<(Arc<Contig>, u64, Vec<f32>)>,
 }
 
 impl BaseSink {
@@ -39,23 +39,24 @@ impl BaseSink {
     /// An output that cannot be written; a contig too long for the format.
     pub fn write(&mut self, contig: &Arc<Contig>, start: u64, values: &[f32]) -> Result<()> {
         for (&value, start) in values.iter().zip(start..) {
-            let follows = self.waiting.as_ref().is_some_and(|(current, waiting)| {
-                let end = waiting.last().map_or(start, |last| last.end);
-                current.id == contig.id && end == start && (waiting.len() as u64) < TILE
+            let follows = self.waiting.as_ref().is_some_and(|(current, from, waiting)| {
+                let waiting = waiting.len() as u64;
+                current.id == contig.id && from + waiting == start && waiting < TILE
             });
             if !follows {
                 self.flush()?;
             }
-            let (_, waiting) = self.waiting.get_or_insert_with(|| (Arc::clone(contig), Vec::new()));
-            waiting.push(Stretch { start, end: start + 1, value });
+            let (.., waiting) = self.waiting.get_or_insert_with(|| (Arc::clone(contig), start, Vec::new()));
+            waiting.push(value);
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
-        let Some((contig, values)) = self.waiting.take() else { return Ok(()) };
+        let Some((contig, start, values)) = self.waiting.take() else { return Ok(()) };
         self.encoded.clear();
-        self.encoder.encode_values(&contig, 1, &values, &mut self.deflater, &mut self.encoded);
+        let values = TileValues::Steps { start, step: 1, values: &values };
+        self.encoder.encode(&contig, 1, values, &mut self.deflater, &mut self.encoded);
         self.sink.write(&contig, &self.encoded)
     }
 

@@ -1,0 +1,222 @@
+//! From the scores of windows to the values of bins.
+
+use std::ops::Range;
+
+use super::{Series, Shown, Summary, TILE, UNIT};
+use crate::engine::Scores;
+use crate::hits::{self, round_score};
+
+/// The scores whose windows have their centre in one bin.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Bin {
+    /// First base that has the value, 0-based.
+    pub(super) start: u64,
+    /// One past the last.
+    pub(super) end: u64,
+    pub(super) best: f32,
+    pub(super) windows: u32,
+    /// Sum of the scores in units of 2^-64: exact, so that it does not depend on how the scores were parted.
+    pub(super) sum: i128,
+}
+
+impl Bin {
+    pub(super) fn merge(&mut self, other: &Bin) {
+        self.end = other.end;
+        self.best = greater(self.best, other.best);
+        self.windows += other.windows;
+        self.sum = self.sum.saturating_add(other.sum);
+    }
+}
+
+/// The greater of two scores, the first of equals: zeros have signs.
+fn greater(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
+fn in_units(score: f32) -> i128 {
+    (f64::from(score) * UNIT) as i128
+}
+
+fn mean(sum: i128, windows: u32) -> f32 {
+    (sum as f64 / UNIT / f64::from(windows)) as f32
+}
+
+/// A stretch of bases with one value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::track) struct Stretch {
+    pub(in crate::track) start: u64,
+    pub(in crate::track) end: u64,
+    pub(in crate::track) value: f32,
+}
+
+/// The values of a tile, or of a part of it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::track) enum TileValues<'a> {
+    /// Bins with gaps between them, or of uneven length.
+    Stretches(&'a [Stretch]),
+    /// Bins of `step` bases that follow each other from `start` on.
+    Steps { start: u64, step: u64, values: &'a [f32] },
+}
+
+impl TileValues<'_> {
+    pub(in crate::track) fn len(&self) -> usize {
+        match self {
+            TileValues::Stretches(stretches) => stretches.len(),
+            TileValues::Steps { values, .. } => values.len(),
+        }
+    }
+
+    /// One of them.
+    pub(in crate::track) fn at(&self, i: usize) -> Stretch {
+        match *self {
+            TileValues::Stretches(stretches) => stretches[i],
+            TileValues::Steps { start, step, values } => {
+                let start = start + i as u64 * step;
+                Stretch { start, end: start + step, value: values[i] }
+            }
+        }
+    }
+}
+
+/// Scores of consecutive windows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Centred<'a> {
+    pub(super) scores: &'a [f32],
+    /// Where the first window has its centre, and how many bases come between two.
+    pub(super) centre: u64,
+    pub(super) stride: u64,
+}
+
+impl<'a> Centred<'a> {
+    /// Takes the windows with a centre before `end` off the front.
+    pub(super) fn take_before(&mut self, end: u64) -> Centred<'a> {
+        let count = end.saturating_sub(self.centre).div_ceil(self.stride);
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(self.scores.len());
+        let taken = Centred { scores: &self.scores[..count], ..*self };
+        self.scores = &self.scores[count..];
+        self.centre += count as u64 * self.stride;
+        taken
+    }
+
+    fn last_centre(&self) -> u64 {
+        self.centre + (self.scores.len() as u64).saturating_sub(1) * self.stride
+    }
+}
+
+impl Series {
+    /// The score of each window that is shown, of one output of `scores`; `buffer` is room for them.
+    ///
+    /// # Errors
+    /// The start of a window whose score is NaN.
+    pub(super) fn shown<'a>(
+        &self,
+        scores: &'a Scores,
+        output: usize,
+        buffer: &'a mut Vec<f32>,
+    ) -> Result<&'a [f32], u64> {
+        let row = |strand: &'a [f32]| {
+            strand.get(output * scores.windows..(output + 1) * scores.windows).unwrap_or_default()
+        };
+        let (forward, reverse) = (row(&scores.forward), row(&scores.reverse));
+        let shown: [&[f32]; 2] = match self.strand {
+            Shown::Better => [forward, reverse],
+            Shown::Forward => [forward, &[]],
+            Shown::Reverse => [&[], reverse],
+        };
+        for strand in shown {
+            if let Some(i) = hits::first_nan(strand) {
+                return Err(scores.start + (i * scores.stride) as u64);
+            }
+        }
+        Ok(match shown {
+            [only, []] | [[], only] => only,
+            [forward, reverse] => {
+                buffer.clear();
+                hits::better_scores(forward, reverse, buffer);
+                buffer
+            }
+        })
+    }
+
+    /// Appends the bins that the windows fall into.
+    pub(super) fn put_bins(&self, mut windows: Centred<'_>, bins: &mut Vec<Bin>) {
+        while !windows.scores.is_empty() {
+            let start = windows.centre - windows.centre % self.bin;
+            let end = start.saturating_add(self.bin);
+            let here = windows.take_before(end).scores;
+            let sum = match self.summary {
+                Summary::Max => 0,
+                Summary::Mean => here.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add),
+            };
+            let best = here[1..].iter().copied().fold(here[0], greater);
+            bins.push(Bin { start, end, best, windows: here.len() as u32, sum });
+        }
+    }
+
+    /// The values of all bins of a tile, if its windows reach into every one of them.
+    pub(super) fn dense_tile<'a>(
+        &self,
+        tile: Range<u64>,
+        mut windows: Centred<'a>,
+        buffer: &'a mut Vec<f32>,
+    ) -> Option<&'a [f32]> {
+        let every = windows.stride <= self.bin
+            && windows.centre - tile.start < self.bin
+            && tile.end - windows.last_centre() <= self.bin;
+        if !every {
+            return None;
+        }
+        if windows.stride == self.bin {
+            return Some(windows.scores);
+        }
+        buffer.clear();
+        let ends = (1..=TILE).map(|i| tile.start + i * self.bin);
+        buffer.extend(ends.map(|end| {
+            let here = windows.take_before(end).scores;
+            match self.summary {
+                Summary::Mean if here.len() > 1 => {
+                    let sum = here.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add);
+                    mean(sum, here.len() as u32)
+                }
+                _ => here[1..].iter().copied().fold(here[0], greater),
+            }
+        }));
+        Some(buffer)
+    }
+
+    fn value(&self, bin: &Bin) -> f32 {
+        match self.summary {
+            Summary::Mean if bin.windows > 1 => mean(bin.sum, bin.windows),
+            _ => bin.best,
+        }
+    }
+
+    /// The bins that are shown.
+    pub(super) fn stretches<'a>(&self, bins: &[Bin], buffer: &'a mut Vec<Stretch>) -> TileValues<'a> {
+        buffer.clear();
+        let stretch = |bin: &Bin| Stretch { start: bin.start, end: bin.end, value: self.value(bin) };
+        buffer.extend(bins.iter().map(stretch).filter(|stretch| self.shows(stretch.value)));
+        TileValues::Stretches(buffer)
+    }
+
+    /// As [`stretches`](Series::stretches), of a [dense tile](Series::dense_tile).
+    pub(super) fn steps<'a>(
+        &self,
+        start: u64,
+        values: &'a [f32],
+        buffer: &'a mut Vec<Stretch>,
+    ) -> TileValues<'a> {
+        let steps = TileValues::Steps { start, step: self.bin, values };
+        if self.lowest == f32::NEG_INFINITY || values.iter().all(|&value| self.shows(value)) {
+            return steps;
+        }
+        buffer.clear();
+        let shown = (0..values.len()).filter(|&i| self.shows(values[i]));
+        buffer.extend(shown.map(|i| steps.at(i)));
+        TileValues::Stretches(buffer)
+    }
+
+    fn shows(&self, value: f32) -> bool {
+        value >= hits::unrounded_bound(self.lowest) && round_score(value) >= self.lowest
+    }
+}
