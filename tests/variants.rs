@@ -552,6 +552,7 @@ fn what_is_wrong_is_said_on_one_line() {
         (String::new(), "is empty; a VCF or BCF is expected"),
         ("chr1\t1\t5\n".to_owned(), "line 1: this is neither VCF nor BCF"),
         ("##fileformat=VCFv4.2\n##x=y\n".to_owned(), "has no #CHROM line"),
+        ("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF".to_owned(), "line 2: the #CHROM line does not begin"),
         ("##fileformat=VCFv4.2\none\t1\t.\tA\tC\t.\t.\t.\n".to_owned(), "line 2: a line of the header"),
         (
             whole("one\t1\t.\tA\n"),

@@ -34,7 +34,7 @@ def synthetic(options):
     implanted, names = {words[1] for words in motifs}, {words[1]: words[2] for words in motifs}
     rows = []
     for name in chosen(options.names, SYNTHETIC):
-        for function in "relu", "exponential":
+        for function in options.functions.split(","):
             trials = []
             for seed in options.seeds.split(","):
                 model = folder / f"synthetic-{name}-{function}-{seed}.onnx"

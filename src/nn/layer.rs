@@ -174,11 +174,11 @@ pub(super) fn modules(
     (modules, shape)
 }
 
-/// A random number of normal distribution with mean 0 and variance 1.
-pub(super) fn normal(rng: &mut Xoshiro256PlusPlus) -> f32 {
-    // Box & Muller.
-    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-    ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+/// Initial weights of units that see so many numbers, as PyTorch has them: uniform within ±1/√inputs. Larger ones (He et
+/// al. 2015) are moved more slowly by Adam's steps, whose size does not depend on them.
+fn uniform(count: usize, inputs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    let most = 1.0 / (inputs as f32).sqrt();
+    (0..count).map(|_| rng.random_range(-most..most)).collect()
 }
 
 /// A function of each number.

@@ -47,6 +47,9 @@ enum Form {
 /// With which BCF starts: the magic number and the version (2.1 and 2.2 are read alike).
 const MAGIC: &[u8] = b"BCF\x02";
 
+/// The columns that every VCF has.
+const COLUMNS: [&[u8]; 8] = [b"#CHROM", b"POS", b"ID", b"REF", b"ALT", b"QUAL", b"FILTER", b"INFO"];
+
 impl Calls {
     /// Opens `path`, or standard input if it is `-`, and reads the header. Compression and format are recognised by
     /// content.
@@ -85,6 +88,14 @@ impl Calls {
                 return Err(Error::format(path, lines, message));
             }
             if line.starts_with(b"#CHROM") {
+                let columns = line.trim_ascii_end().split(|&byte| byte == b'\t');
+                if !columns.take(COLUMNS.len()).eq(COLUMNS) {
+                    let message = "the #CHROM line does not begin with the eight columns of VCF, with tabs between them: is the file cut short?";
+                    return Err(Error::format(path, lines, message));
+                }
+                if !line.ends_with(b"\n") {
+                    header.push(b'\n');
+                }
                 break;
             }
             if !line.starts_with(b"##") {

@@ -3,7 +3,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{Pass, normal};
+use super::{Pass, uniform};
 use crate::encode::N;
 use crate::nn::architecture::{Padding, Slide};
 use crate::nn::parameter::Parameter;
@@ -43,10 +43,7 @@ impl Convolution {
     pub(in crate::nn) fn new(sizes: Sizes, rng: &mut Xoshiro256PlusPlus) -> Convolution {
         let Sizes { channels, filters, groups, kernel, .. } = sizes;
         let seen = kernel * channels / groups;
-        // He et al. 2015. Of four one-hot channels one is set.
-        let inputs = if channels == 4 && groups == 1 { kernel } else { seen };
-        let scale = (2.0 / inputs as f32).sqrt();
-        let weights = (0..seen * filters).map(|_| scale * normal(rng)).collect();
+        let weights = uniform(seen * filters, seen, rng);
         Convolution {
             sizes,
             weights: Parameter::weights(weights),

@@ -2,7 +2,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{Pass, normal};
+use super::{Pass, uniform};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};
 
@@ -18,9 +18,7 @@ pub(in crate::nn) struct Dense {
 
 impl Dense {
     pub(in crate::nn) fn new(inputs: usize, units: usize, rng: &mut Xoshiro256PlusPlus) -> Dense {
-        // He et al. 2015: as many variances come out of a rectifier as go in.
-        let scale = (2.0 / inputs as f32).sqrt();
-        let weights = (0..inputs * units).map(|_| scale * normal(rng)).collect();
+        let weights = uniform(inputs * units, inputs, rng);
         Dense {
             inputs,
             units,

@@ -2,9 +2,8 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::Pass;
-use super::lstm::uniform;
 use super::recurrent::{Cell, back_to_inputs, earlier, of_inputs};
+use super::{Pass, uniform};
 use crate::nn::function::{sigmoid, tanh};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};

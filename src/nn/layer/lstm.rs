@@ -1,10 +1,9 @@
 //! Long short-term memory.
 
-use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::Pass;
 use super::recurrent::{Cell, back_to_inputs, earlier, of_inputs};
+use super::{Pass, uniform};
 use crate::nn::function::{sigmoid, tanh};
 use crate::nn::parameter::Parameter;
 use crate::nn::tensor::{Matrix, MatrixMut, Tensor};
@@ -26,12 +25,6 @@ pub(in crate::nn) struct Lstm {
     gates: Tensor,
     cells: Tensor,
     states: Tensor,
-}
-
-/// Random numbers for a recurrent layer, as PyTorch has them: uniform within ±1/√units.
-pub(super) fn uniform(count: usize, units: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
-    let most = 1.0 / (units as f32).sqrt();
-    (0..count).map(|_| rng.random_range(-most..most)).collect()
 }
 
 impl Lstm {
