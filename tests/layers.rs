@@ -13,13 +13,14 @@ use bindscan::engine::{Context, Device, Engine, StrandChoice, WindowPlan};
 use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::{Alphabet, Model, Strands};
 use bindscan::nn::export::{self, Labels};
-use bindscan::nn::training::{Resources, Training};
+use bindscan::nn::training::Training;
 use bindscan::nn::{
     Architecture, Cell, Function, InputForm, Layer, NAMES, Network, NetworkEngine, Padding, PoolKind,
     Settings,
 };
 use bindscan::source::Chunk;
 use bindscan::train::dataset::{Dataset, TargetKind};
+use bindscan::train::search::Resources;
 use common::onnx::{assert_same, codes, library_is_there, scores};
 use common::{error_line, run, stdout};
 use proptest::prelude::*;

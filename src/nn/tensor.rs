@@ -22,6 +22,22 @@ impl Tensor {
         Tensor::zeros(self.rows, self.positions, self.channels)
     }
 
+    /// All positions of all windows, a row each.
+    pub(super) fn matrix(&self) -> Matrix<'_> {
+        Matrix::new(&self.values, self.rows * self.positions, self.channels)
+    }
+
+    /// One position of all windows, a row for each of them.
+    pub(super) fn position(&self, position: usize) -> Matrix<'_> {
+        Matrix {
+            values: &self.values[position * self.channels..],
+            rows: self.rows,
+            columns: self.channels,
+            step: self.width(),
+            turned: false,
+        }
+    }
+
     /// Numbers of a window.
     pub(super) fn width(&self) -> usize {
         self.positions * self.channels

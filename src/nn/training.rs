@@ -3,8 +3,7 @@
 //! Every fit has random numbers of its own, made from the seed, its rank and the epoch: what comes out does not depend on
 //! the number of threads, or on where a training was interrupted.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +18,7 @@ use crate::digest::hex;
 use crate::model::Strands;
 use crate::train::dataset::Dataset;
 use crate::train::fold;
-use crate::train::search::{Purpose, stream};
+use crate::train::search::{Purpose, Resources, stream};
 use crate::{Error, Result};
 
 /// What is fitted to what. It determines the outcome, unless a budget ends fits early.
@@ -35,19 +34,6 @@ pub struct Training<'a> {
     pub settings: Settings,
     /// Fits, each from other random weights on.
     pub fits: usize,
-}
-
-/// How a run goes about it.
-#[derive(Debug, Clone, Copy)]
-pub struct Resources<'a> {
-    /// Fits at a time.
-    pub threads: usize,
-    /// Time for the whole: a fit ends where another epoch would exceed its share. One epoch is always made.
-    pub budget: Option<Duration>,
-    /// Where fits are noted after each epoch, to go on from.
-    pub state: Option<&'a Path>,
-    /// Set to end the run with [`Error::Interrupted`].
-    pub cancel: &'a AtomicBool,
 }
 
 /// What a run tells after each epoch.
@@ -111,7 +97,8 @@ pub fn split(dataset: &Dataset, strands: Strands, seed: u64) -> Result<(Dataset,
 }
 
 impl Training<'_> {
-    /// Makes the fits.
+    /// Makes the fits. Of a budget each has its share: it ends where another epoch would exceed that, but one epoch is
+    /// always made. Fits are noted after their epochs, to go on from.
     ///
     /// # Errors
     /// A network that does not fit the sequences' length, sequences of several lengths, data that cannot be fitted, fits

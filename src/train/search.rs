@@ -44,10 +44,10 @@ pub struct Protocol {
 pub struct Resources<'a> {
     /// Fits at a time.
     pub threads: usize,
-    /// Time for the whole: no new trial is begun that would not leave enough for the final fits. One trial is always
+    /// Time for the whole. In a search no new trial is begun that would not leave enough for the final fits; one is always
     /// made.
     pub budget: Option<Duration>,
-    /// Where finished fits are noted, to go on from: [`run`] begins with what it finds there.
+    /// Where fits are noted, to go on from: a run begins with what it finds there.
     pub state: Option<&'a Path>,
     /// Set to end the run with [`Error::Interrupted`].
     pub cancel: &'a AtomicBool,

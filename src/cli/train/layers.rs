@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use bindscan::Error;
 use bindscan::model::Strands;
-use bindscan::nn::training::{self, Progress, Resources, Training};
+use bindscan::nn::training::{self, Progress, Training};
 use bindscan::nn::{Architecture, Function, NetworkEngine, Settings, trained};
 use bindscan::train::dataset::load::Loaded;
 use bindscan::train::dataset::scaling::PROVENANCE_KEY;
 use bindscan::train::dataset::{Dataset, Leaks};
+use bindscan::train::search::Resources;
 use bindscan::train::trained::metric_name;
 use clap::Args;
 

@@ -56,7 +56,7 @@ impl Cell for Gru {
 
     fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let (units, rows, positions) = (self.units, x.rows, x.positions);
-        let mut gates = of_inputs(x, &self.inputs.values, &self.bias.values);
+        let mut gates = of_inputs(x, &self.inputs, &self.bias);
         let (mut kept, mut states) =
             (Tensor::zeros(rows, positions, units), Tensor::zeros(rows, positions, units));
         let recurrent = Matrix::new(&self.recurrent.values, units, GATES * units);
@@ -67,8 +67,7 @@ impl Cell for Gru {
                 row[2 * units..].copy_from_slice(&self.recurrent_bias.values);
             }
             if t > 0 {
-                let last = Matrix::spaced(&states.values[(t - 1) * units..], rows, units, positions * units);
-                MatrixMut::new(&mut sums, rows, GATES * units).add_product(last, recurrent);
+                MatrixMut::new(&mut sums, rows, GATES * units).add_product(states.position(t - 1), recurrent);
             }
             lanes::run(Forward {
                 t,
@@ -107,25 +106,19 @@ impl Cell for Gru {
                 slopes: &mut slopes.values,
                 recurrent_slopes: &mut recurrent_slopes.values,
             });
-            let now = Matrix::spaced(
-                &recurrent_slopes.values[t * GATES * units..],
-                rows,
-                GATES * units,
-                positions * GATES * units,
+            MatrixMut::new(&mut of_state, rows, units).add_product(
+                recurrent_slopes.position(t),
+                Matrix::new(&self.recurrent.values, units, GATES * units).turned(),
             );
-            MatrixMut::new(&mut of_state, rows, units)
-                .add_product(now, Matrix::new(&self.recurrent.values, units, GATES * units).turned());
         }
-        MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units).add_product(
-            Matrix::new(&last.values, rows * positions, units).turned(),
-            Matrix::new(&recurrent_slopes.values, rows * positions, GATES * units),
-        );
+        MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units)
+            .add_product(last.matrix().turned(), recurrent_slopes.matrix());
         let mut sums = vec![0.0; GATES * units];
         add_rows(&recurrent_slopes.values, &mut sums);
         let candidates = self.recurrent_bias.gradient.iter_mut().zip(&sums[2 * units..]);
         candidates.for_each(|(sum, x)| *sum += x);
         let Gru { given, inputs, bias, .. } = self;
-        back_to_inputs(given, &slopes.values, &inputs.values, &mut inputs.gradient, &mut bias.gradient)
+        back_to_inputs(given, &slopes, inputs, bias)
     }
 }
 

@@ -56,16 +56,15 @@ impl Cell for Lstm {
 
     fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let (units, rows, positions) = (self.units, x.rows, x.positions);
-        let mut gates = of_inputs(x, &self.inputs.values, &self.bias.values);
+        let mut gates = of_inputs(x, &self.inputs, &self.bias);
         let (mut cells, mut states) =
             (Tensor::zeros(rows, positions, units), Tensor::zeros(rows, positions, units));
         let recurrent = Matrix::new(&self.recurrent.values, units, GATES * units);
         for t in 0..positions {
             if t > 0 {
-                let last = Matrix::spaced(&states.values[(t - 1) * units..], rows, units, positions * units);
                 let sums = &mut gates.values[t * GATES * units..];
                 MatrixMut::spaced(sums, rows, GATES * units, positions * GATES * units)
-                    .add_product(last, recurrent);
+                    .add_product(states.position(t - 1), recurrent);
             }
             lanes::run(Forward {
                 t,
@@ -100,22 +99,16 @@ impl Cell for Lstm {
                 slopes: &mut slopes.values,
             });
             of_state.fill(0.0);
-            let now = Matrix::spaced(
-                &slopes.values[t * GATES * units..],
-                rows,
-                GATES * units,
-                positions * GATES * units,
+            MatrixMut::new(&mut of_state, rows, units).add_product(
+                slopes.position(t),
+                Matrix::new(&self.recurrent.values, units, GATES * units).turned(),
             );
-            MatrixMut::new(&mut of_state, rows, units)
-                .add_product(now, Matrix::new(&self.recurrent.values, units, GATES * units).turned());
         }
         let last = earlier(&self.states);
-        MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units).add_product(
-            Matrix::new(&last.values, rows * positions, units).turned(),
-            Matrix::new(&slopes.values, rows * positions, GATES * units),
-        );
+        MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units)
+            .add_product(last.matrix().turned(), slopes.matrix());
         let Lstm { given, inputs, bias, .. } = self;
-        back_to_inputs(given, &slopes.values, &inputs.values, &mut inputs.gradient, &mut bias.gradient)
+        back_to_inputs(given, &slopes, inputs, bias)
     }
 }
 

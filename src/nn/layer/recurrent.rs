@@ -1,6 +1,7 @@
 //! Recurrent layers in one direction or both.
 
 use super::Pass;
+use crate::nn::parameter::Parameter;
 use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};
 
 /// Units that read positions one after another, each time with their last state.
@@ -74,33 +75,30 @@ fn reversed(x: &Tensor) -> Tensor {
     turned
 }
 
-/// `x · weights` at all positions: `[window][position][gate]`.
-pub(super) fn of_inputs(x: &Tensor, weights: &[f32], bias: &[f32]) -> Tensor {
-    let gates = bias.len();
+/// `x · weights + bias` at all positions: `[window][position][gate]`.
+pub(super) fn of_inputs(x: &Tensor, weights: &Parameter, bias: &Parameter) -> Tensor {
+    let gates = bias.values.len();
     let mut sums = Tensor::zeros(x.rows, x.positions, gates);
-    sums.values.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(bias));
-    let count = x.rows * x.positions;
-    MatrixMut::new(&mut sums.values, count, gates)
-        .add_product(Matrix::new(&x.values, count, x.channels), Matrix::new(weights, x.channels, gates));
+    sums.values.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(&bias.values));
+    MatrixMut::new(&mut sums.values, x.rows * x.positions, gates)
+        .add_product(x.matrix(), Matrix::new(&weights.values, x.channels, gates));
     sums
 }
 
-/// Adds the gradients of [`of_inputs`], and gives that of `x`.
+/// Adds the gradients of [`of_inputs`], given that of its sums, and gives that of `x`.
 pub(super) fn back_to_inputs(
     x: &Tensor,
-    slopes: &[f32],
-    weights: &[f32],
-    weights_gradient: &mut [f32],
-    bias_gradient: &mut [f32],
+    slopes: &Tensor,
+    weights: &mut Parameter,
+    bias: &mut Parameter,
 ) -> Tensor {
-    let (count, gates) = (x.rows * x.positions, bias_gradient.len());
-    let slopes_matrix = Matrix::new(slopes, count, gates);
-    MatrixMut::new(weights_gradient, x.channels, gates)
-        .add_product(Matrix::new(&x.values, count, x.channels).turned(), slopes_matrix);
-    add_rows(slopes, bias_gradient);
+    let gates = slopes.channels;
+    MatrixMut::new(&mut weights.gradient, x.channels, gates)
+        .add_product(x.matrix().turned(), slopes.matrix());
+    add_rows(&slopes.values, &mut bias.gradient);
     let mut back = x.like();
-    MatrixMut::new(&mut back.values, count, x.channels)
-        .add_product(slopes_matrix, Matrix::new(weights, x.channels, gates).turned());
+    MatrixMut::new(&mut back.values, x.rows * x.positions, x.channels)
+        .add_product(slopes.matrix(), Matrix::new(&weights.values, x.channels, gates).turned());
     back
 }
 
