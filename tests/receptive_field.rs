@@ -7,10 +7,10 @@ use std::path::Path;
 
 use bindscan::model::onnx::field::{Node, Seen, of_nodes};
 use bindscan::model::onnx::interface::{Dim, float_shape};
-use bindscan::model::onnx::proto::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use bindscan::model::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{ACGT, Input, Layout, Model};
-use common::onnx::ints;
+use common::onnx::{int, ints};
 use proptest::prelude::*;
 
 /// A convolution or pool along positions.
@@ -184,4 +184,36 @@ fn same_padding_is_told_by_layer() {
     assert!(text.contains("padding"), "{text}");
     let valid = bindscan::model::inspect::inspect(&pytorch("deep.torchscript")).to_string();
     assert!(valid.contains("every layer is valid"), "{valid}");
+}
+
+#[test]
+fn graphs_made_to_explode_are_not_followed() {
+    let far = Layer { pools: false, kernel: 3, stride: 1, dilation: i64::MAX as usize, pads: (0, 0) };
+    assert_eq!(of_nodes(&graph(&[far]), &input(), 100), [Node::Unknown]);
+    for pads in [(i64::MAX as usize, 0), (i64::MAX as usize, i64::MAX as usize)] {
+        let padded = Layer { dilation: 1, pads, ..far };
+        assert_eq!(of_nodes(&graph(&[padded]), &input(), 100), [Node::Unknown]);
+    }
+    for pad in ["SAME_UPPER", "SAME_LOWER"] {
+        let mut same = graph(&[far]);
+        let node = &mut same.graph.as_mut().unwrap().node[0];
+        node.attribute.push(AttributeProto {
+            name: Some("auto_pad".into()),
+            s: Some(pad.into()),
+            ..AttributeProto::default()
+        });
+        assert_eq!(of_nodes(&same, &input(), 100), [Node::Unknown]);
+    }
+    // Twice as many channels with every node.
+    let node = |place: usize| NodeProto {
+        op_type: Some("Concat".into()),
+        input: vec![if place == 0 { "sequence".into() } else { format!("x{}", place - 1) }; 2],
+        output: vec![format!("x{place}")],
+        attribute: vec![int("axis", 1)],
+        ..NodeProto::default()
+    };
+    let mut doubling = graph(&[]);
+    doubling.graph.as_mut().unwrap().node = (0..80).map(node).collect();
+    let nodes = of_nodes(&doubling, &input(), 100);
+    assert!(matches!(nodes[0], Node::Layer(_)) && nodes[79] == Node::Unknown);
 }

@@ -28,9 +28,8 @@ mod layer;
 const OLDEST_OPSET: i64 = 11;
 /// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
 const BUDGET: usize = 1 << 27;
-/// Longest window, and most channels of a tensor.
+/// Longest window.
 const LONGEST_WINDOW: usize = 1 << 24;
-const MOST_CHANNELS: usize = 1 << 20;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]
@@ -145,9 +144,7 @@ impl Walk {
             return Ok(Value::Constant(constant::shape(node, &inputs.flow(0)?.shape.dims(self.batch))));
         }
         let flow = self.apply(node, inputs)?.tidy();
-        if flow.shape.channels > MOST_CHANNELS {
-            return Err(format!("gives {} channels", flow.shape.channels));
-        }
+        flow.shape.check()?;
         self.widest = self.widest.max(flow.shape.channels);
         Ok(Value::Flow(flow))
     }

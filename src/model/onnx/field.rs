@@ -181,7 +181,9 @@ impl Walk {
             return Ok(Value::Constant(constant::shape(node, &dims)));
         }
         let field = self.apply(node, inputs)?;
-        Ok(Value::Flow(Field { shape: field.shape.tidy(), ..field }))
+        let shape = field.shape.tidy();
+        shape.check()?;
+        Ok(Value::Flow(Field { shape, ..field }))
     }
 
     fn apply(&self, node: &NodeProto, inputs: &Inputs<'_, Field>) -> Result<Field, String> {

@@ -4,6 +4,9 @@ use super::constant::BATCH;
 use super::tensor::{permutation, resolve};
 use crate::model::Layout;
 
+/// Most channels of a tensor.
+const MOST_CHANNELS: usize = 1 << 20;
+
 const MIXED: &str = "mixes positions with other axes";
 const JOINS_WINDOWS: &str = "joins windows with other axes";
 
@@ -54,6 +57,11 @@ impl Shape {
             axis.retain(|over| lengths.run(*over) != Some(1));
         }
         self
+    }
+
+    /// Refuses more channels than a network has: bounds the work on a graph made to explode.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.channels > MOST_CHANNELS { Err(format!("gives {} channels", self.channels)) } else { Ok(()) }
     }
 
     /// The same numbers under other axes.

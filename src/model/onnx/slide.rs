@@ -48,7 +48,8 @@ impl Slide {
             }
             same => {
                 let starts = positions.div_ceil(stride).max(1);
-                let reached = (starts - 1).saturating_mul(stride).saturating_add(slide.reach() + 1);
+                let reached =
+                    (starts - 1).saturating_mul(stride).saturating_add(slide.reach().saturating_add(1));
                 let (all, few) = (reached.saturating_sub(positions), reached.saturating_sub(positions) / 2);
                 slide.pads = if same == "SAME_LOWER" { (all - few, few) } else { (few, all - few) };
             }
@@ -182,7 +183,7 @@ impl Shape {
         }
         if int(node, "ceil_mode", 0) != 0 {
             let padded = self.positions.saturating_add(slide.pads.0).saturating_add(slide.pads.1);
-            let left_over = padded.saturating_sub(slide.reach() + 1) % slide.stride;
+            let left_over = padded.saturating_sub(slide.reach().saturating_add(1)) % slide.stride;
             if left_over > 0 {
                 slide.pads.1 = slide.pads.1.saturating_add(slide.stride - left_over);
             }

@@ -12,17 +12,17 @@ use crate::model::onnx::value::Inputs;
 pub(super) const PADS: &str = "pads: what it sees at a window's ends is not what lies beside the window";
 
 impl Flow {
-    /// What `slide` makes of the positions: where the dense tensor `name` has its results, of this shape.
-    ///
-    /// # Errors
-    /// Padding.
-    fn slid(&self, slide: Slide, shape: Shape, name: String) -> Result<Flow, String> {
-        if slide.pads() {
-            return Err(PADS.into());
-        }
+    /// The results of `slide`, of this shape, which the dense tensor `name` has.
+    fn slid(&self, slide: Slide, shape: Shape, name: String) -> Flow {
         let (step, lost) = (self.step.saturating_mul(slide.stride), self.lost + slide.reach() * self.step);
-        Ok(Flow { name, shape, step, lost })
+        Flow { name, shape, step, lost }
     }
+}
+
+/// # Errors
+/// A slide over padding.
+fn refuse_padding(slide: Slide) -> Result<(), String> {
+    if slide.pads() { Err(PADS.into()) } else { Ok(()) }
 }
 
 impl Walk {
@@ -53,7 +53,7 @@ impl Walk {
         groups: usize,
     ) -> Result<Flow, String> {
         let outputs = weights.dims[0];
-        let slid = flow.slid(slide, shape, String::new())?;
+        refuse_padding(slide)?;
         let mut names = vec![flow.name.clone(), self.constant(weights)?];
         if let Some(bias) = bias {
             if bias.len() != outputs {
@@ -69,8 +69,8 @@ impl Walk {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let name = self.emit("Conv", &names, attributes);
         let each = weights.data.len() as f64;
-        self.spend(each, each * slid.shape.positions as f64);
-        Ok(Flow { name, ..slid })
+        self.spend(each, each * shape.positions as f64);
+        Ok(flow.slid(slide, shape, name))
     }
 
     /// Counts operations for each base of a stretch, and for each window of the graph as it was.
@@ -92,7 +92,7 @@ impl Walk {
         shape: Shape,
         average: bool,
     ) -> Result<Flow, String> {
-        let slid = flow.slid(slide, shape, String::new())?;
+        refuse_padding(slide)?;
         let channels = flow.shape.channels;
         let levels = if average { mean_levels(slide.kernel) } else { maximum_levels(slide.kernel).to_vec() };
         let mut name = flow.name.clone();
@@ -101,8 +101,8 @@ impl Walk {
             name = self.level(&name, channels, taps, distance, average)?;
             self.spend((channels * taps) as f64, 0.0);
         }
-        self.spend(0.0, (channels * slide.kernel) as f64 * slid.shape.positions as f64);
-        Ok(Flow { name, ..slid })
+        self.spend(0.0, (channels * slide.kernel) as f64 * shape.positions as f64);
+        Ok(flow.slid(slide, shape, name))
     }
 
     /// A pool over `taps` entries at a distance from each other.
