@@ -220,9 +220,7 @@ impl Layout<'_> {
         }
         Ok(())
     }
-}
 
-impl Layout<'_> {
     /// Puts the best window of a read for one target, from row `row` of `scores`, where it is wanted; or else gives the start of
     /// a window whose score is NaN.
     fn find_best(
