@@ -2,7 +2,7 @@
 //! the genome was cut into chunks.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::engine::Scores;
 use crate::genome::Strand;
@@ -172,14 +172,22 @@ fn peak(scores: &[f32]) -> (f32, bool) {
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
     let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
-    let mut order: Vec<usize> = (0..hits.len()).collect();
-    order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
-
     let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
+    // Hits that are neither sites nor overlapped by one.
+    let mut open: Vec<usize> = (0..hits.len()).collect();
+    loop {
+        let before = open.len();
+        settle_peaks(hits, &scores, window, seen, &mut open, &mut sites.hits);
+        if open.is_empty() || 4 * open.len() > 3 * before {
+            break;
+        }
+    }
+
+    open.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     // Starts of the better hits: sites, and those that wait for windows to the left or to the right.
     let (mut taken, mut left, mut right) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for hit in order.into_iter().map(|i| hits[i]) {
-        let reach = hit.start.saturating_sub(window - 1)..=hit.start.saturating_add(window - 1);
+    for hit in open.into_iter().map(|i| hits[i]) {
+        let reach = reach(hit, window);
         let among = |starts: &BTreeSet<u64>| starts.range(reach.clone()).next().is_some();
         if among(&taken) {
             continue;
@@ -201,6 +209,50 @@ pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
     }
     sites.hits.sort_unstable_by_key(|hit| hit.start);
     sites
+}
+
+/// Starts of the windows that overlap a hit's.
+fn reach(hit: Hit, window: u64) -> RangeInclusive<u64> {
+    hit.start.saturating_sub(window - 1)..=hit.start.saturating_add(window - 1)
+}
+
+/// Moves hits that beat all `open` ones which they overlap to `sites`, unless windows outside `seen` have a say, and drops
+/// what they overlap. That is what the order of scores would come to for them, in linear time and without sorting.
+fn settle_peaks(
+    hits: &[Hit],
+    scores: &[f32],
+    window: u64,
+    seen: &Range<u64>,
+    open: &mut Vec<usize>,
+    sites: &mut Vec<Hit>,
+) {
+    let overlap = |a: usize, b: usize| hits[b].start - hits[a].start < window;
+    let (mut kept, mut at) = (0, 0);
+    // Those before `undecided` are kept (the first `kept`), sites, or dropped.
+    let mut undecided = 0;
+    while let Some(&peak) = open.get(at) {
+        let better = open[at + 1..].iter().position(|&i| !overlap(peak, i) || scores[i] > scores[peak]);
+        let next = better.map_or(open.len(), |distance| at + 1 + distance);
+        if next < open.len() && overlap(peak, open[next]) {
+            at = next;
+            continue;
+        }
+        // Nothing to the right beats it.
+        let left = open[undecided..at].iter().rev().take_while(|&&i| overlap(i, peak));
+        let reach = reach(hits[peak], window);
+        let inside = (seen.start == 0 || *reach.start() >= seen.start) && *reach.end() < seen.end;
+        let first = at - left.clone().count();
+        if inside && left.clone().all(|&i| scores[i] < scores[peak]) {
+            open.copy_within(undecided..first, kept);
+            kept += first - undecided;
+            sites.push(hits[peak]);
+            undecided = next;
+        }
+        at = next;
+    }
+    let end = open.len();
+    open.copy_within(undecided..end, kept);
+    open.truncate(kept + end - undecided);
 }
 
 #[cfg(test)]
