@@ -367,6 +367,11 @@ impl Head {
         }
     }
 
+    /// Whether there is a hidden layer.
+    pub(super) fn is_deep(&self) -> bool {
+        matches!(self.layers, Layers::Two(_))
+    }
+
     /// Working memory that [`Apply`] needs.
     pub(super) fn scratch(&self) -> usize {
         match &self.layers {

@@ -152,6 +152,8 @@ pub(super) trait Numbers: Copy {
     fn max_from_zero(self, other: Self) -> Self {
         other.max(self)
     }
+    /// Whether all bits are the same.
+    fn is(self, other: Self) -> bool;
 }
 
 /// What one part of a vector is in memory.
@@ -283,6 +285,10 @@ impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
     #[inline(always)]
     fn max_from_zero(self, other: Self) -> Self {
         Pair(self.0.max_from_zero(other.0), self.1.max_from_zero(other.1))
+    }
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        self.0.is(other.0) & self.1.is(other.1)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use self::repeat::Repeats;
 use self::sift::Sieve;
 use super::Side;
 use super::convolve::{self, Convolve, Index, Tables, To, advance};
@@ -20,6 +21,7 @@ use crate::model::{Network, Pooling};
 use crate::source::Chunk;
 
 pub(super) mod promise;
+mod repeat;
 mod sift;
 
 /// Positions that go through the stages together.
@@ -51,6 +53,7 @@ pub(super) struct Buffers {
     low: Pooled,
     high: Pooled,
     sieve: Sieve,
+    repeats: Repeats,
 }
 
 /// Where the sweep stands for one group of detectors.
@@ -157,6 +160,7 @@ impl Job<'_> {
         buffers.features.resize(vectors * room, Lanes::ZERO);
         buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
         buffers.sieve.reset();
+        buffers.repeats.reset();
         buffers.groups.resize_with(side.detectors.groups.len(), GroupState::default);
         let geometry = Geometry::new(network, side, plan, self.margin);
         let mut sweep = Sweep { job: self, geometry, windows, room, filled: 0, scored: 0, buffers, scores };
@@ -419,7 +423,7 @@ impl Sweep<'_> {
         if self.filled == 0 {
             return;
         }
-        if !self.sift() {
+        if !self.sift() && !self.share_repeats() {
             let Buffers { features, dense, .. } = &mut *self.buffers;
             self.job.simd.run(Apply {
                 head: self.job.head,

@@ -116,6 +116,14 @@ impl Numbers for Ymm {
             _mm256_castsi256_ps(bits)
         })
     }
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        // SAFETY: called through `enter` only.
+        unsafe {
+            let equal = _mm256_cmpeq_epi32(_mm256_castps_si256(self.0), _mm256_castps_si256(other.0));
+            _mm256_movemask_epi8(equal) == -1
+        }
+    }
 }
 
 impl Vector for Pair<Ymm> {

@@ -89,6 +89,11 @@ impl Numbers for Zmm {
             _mm512_castsi512_ps(bits)
         })
     }
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        // SAFETY: called through `enter` only.
+        unsafe { _mm512_cmpneq_epi32_mask(_mm512_castps_si512(self.0), _mm512_castps_si512(other.0)) == 0 }
+    }
 }
 
 impl Vector for Zmm {

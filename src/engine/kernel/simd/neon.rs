@@ -139,4 +139,12 @@ impl Numbers for Quads {
         // SAFETY: called through `enter` only.
         self.zip(other, |x, y| unsafe { vminq_f32(x, y) })
     }
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        // SAFETY: called through `enter` only.
+        unsafe {
+            let equal = |x, y| vceqq_u32(vreinterpretq_u32_f32(x), vreinterpretq_u32_f32(y));
+            vminvq_u32(vandq_u32(equal(self.0, other.0), equal(self.1, other.1))) == u32::MAX
+        }
+    }
 }

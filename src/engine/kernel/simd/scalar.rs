@@ -82,6 +82,10 @@ impl Numbers for Array {
     fn min(self, other: Self) -> Self {
         Array(std::array::from_fn(|i| if self.0[i] < other.0[i] { self.0[i] } else { other.0[i] }))
     }
+    #[inline(always)]
+    fn is(self, other: Self) -> bool {
+        self.0.map(f32::to_bits) == other.0.map(f32::to_bits)
+    }
 }
 
 /// [`mul_add`] lane by lane, which needs its care hardly ever.
