@@ -66,6 +66,9 @@ pub enum Method {
 pub struct Sampled {
     /// Windows scored.
     pub windows: u64,
+    /// How many of them in full, if not all ([`Amount::full`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full: Option<u64>,
     /// Seed of the background.
     pub seed: u64,
     /// One a model output.
@@ -100,7 +103,7 @@ impl Calibration {
         cancel: &AtomicBool,
     ) -> Result<Calibration> {
         let outputs = sample::sample(engines, plan, background, amount, progress, cancel)?;
-        let sampled = Sampled { windows: amount.windows, seed: amount.seed, outputs };
+        let sampled = Sampled { windows: amount.windows, full: amount.full(), seed: amount.seed, outputs };
         let method =
             if background.is_shuffled() { Method::Shuffled(sampled) } else { Method::Drawn(sampled) };
         Ok(Calibration::of(plan, background, source, method))
@@ -172,16 +175,21 @@ impl fmt::Display for Calibration {
         let Calibration { source, order, .. } = self;
         match &self.method {
             Method::Exact { .. } => write!(f, "exact, background of order {order} from {source}"),
-            Method::Drawn(Sampled { windows, seed, .. }) => {
-                write!(f, "{windows} windows of background of order {order} from {source}, seed {seed}")
+            Method::Drawn(sampled) => {
+                write!(f, "{sampled} of background of order {order} from {source}, seed {}", sampled.seed)
             }
-            Method::Shuffled(Sampled { windows, seed, .. }) => {
-                write!(
-                    f,
-                    "{windows} windows of {source}, shuffled with its {}-mers kept, seed {seed}",
-                    order + 1
-                )
+            Method::Shuffled(sampled) => {
+                let kept = order + 1;
+                write!(f, "{sampled} of {source}, shuffled with its {kept}-mers kept, seed {}", sampled.seed)
             }
         }
+    }
+}
+
+/// In words: `50000000 windows (p-values above about 1e-3 by 4194304)`.
+impl fmt::Display for Sampled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} windows", self.windows)?;
+        self.full.map_or(Ok(()), |full| write!(f, " (p-values above about 1e-3 by {full})"))
     }
 }

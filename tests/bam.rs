@@ -281,6 +281,7 @@ fn bad_input_is_told_in_one_line() {
     says(&format!("x.bam {th} --read-group c"), "no read group c in the header; it has a, b");
     says(&format!("x.bam {th} -o x.narrowPeak"), "written as BED or TSV, not as narrowpeak");
     says("x.bam -o x.bw", "--aggregate max, mean or count");
+    says(&format!("x.bam {th} --aggregate count --sparse -o x.bw"), "are not counted anyway");
     says(&format!("x.bam {th} --aggregate max -o x.bed"), "--aggregate is for tracks of scores");
     says(&format!("x.bam {th} --unmapped -o x.bed.gz"), "cannot be indexed");
     says("x.bam --pvalue 0.01", "--background");
@@ -549,6 +550,16 @@ proptest! {
             }
             let track = stdout(at, &format!("scan -m m.onnx x.bam --aggregate {how} {more} --bin-size 3"));
             prop_assert_eq!(track.lines().count(), bins.len());
+            // A sparse one is what of it reaches the threshold.
+            if how != "count" {
+                let value = |line: &str| line.split('\t').nth(3).unwrap().parse::<f64>().unwrap();
+                let sparse = stdout(
+                    at,
+                    &format!("scan -m m.onnx x.bam --aggregate {how} --sparse --threshold 1 --bin-size 3"),
+                );
+                let want: Vec<&str> = track.lines().filter(|line| value(line) >= 1.0).collect();
+                prop_assert_eq!(sparse.lines().collect::<Vec<_>>(), want);
+            }
             for (line, (bin, scores)) in track.lines().zip(bins) {
                 let columns: Vec<&str> = line.split('\t').collect();
                 prop_assert_eq!(columns[1].parse::<u64>().unwrap(), 3 * bin);

@@ -4,7 +4,7 @@ mod common;
 
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bindscan::Error;
 use bindscan::engine::onnx::OnnxEngine;
@@ -576,6 +576,47 @@ fn an_interrupted_training_goes_on_to_the_same_end() {
     // A budget ends fits early; an epoch is always made.
     let short = Resources { budget: Some(std::time::Duration::ZERO), ..whole };
     assert!(training.run(&short, &|_| {}).unwrap().fits.iter().all(|fit| (1..6).contains(&fit.epochs.len())));
+}
+
+#[test]
+fn a_fit_that_fails_ends_the_others() {
+    let directory = tempdir().unwrap();
+    let state = directory.path().join("state");
+    let architecture = Architecture::parse(
+        "layers = [{ type = 'convolution', filters = 4, kernel = 5 }, { type = 'global-pool' }]",
+    )
+    .unwrap();
+    let data = random_data(20, 5);
+    let settings = Settings {
+        rate: 0.01,
+        penalty: 0.0,
+        batch: 5,
+        epochs: 3000,
+        patience: 3000,
+        strands: Strands::Single,
+        seed: 1,
+    };
+    let training =
+        Training { architecture: &architecture, training: &data, validation: &data, settings, fits: 2 };
+    let cancel = AtomicBool::new(false);
+    let resources = Resources { threads: 1, budget: None, state: Some(&state), cancel: &cancel };
+    training.run(&resources, &|_| cancel.store(true, Ordering::Relaxed)).unwrap_err();
+    cancel.store(false, Ordering::Relaxed);
+    // One number of the first fit is lost, and the header knows.
+    let bytes = std::fs::read(&state).unwrap();
+    let end = bytes.iter().position(|&byte| byte == b'\n').unwrap();
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[..end]).unwrap();
+    let count = header["fits"][0][1].as_u64().unwrap();
+    header["fits"][0][1] = (count - 1).into();
+    let short = [header.to_string().as_bytes(), &bytes[end..bytes.len() - 4]].concat();
+    std::fs::write(&state, short).unwrap();
+    let most = AtomicUsize::new(0);
+    let error = training.run(&Resources { threads: 2, ..resources }, &|progress| {
+        most.fetch_max(progress.epochs, Ordering::Relaxed);
+    });
+    let message = error.unwrap_err().to_string();
+    assert!(message.contains("does not fit its network"), "{message}");
+    assert!(most.into_inner() < settings.epochs);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bindscan::merge::Shards;
 use bindscan::output::Output;
-use common::{error_line, gzip, put_runs, run_ok, simulated, stdout};
+use common::{error_line, gzip, put_runs, run, run_ok, simulated, stdout};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
@@ -122,6 +122,10 @@ fn q_values_are_those_of_all_shards() {
         let gzipped = track.ends_with("gz");
         assert!(gzipped || want.iter().filter(|&&byte| byte == b'\n').count() > 20, "{track}");
     }
+    let said = run(at, &format!("scan {scan} --shard 2/4 -o again.bed")).stderr;
+    assert!(
+        String::from_utf8(said).unwrap().contains(" candidates for sites (merge has their q-values) in ")
+    );
     // What an interrupted shard has left is counted.
     run_ok(at, &format!("scan {scan} --shard 2/4 --resume -o again.bed"));
     assert!(fs::read(at.join("again.bed")).unwrap() == fs::read(at.join("shard2.bed")).unwrap());

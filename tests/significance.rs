@@ -4,7 +4,15 @@ mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use bindscan::calibrate::background::Background;
+use bindscan::calibrate::sample::{Amount, sample};
+use bindscan::engine::{
+    Context, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload, open,
+};
+use bindscan::model::ModelSpec;
+use bindscan::source::Chunk;
 use common::network::word_network;
 use common::{error_line, failure, put_runs, run, run_ok, simulated, stdout, stdout_of_input};
 
@@ -284,4 +292,67 @@ fn every_output_of_a_model_has_its_own_null_distribution() {
     }
     let scores: Vec<&str> = rows(&table).iter().filter(|row| row[1] == "1e-3").map(|row| row[2]).collect();
     assert!(number(scores[1]) > 2.0 * number(scores[0]), "{scores:?}");
+}
+
+/// An engine that rules nothing out.
+struct Unhurried(Box<dyn Engine>);
+
+impl Engine for Unhurried {
+    fn spec(&self) -> &ModelSpec {
+        self.0.spec()
+    }
+
+    fn description(&self) -> String {
+        self.0.description()
+    }
+
+    fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
+        self.0.flanks(plan)
+    }
+
+    fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> bindscan::Result<()> {
+        self.0.score(chunk, plan, out)
+    }
+}
+
+#[test]
+fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
+    let model = word_network(&[("CACGTGAC", 1.0), ("GGGAAATT", 2.5)]);
+    let plan = WindowPlan {
+        window: model.spec.window,
+        stride: 1,
+        strands: StrandChoice::Both,
+        context: Context::Padding,
+    };
+    let amount = Amount { windows: 6 << 20, seed: 3 };
+    assert_eq!((amount.full(), Amount { windows: 4 << 20, seed: 3 }.full()), (Some(4 << 20), None));
+    let made = |workers: usize, hurried: bool| {
+        let engines =
+            open(&model, EngineKind::Kernel, Device::Cpu, workers, Workload::Contigs).unwrap().into_iter();
+        let engines: Vec<Box<dyn Engine>> = match hurried {
+            true => engines.collect(),
+            false => engines.map(|engine| Box::new(Unhurried(engine)) as Box<dyn Engine>).collect(),
+        };
+        let mut told = Vec::new();
+        let progress = |done, all| told.push((done, all));
+        let made = sample(engines, &plan, &Background::uniform(), amount, progress, &AtomicBool::new(false))
+            .unwrap();
+        assert_eq!(told, (1..=6).map(|block| (block << 20, 6 << 20)).collect::<Vec<(u64, u64)>>());
+        made
+    };
+    let want = made(1, false);
+    assert!(made(1, true) == want && made(2, true) == want);
+    let full = Amount { windows: 4 << 20, seed: 3 };
+    let engines = open(&model, EngineKind::Kernel, Device::Cpu, 2, Workload::Contigs).unwrap();
+    let first =
+        sample(engines, &plan, &Background::uniform(), full, |_, _| (), &AtomicBool::new(false)).unwrap();
+    for (all, first) in want.iter().zip(&first) {
+        let (all, first) = (all.null(), first.null());
+        // What is common is spread as in the first windows, what is rare is counted in half as many more.
+        for p in [0.5, 0.1, 0.01, 2e-3, 1e-4] {
+            let score = first.threshold(p).unwrap();
+            let ratio = all.p(score) / first.p(score);
+            assert!((ratio - 1.0).abs() < if p > 1e-3 { 0.03 } else { 0.2 }, "{p}: {ratio}");
+        }
+    }
 }

@@ -3,9 +3,12 @@
 mod common;
 
 use std::fmt::Write;
+use std::io::Read;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use common::{error_line, run, stdout};
+use common::{bindscan, error_line, run, stdout};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use tempfile::tempdir;
@@ -128,6 +131,55 @@ fn what_was_interrupted_is_not_overwritten() {
     let line = error_line(path, &format!("train --quiet data.tsv -o m.onnx --resume {SMALL}"));
     assert!(line.contains("not the state of a training"), "{line}");
     assert!(!path.join("m.onnx").exists());
+}
+
+/// Starts a training and interrupts it in its middle; the time the whole takes may differ from one run to the next.
+#[cfg(unix)]
+fn interrupt(path: &Path, words: &str, state: &str, whole: Duration) -> String {
+    for attempt in 0..40 {
+        let mut command = bindscan(words.split_whitespace());
+        let mut child = command.current_dir(path).stderr(Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64([0.5, 0.7, 0.3, 0.9][attempt % 4]));
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        let status = child.wait().unwrap();
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        if !status.success() && path.join(state).exists() {
+            assert_eq!(status.code(), Some(1), "{said}");
+            return said;
+        }
+        // Too early or too late.
+        let _ = std::fs::remove_file(path.join("m.onnx"));
+    }
+    panic!("was never interrupted in its middle");
+}
+
+#[cfg(unix)]
+#[test]
+fn after_ctrl_c_resume_goes_on_to_the_same_model() {
+    for (options, state) in [
+        ("--trials 12 --steps 600 --final 2 --detectors 6 --detector-length 10", "m.onnx.training.json"),
+        ("--arch cnn --epochs 12 --final 2", "m.onnx.training"),
+    ] {
+        let directory = tempdir().unwrap();
+        let path = directory.path();
+        write(path, "data.tsv", &bound(200, 1));
+        let words = format!("train --quiet data.tsv -o m.onnx --threads 1 {options}");
+        let begun = Instant::now();
+        stdout(path, &words);
+        let whole = begun.elapsed();
+        let want = std::fs::read(path.join("m.onnx")).unwrap();
+        std::fs::remove_file(path.join("m.onnx")).unwrap();
+        let said = interrupt(path, &words, state, whole);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains("interrupted") && said.contains("--resume"), "{said}");
+        assert!(!path.join("m.onnx").exists());
+        let line = error_line(path, &words);
+        assert!(line.contains("left by an interrupted training"), "{line}");
+        stdout(path, &format!("{words} --resume"));
+        assert!(std::fs::read(path.join("m.onnx")).unwrap() == want, "{options}");
+        assert!(!path.join(state).exists());
+    }
 }
 
 #[test]

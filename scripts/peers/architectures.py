@@ -2,6 +2,7 @@
 
 import csv
 import re
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -96,14 +97,20 @@ def chosen(names, all_names):
 
 
 def fitted(binary, data, model, *options):
-    """Fits a model unless it is there; seconds that it took, also if that was long ago."""
+    """Fits a model unless it is there; processor seconds that it took, also if that was long ago."""
     timing = model.with_suffix(".seconds")
     if not model.exists():
         model.parent.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
+        began = processor_seconds()
         program.run(binary, "--quiet", "train", data, "-o", model, *options)
-        timing.write_text(str(time.monotonic() - began))
+        timing.write_text(str(processor_seconds() - began))
     return float(timing.read_text())
+
+
+def processor_seconds():
+    """Of all programs that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def held_out(binary, model):

@@ -1,5 +1,10 @@
 //! Null distributions of any model, by scanning background sequence.
+//!
+//! The first windows are scored in full. They tell which scores are rare, and of all further windows only those scores
+//! are wanted, so that engines can rule most windows out: counts of rare scores rest on all windows, and how the others are spread
+//! below them on the first.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
@@ -8,11 +13,16 @@ use super::background::Background;
 use super::null::{Null, Origin, score_of, thin, units};
 use super::tail::Tail;
 use crate::engine::{Engine, Scores, WindowPlan};
+use crate::hits::unrounded_bound;
 use crate::source::Chunk;
 use crate::{Error, Result, pipeline};
 
 /// Windows of a block: what a worker scores at a time, on a stretch of background of its own.
 const BLOCK: usize = 1 << 20;
+
+/// Blocks that are scored in full. In more than that, only scores count that so small a share of tests reaches.
+const FULL: u64 = 4;
+const RARE: f64 = 1e-3;
 
 /// Windows that an engine is given at a time, over the number of outputs; and the fewest.
 const CHUNK: usize = 1 << 16;
@@ -45,12 +55,24 @@ pub struct Amount {
     pub seed: u64,
 }
 
+impl Amount {
+    fn blocks(self) -> u64 {
+        self.windows.div_ceil(BLOCK as u64).max(1)
+    }
+
+    /// Windows that are scored in full; p-values above about 1e-3 rest on these. `None` if that is all of them.
+    pub fn full(self) -> Option<u64> {
+        (self.blocks() > FULL).then_some(FULL * BLOCK as u64)
+    }
+}
+
 /// The distribution of one output's scores on background sequence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Distribution {
     /// Scores at which the distribution falls, ascending.
     scores: Vec<f32>,
-    /// Scored strands of windows with each score or a higher one.
+    /// Scored strands of windows with each score or a higher one; where not all windows were scored in full, those of common
+    /// scores as the first windows suggest.
     counts: Vec<u64>,
     /// Scored strands of windows, in all.
     tests: u64,
@@ -114,47 +136,79 @@ pub fn sample(
     let not_finite = || Error::model(&name, "gives scores of background sequence that are not finite");
     let scales = scales.ok_or_else(not_finite)?;
 
-    let blocks = amount.windows.div_ceil(BLOCK as u64).max(1);
+    let blocks = amount.blocks();
+    let full = blocks.min(FULL);
+    let mut progress = |done: u64| progress(done * BLOCK as u64, blocks * BLOCK as u64);
+    let everything = vec![0; outputs];
+    let first = count_blocks(&mut engines, &drawer, 0..full, (&scales, &everything), &mut progress, cancel)?;
+    let finite = |counts: &[Counts]| {
+        if counts.iter().any(|counts| counts.not_finite) { Err(not_finite()) } else { Ok(()) }
+    };
+    finite(&first)?;
+    if full == blocks {
+        return Ok(first
+            .into_iter()
+            .zip(&scales)
+            .map(|(counts, scale)| counts.distribution(scale))
+            .collect());
+    }
+    let rare: Vec<usize> = first.iter().map(|counts| counts.rare(blocks as f64 / full as f64)).collect();
+    let rest = count_blocks(&mut engines, &drawer, full..blocks, (&scales, &rare), &mut progress, cancel)?;
+    finite(&rest)?;
+    let pairs = first.into_iter().zip(rest).zip(rare).zip(&scales);
+    Ok(pairs.map(|(((first, rest), rare), scale)| first.and_rare(&rest, rare).distribution(scale)).collect())
+}
+
+/// Counts the scores of each output in some blocks, those below the output's bin of `from` only as far as that costs nothing.
+fn count_blocks(
+    engines: &mut [Box<dyn Engine>],
+    drawer: &Drawer<'_>,
+    blocks: Range<u64>,
+    (scales, from): (&[Scale], &[usize]),
+    progress: &mut impl FnMut(u64),
+    cancel: &AtomicBool,
+) -> Result<Vec<Counts>> {
+    let chunk = (CHUNK / scales.len()).max(SMALLEST_CHUNK);
+    let bounds: Vec<f32> = scales.iter().zip(from).map(|(scale, &from)| scale.bound(from)).collect();
+    let lowest = bounds.iter().copied().fold(f32::INFINITY, f32::min);
     let mut sums: Vec<Counts> = scales.iter().map(Counts::new).collect();
-    let workers = engines.into_iter().map(|mut engine| {
-        let (drawer, scales) = (&drawer, &scales);
+    let workers = engines.iter_mut().map(|engine| {
+        let bounds = &bounds;
         let mut scores = Scores::default();
         move |block: &u64, counts: &mut Vec<Counts>| -> Result<()> {
             counts.resize_with(scales.len(), Counts::default);
             counts.iter_mut().zip(scales).for_each(|(counts, scale)| counts.reset(scale));
             for from in (0..BLOCK).step_by(chunk) {
-                engine.score(
-                    &drawer.chunk(*block, from..(from + chunk).min(BLOCK)),
-                    &drawer.plan,
-                    &mut scores,
-                )?;
-                for (output, (counts, scale)) in counts.iter_mut().zip(scales).enumerate() {
-                    counts.add(&scores, output, scale, drawer.plan.window);
+                let chunk = drawer.chunk(*block, from..(from + chunk).min(BLOCK));
+                if lowest == f32::NEG_INFINITY {
+                    engine.score(&chunk, &drawer.plan, &mut scores)?;
+                } else {
+                    engine.score_above(&chunk, &drawer.plan, lowest, &mut scores)?;
+                }
+                for (output, counts) in counts.iter_mut().enumerate() {
+                    counts.add(&scores, output, (&scales[output], bounds[output]), drawer.plan.window);
                 }
             }
             Ok(())
         }
     });
-    let (mut next, mut done) = (0, 0);
+    let (mut next, mut done) = (blocks.start, blocks.start);
     pipeline::run(
         |block: &mut u64| {
             *block = next;
             next += 1;
-            Ok(*block < blocks)
+            Ok(*block < blocks.end)
         },
         workers.collect(),
         |counts: &mut Vec<Counts>| {
             sums.iter_mut().zip(counts).for_each(|(sum, counts)| sum.merge(counts));
-            done += BLOCK as u64;
-            progress(done, blocks * BLOCK as u64);
+            done += 1;
+            progress(done);
             Ok(())
         },
         cancel,
     )?;
-    if sums.iter().any(|counts| counts.not_finite) {
-        return Err(not_finite());
-    }
-    Ok(sums.into_iter().zip(&scales).map(|(counts, scale)| counts.distribution(scale)).collect())
+    Ok(sums)
 }
 
 /// Makes stretches of background.
@@ -167,7 +221,7 @@ struct Drawer<'a> {
 
 impl Drawer<'_> {
     /// A chunk with so many windows, and the flanks that they look at. Chunks of a block are independent of each other.
-    fn chunk(&self, block: u64, windows: std::ops::Range<usize>) -> Chunk {
+    fn chunk(&self, block: u64, windows: Range<usize>) -> Chunk {
         let (left, right) = self.flanks;
         let covered = windows.len() + self.plan.window - 1;
         let mut codes = Vec::new();
@@ -211,6 +265,14 @@ impl Scale {
         let above = units.checked_sub(self.floor)?;
         (above >= 0).then_some((above / self.step) as usize)
     }
+
+    /// What a score of that bin or a higher one is not below; no score is below what bin 0 has.
+    fn bound(&self, bin: usize) -> f32 {
+        match bin {
+            0 => f32::NEG_INFINITY,
+            _ => unrounded_bound(score_of(self.floor + bin as i64 * self.step)),
+        }
+    }
 }
 
 /// Scores of one output on each strand that has any.
@@ -253,13 +315,16 @@ impl Counts {
         (self.all, self.stretches, self.not_finite) = (0, 0, false);
     }
 
-    fn add(&mut self, scores: &Scores, output: usize, scale: &Scale, window: usize) {
+    /// Adds the scores of one output; there is no need to count those below `bound`.
+    fn add(&mut self, scores: &Scores, output: usize, (scale, bound): (&Scale, f32), window: usize) {
         for strand in strands(scores, output) {
             self.all += strand.len() as u64;
             for &score in strand {
                 // Minus infinity is a score below all others.
                 self.not_finite |= score.is_nan() || score == f32::INFINITY;
-                count(units(score), scale, &mut self.tests, &mut self.over);
+                if score >= bound {
+                    count(units(score), scale, &mut self.tests, &mut self.over);
+                }
             }
         }
         for from in (0..scores.windows).step_by(window) {
@@ -267,7 +332,9 @@ impl Counts {
             let parts = strands(scores, output).flat_map(|strand| &strand[stretch.clone()]);
             let highest = parts.copied().fold(f32::NEG_INFINITY, f32::max);
             self.stretches += 1;
-            count(units(highest), scale, &mut self.highest, &mut self.highest_over);
+            if highest >= bound {
+                count(units(highest), scale, &mut self.highest, &mut self.highest_over);
+            }
         }
     }
 
@@ -280,6 +347,45 @@ impl Counts {
         self.all += other.all;
         self.stretches += other.stretches;
         self.not_finite |= other.not_finite;
+    }
+
+    /// The lowest bin whose scores are wanted of all windows, `times` as many as these: so that it is rare, and that twice as
+    /// many stretches will reach it as a tail is fitted to.
+    fn rare(&self, times: f64) -> usize {
+        let most = (self.all as f64 * RARE) as u64;
+        let fitted = fitted((self.stretches as f64 * times) as u64);
+        let stretches = (2.0 * fitted as f64 / times).ceil() as u64;
+        let tests = from_above(&self.tests, &self.over);
+        let highest = from_above(&self.highest, &self.highest_over);
+        let bin = tests.partition_point(|&count| count > most);
+        bin.min(highest.partition_point(|&count| count >= stretches).max(1) - 1)
+    }
+
+    /// These counts with those of further windows, of which scores count from bin `rare` on. Below it, what is left of the further
+    /// windows is spread as it is here.
+    fn and_rare(mut self, rest: &Counts, rare: usize) -> Counts {
+        let spread =
+            |here: &mut Vec<u64>, all: u64, over: usize, rest: &[u64], rest_all: u64, rest_over: usize| {
+                let reach = |bins: &[u64], over: usize| bins[rare..].iter().sum::<u64>() + over as u64;
+                let below = all - reach(here, over);
+                let times = 1.0 + (rest_all - reach(rest, rest_over)) as f64 / below.max(1) as f64;
+                here[rare..].iter_mut().zip(&rest[rare..]).for_each(|(sum, count)| *sum += count);
+                // Rounded as sums from the highest bin down, so that no error adds up.
+                let (mut sum, mut rounded) = (0, 0);
+                for count in here[..rare].iter_mut().rev() {
+                    sum += *count;
+                    *count = (sum as f64 * times).round() as u64 - rounded;
+                    rounded += *count;
+                }
+            };
+        spread(&mut self.tests, self.all, self.over.len(), &rest.tests, rest.all, rest.over.len());
+        let (over, rest_over) = (self.highest_over.len(), rest.highest_over.len());
+        spread(&mut self.highest, self.stretches, over, &rest.highest, rest.stretches, rest_over);
+        self.over.extend_from_slice(&rest.over);
+        self.highest_over.extend_from_slice(&rest.highest_over);
+        self.all += rest.all;
+        self.stretches += rest.stretches;
+        self
     }
 
     /// The steps as far as they are supported, and the tail above them.
@@ -318,15 +424,26 @@ fn count(units: i64, scale: &Scale, bins: &mut [u64], over: &mut Vec<i64>) {
     }
 }
 
-/// Scores (in units, ascending) and how many are as high or higher, down to the last that is not 0.
-fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
-    let mut values: Vec<i64> = (0..bins.len()).map(|bin| scale.floor + bin as i64 * scale.step).collect();
+/// How many scores each bin and the higher ones have.
+fn from_above(bins: &[u64], over: &[i64]) -> Vec<u64> {
     let mut counts = vec![0; bins.len()];
     let mut above = over.len() as u64;
     for (sum, &count) in counts.iter_mut().zip(bins).rev() {
         above += count;
         *sum = above;
     }
+    counts
+}
+
+/// Stretches, of so many, whose highest scores a tail is fitted to.
+fn fitted(stretches: u64) -> u64 {
+    FITTED.min((stretches as f64 * FITTED_SHARE) as u64)
+}
+
+/// Scores (in units, ascending) and how many are as high or higher, down to the last that is not 0.
+fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
+    let mut values: Vec<i64> = (0..bins.len()).map(|bin| scale.floor + bin as i64 * scale.step).collect();
+    let mut counts = from_above(bins, over);
     for (i, &value) in over.iter().enumerate() {
         if i == 0 || over[i - 1] < value {
             values.push(value);
@@ -341,7 +458,7 @@ fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
 
 /// Fits a tail to the highest scores of stretches, to begin at `from` units.
 fn fit_tail(values: &[i64], counts: &[u64], stretches: u64, from: i64) -> Option<Tail> {
-    let most = FITTED.min((stretches as f64 * FITTED_SHARE) as u64);
+    let most = fitted(stretches);
     let threshold = counts.partition_point(|&count| count > most);
     let base = *values.get(threshold)?;
     if base > from {
@@ -355,4 +472,55 @@ fn fit_tail(values: &[i64], counts: &[u64], stretches: u64, from: i64) -> Option
         exceedances.extend(std::iter::repeat_n(over, here as usize));
     }
     Tail::fit(score_of(base), &exceedances, score_of(from))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SCALE: Scale = Scale { floor: 0, step: 10, bins: 8 };
+
+    fn counts(scores: &[i64], bound: i64) -> Counts {
+        let mut counts = Counts::new(&SCALE);
+        for &score in scores {
+            counts.all += 1;
+            counts.stretches += 1;
+            if score >= bound {
+                count(score, &SCALE, &mut counts.tests, &mut counts.over);
+                count(score, &SCALE, &mut counts.highest, &mut counts.highest_over);
+            }
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn rare_scores_are_all_counted_and_common_ones_spread(
+            first in prop::collection::vec(-30i64..120, 1..200),
+            rest in prop::collection::vec(-30i64..120, 0..400), rare in 0usize..=8
+        ) {
+            let bound = if rare == 0 { i64::MIN } else { rare as i64 * 10 };
+            let joined = counts(&first, i64::MIN).and_rare(&counts(&rest, bound), rare);
+            let all: Vec<i64> = first.iter().chain(&rest).copied().collect();
+            prop_assert_eq!(joined.all, all.len() as u64);
+            let from = |scores: &[i64], score: i64| scores.iter().filter(|&&s| s >= score).count() as f64;
+            for (bins, over) in [(&joined.tests, &joined.over), (&joined.highest, &joined.highest_over)] {
+                let have = from_above(bins, over);
+                for (bin, &count) in have.iter().enumerate() {
+                    let score = bin as i64 * 10;
+                    if bin >= rare {
+                        prop_assert_eq!(count as f64, from(&all, score));
+                        continue;
+                    }
+                    // As many above it, of those that are common, as in the first scores.
+                    let (edge, common) = (from(&all, bound), all.len() as f64 - from(&all, bound));
+                    let of_first = first.len() as f64 - from(&first, bound);
+                    let share = (from(&first, score) - from(&first, bound)) / of_first.max(1.0);
+                    prop_assert!((count as f64 - edge - share * common).abs() <= 0.5 + 1e-6);
+                }
+            }
+        }
+    }
 }

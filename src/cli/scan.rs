@@ -114,6 +114,10 @@ impl ScanArgs {
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
         self.check_thresholds(chosen);
         ensure!(
+            !(outputs.are_sparse() && aggregate == Some(Aggregate::Count)),
+            "--sparse: windows below the threshold are not counted anyway; leave it out"
+        );
+        ensure!(
             !(self.q_later() && self.report.is_wanted()),
             "--report: which sites of a shard have so low a q-value is not known before merge; leave out --report, or --shard"
         );
@@ -234,7 +238,8 @@ impl ScanArgs {
             report.write(&context, &summary, progress.elapsed())?;
         }
         if !session.quiet {
-            let mut line = summary_line(&summary, before, progress.elapsed().as_secs_f64());
+            let sites = if q_later { "candidates for sites (merge has their q-values)" } else { "sites" };
+            let mut line = summary_line(&summary, sites, before, progress.elapsed().as_secs_f64());
             if let Some(words) = describe(&significance) {
                 line += &format!("; p-values: {words}");
             }
@@ -385,11 +390,11 @@ fn describe(significance: &[(String, String)]) -> Option<String> {
     })
 }
 
-/// What was done, by an interrupted run as well: so many bases `before`.
-fn summary_line(summary: &ScanSummary, before: u64, seconds: f64) -> String {
+/// What was done, by an interrupted run as well: so many bases `before`. What was found is called `sites`.
+fn summary_line(summary: &ScanSummary, sites: &str, before: u64, seconds: f64) -> String {
     let rate = (summary.bases - before) as f64 / 1e6 / seconds.max(1e-9);
     let mut line = format!(
-        "{} bases, {} windows, {} sites in {seconds:.2} s ({rate:.1} Mbp/s)",
+        "{} bases, {} windows, {} {sites} in {seconds:.2} s ({rate:.1} Mbp/s)",
         grouped(summary.bases),
         grouped(summary.windows),
         grouped(summary.sites)

@@ -39,8 +39,9 @@ pub(super) struct TrackArgs {
     /// Which value a track of scores shows where a bin has several
     #[arg(long, default_value = "max", conflicts_with = "aggregate")]
     summary: SummaryArg,
-    /// Leave out of tracks of scores what does not reach the threshold: these take hardly longer than sites then, and little room
-    #[arg(long, conflicts_with_all = ["all", "qvalue", "aggregate"])]
+    /// Leave out of tracks of scores what does not reach the threshold: these take little room then, and unless they show means hardly
+    /// longer than sites
+    #[arg(long, conflicts_with_all = ["all", "qvalue"])]
     sparse: bool,
 }
 
@@ -165,10 +166,6 @@ impl TrackArgs {
         ensure!(
             !self.sparse || have_scores,
             "--sparse is for tracks of scores, and none is written: name a .bedGraph or .bw"
-        );
-        ensure!(
-            !self.sparse || summary == Summary::Max,
-            "--sparse: the mean of a bin needs the scores of all its windows"
         );
         let bin = self.bin_size.unwrap_or(stride) as u64;
         Ok(Outputs { wanted, bin, summary, sparse: self.sparse, header: self.header, columns })

@@ -1,7 +1,5 @@
 //! One fit: a network, epochs of Adam, and the best of its states on validation data.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -102,15 +100,15 @@ impl<'a> Fit<'a> {
         Ok(Fit { training, validation, settings, rank, network, course, best: Vec::new() })
     }
 
-    /// One epoch; `false` if `cancel` ended it early, and the fit must not go on.
-    pub(super) fn epoch(&mut self, cancel: &AtomicBool) -> bool {
+    /// One epoch; `false` if `is_cancelled` ended it early, and the fit must not go on.
+    pub(super) fn epoch(&mut self, is_cancelled: impl Fn() -> bool) -> bool {
         let number = self.course.epochs.len();
         let seed = stream(self.settings.seed, Purpose::Epoch, self.rank, number);
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let order = draw(self.training, &mut rng);
         let (mut loss, mut count, mut codes) = (0.0, 0, Vec::new());
         for batch in order.chunks(self.settings.batch) {
-            if cancel.load(Ordering::Relaxed) {
+            if is_cancelled() {
                 return false;
             }
             codes.clear();

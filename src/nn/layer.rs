@@ -7,6 +7,7 @@ use super::architecture::{Cell, Function, Layer, Padding, PoolKind, Shape};
 use super::parameter::Parameter;
 use super::tensor::Tensor;
 
+mod affine;
 mod convolution;
 mod dense;
 mod gru;

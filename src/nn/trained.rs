@@ -7,9 +7,10 @@ use super::layer::Module;
 use super::network::Network;
 use super::training::{Fitted, Outcome, Training};
 use crate::Result;
+use crate::model::inspect::inspect;
 use crate::model::{self, Alphabet, Model, Padding, Pooling, Strands};
 use crate::train::report::detector::profiles;
-use crate::train::report::{self, Checkpoint, ScoredSet, TrainingReport, Trial};
+use crate::train::report::{self, Checkpoint, Compared, ScoredSet, TrainingReport, Trial};
 use crate::train::trained::metric_name;
 
 /// The model that a training gave; its window is the length of the sequences that it was fitted to. The provenance holds
@@ -98,6 +99,8 @@ pub fn report(
         notes,
         outcomes: sets,
         search_score: format!("{} on the validation data", metric_name(dataset.kind)),
+        compared: Compared::Weights,
+        layers: inspect(model).layers,
         trials: outcome.fits.iter().enumerate().map(trial).collect(),
         detectors: first_layer(&outcome.network)
             .map(|layer| profiles(&layer, dataset, both))

@@ -3,7 +3,7 @@
 //! Every fit has random numbers of its own, made from the seed, its rank and the epoch: what comes out does not depend on
 //! the number of threads, or on where a training was interrupted.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -112,6 +112,7 @@ impl Training<'_> {
             digest: self.digest(),
             standings: Mutex::new((vec![None; self.fits], Instant::now())),
             began: Instant::now(),
+            failed: AtomicBool::new(false),
         };
         run.run()
     }
@@ -177,6 +178,8 @@ struct Run<'a> {
     /// Each fit after its last epoch, and when they were last written.
     standings: Mutex<(Vec<Option<Standing>>, Instant)>,
     began: Instant,
+    /// Whether a fit ended in an error, so that the others need not go on.
+    failed: AtomicBool,
 }
 
 impl Run<'_> {
@@ -194,7 +197,8 @@ impl Run<'_> {
                 if rank >= fits {
                     return Ok(own);
                 }
-                let (fitted, network) = self.fit(rank)?;
+                let fit = self.fit(rank);
+                let (fitted, network) = fit.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
                 own.push((rank, fitted, network));
             }
         };
@@ -203,15 +207,17 @@ impl Run<'_> {
             let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
             joined.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
         });
-        let mut all = Vec::with_capacity(fits);
+        let (mut all, mut errors) = (Vec::with_capacity(fits), Vec::new());
         for end in ends {
             match end {
                 Ok(own) => all.extend(own),
-                Err(error) => {
-                    self.write()?;
-                    return Err(error);
-                }
+                Err(error) => errors.push(error),
             }
+        }
+        // What went wrong with one fit has interrupted the others.
+        if let Some(error) = errors.into_iter().min_by_key(|error| matches!(error, Error::Interrupted)) {
+            self.write()?;
+            return Err(error);
         }
         all.sort_by_key(|(rank, ..)| *rank);
         let metrics = all.iter().filter_map(|(rank, fitted, _)| Some((*rank, fitted.metric?)));
@@ -237,13 +243,17 @@ impl Run<'_> {
         }
         let began = Instant::now();
         while !fit.course.ended && !self.is_late(began, &fit.course) {
-            if !fit.epoch(self.resources.cancel) {
+            if !fit.epoch(|| self.is_cancelled()) {
                 return Err(Error::Interrupted);
             }
             self.note(rank, &mut fit)?;
         }
         let Course { epochs, best, steps, .. } = fit.course.clone();
         Ok((Fitted { epochs, best, steps, metric: fit.metric() }, fit.into_network()))
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.resources.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
 
     /// Whether another epoch would take longer than the fit's share of the budget.

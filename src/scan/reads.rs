@@ -186,7 +186,7 @@ struct Layout<'a> {
 impl Layout<'_> {
     /// Whether windows below the threshold count.
     fn whole(&self) -> bool {
-        self.aggregates.iter().any(|(how, _)| *how != Aggregate::Count)
+        self.aggregates.iter().any(|(how, series)| !how.is_of_reached(series))
     }
 
     /// Gathers the windows of a read for one target, from row `row` of `scores`; or else gives the start of a window whose
@@ -212,7 +212,7 @@ impl Layout<'_> {
                 }
                 let place = places[start + target.window as usize / 2];
                 let wanted = place != u64::MAX && region.is_none_or(|region| region.contains(&place));
-                let counts = *how != Aggregate::Count || hits::round_score(score) >= target.threshold;
+                let counts = !how.is_of_reached(series) || hits::round_score(score) >= target.threshold;
                 if wanted && counts {
                     gather.add(place, score);
                 }

@@ -210,7 +210,7 @@ impl<'a> Worker<'a> {
     ) -> Result<()> {
         let (layout, encoders) = (self.layout, &mut self.encoders);
         let need = Need {
-            all: layout.series.iter().any(|(series, _)| series.lowest == f32::NEG_INFINITY),
+            all: layout.series.iter().any(|(series, _)| series.needs_all()),
             scores: !layout.series.is_empty() || layout.false_discovery_rate.is_some(),
             hits: !layout.lines.is_empty(),
         };

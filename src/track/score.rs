@@ -91,6 +91,11 @@ pub struct Series {
 pub(crate) const UNIT: f64 = (1u128 << 64) as f64;
 
 impl Series {
+    /// Whether windows below the threshold matter.
+    pub(crate) fn needs_all(&self) -> bool {
+        self.lowest == f32::NEG_INFINITY || self.summary == Summary::Mean
+    }
+
     fn tile(&self, bin: &Bin) -> u64 {
         bin.start / self.bin / TILE
     }

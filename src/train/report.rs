@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::logo::{Logo, escape};
 use crate::model::Alphabet;
+use crate::model::inspect::Layer;
 use crate::report::chart::{Axis, Chart, significant};
-use crate::report::{self, capitalized, figure, figures, more_than};
+use crate::report::{self, capitalized, figure, figures, grouped, more_than};
 use crate::train::dataset::TargetKind;
 use crate::train::metric::{Measured, Metric, precision_recall_curve, roc_curve};
 
@@ -31,8 +32,12 @@ pub struct TrainingReport {
     pub outcomes: Vec<ScoredSet>,
     /// Name of the number that the search went by, for instance "cross-validated AUC".
     pub search_score: String,
+    /// What the trials differ in.
+    pub compared: Compared,
     /// Every trial of the search.
     pub trials: Vec<Trial>,
+    /// The model layer by layer ([`crate::model::inspect::inspect`]).
+    pub layers: Vec<Layer>,
     /// The detectors ([`detector::profiles`]).
     pub detectors: Vec<DetectorProfile>,
     /// Letters of the logos.
@@ -54,7 +59,26 @@ pub struct ScoredSet {
     pub measured: Vec<Measured>,
 }
 
-/// One draw of hyper-parameters.
+/// What the trials of a search differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// Hyper-parameters: draws, each cross-validated.
+    HyperParameters,
+    /// The weights that they begin with: fits, validated on the same data.
+    Weights,
+}
+
+impl Compared {
+    /// What one of the trials is called.
+    fn noun(self) -> &'static str {
+        match self {
+            Compared::HyperParameters => "trial",
+            Compared::Weights => "fit",
+        }
+    }
+}
+
+/// One of those that were compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
     /// Number of the trial, from 1.
@@ -63,7 +87,7 @@ pub struct Trial {
     pub learning_rate: f64,
     /// Name and value of every other hyper-parameter, the same names in all trials.
     pub parameters: Vec<(String, String)>,
-    /// How it went: the means over the folds of the cross-validation.
+    /// How it went; with cross-validation, the means over the folds.
     pub checkpoints: Vec<Checkpoint>,
     /// What the trial reached, the higher the better; `None` if it failed.
     pub score: Option<f64>,
@@ -110,6 +134,7 @@ impl TrainingReport {
             ("Detectors", self.logos()),
             ("Search", self.search()),
             ("Training", self.fitting()),
+            ("Layers", self.layers()),
             ("Data and model", self.facts()),
         ];
         let header =
@@ -117,19 +142,32 @@ impl TrainingReport {
         report::page(&format!("{}: training report", self.name), &header, &sections)
     }
 
-    /// The first metrics of the first outcome, large.
+    /// The first metrics on the first data, large: those of an output, or the means of several.
     fn headline(&self) -> String {
-        let Some(outcome) = self.outcomes.first() else { return String::new() };
+        let Some(first) = self.outcomes.first() else { return String::new() };
+        let alike: Vec<&ScoredSet> =
+            self.outcomes.iter().filter(|outcome| outcome.set == first.set).collect();
         let mut list = String::from("<ul class=\"heads\">\n");
-        for measured in outcome.measured.iter().take(2) {
-            let Some(value) = measured.value else { continue };
-            let interval = measured.interval.map(|i| format!("{:.3} to {:.3}, ", i.low, i.high));
+        for measured in first.measured.iter().take(2) {
+            let of_metric = alike.iter().flat_map(|outcome| &outcome.measured);
+            let values: Vec<f64> = of_metric
+                .filter(|other| other.metric == measured.metric)
+                .filter_map(|measured| measured.value)
+                .collect();
+            if values.is_empty() {
+                continue;
+            }
+            let value = values.iter().sum::<f64>() / values.len() as f64;
+            let how_sure = match measured.interval {
+                _ if alike.len() > 1 => format!("mean of {} outputs, ", values.len()),
+                Some(interval) => format!("{:.3} to {:.3}, ", interval.low, interval.high),
+                None => String::new(),
+            };
             let _ = writeln!(
                 list,
-                "<li><b>{value:.3}</b><span>{} ({}{})</span></li>",
+                "<li><b>{value:.3}</b><span>{} ({how_sure}{})</span></li>",
                 measured.metric,
-                interval.unwrap_or_default(),
-                escape(&outcome.set)
+                escape(&first.set)
             );
         }
         list + "</ul>\n"
@@ -155,7 +193,7 @@ impl TrainingReport {
         }
         let heads: String = metrics.iter().map(|metric| format!("<th scope=\"col\">{metric}</th>")).collect();
         format!(
-            "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Data</th><th scope=\"col\">Sequences</th>\
+            "<div class=\"scroll\"><table class=\"sets\">\n<thead><tr><th scope=\"col\">Data</th><th scope=\"col\">Sequences</th>\
              {heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
              <p class=\"soft\">In brackets: 95 % bootstrap intervals.</p>"
         )
@@ -163,14 +201,17 @@ impl TrainingReport {
 
     /// A name for each outcome, with the output where there are several.
     fn labels(&self) -> Vec<String> {
-        let output = |outcome: &ScoredSet| outcome.measured.first().map(|measured| measured.output.clone());
-        let first = self.outcomes.first().and_then(output);
-        let several = self.outcomes.iter().any(|outcome| output(outcome) != first);
+        let several = self.has_several_outputs();
         let label = |outcome: &ScoredSet| match output(outcome) {
             Some(output) if several => format!("{}, {output}", outcome.set),
             _ => outcome.set.clone(),
         };
         self.outcomes.iter().map(label).collect()
+    }
+
+    fn has_several_outputs(&self) -> bool {
+        let first = self.outcomes.first().and_then(output);
+        self.outcomes.iter().any(|outcome| output(outcome) != first)
     }
 
     fn curves(&self) -> String {
@@ -282,8 +323,12 @@ impl TrainingReport {
         if figures.is_empty() {
             return figures;
         }
+        let bound = match self.outcomes.first().and_then(output).filter(|_| self.has_several_outputs()) {
+            Some(output) => format!("bound by {}", escape(output)),
+            None => "bound".into(),
+        };
         format!(
-            "<p class=\"soft\">Made of the stretches of bound sequences that activate a detector most, where they reach half \
+            "<p class=\"soft\">Made of the stretches of sequences {bound} that activate a detector most, where they reach half \
              of its highest activation. The most telling detectors come first.</p>\n\
              <div class=\"figures logos\">\n{figures}</div>{}",
             more_than(self.detectors.len(), DETECTORS)
@@ -292,6 +337,7 @@ impl TrainingReport {
 
     fn search(&self) -> String {
         let Some(first) = self.trials.first() else { return String::new() };
+        let noun = self.compared.noun();
         let mut trials: Vec<&Trial> = self.trials.iter().collect();
         trials.sort_by(|a, b| {
             let score = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
@@ -312,18 +358,23 @@ impl TrainingReport {
             .collect();
         let same = match same.as_slice() {
             [] => String::new(),
-            same => format!("\n<p class=\"soft\">The same in all trials: {}.</p>", escape(&same.join(", "))),
+            same => format!("\n<p class=\"soft\">The same in all {noun}s: {}.</p>", escape(&same.join(", "))),
         };
         let label = escape(&capitalized(&self.search_score));
         format!(
-            "{}\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">Trial</th>\
+            "{}\n<div class=\"scroll tall\"><table>\n<thead><tr><th scope=\"col\">{}</th>\
              <th scope=\"col\">{label}</th><th scope=\"col\">Learning rate</th>{heads}</tr></thead>\n\
              <tbody>\n{rows}</tbody>\n</table></div>{same}",
-            figures(&self.search_chart(&trials))
+            figures(&self.search_chart(&trials)),
+            capitalized(noun)
         )
     }
 
+    /// Nothing, if all learning rates are the same.
     fn search_chart(&self, trials: &[&Trial]) -> String {
+        if trials.iter().all(|trial| trial.learning_rate == trials[0].learning_rate) {
+            return String::new();
+        }
         let x = Axis::around_log("Learning rate", trials.iter().map(|trial| trial.learning_rate));
         let y = Axis::around(&capitalized(&self.search_score), trials.iter().filter_map(|trial| trial.score));
         // The chosen one is drawn last, on top.
@@ -351,13 +402,16 @@ impl TrainingReport {
         let last =
             self.trials.iter().flat_map(|trial| &trial.checkpoints).map(|checkpoint| checkpoint.step).max();
         let Some(last) = last else { return String::new() };
-        let legend = [
-            ("s2 solid".to_owned(), "chosen trial".to_owned()),
-            (series(0), "other trials".to_owned()),
-            (String::new(), "means over the folds".to_owned()),
-        ];
+        let noun = self.compared.noun();
+        let mut legend = vec![("s2 solid".to_owned(), format!("chosen {noun}"))];
+        if self.trials.len() > 1 {
+            legend.push((series(0), format!("other {noun}s")));
+        }
+        if self.compared == Compared::HyperParameters {
+            legend.push((String::new(), "means over the folds".to_owned()));
+        }
         let chart = |label: &str, value: fn(&Checkpoint) -> f64| {
-            let title = format!("{label} of the trials at their checkpoints");
+            let title = format!("{label} of the {noun}s at their checkpoints");
             figure(label, &self.checkpoint_chart(label, last, value), &title, &legend)
         };
         let score = capitalized(&self.search_score);
@@ -381,6 +435,29 @@ impl TrainingReport {
             }
         }
         chart
+    }
+
+    fn layers(&self) -> String {
+        if self.layers.is_empty() {
+            return String::new();
+        }
+        let number = |number: Option<usize>| number.map(|n| grouped(n as u64)).unwrap_or_default();
+        let row = |layer: &Layer| {
+            format!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                escape(&layer.name),
+                escape(&layer.shape),
+                number(layer.sees),
+                number(layer.stride),
+                number(Some(layer.parameters).filter(|&n| n > 0)),
+            )
+        };
+        let rows: String = self.layers.iter().map(row).collect();
+        format!(
+            "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\">Output</th>\
+             <th scope=\"col\">Sees, bases</th><th scope=\"col\">Stride, bases</th><th scope=\"col\">Parameters</th></tr>\
+             </thead>\n<tbody>\n{rows}</tbody>\n</table></div>"
+        )
     }
 
     fn facts(&self) -> String {
@@ -433,6 +510,11 @@ fn plain(value: &Value) -> Option<String> {
         }
         other => Some(other.to_string()),
     }
+}
+
+/// The output that is scored.
+fn output(outcome: &ScoredSet) -> Option<&str> {
+    outcome.measured.first().map(|measured| measured.output.as_str())
 }
 
 /// Class of the i-th series.

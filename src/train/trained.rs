@@ -4,9 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::dataset::{Dataset, TargetKind};
 use super::report::detector::profiles;
-use super::report::{self, ScoredSet, TrainingReport};
+use super::report::{self, Compared, ScoredSet, TrainingReport};
 use super::search::{Checkpoint, Outcome, Protocol, Trial};
 use crate::Result;
+use crate::model::inspect::inspect;
 use crate::model::{Alphabet, Model, ModelSpec, Strands};
 
 /// The model that a run gave. Its default window is the middle length of the sequences it was fitted to: scores mean
@@ -108,6 +109,8 @@ pub fn report(
         notes,
         outcomes: sets,
         search_score: format!("cross-validated {}", metric_name(dataset.kind)),
+        compared: Compared::HyperParameters,
+        layers: inspect(model).layers,
         trials: outcome.trials.iter().enumerate().map(trial).collect(),
         detectors: profiles(network, dataset, protocol.space.strands != Strands::Single),
         alphabet: model.spec.alphabet,

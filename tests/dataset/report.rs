@@ -1,10 +1,11 @@
 //! The training report: complete, well formed, and on its own.
 
 use bindscan::model::Alphabet;
+use bindscan::model::inspect::Layer;
 use bindscan::train::dataset::TargetKind;
 use bindscan::train::metric::measure;
 use bindscan::train::report::detector::DetectorProfile;
-use bindscan::train::report::{Checkpoint, ScoredSet, TrainingReport, Trial, facts};
+use bindscan::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial, facts};
 
 use crate::html::elements;
 
@@ -58,6 +59,18 @@ fn profile(detector: usize, sites: usize) -> DetectorProfile {
     }
 }
 
+fn layer(name: &str, stride: Option<usize>) -> Layer {
+    Layer {
+        name: name.into(),
+        shape: "[N, 16]".into(),
+        sees: Some(24),
+        stride,
+        pads: (0, 0),
+        parameter_shapes: Vec::new(),
+        parameters: 1552,
+    }
+}
+
 fn report() -> TrainingReport {
     TrainingReport {
         name: "ELK1 <GM12878> & friends".into(),
@@ -74,7 +87,9 @@ fn report() -> TrainingReport {
             scored("cross-validation", TargetKind::Binary, 8000, 1.3),
         ],
         search_score: "cross-validated AUC".into(),
+        compared: Compared::HyperParameters,
         trials: (1..=30).map(trial).collect(),
+        layers: vec![layer("convolution, 16 detectors of length 24", Some(1)), layer("output layer", None)],
         detectors: (0..16).map(|k| profile(k, if k == 5 { 3 } else { 900 - 40 * k })).collect(),
         alphabet: Alphabet::Dna,
     }
@@ -85,10 +100,11 @@ fn the_page_is_well_formed_and_has_everything() {
     let html = report().to_html();
     let seen = elements(&html);
     let count = |name: &str| seen.iter().filter(|other| *other == name).count();
-    assert_eq!(count("h2"), 7);
+    assert_eq!(count("h2"), 8);
     // ROC, precision and recall, two histograms, 16 logos, the search, loss and score.
     assert_eq!(count("svg"), 2 + 2 + 16 + 1 + 2);
-    assert_eq!(count("tr"), 1 + 2 + 1 + 30);
+    assert_eq!(count("tr"), 1 + 2 + 1 + 30 + 1 + 2);
+    assert!(html.contains("<td>[N, 16]</td><td>24</td><td>1</td><td>1,552</td>"));
     assert_eq!(count("circle"), 29, "one trial failed");
     assert!(html.contains("<h1>ELK1 &lt;GM12878&gt; &amp; friends</h1>"));
     assert!(html.contains("1 trials failed") && html.contains("weights; too few sites"));
@@ -115,12 +131,30 @@ fn numbers_instead_of_classes_make_a_scatter_plot() {
 }
 
 #[test]
+fn several_outputs_are_told_apart_and_fits_are_no_trials() {
+    let mut outcomes = report().outcomes;
+    for (outcome, output) in outcomes.iter_mut().zip(["ELK1", "CREB1 <x>"]) {
+        outcome.set = "held out".into();
+        outcome.measured.iter_mut().for_each(|measured| measured.output = output.into());
+    }
+    let value = |outcome: &ScoredSet| outcome.measured[0].value.unwrap();
+    let mean = outcomes.iter().map(value).sum::<f64>() / 2.0;
+    let trials = (1..=3).map(|number| Trial { learning_rate: 1e-3, ..trial(number) }).collect();
+    let html = TrainingReport { outcomes, trials, compared: Compared::Weights, ..report() }.to_html();
+    assert!(html.contains(&format!("<b>{mean:.3}</b><span>AUC (mean of 2 outputs, held out)")), "{html}");
+    assert!(html.contains("held out, CREB1 &lt;x&gt;") && html.contains("sequences bound by ELK1 that"));
+    assert!(html.contains("<th scope=\"col\">Fit</th>") && html.contains("The same in all fits: "));
+    assert!(!html.contains("means over the folds") && !html.contains("against its learning rate"));
+}
+
+#[test]
 fn what_is_missing_is_left_out() {
     let bare = TrainingReport {
         facts: Vec::new(),
         notes: Vec::new(),
         outcomes: Vec::new(),
         trials: Vec::new(),
+        layers: Vec::new(),
         detectors: Vec::new(),
         ..report()
     };

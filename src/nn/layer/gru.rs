@@ -2,7 +2,8 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::recurrent::{Cell, back_to_inputs, earlier, of_inputs};
+use super::affine;
+use super::recurrent::{Cell, earlier};
 use super::{Pass, uniform};
 use crate::nn::function::{sigmoid, tanh};
 use crate::nn::parameter::Parameter;
@@ -56,7 +57,7 @@ impl Cell for Gru {
 
     fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let (units, rows, positions) = (self.units, x.rows, x.positions);
-        let mut gates = of_inputs(x, &self.inputs, &self.bias);
+        let mut gates = affine::forward(x, &self.inputs, &self.bias);
         let (mut kept, mut states) =
             (Tensor::zeros(rows, positions, units), Tensor::zeros(rows, positions, units));
         let recurrent = Matrix::new(&self.recurrent.values, units, GATES * units);
@@ -118,7 +119,7 @@ impl Cell for Gru {
         let candidates = self.recurrent_bias.gradient.iter_mut().zip(&sums[2 * units..]);
         candidates.for_each(|(sum, x)| *sum += x);
         let Gru { given, inputs, bias, .. } = self;
-        back_to_inputs(given, &slopes, inputs, bias)
+        affine::backward(given, &slopes, inputs, bias)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::recurrent::{Cell, back_to_inputs, earlier, of_inputs};
+use super::affine;
+use super::recurrent::{Cell, earlier};
 use super::{Pass, uniform};
 use crate::nn::function::{sigmoid, tanh};
 use crate::nn::parameter::Parameter;
@@ -56,7 +57,7 @@ impl Cell for Lstm {
 
     fn forward(&mut self, x: &Tensor, pass: &Pass<'_>) -> Tensor {
         let (units, rows, positions) = (self.units, x.rows, x.positions);
-        let mut gates = of_inputs(x, &self.inputs, &self.bias);
+        let mut gates = affine::forward(x, &self.inputs, &self.bias);
         let (mut cells, mut states) =
             (Tensor::zeros(rows, positions, units), Tensor::zeros(rows, positions, units));
         let recurrent = Matrix::new(&self.recurrent.values, units, GATES * units);
@@ -108,7 +109,7 @@ impl Cell for Lstm {
         MatrixMut::new(&mut self.recurrent.gradient, units, GATES * units)
             .add_product(last.matrix().turned(), slopes.matrix());
         let Lstm { given, inputs, bias, .. } = self;
-        back_to_inputs(given, &slopes, inputs, bias)
+        affine::backward(given, &slopes, inputs, bias)
     }
 }
 

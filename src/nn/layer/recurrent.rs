@@ -1,8 +1,7 @@
 //! Recurrent layers in one direction or both.
 
 use super::Pass;
-use crate::nn::parameter::Parameter;
-use crate::nn::tensor::{Matrix, MatrixMut, Tensor, add_rows};
+use crate::nn::tensor::Tensor;
 
 /// Units that read positions one after another, each time with their last state.
 pub(in crate::nn) trait Cell {
@@ -73,33 +72,6 @@ fn reversed(x: &Tensor) -> Tensor {
         turned.chunks_exact_mut(x.channels).zip(positions).for_each(|(to, from)| to.copy_from_slice(from));
     }
     turned
-}
-
-/// `x · weights + bias` at all positions: `[window][position][gate]`.
-pub(super) fn of_inputs(x: &Tensor, weights: &Parameter, bias: &Parameter) -> Tensor {
-    let gates = bias.values.len();
-    let mut sums = Tensor::zeros(x.rows, x.positions, gates);
-    sums.values.chunks_exact_mut(gates).for_each(|row| row.copy_from_slice(&bias.values));
-    MatrixMut::new(&mut sums.values, x.rows * x.positions, gates)
-        .add_product(x.matrix(), Matrix::new(&weights.values, x.channels, gates));
-    sums
-}
-
-/// Adds the gradients of [`of_inputs`], given that of its sums, and gives that of `x`.
-pub(super) fn back_to_inputs(
-    x: &Tensor,
-    slopes: &Tensor,
-    weights: &mut Parameter,
-    bias: &mut Parameter,
-) -> Tensor {
-    let gates = slopes.channels;
-    MatrixMut::new(&mut weights.gradient, x.channels, gates)
-        .add_product(x.matrix().turned(), slopes.matrix());
-    add_rows(&slopes.values, &mut bias.gradient);
-    let mut back = x.like();
-    MatrixMut::new(&mut back.values, x.rows * x.positions, x.channels)
-        .add_product(slopes.matrix(), Matrix::new(&weights.values, x.channels, gates).turned());
-    back
 }
 
 /// The states one position earlier, 0 before the first.

@@ -3,7 +3,7 @@
 //! A window stands at the place of its middle base (the right one of two), as in the tracks of a genome.
 
 use super::Key;
-use crate::track::score::UNIT;
+use crate::track::score::{Series, UNIT};
 
 /// How the scores at a position become one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub enum Aggregate {
     Mean,
     /// How many reach the threshold.
     Count,
+}
+
+impl Aggregate {
+    /// Whether what `series` shows is made of windows that reach the threshold alone.
+    pub(super) fn is_of_reached(self, series: &Series) -> bool {
+        match self {
+            Aggregate::Max => series.lowest != f32::NEG_INFINITY,
+            Aggregate::Mean => false,
+            Aggregate::Count => true,
+        }
+    }
 }
 
 /// The windows that stand in one bin.

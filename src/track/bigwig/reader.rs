@@ -12,8 +12,11 @@ use crate::genome::Contig;
 use crate::track::checksum::{self, DIGITS, crc32};
 use crate::{Error, Result};
 
-/// Longest block that is taken, uncompressed; a longer one means that the file is damaged.
-const LONGEST: u32 = 1 << 28;
+/// Longest block there is, uncompressed: a header, and as many values as it can say that there are.
+const LONGEST: usize = SECTION_HEADER + u16::MAX as usize * 12;
+
+/// Longest comments that are taken.
+const LONGEST_COMMENTS: u64 = 1 << 28;
 
 /// Magic numbers of the tree of contigs, and of the tree of blocks.
 const CONTIG_TREE: u32 = 0x78CA_8C91;
@@ -33,8 +36,8 @@ pub struct Reader<R = BufReader<File>> {
     /// Where the comments end, and the front.
     front: (u64, u64),
     contigs: Vec<Arc<Contig>>,
-    /// Bytes of the longest block, uncompressed.
-    longest: usize,
+    /// Room for the longest block, uncompressed.
+    block: Vec<u8>,
     /// Nodes that may still be read: more would mean that the index runs in circles.
     left: u64,
     /// Where the nodes of the tree of blocks stand that are still to be read, the next one last.
@@ -79,7 +82,7 @@ impl<R: Read + Seek> Reader<R> {
             comments: String::new(),
             front: (0, 0),
             contigs: Vec::new(),
-            longest: 0,
+            block: Vec::new(),
             left: 0,
             nodes: Vec::new(),
         };
@@ -89,12 +92,10 @@ impl<R: Read + Seek> Reader<R> {
         }
         let zooms = u64::from(u16_at(&header, 6));
         let (contigs, blocks, summary) = (u64_at(&header, 8), u64_at(&header, 24), u64_at(&header, 44));
-        reader.longest = match u32_at(&header, 52) {
+        reader.block = match u32_at(&header, 52) {
             0 => return Err(reader.damaged("bigWigs that are not compressed are not read")),
-            longest if longest > LONGEST => {
-                return Err(reader.damaged("the file is damaged: its blocks are too long"));
-            }
-            longest => longest as usize,
+            // Blocks of zoom levels, which are not read, may be longer.
+            longest => vec![0; (longest as usize).min(LONGEST)],
         };
         // Of the data, that begins with the number of blocks.
         reader.front = (summary, u64_at(&header, 16).saturating_add(8));
@@ -187,37 +188,16 @@ impl<R: Read + Seek> Reader<R> {
 
     fn read_block(&mut self, offset: u64, bytes: u64, values: &mut Values) -> Result<()> {
         let packed = self.bytes(offset, bytes)?;
-        let mut block = vec![0; self.longest];
-        let (block, status) = decompress_slice(&mut block, &packed, InflateConfig::default());
-        if status != ReturnCode::Ok || block.len() < SECTION_HEADER {
-            return Err(self.damaged("the file is damaged: a block cannot be decompressed"));
-        }
-        values.contig = u32_at(block, 0) as usize;
-        values.stretches.clear();
-        let (start, step, span) = (u32_at(block, 4), u32_at(block, 12), u32_at(block, 16));
-        let (kind, count) = (block[20], usize::from(u16_at(block, 22)));
-        let items = &block[SECTION_HEADER..];
-        let item = match kind {
-            BEDGRAPH => 12,
-            FIXED_STEP => 4,
-            _ => return Err(self.damaged("sections of variable steps are not read")),
+        let (block, status) = decompress_slice(&mut self.block, &packed, InflateConfig::default());
+        let read = match status {
+            ReturnCode::Ok => take_section(block, self.contigs.len(), values),
+            _ => Err("the file is damaged: a block cannot be decompressed"),
         };
-        if items.len() < count * item || values.contig >= self.contigs.len() {
-            return Err(self.damaged("the file is damaged: a block is short, or of no contig"));
-        }
-        for (i, item) in items.chunks_exact(item).take(count).enumerate() {
-            values.stretches.push(if kind == BEDGRAPH {
-                (u32_at(item, 0).into(), u32_at(item, 4).into(), f32::from_bits(u32_at(item, 8)))
-            } else {
-                let start = u64::from(start) + i as u64 * u64::from(step);
-                (start, start + u64::from(span), f32::from_bits(u32_at(item, 0)))
-            });
-        }
-        Ok(())
+        read.map_err(|message| self.damaged(message))
     }
 
     fn read_comments(&mut self, from: u64, to: u64) -> Result<()> {
-        if to > from && to - from < u64::from(LONGEST) {
+        if to > from && to - from < LONGEST_COMMENTS {
             let text = self.bytes(from, to - from)?;
             self.comments =
                 String::from_utf8(text).ok().filter(|text| text.starts_with('#')).unwrap_or_default();
@@ -282,6 +262,33 @@ impl<R: Read + Seek> Reader<R> {
     fn damaged(&self, message: &str) -> Error {
         Error::format(&self.path, None, message)
     }
+}
+
+/// Takes the values of one block, which are of one of so many contigs.
+fn take_section(block: &[u8], contigs: usize, values: &mut Values) -> Result<(), &'static str> {
+    const SHORT: &str = "the file is damaged: a block is short, or of no contig";
+    let (header, items) = block.split_at_checked(SECTION_HEADER).ok_or(SHORT)?;
+    values.contig = u32_at(header, 0) as usize;
+    values.stretches.clear();
+    let (start, step, span) = (u32_at(header, 4), u32_at(header, 12), u32_at(header, 16));
+    let (kind, count) = (header[20], usize::from(u16_at(header, 22)));
+    let item = match kind {
+        BEDGRAPH => 12,
+        FIXED_STEP => 4,
+        _ => return Err("sections of variable steps are not read"),
+    };
+    if items.len() < count * item || values.contig >= contigs {
+        return Err(SHORT);
+    }
+    for (i, item) in items.chunks_exact(item).take(count).enumerate() {
+        values.stretches.push(if kind == BEDGRAPH {
+            (u32_at(item, 0).into(), u32_at(item, 4).into(), f32::from_bits(u32_at(item, 8)))
+        } else {
+            let start = u64::from(start) + i as u64 * u64::from(step);
+            (start, start + u64::from(span), f32::from_bits(u32_at(item, 0)))
+        });
+    }
+    Ok(())
 }
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
