@@ -363,12 +363,9 @@ struct Reach<'a> {
 impl Task for Reach<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
+        let bounds = V::load(self.bounds);
         for (activation, mask) in self.activations.iter().zip(self.masks) {
-            let mut bits = 0;
-            for (lane, (x, bound)) in activation.0.iter().zip(&self.bounds.0).enumerate() {
-                bits |= u16::from(x >= bound) << lane;
-            }
-            *mask = bits;
+            *mask = V::load(activation).reaches(bounds);
         }
     }
 }

@@ -154,6 +154,8 @@ pub(super) trait Numbers: Copy {
     }
     /// Whether all bits are the same.
     fn is(self, other: Self) -> bool;
+    /// Bit i: whether lane i is not less than `bound`'s.
+    fn reaches(self, bound: Self) -> u16;
 }
 
 /// What one part of a vector is in memory.
@@ -289,6 +291,10 @@ impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
     #[inline(always)]
     fn is(self, other: Self) -> bool {
         self.0.is(other.0) & self.1.is(other.1)
+    }
+    #[inline(always)]
+    fn reaches(self, bound: Self) -> u16 {
+        self.0.reaches(bound.0) | self.1.reaches(bound.1) << (WIDTH / 2)
     }
 }
 
@@ -489,6 +495,38 @@ mod tests {
             assert_eq!(maxima[0].0, std::array::from_fn(|i| x.0[i].max(y.0[i])), "{simd}");
             assert_eq!(maxima[0], maxima[1], "{simd}");
         }
+    }
+
+    struct Compared<'a>(&'a Lanes, &'a Lanes, &'a mut (bool, u16));
+
+    impl Task for Compared<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let (x, y) = (V::load(self.0), V::load(self.1));
+            *self.2 = (x.is(y), x.reaches(y));
+        }
+    }
+
+    #[test]
+    fn compares_bits_and_numbers() {
+        let x = Lanes(std::array::from_fn(|i| [0.5, -1.0, f32::NAN, f32::NEG_INFINITY, 7.0][i % 5]));
+        let simds = Simd::available();
+        let compare = |x: &Lanes, y: &Lanes| {
+            simds.iter().map(|simd| {
+                let mut found = (false, 0);
+                simd.run(Compared(x, y, &mut found));
+                found
+            })
+        };
+        let numbers = (0..WIDTH).filter(|i| i % 5 != 2).map(|i| 1 << i).sum();
+        assert!(compare(&x, &x).all(|found| found == (true, numbers)));
+        for lane in 0..WIDTH {
+            let mut y = x;
+            y.0[lane] = f32::INFINITY;
+            assert!(compare(&x, &y).all(|found| found == (false, numbers & !(1 << lane))));
+        }
+        let zeros = [Lanes::ZERO, Lanes([-0.0; WIDTH])];
+        assert!(compare(&zeros[0], &zeros[1]).all(|found| found == (false, u16::MAX)));
     }
 
     struct Small<'a>(&'a [Row; 2], &'a mut [Row; 2], &'a mut [bool; 3], &'a mut Lanes);

@@ -124,6 +124,11 @@ impl Numbers for Ymm {
             _mm256_movemask_epi8(equal) == -1
         }
     }
+    #[inline(always)]
+    fn reaches(self, bound: Self) -> u16 {
+        // SAFETY: called through `enter` only.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(self.0, bound.0)) as u16 }
+    }
 }
 
 impl Vector for Pair<Ymm> {

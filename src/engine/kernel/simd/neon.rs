@@ -147,4 +147,14 @@ impl Numbers for Quads {
             vminvq_u32(vandq_u32(equal(self.0, other.0), equal(self.1, other.1))) == u32::MAX
         }
     }
+    #[inline(always)]
+    fn reaches(self, bound: Self) -> u16 {
+        // SAFETY: called through `enter` only; eight numbers are read from arrays of four.
+        unsafe {
+            let bits = |x, bound, bits: &[u32; 4]| {
+                vaddvq_u32(vandq_u32(vcgeq_f32(x, bound), vld1q_u32(bits.as_ptr())))
+            };
+            (bits(self.0, bound.0, &[1, 2, 4, 8]) | bits(self.1, bound.1, &[16, 32, 64, 128])) as u16
+        }
+    }
 }

@@ -86,6 +86,11 @@ impl Numbers for Array {
     fn is(self, other: Self) -> bool {
         self.0.map(f32::to_bits) == other.0.map(f32::to_bits)
     }
+    #[inline(always)]
+    fn reaches(self, bound: Self) -> u16 {
+        let lanes = self.0.iter().zip(&bound.0).enumerate();
+        lanes.fold(0, |bits, (lane, (x, bound))| bits | u16::from(x >= bound) << lane)
+    }
 }
 
 /// [`mul_add`] lane by lane, which needs its care hardly ever.
