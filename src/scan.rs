@@ -30,7 +30,7 @@ mod worker;
 mod writer;
 
 use journal::Journal;
-use statistics::{Shared, Statistics};
+use statistics::Statistics;
 use worker::{Part, Worker};
 use writer::Writer;
 
@@ -55,8 +55,7 @@ pub struct Scan {
     pub q_later: bool,
     /// Statistics to add to, if they are wanted.
     pub statistics: Option<Statistics>,
-    /// What is kept of the scan, if it is to go on after an interruption; the source goes on from its place. There can be
-    /// no statistics then.
+    /// What is kept of the scan, if it is to go on after an interruption; the source goes on from its place.
     pub journal: Option<Journal>,
 }
 
@@ -163,7 +162,6 @@ pub fn run(
     let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
     let needs_lengths =
         scan.scores.iter().any(|(_, sink)| sink.needs_lengths()) || sinks.iter().any(SiteSink::needs_lengths);
-    let statistics = scan.statistics.map(Shared::new);
     let layout = Layout {
         targets: &scan.targets,
         overlaps: scan.overlaps,
@@ -171,7 +169,7 @@ pub fn run(
         series: &series,
         false_discovery_rate: scan.false_discovery_rate,
         q_later: scan.q_later,
-        statistics: statistics.as_ref(),
+        statistics: scan.statistics.is_some(),
     };
     let workers = workers
         .into_iter()
@@ -180,13 +178,13 @@ pub fn run(
             move |item: &Item, part: &mut Part| {
                 part.progress = item.progress;
                 worker.scan(&item.chunk, part)?;
-                worker.sample(&item.chunk, item.before)
+                worker.sample(&item.chunk, item.before, part)
             }
         })
         .collect();
     let scores = scan.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
-    let mut writer = Writer::new(layout, sinks, scores, scan.journal)?;
-    let mut read = 0;
+    let mut read = scan.journal.as_ref().map_or(0, Journal::bases);
+    let mut writer = Writer::new(layout, sinks, scores, scan.statistics, scan.journal)?;
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;
@@ -208,10 +206,9 @@ pub fn run(
     if needs_lengths {
         source.end_contig()?;
     }
-    let (mut summary, sealed, journal) = writer.seal(source.contigs())?;
+    let (summary, sealed, journal) = writer.seal(source.contigs())?;
     sealed.into_iter().try_for_each(Sealed::publish)?;
     journal.map_or(Ok(()), Journal::remove)?;
-    summary.statistics = statistics.map(statistics::finish);
     Ok(summary)
 }
 
@@ -232,7 +229,8 @@ struct Layout<'a> {
     series: &'a [(Series, Encoding)],
     false_discovery_rate: Option<f64>,
     q_later: bool,
-    statistics: Option<&'a Shared>,
+    /// Whether statistics are wanted.
+    statistics: bool,
 }
 
 impl Layout<'_> {

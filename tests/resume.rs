@@ -137,6 +137,55 @@ fn a_killed_scan_leaves_no_file_of_its_name_and_the_next_one_tidies_up() {
 }
 
 #[test]
+fn a_page_tells_of_the_whole_scan_after_an_interruption() {
+    let directory = simulated("120k", 3, 300);
+    let at = directory.path();
+    let random = &mut Random::seed_from_u64(11);
+    for choose in ["-m motif.onnx -m ELK1 --threshold 4", "-m motif.onnx --qvalue 0.3 --background uniform"] {
+        let scan = format!("scan genome.fa {choose} -t 2 --chunk-size 300 -o sites.bed --report page.html");
+        let page = || {
+            let html = fs::read_to_string(at.join("page.html")).unwrap();
+            fs::remove_file(at.join("page.html")).unwrap();
+            // The time that it took differs.
+            let (from, row) = html.split_once("<dt>Run</dt>").unwrap();
+            from.to_owned() + row.split_once("</dd>").unwrap().1
+        };
+        run_ok(at, &scan);
+        let want = (fs::read(at.join("sites.bed")).unwrap(), page());
+        let state = at.join(".sites.bed.resume/state");
+        let mut resumed = 0;
+        for _ in 0..200 {
+            let mut child = start(at, &format!("{scan} --resume"));
+            while !state.exists() && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(random.random_range(0..200)));
+            let _ = child.kill();
+            child.wait().unwrap();
+            let _ = fs::remove_file(at.join("page.html"));
+            let output = run(at, &format!("{scan} --resume"));
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.success(), "{said}");
+            assert!((fs::read(at.join("sites.bed")).unwrap(), page()) == want, "{choose}: {said}");
+            resumed += usize::from(said.contains("goes on after"));
+            if resumed == 4 {
+                break;
+            }
+        }
+        assert!(resumed > 0, "{choose}");
+        // What was kept without a page is not enough for one.
+        let mut child = start(at, &scan.replace("--report page.html", "--resume"));
+        while !state.exists() && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if child.kill().is_ok() && !child.wait().unwrap().success() && state.exists() {
+            assert!(error_line(at, &format!("{scan} --resume")).contains("was left by an interrupted scan"));
+            run_ok(at, &scan.replace("--report page.html", "--resume"));
+        }
+    }
+}
+
+#[test]
 fn what_cannot_go_on_is_refused() {
     let directory = simulated("1M", 2, 10);
     let at = directory.path();

@@ -16,6 +16,7 @@ use bindscan::track::Target;
 use clap::Args;
 
 use super::models::{Place, Planned};
+use super::progress::grouped;
 use super::track::{TrackFile, command_line};
 
 #[derive(Debug, Args)]
@@ -150,8 +151,14 @@ fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
 }
 
 impl Report {
-    /// Writes the page.
-    pub(super) fn write(self, context: &Context<'_>, summary: &ScanSummary, time: Duration) -> Result<()> {
+    /// Writes the page; so many bases `before` were scanned by an interrupted run.
+    pub(super) fn write(
+        self,
+        context: &Context<'_>,
+        summary: &ScanSummary,
+        before: u64,
+        time: Duration,
+    ) -> Result<()> {
         let Report { mut output, folder, igv, mut tracks } = self;
         tracks.retain(|track| track.path.is_file());
         let name = |path: &Path| {
@@ -163,13 +170,17 @@ impl Report {
         let track = |track: &TrackFile| {
             Some(BrowserTrack { name: name(&track.path), url: url(&track.path)?, format: track.format })
         };
-        let (seconds, megabases) = (time.as_secs_f64(), summary.bases as f64 / 1e6);
+        let (seconds, megabases) = (time.as_secs_f64(), (summary.bases - before) as f64 / 1e6);
+        let resumed = match before {
+            0 => String::new(),
+            before => format!(", after {} bases that an interrupted run had scanned", grouped(before)),
+        };
         let report = ScanReport {
             genome: if piped { "standard input".into() } else { name(context.genome) },
             targets: context.report_targets(),
             facts: context.facts(&tracks),
             run: format!(
-                "{}, {seconds:.2} s, {:.1} Mbp/s",
+                "{}, {seconds:.2} s, {:.1} Mbp/s{resumed}",
                 super::counted(context.threads as u64, "thread"),
                 megabases / seconds.max(1e-9)
             ),

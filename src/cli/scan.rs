@@ -70,7 +70,7 @@ pub(super) struct ScanArgs {
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Keep what is done beside the first output, and go on from there if an earlier run with --resume was interrupted
-    #[arg(long, conflicts_with = "report")]
+    #[arg(long)]
     resume: bool,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
@@ -235,7 +235,7 @@ impl ScanArgs {
             }
         }
         if let (Some(report), Some(context)) = (report, context) {
-            report.write(&context, &summary, progress.elapsed())?;
+            report.write(&context, &summary, before, progress.elapsed())?;
         }
         if !session.quiet {
             let sites = if q_later { "candidates for sites (merge has their q-values)" } else { "sites" };
@@ -274,7 +274,10 @@ impl ScanArgs {
         let metadata = self.genome.metadata().with_context(|| format!("{genome}: cannot read"))?;
         let changed = metadata.modified().ok();
         let comments = provenance.comments();
-        let key = format!("{comments}{} bytes, {changed:?}, {outputs:?}, {files:?}", metadata.len());
+        // A page needs to know of everything, from the beginning.
+        let report = self.report.is_wanted();
+        let key =
+            format!("{comments}{} bytes, {changed:?}, {outputs:?}, {files:?}, {report}", metadata.len());
         Ok(Journal::open(&files[0], key)?)
     }
 

@@ -1,6 +1,6 @@
 //! What is kept of a scan, so that it can go on after an interruption.
 //!
-//! Beside the first output lies a folder with two files. `log` holds what the tracks have been given so far, call by call:
+//! Beside the first output lies a folder with two files. `log` holds what the tracks and statistics have been given so far, call by call:
 //! a scan that goes on gives them the same once more, and needs to know nothing of their formats. `state` says to which
 //! chunk of the input that belongs, how many bytes of the log, and what waits for the next chunk. It is replaced as a
 //! whole, after the log has reached the disk; what the log holds past it is forgotten.
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::calibrate::discovery::TestCounts;
 use crate::genome::{Contig, Strand};
 use crate::hits::Hit;
+use crate::scan::statistics::{Sampled, Stretch};
 use crate::source::Place;
 use crate::track::score::{Encoded, ScoreState};
 use crate::{Error, Result};
@@ -53,6 +54,9 @@ pub(super) struct State {
     pub(super) scores: Vec<ScoreState>,
     /// How the windows of each target tested, if q-values are wanted.
     pub(super) tests: Vec<TestCounts>,
+    /// If statistics are wanted: rank, name, length and bases so far of the contig in hand, and the codes of pending hits.
+    pub(super) contig: Option<(usize, String, Option<u64>, u64)>,
+    pub(super) codes: Vec<Stretch>,
     pub(super) summary: Counts,
 }
 
@@ -152,12 +156,23 @@ impl Journal {
         self.of_contig(SCORES, track, contig, &encoded.to_bytes())
     }
 
-    /// Keeps sites of a contig that wait for their q-values.
+    /// Keeps sites of a contig that wait for their q-values, or that statistics are made of.
     pub(super) fn sites(&mut self, contig: &Contig, sites: &[u8]) -> Result<()> {
         if sites.is_empty() {
             return Ok(());
         }
         self.of_contig(SITES, 0, contig, sites)
+    }
+
+    /// Keeps that so many bases of a contig are all that were scanned of it.
+    pub(super) fn end(&mut self, contig: &Contig, bases: u64) -> Result<()> {
+        self.of_contig(END, 0, contig, &number(bases))
+    }
+
+    /// Keeps what statistics have of a chunk's windows.
+    pub(super) fn sample(&mut self, sampled: &[Sampled]) -> Result<()> {
+        let bytes = serde_json::to_vec(sampled).expect("numbers are JSON");
+        self.write(&[&[SAMPLE], &number(0), &number(bytes.len() as u64), &bytes])
     }
 
     fn of_contig(&mut self, kind: u8, track: usize, contig: &Contig, bytes: &[u8]) -> Result<()> {
@@ -239,13 +254,17 @@ fn read_state(folder: &Path) -> Result<Option<State>> {
 const LINES: u8 = 0;
 const SCORES: u8 = 1;
 const SITES: u8 = 2;
+const END: u8 = 3;
+const SAMPLE: u8 = 4;
 
-/// One call to a track, or to the sites that wait.
+/// One call to a track, to the sites that wait, or to the statistics.
 #[derive(Debug)]
 pub(super) enum Entry {
     Lines(usize, Vec<u8>),
     Scores(usize, Arc<Contig>, Encoded),
     Sites(Arc<Contig>, Vec<u8>),
+    End(Arc<Contig>, u64),
+    Sample(Vec<Sampled>),
 }
 
 impl Entry {
@@ -256,11 +275,17 @@ impl Entry {
         if kind[0] == LINES {
             return Ok(Entry::Lines(track, read_bytes(log)?));
         }
+        if kind[0] == SAMPLE {
+            return Ok(Entry::Sample(serde_json::from_slice(&read_bytes(log)?)?));
+        }
         let (id, length) = (read_number(log)? as usize, read_number(log)?.checked_sub(1));
         let name = String::from_utf8_lossy(&read_bytes(log)?).into_owned();
         let (contig, bytes) = (Arc::new(Contig { id, name, length }), read_bytes(log)?);
         if kind[0] == SITES {
             return Ok(Entry::Sites(contig, bytes));
+        }
+        if kind[0] == END {
+            return Ok(Entry::End(contig, read_number(&mut &*bytes)?));
         }
         let encoded = Encoded::from_bytes(&bytes).ok_or(std::io::ErrorKind::InvalidData)?;
         Ok(Entry::Scores(track, contig, encoded))

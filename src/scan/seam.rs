@@ -44,7 +44,7 @@ pub fn widen(
         series: &[],
         false_discovery_rate: None,
         q_later: false,
-        statistics: None,
+        statistics: false,
     };
     let mut worker = Worker::new(layout, std::mem::take(scanners));
     let chains = overlaps == Some(Overlaps::Suppress);

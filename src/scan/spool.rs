@@ -61,6 +61,17 @@ fn decode(record: &[u8; RECORD]) -> Hit {
     }
 }
 
+/// The sites that were [encoded](encode) one after the other, with their codes; `windows` as in [`Spool::replay`].
+pub(super) fn sites<'a>(mut bytes: &'a [u8], windows: &'a [usize]) -> impl Iterator<Item = (Hit, &'a [u8])> {
+    std::iter::from_fn(move || {
+        let (record, rest) = bytes.split_first_chunk()?;
+        let hit = decode(record);
+        let (codes, rest) = rest.split_at_checked(*windows.get(hit.target)?)?;
+        bytes = rest;
+        Some((hit, codes))
+    })
+}
+
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     Error::io(std::env::temp_dir(), action)
 }

@@ -5,7 +5,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::genome::Contig;
 use crate::hits::{Hit, round_score};
@@ -38,6 +40,9 @@ pub struct Statistics {
     /// Sites of contigs that are still being scanned, by contig and target.
     open: BTreeMap<usize, Vec<u64>>,
 }
+
+/// Scores of windows of one target that are in the sample, and how many there are.
+pub(super) type Sampled = (Histogram, u64);
 
 /// Statistics of one target.
 #[derive(Debug, Clone, Default)]
@@ -100,6 +105,14 @@ impl Statistics {
             ..TargetStatistics::default()
         };
         Statistics { targets: drawn.iter().map(target).collect(), ..Statistics::default() }
+    }
+
+    /// Takes the sampled windows of a chunk.
+    pub(super) fn add_sample(&mut self, sampled: &[Sampled]) {
+        for (target, (histogram, windows)) in self.targets.iter_mut().zip(sampled) {
+            target.windows.merge(histogram);
+            target.sampled += windows;
+        }
     }
 
     /// Takes a site, whose window has these codes.
@@ -198,18 +211,8 @@ impl Kept {
     }
 }
 
-/// Statistics that workers and writer add to.
-pub(super) type Shared = Mutex<Statistics>;
-
-/// The statistics, for this thread alone.
-pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, Statistics> {
-    // A thread that panicked ends the scan in any case.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The statistics, when nobody adds to them any more.
-pub(super) fn finish(shared: Shared) -> Statistics {
-    let mut statistics = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn finish(mut statistics: Statistics) -> Statistics {
     statistics.drop_short_contigs();
     for target in &mut statistics.targets {
         target.strongest = std::mem::take(&mut target.best).into_sites();
@@ -219,7 +222,7 @@ pub(super) fn finish(shared: Shared) -> Statistics {
 }
 
 /// Codes of a stretch of a contig in which hits wait to become sites.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Stretch {
     start: u64,
     codes: Vec<u8>,
@@ -282,7 +285,7 @@ mod tests {
             for &(id, start) in order {
                 statistics.add_site(&contig(id), &hit(start, (start % 40) as f32), &[id as u8]);
             }
-            let target = finish(Shared::new(statistics)).targets.remove(0);
+            let target = finish(statistics).targets.remove(0);
             (target.strongest, target.drawn)
         };
         let (strongest, drawn) = gather(&mut sites.iter());
@@ -307,7 +310,7 @@ mod tests {
             (0..id % 3).for_each(|i| statistics.add_site(&contig(id), &hit(i as u64, 1.0), &[]));
             statistics.end_contig(&contig(id), bases);
         }
-        let statistics = finish(Shared::new(statistics));
+        let statistics = finish(statistics);
         assert_eq!((statistics.contigs.len(), statistics.others.contigs), (CONTIGS, 940));
         assert!(statistics.contigs.iter().all(|count| count.bases >= 1040));
         assert!(statistics.contigs.is_sorted_by_key(|count| count.contig.id));

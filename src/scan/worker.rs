@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::find::{Found, Need};
-use super::statistics::{Sampler, Stretch, lock};
+use super::statistics::{Sampled, Sampler, Stretch};
 use super::{Layout, Overlaps, Scanner, sort, spool};
 use crate::Result;
 use crate::engine::Scores;
@@ -32,8 +32,11 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// Whether there are sites in the settled stretch, wanted or not.
     pub(super) settled: bool,
-    /// In place of lines, if they wait for their q-values: the sites as a [spool](super::spool) holds them.
+    /// The sites as a [spool](super::spool) holds them: in place of lines if they wait for their q-values, or else beside them if
+    /// statistics are wanted.
     pub(super) spooled: Vec<u8>,
+    /// The windows of each target that are in the sample of the statistics, if there are any.
+    pub(super) sampled: Vec<Sampled>,
     /// How the windows of each target tested, if q-values are wanted.
     pub(super) tests: Vec<Tests>,
     /// Hits right of the settled stretch.
@@ -81,6 +84,7 @@ impl Part {
         self.segment_end = chunk.last.then_some(chunk.end);
         (self.sites, self.settled) = (0, false);
         self.spooled.clear();
+        self.sampled.clear();
         let tested = if layout.false_discovery_rate.is_some() { layout.targets.len() } else { 0 };
         self.tests.resize_with(tested, Tests::default);
         for tests in &mut self.tests {
@@ -136,10 +140,12 @@ impl<'a> Worker<'a> {
         Worker { layout, scanners, found: Found::default(), encoders, sampler }
     }
 
-    /// Adds the windows of `chunk` that belong to the sample to the statistics; so many bases come before it.
-    pub(super) fn sample(&mut self, chunk: &Chunk, before: u64) -> Result<()> {
-        let Some(statistics) = self.layout.statistics.filter(|_| chunk.is_kept()) else { return Ok(()) };
-        self.sampler.sample(&mut self.scanners, self.layout.targets, (chunk, before), statistics)
+    /// Scores the windows of `chunk` that belong to the sample of the statistics; so many bases come before it.
+    pub(super) fn sample(&mut self, chunk: &Chunk, before: u64, part: &mut Part) -> Result<()> {
+        if !self.layout.statistics || !chunk.is_kept() {
+            return Ok(());
+        }
+        self.sampler.sample(&mut self.scanners, self.layout.targets, (chunk, before), &mut part.sampled)
     }
 
     pub(super) fn targets(&self) -> &'a [Target] {
@@ -184,19 +190,17 @@ impl<'a> Worker<'a> {
 
     /// Writes the settled sites that are wanted, or keeps them for the end.
     fn put(&self, chunk: &Chunk, sites: &[Hit], part: &mut Part) {
-        let statistics = self.layout.statistics;
+        let Layout { statistics, .. } = self.layout;
+        let spools = self.layout.spools();
         for hit in sites.iter().filter(|hit| chunk.kept.contains(&hit.start)) {
             let from = (hit.start - chunk.start) as usize;
             let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
             part.sites += 1;
-            if self.layout.spools() {
-                let codes = if statistics.is_some() { codes } else { &[] };
-                spool::encode(hit, codes, &mut part.spooled);
-                continue;
+            if spools || statistics {
+                spool::encode(hit, if statistics { codes } else { &[] }, &mut part.spooled);
             }
-            self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);
-            if let Some(statistics) = statistics {
-                lock(statistics).add_site(&chunk.contig, hit, codes);
+            if !spools {
+                self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);
             }
         }
     }
@@ -236,7 +240,7 @@ impl<'a> Worker<'a> {
     }
 
     fn keep_codes(&self, chunk: &Chunk, part: &mut Part) {
-        if self.layout.statistics.is_some() {
+        if self.layout.statistics {
             let window = self.layout.longest_window();
             part.codes[0].hold(&part.head, window, chunk);
             part.codes[1].hold(&part.tail, window, chunk);

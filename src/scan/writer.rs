@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{self, Counts, Journal, State};
 use super::spool::{self, Entry, Spool};
-use super::statistics::{Stretch, lock};
+use super::statistics::{self, Statistics, Stretch};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
@@ -45,6 +45,9 @@ pub(super) struct Writer<'a> {
     place: Place,
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
+    /// Statistics, if they are wanted, and the bytes of codes that a site of each target has for them: its window, or none.
+    statistics: Option<Statistics>,
+    coded: Vec<usize>,
     encoded: Vec<u8>,
     /// When lines were last passed on.
     passed_on: Option<Instant>,
@@ -62,8 +65,10 @@ impl<'a> Writer<'a> {
         layout: Layout<'a>,
         sinks: Vec<SiteSink>,
         scores: Vec<ScoreWriter>,
+        statistics: Option<Statistics>,
         journal: Option<Journal>,
     ) -> Result<Writer<'a>> {
+        let coded = |target: &Target| if statistics.is_some() { target.window as usize } else { 0 };
         let mut writer = Writer {
             layout,
             lines: vec![Vec::new(); sinks.len()],
@@ -77,6 +82,8 @@ impl<'a> Writer<'a> {
             journal: None,
             place: Place::default(),
             spool: layout.spools().then(Spool::new),
+            coded: layout.targets.iter().map(coded).collect(),
+            statistics,
             encoded: Vec::new(),
             passed_on: None,
             summary: ScanSummary::default(),
@@ -87,8 +94,14 @@ impl<'a> Writer<'a> {
                 journal::Entry::Scores(track, contig, encoded) => {
                     writer.scores[track].rewrite(&contig, &encoded)
                 }
-                journal::Entry::Sites(contig, sites) => {
-                    writer.spool.iter_mut().try_for_each(|spool| spool.append(&contig, &sites))
+                journal::Entry::Sites(contig, sites) => writer.take_sites(&contig, &sites),
+                journal::Entry::End(contig, bases) => {
+                    writer.take_end(&contig, bases);
+                    Ok(())
+                }
+                journal::Entry::Sample(sampled) => {
+                    writer.statistics.iter_mut().for_each(|statistics| statistics.add_sample(&sampled));
+                    Ok(())
                 }
             })?;
             state.into_iter().for_each(|state| writer.restore(state));
@@ -101,8 +114,12 @@ impl<'a> Writer<'a> {
         self.pending = state.hits();
         (self.place, self.windows, self.counts) = (state.place, state.windows, state.counts);
         self.scores.iter_mut().zip(state.scores.drain(..)).for_each(|(writer, state)| writer.restore(state));
+        self.codes = std::mem::take(&mut state.codes);
+        self.contig = state
+            .contig
+            .take()
+            .map(|(id, name, length, bases)| (Arc::new(Contig { id, name, length }), bases));
         let Counts { bases, windows, sites, segments, short_segments, short_names } = state.summary;
-        // There are no statistics where there is a journal.
         let (rest, tests) = (std::mem::take(&mut self.summary), state.tests);
         self.summary =
             ScanSummary { bases, windows, sites, segments, short_segments, short_names, tests, ..rest };
@@ -117,6 +134,11 @@ impl<'a> Writer<'a> {
             counts: self.counts,
             scores: self.scores.iter().map(ScoreWriter::state).collect(),
             tests: self.summary.tests.clone(),
+            contig: self
+                .contig
+                .as_ref()
+                .map(|(contig, bases)| (contig.id, contig.name.clone(), contig.length, *bases)),
+            codes: self.codes.clone(),
             summary: Counts { bases, windows, sites, segments, short_segments, short_names },
             ..State::default()
         };
@@ -136,23 +158,24 @@ impl<'a> Writer<'a> {
         let contig = part.contig.take().expect("a worker sets the contig");
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
-        if self.layout.statistics.is_some() {
+        if self.layout.statistics {
             if part.counts {
-                self.count_bases(&contig, part.own.end - part.own.start);
+                self.count_bases(&contig, part.own.end - part.own.start)?;
             }
             self.hold(&part.codes[0]);
+        }
+        if let (false, Some(statistics)) = (part.sampled.is_empty(), &mut self.statistics) {
+            self.journal.iter_mut().try_for_each(|journal| journal.sample(&part.sampled))?;
+            statistics.add_sample(&part.sampled);
         }
         self.pending.append(&mut part.head);
         self.settle(&contig, seen, &part.kept)?;
         if part.settled || !part.tail.is_empty() {
             // Everything before the settled stretch was decided just now.
             debug_assert!(self.pending.is_empty());
-            match &mut self.spool {
-                Some(spool) => {
-                    self.journal.iter_mut().try_for_each(|journal| journal.sites(&contig, &part.spooled))?;
-                    spool.append(&contig, &part.spooled)?;
-                }
-                None => write_lines(&mut self.sinks, &part.lines, self.journal.as_mut())?,
+            self.keep_sites(&contig, &part.spooled)?;
+            if self.spool.is_none() {
+                write_lines(&mut self.sinks, &part.lines, self.journal.as_mut())?;
             }
             self.pending.append(&mut part.tail);
             self.hold(&part.codes[1]);
@@ -216,25 +239,22 @@ impl<'a> Writer<'a> {
         let decided = left.partition_point(|hit| hit.start < settled_to);
         for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
             self.summary.sites += 1;
-            let codes = self.layout.statistics.map(|_| {
+            let codes = self.layout.statistics.then(|| {
                 let window = self.layout.targets[hit.target].window;
                 let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
                 codes.expect("pending hits have their codes")
             });
-            if self.spool.is_some() {
+            if self.spool.is_some() || codes.is_some() {
                 spool::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
-                continue;
             }
-            self.layout.write_site(contig, &hit, None, &mut self.lines);
-            if let (Some(statistics), Some(codes)) = (self.layout.statistics, codes) {
-                lock(statistics).add_site(contig, &hit, codes);
+            if self.spool.is_none() {
+                self.layout.write_site(contig, &hit, None, &mut self.lines);
             }
         }
-        if let Some(spool) = &mut self.spool {
-            self.journal.iter_mut().try_for_each(|journal| journal.sites(contig, &self.encoded))?;
-            spool.append(contig, &self.encoded)?;
-            self.encoded.clear();
-        }
+        let mut encoded = std::mem::take(&mut self.encoded);
+        self.keep_sites(contig, &encoded)?;
+        encoded.clear();
+        self.encoded = encoded;
         write_lines(&mut self.sinks, &self.lines, self.journal.as_mut())?;
         self.lines.iter_mut().for_each(Vec::clear);
         self.pending = left;
@@ -249,41 +269,66 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Counts bases of a contig; when another begins, all that was found on the last one is known.
-    fn count_bases(&mut self, contig: &Arc<Contig>, bases: u64) {
-        match &mut self.contig {
-            Some((last, so_far)) if last.id == contig.id => *so_far += bases,
-            _ => {
-                self.end_contig();
-                self.contig = Some((Arc::clone(contig), bases));
+    /// Takes [encoded](spool::encode) sites of a contig that wait for their q-values, or that statistics are made of.
+    fn keep_sites(&mut self, contig: &Arc<Contig>, sites: &[u8]) -> Result<()> {
+        self.journal.iter_mut().try_for_each(|journal| journal.sites(contig, sites))?;
+        self.take_sites(contig, sites)
+    }
+
+    fn take_sites(&mut self, contig: &Arc<Contig>, sites: &[u8]) -> Result<()> {
+        match (&mut self.spool, &mut self.statistics) {
+            (Some(spool), _) => spool.append(contig, sites)?,
+            (None, Some(statistics)) => {
+                for (hit, codes) in spool::sites(sites, &self.coded) {
+                    statistics.add_site(contig, &hit, codes);
+                }
             }
+            (None, None) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes the end of a contig, which matters to statistics.
+    fn take_end(&mut self, contig: &Arc<Contig>, bases: u64) {
+        match (&mut self.spool, &mut self.statistics) {
+            (Some(spool), _) => spool.end_contig(contig, bases),
+            (None, Some(statistics)) => statistics.end_contig(contig, bases),
+            (None, None) => {}
         }
     }
 
-    fn end_contig(&mut self) {
-        if let (Some((contig, bases)), Some(statistics)) = (self.contig.take(), self.layout.statistics) {
-            match &mut self.spool {
-                Some(spool) => spool.end_contig(&contig, bases),
-                None => lock(statistics).end_contig(&contig, bases),
+    /// Counts bases of a contig; when another begins, all that was found on the last one is known.
+    fn count_bases(&mut self, contig: &Arc<Contig>, bases: u64) -> Result<()> {
+        match &mut self.contig {
+            Some((last, so_far)) if last.id == contig.id => *so_far += bases,
+            _ => {
+                self.end_contig()?;
+                self.contig = Some((Arc::clone(contig), bases));
             }
         }
+        Ok(())
+    }
+
+    fn end_contig(&mut self) -> Result<()> {
+        let Some((contig, bases)) = self.contig.take() else { return Ok(()) };
+        self.journal.iter_mut().try_for_each(|journal| journal.end(&contig, bases))?;
+        self.take_end(&contig, bases);
+        Ok(())
     }
 
     /// Writes the sites that were kept for their q-values, now that all windows are known.
     fn write_spooled(&mut self, spool: Spool, rate: f64) -> Result<()> {
-        let Layout { targets, statistics, .. } = self.layout;
+        let Layout { targets, .. } = self.layout;
         let nulls = targets.iter().map(|target| target.null.as_ref().expect("a scan by q-values has them"));
         let q: Vec<Vec<f64>> =
             self.summary.tests.iter().zip(nulls.clone()).map(|(tests, null)| tests.q_values(null)).collect();
         let nulls: Vec<_> = nulls.collect();
-        let codes = |target: &Target| if statistics.is_some() { target.window as usize } else { 0 };
-        let windows: Vec<usize> = targets.iter().map(codes).collect();
         self.summary.sites = 0;
-        spool.replay(&windows, |entry| {
-            let (contig, hit, codes) = match (entry, statistics) {
+        spool.replay(&self.coded, |entry| {
+            let (contig, hit, codes) = match (entry, &mut self.statistics) {
                 (Entry::Site(contig, hit, codes), _) => (contig, hit, codes),
                 (Entry::End(contig, bases), Some(statistics)) => {
-                    lock(statistics).end_contig(contig, bases);
+                    statistics.end_contig(contig, bases);
                     return Ok(());
                 }
                 (Entry::End(..), None) => return Ok(()),
@@ -299,8 +344,8 @@ impl<'a> Writer<'a> {
                     lines.clear();
                 }
             }
-            if let Some(statistics) = statistics {
-                lock(statistics).add_site(contig, &hit, codes);
+            if let Some(statistics) = &mut self.statistics {
+                statistics.add_site(contig, &hit, codes);
             }
             Ok(())
         })?;
@@ -319,7 +364,7 @@ impl<'a> Writer<'a> {
         mut self,
         contigs: &[Arc<Contig>],
     ) -> Result<(ScanSummary, Vec<Sealed>, Option<Journal>)> {
-        self.end_contig();
+        self.end_contig()?;
         if let (Some(spool), Some(rate)) = (self.spool.take(), self.layout.false_discovery_rate) {
             self.write_spooled(spool, rate)?;
         }
@@ -337,6 +382,7 @@ impl<'a> Writer<'a> {
         for writer in self.scores {
             sealed.extend(writer.seal(contigs)?);
         }
+        self.summary.statistics = self.statistics.map(statistics::finish);
         Ok((self.summary, sealed, self.journal))
     }
 }

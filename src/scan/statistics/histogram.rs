@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// Bins at most.
 const BINS: usize = 1024;
 
@@ -15,7 +17,7 @@ const FURTHEST: f64 = (1u64 << 40) as f64;
 ///
 /// Bins are the multiples of a width 2^e, with the smallest e (-12 at least) for which 1,024 of them cover all scores
 /// seen. The result does not depend on the order of the scores, nor on how they were parted between histograms.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     exponent: i32,
     /// Rank of the first bin.

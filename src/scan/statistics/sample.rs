@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::{Histogram, Shared, lock};
+use super::Sampled;
 use crate::Result;
 use crate::engine::Scores;
 use crate::hits::{better_strand, round_score};
@@ -40,18 +40,17 @@ pub(in crate::scan) struct Sampler {
     shape: ChunkShape,
     block: Chunk,
     scores: Scores,
-    /// Of each target, scores and the number of windows.
-    counts: Vec<(Histogram, u64)>,
 }
 
 impl Sampler {
     /// A sampler for a worker's scanners.
     pub(in crate::scan) fn new(scanners: &[Scanner]) -> Sampler {
         let shape = chunk_shape(BLOCK as usize, scanners);
-        Sampler { shape, block: Chunk::default(), scores: Scores::default(), counts: Vec::new() }
+        Sampler { shape, block: Chunk::default(), scores: Scores::default() }
     }
 
-    /// Adds the sampled windows of `chunk`, before which so many bases were scanned, to `statistics`.
+    /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or none if
+    /// the chunk has no such windows.
     ///
     /// # Errors
     /// What an engine meets.
@@ -60,7 +59,7 @@ impl Sampler {
         scanners: &mut [Scanner],
         targets: &[Target],
         (chunk, before): (&Chunk, u64),
-        statistics: &Shared,
+        sampled: &mut Vec<Sampled>,
     ) -> Result<()> {
         let bases = chunk.own.end - chunk.own.start;
         for number in before / BLOCK..(before + bases).div_ceil(BLOCK) {
@@ -71,15 +70,9 @@ impl Sampler {
             let from = (number * BLOCK).max(before) - before;
             let to = ((number + 1) * BLOCK).min(before + bases) - before;
             self.cut(chunk, chunk.own.start + from..chunk.own.start + to);
-            self.counts.clear();
-            self.counts.resize_with(targets.len(), Default::default);
+            sampled.resize_with(targets.len(), Default::default);
             for (rank, scanner) in scanners.iter_mut().enumerate() {
-                self.score(rank, scanner, targets, weight)?;
-            }
-            let mut statistics = lock(statistics);
-            for (target, (histogram, windows)) in statistics.targets.iter_mut().zip(&self.counts) {
-                target.windows.merge(histogram);
-                target.sampled += windows;
+                self.score(rank, scanner, targets, weight, sampled)?;
             }
         }
         Ok(())
@@ -103,8 +96,15 @@ impl Sampler {
         (block.start, block.own) = (start, own);
     }
 
-    fn score(&mut self, number: usize, scanner: &mut Scanner, targets: &[Target], weight: u64) -> Result<()> {
-        let Sampler { block, scores, counts, .. } = self;
+    fn score(
+        &mut self,
+        number: usize,
+        scanner: &mut Scanner,
+        targets: &[Target],
+        weight: u64,
+        counts: &mut [Sampled],
+    ) -> Result<()> {
+        let Sampler { block, scores, .. } = self;
         let of_scanner = || targets.iter().enumerate().filter(|(_, target)| target.scanner == number);
         match scanner {
             Scanner::Model { engine, plan } => {
@@ -125,7 +125,7 @@ impl Sampler {
 }
 
 /// Counts the scores of one output, on the better strand.
-fn count(scores: &Scores, output: usize, weight: u64, (histogram, windows): &mut (Histogram, u64)) {
+fn count(scores: &Scores, output: usize, weight: u64, (histogram, windows): &mut Sampled) {
     *windows += scores.windows as u64;
     for at in output * scores.windows..(output + 1) * scores.windows {
         let score = match (scores.forward.get(at), scores.reverse.get(at)) {
