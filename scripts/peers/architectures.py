@@ -2,7 +2,6 @@
 
 import csv
 import re
-import resource
 import statistics
 import subprocess
 import tempfile
@@ -101,16 +100,10 @@ def fitted(binary, data, model, *options):
     timing = model.with_suffix(".seconds")
     if not model.exists():
         model.parent.mkdir(parents=True, exist_ok=True)
-        began = processor_seconds()
+        began = program.processor_seconds()
         program.run(binary, "--quiet", "train", data, "-o", model, *options)
-        timing.write_text(str(processor_seconds() - began))
+        timing.write_text(str(program.processor_seconds() - began))
     return float(timing.read_text())
-
-
-def processor_seconds():
-    """Of all programs that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def held_out(binary, model):

@@ -1,6 +1,7 @@
 """Running bindscan."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,12 @@ def run(program, *arguments):
     if error is not None:
         fail(f"{' '.join([program, *map(str, arguments)])}: {error}")
     return printed
+
+
+def processor_seconds():
+    """Of all programs that this one ran and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure(program, *arguments, stdout):

@@ -4,7 +4,6 @@ All is on one thread, and seconds are the processor's, so that other work on the
 """
 
 import os
-import resource
 import statistics
 import time
 
@@ -101,10 +100,9 @@ class Scan:
         """Of the whole command."""
         coded = np.random.default_rng(3).integers(0, 4, self.windows + self.window - 1)
         self.genome.write_text(">random\n" + letters(coded) + "\n")
-        began = resource.getrusage(resource.RUSAGE_CHILDREN)
+        began = program.processor_seconds()
         program.run(self.binary, *self.words, "-o", os.devnull)
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return ended.ru_utime - began.ru_utime + ended.ru_stime - began.ru_stime
+        return program.processor_seconds() - began
 
     def rate(self):
         return (self.windows - 1) / (self.seconds() - self.start) / 1e6
