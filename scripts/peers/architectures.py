@@ -123,6 +123,7 @@ def spread(values):
     return f"{mean} ± {statistics.stdev(values):.3f}" if len(values) > 1 else mean
 
 
+BURN = Path(__file__).parent / "burn"
 BATCH, LENGTH, OUTPUTS, SEQUENCES = 100, 200, 12, 2000
 BILSTM = """
 layers = [
@@ -142,6 +143,8 @@ def speed(options):
 
     torch.set_num_threads(1)
     binary = program.find(options.bindscan)
+    if options.burn:
+        subprocess.run(["cargo", "build", "--release", "--manifest-path", BURN / "Cargo.toml"], check=True)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -154,12 +157,22 @@ def speed(options):
             (folder / name).write_text("\n".join(lines) + "\n")
         (folder / "bilstm.toml").write_text(BILSTM)
         for name, arch, network in ("cnn-4", "cnn-4", cnn_4), ("BiLSTM", folder / "bilstm.toml", bilstm):
-            pairs = [(by_pytorch(network(), codes, targets), ours(binary, folder, arch)) for _ in range(options.rounds)]
-            theirs, own = (statistics.median(side) for side in zip(*pairs))
-            ratio = statistics.median(own / theirs for theirs, own in pairs)
-            rows.append([name, f"{theirs:.1f}", f"{own:.1f}", f"{ratio:.2f}"])
+            peers = {"PyTorch": lambda: by_pytorch(network(), codes, targets)}
+            if options.burn:
+                peers["burn"] = lambda: by_burn(name)
+            own, theirs = [], {peer: [] for peer in peers}
+            for _ in range(options.rounds):
+                own.append(ours(binary, folder, arch))
+                for peer, steps in peers.items():
+                    theirs[peer].append(steps())
+            row = [name, f"{statistics.median(own):.1f}"]
+            for steps in theirs.values():
+                ratio = statistics.median(mine / other for mine, other in zip(own, steps))
+                row += [f"{statistics.median(steps):.1f}", f"{ratio:.2f}"]
+            rows.append(row)
     print(f"PyTorch {torch.__version__}, batches of {BATCH} x {LENGTH} bases, one thread, {options.rounds} rounds\n")
-    print(table.markdown(["network", "PyTorch, steps/s", "bindscan, steps/s", "ratio"], rows))
+    header = ["network", "bindscan, steps/s", *(word for peer in peers for word in (f"{peer}, steps/s", "ratio"))]
+    print(table.markdown(header, rows))
 
 
 def ours(binary, folder, arch):
@@ -220,6 +233,12 @@ def by_pytorch(network, codes, targets):
     epoch()
     epoch()
     return 2 * SEQUENCES / BATCH / (time.perf_counter() - began)
+
+
+def by_burn(name):
+    words = [BURN / "target/release/burn-steps", name.lower(), BATCH, LENGTH, OUTPUTS, SEQUENCES]
+    done = subprocess.run(list(map(str, words)), check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 PARTS = {"synthetic": synthetic, "encode": encode, "speed": speed}
