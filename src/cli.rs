@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bindscan::source::reads::cram::DECODER;
 use clap::{Parser, Subcommand};
 
 mod bench;
@@ -110,6 +111,13 @@ impl Args {
                 end_interrupted();
             }
         })?;
+        // What contradicts itself in a CRAM file makes a thread panic, which is told as an error.
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if std::thread::current().name() != Some(DECODER) {
+                tell(panic);
+            }
+        }));
         let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
         match self.command {
             Command::Scan(args) => args.run(session),

@@ -31,6 +31,7 @@ pub mod scan;
 pub mod merge;
 pub mod variant;
 
+mod lettering;
 pub mod logo;
 pub mod mutmap;
 pub mod report;

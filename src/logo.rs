@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::lettering::{Anchor, Label, Lettering};
 use crate::model::Alphabet;
 use crate::model::motif::information;
 
@@ -56,18 +57,18 @@ impl Logo {
             TOP + HEIGHT + BOTTOM,
             escape(label)
         );
-        self.draw(&mut svg);
+        self.draw(&mut svg, Lettering::Text);
         self.draw_ranks(&mut svg);
         svg + "</svg>"
     }
 
     /// Draws axis and stacks, without numbers of positions: the first stands at x = [`AXIS_WIDTH`], and letters between
     /// y = [`TOP`] and [`HEIGHT`] below it.
-    pub(crate) fn draw(&self, svg: &mut String) {
+    pub(crate) fn draw(&self, svg: &mut String, lettering: Lettering) {
         let span = self.high - self.low;
         let unit = HEIGHT / if span > 0.0 { span } else { 1.0 };
         let zero = TOP + self.high * unit;
-        self.draw_axis(svg, zero, unit);
+        self.draw_axis(svg, zero, unit, lettering);
         for (i, column) in self.heights.iter().enumerate() {
             self.draw_stack(svg, AXIS_WIDTH + COLUMN * i as f64, zero, unit, column);
         }
@@ -76,11 +77,12 @@ impl Logo {
     fn draw_ranks(&self, svg: &mut String) {
         for rank in (1..=self.heights.len()).filter(|rank| *rank == 1 || rank.is_multiple_of(5)) {
             let middle = AXIS_WIDTH + COLUMN * (rank as f64 - 0.5);
-            draw_tick(svg, (middle, TOP + HEIGHT + BOTTOM - 1.5), "middle", &rank.to_string());
+            tick(&rank.to_string(), (middle, TOP + HEIGHT + BOTTOM - 1.5), Anchor::Middle)
+                .draw(svg, Lettering::Text);
         }
     }
 
-    fn draw_axis(&self, svg: &mut String, zero: f64, unit: f64) {
+    fn draw_axis(&self, svg: &mut String, zero: f64, unit: f64, lettering: Lettering) {
         let (x, top, bottom) = (AXIS_WIDTH - 2.0, TOP, TOP + HEIGHT);
         let right = AXIS_WIDTH + COLUMN * self.heights.len() as f64;
         let _ = write!(
@@ -88,18 +90,13 @@ impl Logo {
             "<path class=\"axis\" stroke=\"#777\" stroke-width=\".6\" fill=\"none\" \
              d=\"M{x} {top}V{bottom}M{x} {zero:.2}H{right}\"/>"
         );
-        draw_tick(svg, (x - 2.0, zero + 2.0), "end", "0");
+        tick("0", (x - 2.0, zero + 2.0), Anchor::End).draw(svg, lettering);
         // An end too near to the zero has no room for its number.
         for value in [self.low, self.high].into_iter().filter(|value| (value * unit).abs() > 6.0) {
-            draw_tick(svg, (x - 2.0, zero - value * unit + 2.0), "end", &short(value));
+            tick(&short(value), (x - 2.0, zero - value * unit + 2.0), Anchor::End).draw(svg, lettering);
         }
-        let (x, y) = (5.5, f64::midpoint(top, bottom));
-        let _ = write!(
-            svg,
-            "<text class=\"tick\" transform=\"translate({x} {y}) rotate(-90)\" text-anchor=\"middle\" \
-             font-size=\"6\" fill=\"#777\" font-family=\"sans-serif\">{}</text>",
-            self.unit
-        );
+        let unit = tick(self.unit, (5.5, f64::midpoint(top, bottom)), Anchor::Middle);
+        Label { turned: true, ..unit }.draw(svg, lettering);
     }
 
     /// Letters from the axis outwards, the smallest nearest to it.
@@ -164,12 +161,9 @@ const T: &str = "M0 0H100V17H60V100H40V17H0Z";
 const U: &str =
     "M0 0H20V60C20 76 31 83 50 83C69 83 80 76 80 60V0H100V60C100 86 81 100 50 100C19 100 0 86 0 60Z";
 
-fn draw_tick(svg: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
-    let _ = write!(
-        svg,
-        "<text class=\"tick\" x=\"{x}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" font-size=\"6\" fill=\"#777\" \
-         font-family=\"sans-serif\">{words}</text>"
-    );
+/// Words at an axis.
+fn tick(words: &str, at: (f64, f64), anchor: Anchor) -> Label<'_> {
+    Label { tick: true, ..Label::new(words, at, anchor, 6.0, "#777") }
 }
 
 fn letters(counts: &[f64; 4]) -> [f64; 4] {

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::encode::{N, ascii_of_code};
 use crate::genome::Contig;
+use crate::lettering::Lettering;
 use crate::output::{Output, Sealed};
 use crate::pipeline;
 use crate::scan::Scanner;
@@ -21,6 +22,7 @@ use crate::variant::score::{Best, Effect, Scorer, Target};
 use crate::{Error, Result};
 
 mod picture;
+mod raster;
 
 use picture::Panel;
 
@@ -75,10 +77,19 @@ pub enum Series {
 pub enum Sink {
     /// A row for each substitution and target, behind [`TABLE_HEADER`].
     Table(LineSink),
-    /// Heat maps of all stretches and targets, as SVG.
-    Picture(Output),
+    /// Heat maps of all stretches and targets.
+    Picture(Output, Picture),
     /// A bigWig of one target.
     Track(BaseSink, usize, Series),
+}
+
+/// What pictures are written as.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Picture {
+    /// SVG.
+    Svg,
+    /// PNG, with so many pixels a unit of the SVG.
+    Png(f32),
 }
 
 /// Columns of the table.
@@ -234,12 +245,12 @@ impl Writer<'_> {
             self.summary.short += targets as u64 - known;
             self.summary.substitutions += known * if own(position) == N { 4 } else { 3 };
         }
-        if self.sinks.iter().any(|sink| matches!(sink, Sink::Picture(_))) {
+        if self.sinks.iter().any(|sink| matches!(sink, Sink::Picture(..))) {
             self.draw(stretch, part)?;
         }
         for sink in &mut self.sinks {
             match sink {
-                Sink::Picture(_) => {}
+                Sink::Picture(..) => {}
                 Sink::Table(sink) => sink.write(&table(self.targets, stretch, part))?,
                 Sink::Track(sink, target, series) => {
                     let value = |(row, position): (&[Option<Best>], u64)| {
@@ -293,8 +304,15 @@ impl Writer<'_> {
             match sink {
                 Sink::Table(sink) => sealed.extend(sink.seal()?),
                 Sink::Track(sink, ..) => sealed.push(sink.seal(contigs)?),
-                Sink::Picture(mut output) => {
-                    output.write(picture::svg(&self.panels, self.shown.words()).as_bytes())?;
+                Sink::Picture(mut output, format) => {
+                    let drawn = |lettering| picture::svg(&self.panels, self.shown.words(), lettering);
+                    let bytes = match format {
+                        Picture::Svg => drawn(Lettering::Text).into_bytes(),
+                        Picture::Png(scale) => {
+                            raster::png(&drawn(Lettering::Outlines), scale, output.path())?
+                        }
+                    };
+                    output.write(&bytes)?;
                     sealed.push(output.seal()?);
                 }
             }

@@ -181,15 +181,69 @@ fn the_same_bytes_for_any_threads() {
     let at = directory.path();
     let mut all = Vec::new();
     for threads in [1, 2, 5] {
-        let outputs = "-o map.tsv -o map.svg -o map.bw -o map.tsv.gz";
+        let outputs = "-o map.tsv -o map.svg -o map.bw -o map.tsv.gz -o map.png";
         run_ok(at, &format!("mutmap -m net.onnx seq.fa -t {threads} {outputs}"));
-        all.push(["map.tsv", "map.svg", "map.bw", "map.tsv.gz"].map(|name| fs::read(at.join(name)).unwrap()));
+        let files = ["map.tsv", "map.svg", "map.bw", "map.tsv.gz", "map.png"];
+        all.push(files.map(|name| fs::read(at.join(name)).unwrap()));
     }
     assert!(all[0] == all[1] && all[1] == all[2]);
     let picture = String::from_utf8(all[0][1].clone()).unwrap();
     let positions = 11 + 152 + 2;
     assert_eq!(picture.matches(": effect ").count(), 3 * positions + 2);
     assert!(picture.contains("net, long:1-152") && !picture.contains("NaN"));
+}
+
+/// Width and RGB pixels of a PNG.
+fn pixels(png: &[u8]) -> (usize, Vec<[u8; 3]>) {
+    let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+    let mut bytes = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut bytes).unwrap();
+    assert_eq!(info.color_type, png::ColorType::Rgba);
+    (info.width as usize, bytes.chunks(4).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect())
+}
+
+/// The value of an attribute of an element.
+fn attribute<'a>(element: &'a str, name: &str) -> Option<&'a str> {
+    element.split_once(&format!(" {name}=\""))?.1.split_once('"').map(|(value, _)| value)
+}
+
+#[test]
+fn png_has_the_colors_of_the_svg() {
+    let (directory, ..) = example();
+    let at = directory.path();
+    run_ok(at, "mutmap -m net.onnx seq.fa -o map.svg -o map.png");
+    let svg = fs::read_to_string(at.join("map.svg")).unwrap();
+    let (width, picture) = pixels(&fs::read(at.join("map.png")).unwrap());
+    let number = |element: &str, name: &str| attribute(element, name).unwrap().parse::<f64>().unwrap();
+    assert_eq!(width as f64, 2.0 * number(&svg, "width"));
+    assert_eq!(picture.len() as f64, 4.0 * number(&svg, "width") * number(&svg, "height"));
+    let at_place = |x: f64, y: f64| picture[(2.0 * y) as usize * width + (2.0 * x) as usize];
+    let (mut cells, mut colors) = (0, std::collections::HashSet::new());
+    for row in svg.split("<g transform=\"translate(").skip(1) {
+        let (left, top) = row.split_once(')').unwrap().0.split_once(' ').unwrap();
+        let (left, top): (f64, f64) = (left.parse().unwrap(), top.parse().unwrap());
+        for cell in
+            row.split("</g>").next().unwrap().split('<').filter(|element| element.starts_with("rect "))
+        {
+            let color = attribute(cell, "fill").unwrap();
+            let want = [1, 3, 5].map(|i| u8::from_str_radix(&color[i..i + 2], 16).unwrap());
+            let middle = |place, length| number(cell, place) + number(cell, length) / 2.0;
+            let have = at_place(left + middle("x", "width"), top + middle("y", "height"));
+            assert_eq!(have, want, "{cell}");
+            colors.insert(want);
+            cells += 1;
+        }
+    }
+    assert!(cells > 450 && colors.len() > 50);
+    // The title is dark on white.
+    let title = picture[..2 * 30 * width].iter().filter(|pixel| pixel.iter().all(|&part| part < 90)).count();
+    assert!(title > 100 && title < 2 * 30 * width / 10, "{title}");
+    assert_eq!(picture[0], [255; 3]);
+
+    run_ok(at, "mutmap -m net.onnx seq.fa -o map.png --scale 0.5");
+    assert_eq!(pixels(&fs::read(at.join("map.png")).unwrap()).0, width / 4);
+    let piped = common::run(at, "mutmap -m net.onnx seq.fa --format png --scale 0.5").stdout;
+    assert!(piped == fs::read(at.join("map.png")).unwrap());
 }
 
 #[test]
@@ -200,7 +254,8 @@ fn what_is_wrong_is_said_on_one_line() {
     fs::write(at.join("bad.fa"), ">a\nAC!T\n").unwrap();
     fs::write(at.join("wide.fa"), format!(">w\n{}\n", "ACGTTGCA".repeat(4000))).unwrap();
     for (words, message) in [
-        ("seq.fa -o map.png", "pictures are SVG"),
+        ("seq.fa -o map.png --scale 20", "map.png: the picture would have 2"),
+        ("seq.fa -o map.svg --scale 3", "--scale is for PNG"),
         ("seq.fa -o map.bed", "no format goes with .bed"),
         ("seq.fa -o map.svg.gz", "only .tsv is compressed"),
         ("seq.fa -o map.{base}.tsv", "are for bigWigs"),
@@ -216,6 +271,9 @@ fn what_is_wrong_is_said_on_one_line() {
     ] {
         let error = error_line(at, &format!("mutmap -m net.onnx {words}"));
         assert!(error.contains(message), "{message} is not in {error}");
-        assert!(["map.svg", "map.tsv", "map.bw"].iter().all(|name| !at.join(name).exists()), "{words}");
+        assert!(
+            ["map.svg", "map.png", "map.tsv", "map.bw"].iter().all(|name| !at.join(name).exists()),
+            "{words}"
+        );
     }
 }

@@ -3,6 +3,7 @@
 import shutil
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 from collections import Counter, defaultdict, namedtuple
@@ -46,6 +47,7 @@ def check(options):
             header = ["reads", "model", "reads scored", "sites", "no place", "spliced or gapped", "positions", "worst", "same"]
             print(table.markdown(header, rows))
             failures += check_twobit(binary, options, folder)
+            failures += check_cram(binary, options, folder)
         if options.rounds:
             print()
             measure(options, binary, folder)
@@ -307,6 +309,108 @@ def check_twobit(binary, options, folder):
     shown = "no" if failures else "yes"
     print(f"\n2bit: {sum(map(len, contigs.values())) / 1e6:.1f} Mb, {bits.stat().st_size / 1e6:.1f} MB; the same: {shown}")
     return failures
+
+
+# How CRAM is written, and whether its reference is a file of its own.
+CRAMS = {
+    "3.0": ("version=3.0", True),
+    "3.1": ("version=3.1,archive", True),
+    "several contigs a slice": ("version=3.0,multi_seq_per_slice=1", True),
+    "embedded": ("version=3.0,embed_ref=1", False),
+    "of the reads": ("version=3.0,embed_ref=2", False),
+    "none": ("version=3.0,no_ref=1", False),
+}
+GENOMES = {
+    "Illumina": "genomes/hg19.chr20_part.fa.gz",
+    "Illumina, clipped": "genomes/grch38.chr20_and_21_10M.fa.gz",
+}
+
+
+def check_cram(binary, options, folder):
+    """CRAM of the reads that lie on contigs of a genome, or of all without one, against the BAM that pysam makes of it."""
+    failures, rows = [], []
+    model = models.matrix(binary, options.data, folder)
+    for name, file in FILES.items():
+        bam, genome = environment.data_file(options.data, file), None
+        if name in GENOMES:
+            genome = folder / "reference.fa"
+            with sequence.open_text(environment.data_file(options.data, GENOMES[name])) as lines:
+                genome.write_text(lines.read())
+            genome.with_suffix(".fa.fai").unlink(missing_ok=True)
+            pysam.faidx(str(genome))
+        source, records = folder / "reads.sam", 0
+        with open(source, "w") as out:
+            records = copy_reads(bam, genome, out)
+        for kind, (how, apart) in CRAMS.items():
+            if genome is None and kind != "none":
+                continue
+            cram, again = folder / "reads.cram", folder / "again.bam"
+            given = ["-T", str(genome)] if genome else []
+            pysam.view("--no-PG", *given, "-O", f"cram,{how},seqs_per_slice=1000", "-o", str(cram), str(source), catch_stdout=False)
+            pysam.view("--no-PG", "-b", *given, "-o", str(again), str(cram), catch_stdout=False)
+            for indexed in (cram, again):
+                pysam.index(str(indexed))
+            problems = same_as_bam(binary, model, cram, again, given if apart else [], folder)
+            failures += [f"CRAM, {name}, reference {kind}: {problem}" for problem in problems]
+            rows.append((name, kind, records, f"{cram.stat().st_size / 1e6:.2f}", "no" if problems else "yes"))
+    print()
+    print(table.markdown(["reads", "CRAM", "records", "MB", "same"], rows))
+    return failures
+
+
+def copy_reads(bam, genome, out):
+    """Writes SAM: the reads that have all their places on contigs of the genome, if there is one. Gives their number."""
+    known, records = None, 0
+    if genome:
+        with pysam.FastaFile(str(genome)) as fasta:
+            known = set(fasta.references)
+    with pysam.AlignmentFile(bam, check_sq=False) as reads:
+        for line in str(reads.header).splitlines():
+            if known is None or not line.startswith("@SQ") or line.split("\tSN:")[1].split("\t")[0] in known:
+                print(line, file=out)
+        for record in reads:
+            places = {record.reference_name, record.next_reference_name} - {None}
+            if known is None or places <= known:
+                print(record.to_string(), file=out)
+                records += 1
+    return records
+
+
+def same_as_bam(binary, model, cram, bam, given, folder):
+    """What differs between a CRAM and its BAM."""
+    with pysam.AlignmentFile(bam, check_sq=False) as reads:
+        first = next(read for read in reads if not read.is_unmapped)
+        region = f"{first.reference_name}:{first.reference_start + 500}-{first.reference_start + 5000}"
+    problems = []
+    for words in (["--threshold", 6], ["--threshold", 6, "-r", region], ["--aggregate", "mean"], ["--threshold", 6, "-q", 30, "--min-baseq", 20, "--unmapped"]):
+        want = program.run(binary, "scan", "-m", model, bam, *words)
+        for threads in (1, 2):
+            if program.run(binary, "scan", "-m", model, cram, *given, *words, "--threads", threads) != want:
+                problems.append(" ".join(map(str, words)))
+    with open(cram, "rb") as piped:
+        command = [binary, "scan", "-m", model, "-", *given, "--threshold", "6", "--quiet"]
+        have = subprocess.run(command, stdin=piped, capture_output=True, text=True, check=False).stdout
+    if have != program.run(binary, "scan", "-m", model, bam, "--threshold", 6):
+        problems.append("piped")
+    lines = []
+    for source, more in ((bam, []), (cram, given)):
+        tagged = folder / "tagged.bam"
+        program.run(binary, "scan", "-m", model, source, *more, "-o", tagged)
+        with pysam.AlignmentFile(tagged, check_sq=False) as reads:
+            lines.append([tags_in_order(read, apart=bool(given)) for read in reads])
+    if lines[0] != lines[1]:
+        problems.append("records with tags")
+    return problems
+
+
+def tags_in_order(read, apart):
+    """A record with its tags in alphabetical order; without MD and NM unless the reference is apart."""
+    columns = read.to_string().split("\t")
+    if columns[3] == columns[7]:
+        # Which of two mates with one start is the left one is left to the program.
+        columns[8] = columns[8].lstrip("-")
+    tags = [tag for tag in columns[11:] if apart or tag[:2] not in ("MD", "NM")]
+    return columns[:11] + sorted(tags)
 
 
 def twobit(contigs):

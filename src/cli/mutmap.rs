@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::genome::Contig;
-use bindscan::mutmap::{self, Series, Shown, Sink, Stretch, TABLE_HEADER};
+use bindscan::mutmap::{self, Picture, Series, Shown, Sink, Stretch, TABLE_HEADER};
 use bindscan::output::Output;
 use bindscan::source::lookup::Lookup;
 use bindscan::source::sequences::SequenceReader;
@@ -46,7 +46,7 @@ pub(super) struct MutmapArgs {
     /// Regions of the genome, as BED
     #[arg(short = 'R', long, value_name = "BED", requires = "genome")]
     regions_file: Option<PathBuf>,
-    /// File to write: .svg, .tsv, .tsv.gz or .bw (bigWig); - is standard output (repeatable)
+    /// File to write: .svg, .png, .tsv, .tsv.gz or .bw (bigWig); - is standard output (repeatable)
     ///
     /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in a
     /// file of its own. {name} stands for each model in turn.
@@ -55,6 +55,9 @@ pub(super) struct MutmapArgs {
     /// Format of the output, where its name has no extension that says so [default: tsv]
     #[arg(long)]
     format: Option<FormatArg>,
+    /// Pixels of a PNG for each unit of the SVG, in which a position is 10 wide [default: 2]
+    #[arg(long, value_name = "PIXELS", value_parser = parse_scale)]
+    scale: Option<f32>,
     /// What pictures and bigWigs show (a table has both)
     #[arg(long, default_value = "effect")]
     show: ShownArg,
@@ -69,6 +72,7 @@ pub(super) struct MutmapArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FormatArg {
     Svg,
+    Png,
     Tsv,
     #[value(name = "bigwig")]
     BigWig,
@@ -82,12 +86,26 @@ enum ShownArg {
     Difference,
 }
 
+/// Pixels of a PNG for each unit, unless it is said otherwise.
+const SCALE: f32 = 2.0;
+
+fn parse_scale(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(scale) if (0.1..=20.0).contains(&scale) => Ok(scale),
+        _ => Err("not a number from 0.1 to 20".into()),
+    }
+}
+
 /// Bases of a stretch at the most: longer regions are mapped piece by piece.
 const PIECE: u64 = 1 << 20;
 
 impl MutmapArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let outputs = self.output.iter().map(|path| self.format_of(path)).collect::<Result<Vec<_>>>()?;
+        ensure!(
+            self.scale.is_none() || outputs.iter().any(|(_, format, _)| *format == FormatArg::Png),
+            "--scale is for PNG, and no output is one (-o map.png)"
+        );
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
@@ -117,7 +135,8 @@ impl MutmapArgs {
                 bail!("two sequences are named {}: a bigWig needs different names", twice.name);
             }
         }
-        let sinks = open(&outputs, &targets, &comments)?;
+        let scale = self.scale.unwrap_or(SCALE);
+        let sinks = open(&outputs, &targets, &comments, scale)?;
         let shown = match self.show {
             ShownArg::Effect => Shown::Effect,
             ShownArg::Difference => Shown::Difference,
@@ -157,17 +176,12 @@ impl MutmapArgs {
         let format = match (self.format, name.as_deref()) {
             (Some(format), _) => format,
             (None, Some("svg")) => FormatArg::Svg,
+            (None, Some("png")) => FormatArg::Png,
             (None, Some("bw" | "bigwig")) => FormatArg::BigWig,
             (None, Some("tsv") | None) => FormatArg::Tsv,
             (None, _) if device => FormatArg::Tsv,
-            (None, Some("png")) => {
-                bail!(
-                    "{}: pictures are SVG; make PNG of it: rsvg-convert -z 2 map.svg -o map.png",
-                    path.display()
-                )
-            }
             (None, Some(other)) => {
-                bail!("{}: no format goes with .{other}; there are .svg, .tsv and .bw", path.display())
+                bail!("{}: no format goes with .{other}; there are .svg, .png, .tsv and .bw", path.display())
             }
         };
         ensure!(
@@ -231,7 +245,12 @@ const NAME: &str = "{name}";
 const BASE: &str = "{base}";
 
 /// Opens the outputs, no file twice.
-fn open(outputs: &[(&Path, FormatArg, bool)], targets: &[Target], comments: &str) -> Result<Vec<Sink>> {
+fn open(
+    outputs: &[(&Path, FormatArg, bool)],
+    targets: &[Target],
+    comments: &str,
+    scale: f32,
+) -> Result<Vec<Sink>> {
     let (mut sinks, mut taken) = (Vec::new(), HashSet::new());
     let mut create = |path: &str| {
         ensure!(taken.insert(path.to_owned()), "{path}: two outputs would be written to it");
@@ -244,7 +263,8 @@ fn open(outputs: &[(&Path, FormatArg, bool)], targets: &[Target], comments: &str
             "{text}: {NAME} and {BASE} are for bigWigs; a table or a picture has all models"
         );
         match format {
-            FormatArg::Svg => sinks.push(Sink::Picture(create(&text)?)),
+            FormatArg::Svg => sinks.push(Sink::Picture(create(&text)?, Picture::Svg)),
+            FormatArg::Png => sinks.push(Sink::Picture(create(&text)?, Picture::Png(scale))),
             FormatArg::Tsv if *compressed => {
                 sinks.push(Sink::Table(LineSink::compressed(
                     create(&text)?,

@@ -1,6 +1,6 @@
 //! Scanning reads: options that choose them, and what becomes of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use bindscan::genome::RegionQuery;
@@ -15,10 +15,13 @@ use super::progress::{Progress, grouped};
 use super::track::Tracks;
 use super::{CANCELLED, Session, counted};
 
-const HEADING: &str = "Options for reads (BAM, SAM)";
+const HEADING: &str = "Options for reads (BAM, SAM, CRAM)";
 
 #[derive(Debug, Args)]
 pub(super) struct ReadArgs {
+    /// Genome that the reads of a CRAM file were compressed against (FASTA or 2bit) [default: the file that the CRAM names]
+    #[arg(short = 'T', long, value_name = "GENOME", help_heading = HEADING)]
+    reference: Option<PathBuf>,
     /// Skip aligned reads of a lower mapping quality
     #[arg(short = 'q', long, value_name = "QUALITY", help_heading = HEADING)]
     min_mapq: Option<u8>,
@@ -65,6 +68,7 @@ impl ReadArgs {
     /// An option that has a meaning for reads only, if one was given.
     pub(super) fn given(&self) -> Option<&'static str> {
         let options = [
+            (self.reference.is_some(), "--reference (-T)"),
             (self.min_mapq.is_some(), "--min-mapq (-q)"),
             (self.require_flags.is_some(), "--require-flags (-f)"),
             (self.exclude_flags.is_some(), "--exclude-flags (-F)"),
@@ -87,16 +91,23 @@ impl ReadArgs {
         }
     }
 
-    /// Opens reads; `threads` score them.
+    /// Opens reads; `threads` score them. `tagged`: they are written again.
     pub(super) fn open(
         &self,
         path: &Path,
         input: RawInput,
         regions: Vec<RegionQuery>,
         threads: usize,
+        tagged: bool,
     ) -> Result<ReadSource> {
         // A thread decompresses about as fast as two score.
-        let options = ReadOptions { filter: self.filter(), regions, threads: threads.div_ceil(2) };
+        let options = ReadOptions {
+            filter: self.filter(),
+            regions,
+            threads: threads.div_ceil(2),
+            reference: self.reference.clone(),
+            all_tags: tagged,
+        };
         let source = ReadSource::open(path, input, options)?;
         log::debug!("{}: reads on {} contigs", path.display(), source.contigs().len());
         Ok(source)

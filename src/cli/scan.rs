@@ -37,7 +37,7 @@ use super::{CANCELLED, Session};
 /// window's first base in the read.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
-    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; or reads: BAM or SAM; - is standard input
+    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; or reads: BAM, SAM or CRAM; - is standard input
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
@@ -133,7 +133,7 @@ impl ScanArgs {
             self.refuse_for_reads()?;
             outputs.show_reads(aggregate.is_some())?;
         } else if let Some(option) = self.reads.given() {
-            bail!("{option} is for reads, and {} is neither BAM nor SAM", self.genome.display());
+            bail!("{option} is for reads, and {} is neither BAM, SAM nor CRAM", self.genome.display());
         } else if let Some(path) = outputs.of_reads() {
             bail!("{}: BAM is written of reads, and {} holds none", path.display(), self.genome.display());
         }
@@ -146,7 +146,13 @@ impl ScanArgs {
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
         if is_reads {
-            let source = self.reads.open(&self.genome, input, options.regions, threads)?;
+            let source = self.reads.open(
+                &self.genome,
+                input,
+                options.regions,
+                threads,
+                outputs.of_reads().is_some(),
+            )?;
             self.reads.check_places(outputs.have_indexed_sites())?;
             let provenance = provenance(&models, &significance);
             let tracks = outputs.open(&targets, &strands, &provenance)?;

@@ -26,13 +26,16 @@ const BATCH_BASES: usize = 32 * 1024;
 /// sequence no longer than the window is scored once, whole.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// Sequences: FASTA, or one a line, plain or gzip; or the reads of a BAM or SAM file; - is standard input
+    /// Sequences: FASTA, or one a line, plain or gzip; or the reads of a BAM, SAM or CRAM file; - is standard input
     sequences: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
     /// Column with the sequences in a tab-separated table: its name in the header, or its rank (no header)
     #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column)]
     column: Option<Column>,
+    /// Genome that the reads of a CRAM file were compressed against (FASTA or 2bit) [default: the file that the CRAM names]
+    #[arg(short = 'T', long, value_name = "GENOME")]
+    reference: Option<PathBuf>,
     /// Sum of the window scores, divided by the sequence's length, instead of the best
     #[arg(long)]
     average: bool,
@@ -107,10 +110,15 @@ impl ScoreArgs {
     fn reader(&self) -> Result<Reader> {
         let (path, input) = (&self.sequences, RawInput::open(&self.sequences)?);
         if ReadFormat::of(&input).is_none() {
+            ensure!(
+                self.reference.is_none(),
+                "--reference (-T) is for CRAM, and {} holds no reads",
+                path.display()
+            );
             return Ok(Reader::Sequences(SequenceReader::new(path, input.into(), self.column.as_ref())?));
         }
         ensure!(self.column.is_none(), "--column is for tables, and {} holds reads", path.display());
-        Ok(Reader::Reads(Box::new(ReadSequences::open(path, input)?)))
+        Ok(Reader::Reads(Box::new(ReadSequences::open(path, input, self.reference.as_deref())?)))
     }
 }
 

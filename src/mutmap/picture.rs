@@ -5,7 +5,8 @@
 use std::fmt::Write;
 
 use crate::encode::{N, ascii_of_code};
-use crate::logo::{self, Logo, escape};
+use crate::lettering::{Anchor, Label, Lettering};
+use crate::logo::{self, Logo};
 use crate::model::Alphabet;
 use crate::report::chart::significant;
 use crate::report::grouped;
@@ -38,8 +39,9 @@ const MARGIN: f64 = 10.0;
 
 const ROW_HEIGHT: f64 = logo::TOP + logo::HEIGHT + SEQUENCE + 4.0 * CELL + TICKS + GAP;
 
-/// All panels below each other, as a file of SVG; `what` is the number that is shown.
-pub(super) fn svg(panels: &[Panel], what: &str) -> String {
+/// All panels below each other, as a file of SVG; `what` is the number that is shown. With outlines in place of text, cells do
+/// not say what they are.
+pub(super) fn svg(panels: &[Panel], what: &str, lettering: Lettering) -> String {
     let columns = panels.iter().map(|panel| panel.codes.len().min(ROW)).max().unwrap_or(0).max(40);
     // The number of the last position may stick out.
     let width = 3.0 * MARGIN + logo::AXIS_WIDTH + columns as f64 * logo::COLUMN;
@@ -49,13 +51,22 @@ pub(super) fn svg(panels: &[Panel], what: &str) -> String {
          height=\"{height:.0}\" font-family=\"Helvetica, Arial, sans-serif\">\n<rect width=\"100%\" height=\"100%\" \
          fill=\"#fff\"/>\n"
     );
-    let explained = panels.iter().map(|panel| panel.codes.len()).sum::<usize>() <= EXPLAINED;
+    let positions = panels.iter().map(|panel| panel.codes.len()).sum::<usize>();
+    let style = Style { lettering, explained: positions <= EXPLAINED && lettering == Lettering::Text };
     let mut y = MARGIN;
     for panel in panels {
-        panel.draw(&mut svg, y, what, explained);
+        panel.draw(&mut svg, y, what, style);
         y += panel.height();
     }
     svg + "</svg>\n"
+}
+
+/// How panels are drawn.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    lettering: Lettering,
+    /// Whether each cell says what it is when it is pointed at.
+    explained: bool,
 }
 
 impl Panel {
@@ -63,11 +74,11 @@ impl Panel {
         TITLE + self.codes.len().div_ceil(ROW) as f64 * ROW_HEIGHT
     }
 
-    fn draw(&self, svg: &mut String, top: f64, what: &str, explained: bool) {
+    fn draw(&self, svg: &mut String, top: f64, what: &str, style: Style) {
         let most = self.values.iter().flatten().fold(0.0f32, |most, value| most.max(value.abs()));
         let heights: Vec<[f64; 4]> = self.codes.iter().zip(&self.values).map(height).collect();
         let high = heights.iter().flatten().copied().fold(0.0, f64::max);
-        self.draw_title(svg, top, what, most);
+        self.draw_title(svg, top, what, most, style.lettering);
         for (row, start) in (0..self.codes.len()).step_by(ROW).enumerate() {
             let y = top + TITLE + row as f64 * ROW_HEIGHT;
             let end = self.codes.len().min(start + ROW);
@@ -79,32 +90,25 @@ impl Panel {
                 alphabet: Alphabet::Dna,
             };
             let _ = write!(svg, "<g transform=\"translate({MARGIN} {y:.1})\">");
-            logo.draw(svg);
+            logo.draw(svg, style.lettering);
             for i in start..end {
-                self.draw_position(svg, i, i - start, what, (most, explained));
+                self.draw_position(svg, i, i - start, what, (most, style));
             }
             for base in 0..4u8 {
                 let y = heat_top() + (f64::from(base) + 0.75) * CELL;
-                let _ = write!(
-                    svg,
-                    "<text x=\"{:.1}\" y=\"{y:.1}\" font-size=\"7\" text-anchor=\"end\" fill=\"#555\">{}</text>",
-                    logo::AXIS_WIDTH - 4.0,
-                    char::from(ascii_of_code(base))
-                );
+                let letter = char::from(ascii_of_code(base)).to_string();
+                Label::new(&letter, (logo::AXIS_WIDTH - 4.0, y), Anchor::End, 7.0, "#555")
+                    .draw(svg, style.lettering);
             }
             svg.push_str("</g>\n");
         }
     }
 
-    fn draw_title(&self, svg: &mut String, top: f64, what: &str, most: f32) {
+    fn draw_title(&self, svg: &mut String, top: f64, what: &str, most: f32, lettering: Lettering) {
         let (first, last) = (self.start + 1, self.start + self.codes.len() as u64);
         let title = format!("{}, {}:{}-{}", self.model, self.contig, grouped(first), grouped(last));
-        let _ = write!(
-            svg,
-            "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"11\" font-weight=\"bold\" fill=\"#222\">{}</text>",
-            top + 11.0,
-            escape(&title)
-        );
+        let label = Label::new(&title, (MARGIN, top + 11.0), Anchor::Start, 11.0, "#222");
+        Label { bold: true, ..label }.draw(svg, lettering);
         let x = MARGIN + 12.0 + 6.4 * title.chars().count() as f64;
         for step in 0..=20 {
             let value = (f64::from(step) / 10.0 - 1.0) as f32;
@@ -117,14 +121,10 @@ impl Panel {
             );
         }
         let shown = significant(f64::from(most));
-        let _ = writeln!(
-            svg,
-            "<text x=\"{:.1}\" y=\"{y:.1}\" font-size=\"8\" text-anchor=\"end\" fill=\"#555\">-{shown}</text>\
-             <text x=\"{:.1}\" y=\"{y:.1}\" font-size=\"8\" fill=\"#555\">{shown} {what}</text>",
-            x + 22.0,
-            x + 90.0,
-            y = top + 10.5
-        );
+        let (y, low, high) = (top + 10.5, format!("-{shown}"), format!("{shown} {what}"));
+        Label::new(&low, (x + 22.0, y), Anchor::End, 8.0, "#555").draw(svg, lettering);
+        Label::new(&high, (x + 90.0, y), Anchor::Start, 8.0, "#555").draw(svg, lettering);
+        svg.push('\n');
     }
 
     /// The letter, the four cells, and a tick.
@@ -134,18 +134,15 @@ impl Panel {
         i: usize,
         column: usize,
         what: &str,
-        (most, explained): (f32, bool),
+        (most, style): (f32, Style),
     ) {
         let x = logo::AXIS_WIDTH + column as f64 * logo::COLUMN;
         let (own, position) = (self.codes[i], self.start + i as u64 + 1);
         let middle = x + logo::COLUMN / 2.0;
         let letter = char::from(ascii_of_code(own));
-        let _ = write!(
-            svg,
-            "<text x=\"{middle:.1}\" y=\"{:.1}\" font-size=\"8\" text-anchor=\"middle\" fill=\"{}\">{letter}</text>",
-            heat_top() - 2.5,
-            if own == N { "#999" } else { logo::COLORS[usize::from(own)] }
-        );
+        let color_of_letter = if own == N { "#999" } else { logo::COLORS[usize::from(own)] };
+        Label::new(&letter.to_string(), (middle, heat_top() - 2.5), Anchor::Middle, 8.0, color_of_letter)
+            .draw(svg, style.lettering);
         for (base, &value) in self.values[i].iter().enumerate() {
             let y = heat_top() + base as f64 * CELL;
             if base == usize::from(own) {
@@ -163,7 +160,7 @@ impl Panel {
                 logo::COLUMN,
                 color(share)
             );
-            match explained {
+            match style.explained {
                 true => {
                     let to = char::from(ascii_of_code(base as u8));
                     let _ =
@@ -174,13 +171,10 @@ impl Panel {
         }
         if position.is_multiple_of(10) {
             let bottom = heat_top() + 4.0 * CELL;
-            let _ = write!(
-                svg,
-                "<path d=\"M{middle:.1} {bottom:.1}v3\" stroke=\"#777\" stroke-width=\".6\"/>\
-                 <text x=\"{middle:.1}\" y=\"{:.1}\" font-size=\"7\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
-                bottom + 10.0,
-                grouped(position)
-            );
+            let _ =
+                write!(svg, "<path d=\"M{middle:.1} {bottom:.1}v3\" stroke=\"#777\" stroke-width=\".6\"/>");
+            Label::new(&grouped(position), (middle, bottom + 10.0), Anchor::Middle, 7.0, "#555")
+                .draw(svg, style.lettering);
         }
     }
 }
@@ -221,7 +215,7 @@ mod tests {
             codes: (0..230).map(|i| if i == 5 { N } else { (i % 4) as u8 }).collect(),
             values: (0..230).map(|i| [0.5 * i as f32, -1.0, 0.0, 2.0]).collect(),
         };
-        let picture = svg(&[panel], "effect");
+        let picture = svg(&[panel], "effect", Lettering::Text);
         assert_eq!(picture.matches("<title>").count(), 229 * 3 + 4);
         assert_eq!(picture.matches("<circle").count(), 229);
         assert!(picture.contains("a&lt;b, chr1:996-1,225") && picture.contains(">1,000</text>"));
@@ -238,7 +232,7 @@ mod tests {
             codes: vec![0, 1],
             values: vec![[0.0; 4]; 2],
         };
-        for picture in [svg(&[], "effect"), svg(&[flat], "effect")] {
+        for picture in [svg(&[], "effect", Lettering::Text), svg(&[flat], "effect", Lettering::Text)] {
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         }
     }

@@ -13,7 +13,7 @@ use memchr::{memchr, memchr_iter};
 
 use super::genome::ContigReader;
 use super::input::Input;
-use crate::encode::encode_in_place;
+use crate::encode::{CODE_OF_ASCII, INVALID, encode_in_place};
 use crate::genome::Contig;
 use crate::{Error, Result};
 
@@ -33,6 +33,7 @@ pub(super) struct Reader {
     path: PathBuf,
     input: Input,
     mask_lowercase: bool,
+    letters: bool,
     contigs: Vec<Arc<Contig>>,
     /// On a stream: line of every header met, by name.
     headers: HashMap<String, u64>,
@@ -114,6 +115,10 @@ impl ContigReader for Reader {
         Ok(())
     }
 
+    fn give_letters(&mut self) {
+        self.letters = true;
+    }
+
     fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64> {
         self.advance(count, Some(out))
     }
@@ -155,6 +160,7 @@ impl Reader {
             path: path.to_path_buf(),
             input,
             mask_lowercase,
+            letters: false,
             contigs: index.iter().flatten().enumerate().map(contig).collect(),
             headers: HashMap::new(),
             index,
@@ -184,7 +190,12 @@ impl Reader {
                     let step = scan_lines(block, self.place, count - taken, |piece| {
                         out.extend_from_slice(piece);
                     });
-                    if let Err((at, byte)) = encode_in_place(&mut out[have..], self.mask_lowercase) {
+                    let translated = if self.letters {
+                        capitalise(&mut out[have..])
+                    } else {
+                        encode_in_place(&mut out[have..], self.mask_lowercase)
+                    };
+                    if let Err((at, byte)) = translated {
                         let before = scan_lines(block, self.place, at as u64 + 1, |_| ());
                         let position = self.position + at as u64;
                         return Err(self.letter_error(byte, position, before.newlines));
@@ -402,6 +413,17 @@ pub(super) fn duplicate_name(path: &Path, line: u64, name: &str, first: u64) -> 
         line,
         format!("contig name {name} occurs twice (first on line {first}); rename one of them"),
     )
+}
+
+/// Turns letters into capitals; gives the place of the first byte that is no nucleotide letter.
+fn capitalise(letters: &mut [u8]) -> Result<(), (usize, u8)> {
+    match letters.iter().position(|&letter| CODE_OF_ASCII[usize::from(letter)] == INVALID) {
+        Some(at) => Err((at, letters[at])),
+        None => {
+            letters.make_ascii_uppercase();
+            Ok(())
+        }
+    }
 }
 
 fn show(byte: u8) -> String {

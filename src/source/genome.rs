@@ -51,6 +51,9 @@ pub(super) trait ContigReader: fmt::Debug + Send {
     /// Passes the bases before `position`, or all that are left if the contig is shorter.
     fn skip_to(&mut self, position: u64) -> Result<()>;
 
+    /// From now on, [`ContigReader::read`] gives letters, in upper case, in place of codes.
+    fn give_letters(&mut self);
+
     /// Appends the codes of the next `count` bases to `out`; fewer only where the contig ends. Returns how many.
     fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64>;
 
@@ -93,6 +96,14 @@ pub fn of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result
 /// As [`open`]; a temporary file that cannot be written.
 pub fn indexed_of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
     Genome::new(path, Input::from(input).into_mapped(path)?, options)
+}
+
+/// As [`indexed_of_input`], all of the file at `path`.
+///
+/// # Errors
+/// As [`indexed_of_input`].
+pub fn indexed(path: &Path) -> Result<Genome> {
+    indexed_of_input(path, RawInput::open(path)?, &GenomeOptions::default())
 }
 
 /// Reads FASTA text, plain, gzip or BGZF, from any reader; `path` stands for it in messages.

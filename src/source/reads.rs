@@ -1,7 +1,7 @@
-//! Sequencing reads: the records of BAM and SAM, in batches.
+//! Sequencing reads: the records of BAM, SAM and CRAM, in batches.
 //!
 //! BGZF blocks are decompressed on threads of their own, one thread splits what comes out into records, and the workers
-//! of a scan read what is in them. SAM text is turned into the records of BAM first.
+//! of a scan read what is in them. SAM text and CRAM are turned into the records of BAM first.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,6 +16,7 @@ use crate::{Error, Result};
 
 pub mod alignment;
 mod bam;
+pub mod cram;
 mod header;
 mod index;
 pub mod record;
@@ -124,9 +125,13 @@ pub struct ReadOptions {
     pub regions: Vec<RegionQuery>,
     /// Threads that decompress.
     pub threads: usize,
+    /// The genome that reads of CRAM were compressed against, if they were; else the file that the header names is tried.
+    pub reference: Option<PathBuf>,
+    /// Whether tags are wanted that CRAM leaves out and that its reference gives (MD, NM).
+    pub all_tags: bool,
 }
 
-/// The reads of a BAM or SAM file.
+/// The reads of a BAM, SAM or CRAM file.
 pub struct ReadSource {
     path: PathBuf,
     reader: Box<dyn RecordReader>,
@@ -188,7 +193,7 @@ impl ReadSource {
     /// Opens reads; `path` stands for the input in messages, and an index is looked for beside it.
     ///
     /// # Errors
-    /// An input that cannot be read or is cut short; CRAM; a region that it does not have, or no index for it; an unknown
+    /// An input that cannot be read or is cut short; CRAM without its reference; a region that it does not have, or no index for it; an unknown
     /// read group.
     pub fn open(path: &Path, input: RawInput, options: ReadOptions) -> Result<ReadSource> {
         let error = |message: &str| Err(Error::format(path, None, message));
@@ -196,7 +201,9 @@ impl ReadSource {
         let with_regions = !options.regions.is_empty();
         let stream = matches!(input, RawInput::Stream(_));
         if with_regions && (stream || ReadFormat::of(&input) == Some(ReadFormat::Sam)) {
-            return error("regions of reads need an index: give a BAM file that is sorted and indexed");
+            return error(
+                "regions of reads need an index: give a BAM or CRAM file that is sorted and indexed",
+            );
         }
         let (reader, Header { text, contigs, sorted, groups }): (Box<dyn RecordReader>, Header) =
             match ReadFormat::of(&input) {
@@ -212,10 +219,10 @@ impl ReadSource {
                     return error("this BAM is not compressed; pipe it through samtools view -b");
                 }
                 Some(ReadFormat::Cram) => {
-                    let message = "CRAM is not read; pipe it in as BAM: samtools view -u -T genome.fa reads.cram | bindscan scan … -";
-                    return error(message);
+                    let (reader, header) = cram::Reader::new(path, input, &options)?;
+                    (Box::new(reader), header)
                 }
-                None => return error("this is neither BAM nor SAM"),
+                None => return error("this is neither BAM, SAM nor CRAM"),
             };
         if let Some(unknown) = options.filter.read_groups.iter().find(|group| !groups.contains(group)) {
             let known = if groups.is_empty() { "none".to_owned() } else { groups.join(", ") };

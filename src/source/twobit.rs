@@ -81,6 +81,7 @@ pub(super) struct Reader {
     map: MappedFile,
     order: Order,
     mask_lowercase: bool,
+    letters: bool,
     contigs: Vec<Arc<Contig>>,
     records: Vec<Record>,
     /// Contigs entered so far.
@@ -102,6 +103,7 @@ impl Reader {
             map,
             order,
             mask_lowercase,
+            letters: false,
             contigs: Vec::new(),
             records: Vec::new(),
             entered: 0,
@@ -280,6 +282,10 @@ impl ContigReader for Reader {
         Ok(())
     }
 
+    fn give_letters(&mut self) {
+        self.letters = true;
+    }
+
     fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64> {
         let Some(&record) = self.record_in_hand() else { return Ok(0) };
         let stop = self.position.saturating_add(count).min(record.length);
@@ -298,6 +304,9 @@ impl ContigReader for Reader {
         self.put_unknown(record.unknown, from, codes)?;
         if self.mask_lowercase {
             self.put_unknown(record.masked, from, codes)?;
+        }
+        if self.letters {
+            codes.iter_mut().for_each(|code| *code = b"ACGTN"[usize::from(*code)]);
         }
         Ok(stop - from)
     }

@@ -11,6 +11,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use noodles::sam::alignment::io::Write as _;
+use noodles::{bam, sam};
 use tempfile::TempDir;
 
 /// The program, with colours and the user's ONNX Runtime settings as they are.
@@ -111,6 +113,33 @@ pub fn shared_data(file: &str) -> Option<PathBuf> {
     }
     eprintln!("skipped: {file} is not in ../shared/data");
     None
+}
+
+/// A record of a BAM file.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tagged {
+    pub name: String,
+    /// All its tags, as in SAM.
+    pub tags: String,
+    /// Its line of SAM.
+    pub text: String,
+}
+
+/// The records of a BAM file, and the text of its header.
+pub fn tagged(bam: &[u8]) -> (Vec<Tagged>, String) {
+    let mut reader = bam::io::Reader::new(bam);
+    let header = reader.read_header().unwrap();
+    let mut text = Vec::new();
+    sam::io::Writer::new(&mut text).write_header(&header).unwrap();
+    let records = reader.records().map(|record| {
+        let mut line = sam::io::Writer::new(Vec::new());
+        line.write_alignment_record(&header, &record.unwrap()).unwrap();
+        let text = String::from_utf8(line.into_inner()).unwrap().trim_end().to_owned();
+        let columns: Vec<&str> = text.splitn(12, '\t').collect();
+        let tags = columns.get(11).copied().unwrap_or_default().to_owned();
+        Tagged { name: columns[0].to_owned(), tags, text }
+    });
+    (records.collect(), String::from_utf8(text).unwrap())
 }
 
 /// Gzip-compresses bytes.

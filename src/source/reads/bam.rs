@@ -18,9 +18,6 @@ use super::index::Index;
 use crate::source::input::{BGZF_END, Counted, RawInput};
 use crate::{Error, Result};
 
-/// Longest record that is made room for at once; of a longer one, as its bytes come.
-const LONG: usize = 16 << 20;
-
 /// Names of contigs, and their lengths in bases.
 type Lengths = Vec<(String, u64)>;
 
@@ -99,15 +96,21 @@ impl Reader {
         Ok(u32::from_le_bytes(bytes))
     }
 
-    /// Appends so many bytes to `out`.
+    /// Appends so many bytes to `out`, for which room is made as they come: a damaged length costs none.
     fn bytes(&mut self, count: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let have = out.len();
-        if count <= LONG {
-            out.resize(have + count, 0);
-            return self.bgzf.read_exact(&mut out[have..]);
+        let mut left = count;
+        while left > 0 {
+            let block = self.bgzf.fill_buf()?;
+            if block.is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let piece = &block[..block.len().min(left)];
+            let taken = piece.len();
+            out.extend_from_slice(piece);
+            self.bgzf.consume(taken);
+            left -= taken;
         }
-        let taken = self.bgzf.by_ref().take(count as u64).read_to_end(out)?;
-        if taken < count { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        Ok(())
     }
 
     /// Goes to where the next record is; `false` if there is none.

@@ -1,4 +1,4 @@
-//! The index beside a BAM file: .bai or .csi.
+//! The index beside a file of reads.
 
 use std::fs;
 use std::ops::Range;
@@ -12,7 +12,35 @@ use noodles::{bam, csi};
 
 use crate::{Error, Result};
 
-/// An index, and where it was found.
+/// The index of a file of reads: `x.bam.EXTENSION`, or else `x.EXTENSION`, with the first of `extensions` that there is.
+///
+/// # Errors
+/// There is none, or it is older than the file.
+pub(super) fn path_beside(file: &Path, extensions: &[&str]) -> Result<PathBuf> {
+    let longer = |extension: &&str| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".{extension}"));
+        PathBuf::from(name)
+    };
+    let places = extensions.iter().map(longer);
+    let mut places = places.chain(extensions.iter().map(|extension| file.with_extension(extension)));
+    let Some(path) = places.find(|path| path.exists()) else {
+        let message = "regions need an index, and there is none beside it; make it with samtools index";
+        return Err(Error::format(file, None, message));
+    };
+    let modified = |path: &Path| {
+        let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+        modified.map_err(Error::io(path, "cannot read"))
+    };
+    if modified(&path)? < modified(file)? {
+        let message =
+            "the index is older than the file; renew it with samtools index, or touch it if it is right";
+        return Err(Error::format(&path, None, message));
+    }
+    Ok(path)
+}
+
+/// The index of a BAM file, and where it was found.
 pub(super) struct Index {
     path: PathBuf,
     index: Box<dyn BinningIndex + Send>,
@@ -24,25 +52,7 @@ impl Index {
     /// # Errors
     /// There is none, it cannot be read, or it is older than the file.
     pub(super) fn beside(file: &Path) -> Result<Index> {
-        let longer = |extension: &str| {
-            let mut name = file.as_os_str().to_owned();
-            name.push(extension);
-            PathBuf::from(name)
-        };
-        let places = [longer(".csi"), longer(".bai"), file.with_extension("csi"), file.with_extension("bai")];
-        let Some(path) = places.into_iter().find(|path| path.exists()) else {
-            let message = "regions need an index, and there is none beside it; make it with samtools index";
-            return Err(Error::format(file, None, message));
-        };
-        let modified = |path: &Path| {
-            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
-            modified.map_err(Error::io(path, "cannot read"))
-        };
-        if modified(&path)? < modified(file)? {
-            let message =
-                "the index is older than the file; renew it with samtools index, or touch it if it is right";
-            return Err(Error::format(&path, None, message));
-        }
+        let path = path_beside(file, &["csi", "bai"])?;
         let csi = path.extension().is_some_and(|extension| extension == "csi");
         let index: std::io::Result<Box<dyn BinningIndex + Send>> = if csi {
             csi::fs::read(&path).map(|index| Box::new(index) as _)

@@ -12,7 +12,7 @@ use crate::source::sequences::Sequence;
 /// Bases read at a time.
 const BATCH: usize = 64 << 10;
 
-/// Reads the sequences of a BAM or SAM file, as they are stored: in the direction of the reference. Reads need not be
+/// Reads the sequences of a BAM, SAM or CRAM file, as they are stored: in the direction of the reference. Reads need not be
 /// aligned; those that [`ReadFilter`] excludes unless it is said otherwise are skipped and counted.
 #[derive(Debug)]
 pub struct ReadSequences {
@@ -26,14 +26,22 @@ pub struct ReadSequences {
 }
 
 impl ReadSequences {
-    /// Opens reads; `path` stands for the input in messages.
+    /// Opens reads; `path` stands for the input in messages. `reference` is that of CRAM, as in [`ReadOptions::reference`].
     ///
     /// # Errors
     /// As [`ReadSource::open`].
-    pub fn open(path: &Path, input: RawInput) -> Result<ReadSequences> {
+    pub fn open(path: &Path, input: RawInput, reference: Option<&Path>) -> Result<ReadSequences> {
         let filter = ReadFilter { unmapped: true, ..ReadFilter::default() };
-        let source =
-            ReadSource::open(path, input, ReadOptions { filter, threads: 1, ..ReadOptions::default() })?;
+        let source = ReadSource::open(
+            path,
+            input,
+            ReadOptions {
+                filter,
+                threads: 1,
+                reference: reference.map(Path::to_path_buf),
+                ..ReadOptions::default()
+            },
+        )?;
         Ok(ReadSequences {
             lengths: source.lengths(),
             source,

@@ -1,5 +1,6 @@
 //! Any bytes as the reads of a BAM or SAM file: sequences, or an error in one line.
 //!
+//! CRAM is left out: noodles panics where it contradicts itself, which the reader catches, and a fuzzer does not.
 //! The first byte chooses: SAM text; the bytes as they are; or, behind a sound header, the inside of a BAM file.
 
 #![no_main]
@@ -27,9 +28,12 @@ fuzz_target!(|data: &[u8]| {
         2 => compressed(bytes),
         _ => compressed(&[HEADER, bytes].concat()),
     };
+    if bytes.starts_with(b"CRAM") {
+        return;
+    }
     let path = Path::new("-");
     let input = RawInput::of_stream(path, Cursor::new(bytes), None).expect("memory can be read");
-    let outcome = ReadSequences::open(path, input).and_then(|mut reads| {
+    let outcome = ReadSequences::open(path, input, None).and_then(|mut reads| {
         while let Some(sequence) = reads.read()? {
             assert!(!sequence.codes.is_empty() && sequence.codes.iter().all(|&code| code <= 4));
         }
