@@ -19,7 +19,7 @@ fn data(file: &str) -> PathBuf {
 }
 
 /// Every file of reads, and whether its reference is apart.
-const FILES: [(&str, bool); 5] = [
+const FILES: [(&str, bool); 6] = [
     ("external.cram", true),
     // rANS Nx16, the arithmetic coder, fqzcomp, the name tokeniser.
     ("external31.cram", true),
@@ -27,6 +27,7 @@ const FILES: [(&str, bool); 5] = [
     ("several.cram", true),
     ("embedded.cram", false),
     ("free.cram", false),
+    ("several_free.cram", false),
 ];
 
 /// A folder with the files, and a model.
