@@ -19,14 +19,17 @@ fn data(file: &str) -> PathBuf {
 }
 
 /// Every file of reads, and whether its reference is apart.
-const FILES: [(&str, bool); 5] = [
+const FILES: [(&str, bool); 7] = [
     ("external.cram", true),
     // rANS Nx16, the arithmetic coder, fqzcomp, the name tokeniser.
     ("external31.cram", true),
     // Slices with reads of several contigs.
     ("several.cram", true),
     ("embedded.cram", false),
+    // A reference made of the reads, with marks of tags that they lack.
+    ("consensus.cram", false),
     ("free.cram", false),
+    ("several_free.cram", false),
 ];
 
 /// A folder with the files, and a model.

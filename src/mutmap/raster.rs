@@ -7,7 +7,7 @@ use resvg::usvg::{Options, Tree};
 
 use crate::{Error, Result};
 
-/// Pixels of a picture at the most: 256 MiB while it is drawn.
+/// Pixels of a picture at the most: 256 MiB while it is drawn, and as much again while it is written.
 const MOST_PIXELS: f64 = (1u64 << 26) as f64;
 
 /// Draws SVG without text, `scale` pixels a unit; `path` stands for the picture in messages.

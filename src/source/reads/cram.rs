@@ -27,7 +27,7 @@ mod reference;
 
 use container::Container;
 use index::Index;
-use reference::Reference;
+use reference::{Checks, Reference};
 
 /// Name of the threads that decode containers. What is wrong in a container without showing in its checksums makes noodles
 /// panic there: that is caught, and told as an error.
@@ -52,6 +52,8 @@ pub(super) struct Reader {
     repository: Repository,
     /// Contigs of containers with reads of several.
     several: Repository,
+    /// The same of containers that have no need of them.
+    unused: Repository,
     /// Contig of the last container that has one.
     contig: Option<usize>,
     containers: u64,
@@ -125,8 +127,9 @@ impl Reader {
             consumed,
             index,
             places: Vec::new().into_iter(),
-            repository: reference.repository(false),
-            several: reference.repository(true),
+            repository: reference.repository(Checks::Slices),
+            several: reference.repository(Checks::Contigs),
+            unused: reference.repository(Checks::Unused),
             reference,
             contig: None,
             containers: 0,
@@ -173,10 +176,14 @@ impl Reader {
             if let Some(contig) = container.contig
                 && self.contig.replace(contig) != Some(contig)
             {
-                self.repository = self.reference.repository(false);
+                self.repository = self.reference.repository(Checks::Slices);
             }
             let (done, result) = bounded(1);
-            let repository = if container.of_several { &self.several } else { &self.repository };
+            let repository = match (container.of_several, container.needs_reference()) {
+                (true, true) => &self.several,
+                (true, false) => &self.unused,
+                (false, _) => &self.repository,
+            };
             let work = Work { repository: repository.clone(), container, done };
             let sent = self.work.as_ref().is_some_and(|threads| threads.send(work).is_ok());
             if !sent {
@@ -326,7 +333,7 @@ impl Decoder {
                     // CRAM does not keep it of these; htslib writes 0, noodles 255.
                     encoder.get_mut()[*before + LENGTH + MAPPING_QUALITY] = 0;
                 }
-                if self.all_tags {
+                if self.all_tags && (container.needs_reference() || !container.of_several) {
                     difference::add(record, &self.header, repository, encoder.get_mut(), *before)?;
                 }
                 *before = encoder.get_ref().len();

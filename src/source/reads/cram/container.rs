@@ -56,6 +56,38 @@ impl Container {
         Ok(Some(Container { number, contig, of_several, slices, length: taken, bytes }))
     }
 
+    /// Whether its reads need their reference, as its compression header says (RR, section 8.4.1), or does not say.
+    pub(super) fn needs_reference(&self) -> bool {
+        self.preserved_reference().unwrap_or(true)
+    }
+
+    /// RR of the preservation map; `None` if the map is compressed, or cannot be read.
+    fn preserved_reference(&self) -> Option<bool> {
+        let mut blocks = &self.bytes[self.bytes.len() - self.length..];
+        let mut head = Head { input: &mut blocks, bytes: Vec::new() };
+        let [method, _] = head.take().ok()?;
+        if method != 0 {
+            return None;
+        }
+        // The block's rank and its two sizes, and that of the map.
+        for _ in 0..4 {
+            head.number(4).ok()?;
+        }
+        for _ in 0..head.number(4).ok()? {
+            let length = match &head.take().ok()? {
+                b"RR" => return head.take().ok().map(|[needed]| needed != 0),
+                b"RN" | b"AP" => 1,
+                b"SM" => 5,
+                b"TD" => head.number(4).ok()?,
+                _ => return None,
+            };
+            for _ in 0..length {
+                head.take::<1>().ok()?;
+            }
+        }
+        None
+    }
+
     /// What is wrong with the places of its slices.
     pub(super) fn fault(&self) -> Option<&'static str> {
         let sorted = self.slices.is_sorted() && self.slices.last().is_none_or(|&last| last <= self.length);

@@ -13,7 +13,8 @@ use super::LENGTH;
 
 /// Adds to the record that stands at `start` in `out`, as BAM has it, its MD and NM, as far as it lacks them: behind its other
 /// tags, and before its read group, which CRAM does not keep among the tags either. A read that is not aligned, or has no
-/// sequence, has none; nor has one whose reference is not in `repository`.
+/// sequence, has none; nor has one whose reference is not in `repository`. What htslib marks as having lacked one (tag cF: 1 for MD,
+/// 2 for NM) goes without it, and without the mark.
 ///
 /// # Errors
 /// The record cannot be read.
@@ -25,8 +26,9 @@ pub(super) fn add(
     start: usize,
 ) -> io::Result<()> {
     let data = record.data();
-    let lacks = |tag: Tag| data.get(&tag).is_none();
-    let (md, nm) = (lacks(Tag::MISMATCHED_POSITIONS), lacks(Tag::EDIT_DISTANCE));
+    let lacked = take_mark(out, start);
+    let wants = |tag: Tag, bit: u8| lacked & bit == 0 && data.get(&tag).is_none();
+    let (md, nm) = (wants(Tag::MISMATCHED_POSITIONS, 1), wants(Tag::EDIT_DISTANCE, 2));
     let contig = record.reference_sequence(header).transpose()?;
     let (Some((contig, _)), Some(place)) = (contig, record.alignment_start().transpose()?) else {
         return Ok(());
@@ -60,9 +62,57 @@ pub(super) fn add(
         at -= if out.ends_with(&group) { group.len() } else { 0 };
     }
     out.splice(at..at, tags);
+    set_length(out, start);
+    Ok(())
+}
+
+/// Writes the length of the record that stands at `start`, the last one in `out`.
+fn set_length(out: &mut [u8], start: usize) {
     let length = (out.len() - start - LENGTH) as u32;
     out[start..start + LENGTH].copy_from_slice(&length.to_le_bytes());
-    Ok(())
+}
+
+/// Takes the mark out of the record that stands at `start`, the last one in `out`; 0 if it has none.
+fn take_mark(out: &mut Vec<u8>, start: usize) -> u8 {
+    let record = &out[start + LENGTH..];
+    let Some((at, length)) = find_tag(record, *b"cF") else { return 0 };
+    let (at, mark) = (start + LENGTH + at, record[at + 3]);
+    out.drain(at..at + length);
+    set_length(out, start);
+    mark
+}
+
+/// Place and length of a tag in a record of BAM (SAM specification, section 4.2.4).
+fn find_tag(record: &[u8], tag: [u8; 2]) -> Option<(usize, usize)> {
+    let name = usize::from(*record.get(8)?);
+    let operations = usize::from(u16::from_le_bytes(*record.get(12..)?.first_chunk()?));
+    let bases = u32::from_le_bytes(*record.get(16..)?.first_chunk()?) as usize;
+    let mut at = 32 + name + 4 * operations + bases.div_ceil(2) + bases;
+    loop {
+        let field = record.get(at..)?;
+        let &[first, second, kind] = field.first_chunk()?;
+        let length = 3 + match kind {
+            b'Z' | b'H' => field[3..].iter().position(|&byte| byte == 0)? + 1,
+            b'B' => {
+                let count = u32::from_le_bytes(*field.get(4..)?.first_chunk()?) as usize;
+                5 + count * size(*field.get(3)?)
+            }
+            kind => size(kind),
+        };
+        if [first, second] == tag {
+            return (field.len() >= length && length > 3).then_some((at, length));
+        }
+        at += length;
+    }
+}
+
+/// Bytes of a value of a kind.
+fn size(kind: u8) -> usize {
+    match kind {
+        b'A' | b'c' | b'C' => 1,
+        b's' | b'S' => 2,
+        _ => 4,
+    }
 }
 
 /// MD and NM (SAM optional fields specification, section 1.1) of a read against the reference from its first base on; `None`
@@ -100,6 +150,25 @@ fn difference(operations: &[(Kind, usize)], bases: &[u8], reference: &[u8]) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tags_are_found_behind_any_others() {
+        let mut record = vec![0; 32];
+        (record[8], record[12], record[16]) = (3, 1, 3);
+        record.extend([0; 3 + 4 + 2 + 3]);
+        let start = record.len();
+        record.extend(b"XZZab\0XBBs\x02\0\0\0\x01\0\x01\0XfFabcdXcC\x01cFC\x03NMC\x05");
+        let at = |tag: &[u8; 2]| find_tag(&record, *tag).map(|(at, length)| (at - start, length));
+        assert_eq!(at(b"XZ"), Some((0, 6)));
+        assert_eq!(at(b"XB"), Some((6, 12)));
+        assert_eq!(at(b"cF"), Some((29, 4)));
+        assert_eq!(at(b"NM"), Some((33, 4)));
+        assert_eq!(at(b"MD"), None);
+        let whole = record.len();
+        record.splice(0..0, [0; LENGTH]);
+        assert_eq!((take_mark(&mut record, 0), take_mark(&mut record, 0)), (3, 0));
+        assert_eq!(record[..LENGTH], (whole as u32 - 4).to_le_bytes());
+    }
 
     #[test]
     fn mismatches_and_deletions_are_named() {

@@ -36,8 +36,18 @@ pub(super) struct Reference {
     reads: PathBuf,
     genome: Option<Arc<File>>,
     contigs: Arc<HashMap<Vec<u8>, Told>>,
-    /// Whether the MD5 of contigs is compared.
-    checked: bool,
+    checks: Checks,
+}
+
+/// What is done with contigs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checks {
+    /// Nothing: noodles compares the MD5 of each slice that has reads of one contig.
+    Slices,
+    /// Their MD5 is compared.
+    Contigs,
+    /// They are not looked at: all is N. Slices with reads of several contigs ask for them even where no read needs one.
+    Unused,
 }
 
 impl Reference {
@@ -62,14 +72,13 @@ impl Reference {
             reads: reads.to_path_buf(),
             genome: genome.transpose()?,
             contigs: Arc::new(contigs.collect()),
-            checked: false,
+            checks: Checks::Slices,
         })
     }
 
-    /// Contigs as noodles takes them: those that are asked for are kept until it is dropped. It compares the MD5 of each slice
-    /// that has reads of one contig with that of the reference; with `checked`, that is done for whole contigs.
-    pub(super) fn repository(&self, checked: bool) -> fasta::Repository {
-        fasta::Repository::new(Reference { checked, ..self.clone() })
+    /// Contigs as noodles takes them: those that are asked for are kept until it is dropped.
+    pub(super) fn repository(&self, checks: Checks) -> fasta::Repository {
+        fasta::Repository::new(Reference { checks, ..self.clone() })
     }
 
     /// What to say of reads that were compressed against other bases.
@@ -89,6 +98,10 @@ impl Reference {
     }
 
     fn letters(&self, name: &str) -> Result<Vec<u8>> {
+        let told = self.contigs.get(name.as_bytes());
+        if let (Checks::Unused, Some(told)) = (self.checks, told) {
+            return Ok(vec![b'N'; told.length as usize]);
+        }
         let Some(File { path, reader }) = self.genome.as_deref() else {
             let message =
                 "its reads are compressed against a reference: give the genome with --reference (-T)";
@@ -110,14 +123,13 @@ impl Reference {
             );
             return Err(Error::format(path, None, message));
         };
-        let told = self.contigs.get(name.as_bytes());
         self.check_length(path, &contig, told.map(|told| told.length))?;
         let mut letters = Vec::with_capacity(contig.length.unwrap_or_default() as usize);
         reader.go_to(contig.id);
         reader.next_contig()?;
         reader.read(u64::MAX, &mut letters)?;
         reader.release();
-        if let (true, Some(md5)) = (self.checked, told.and_then(|told| told.md5.as_ref()))
+        if let (Checks::Contigs, Some(md5)) = (self.checks, told.and_then(|told| told.md5.as_ref()))
             && *md5 != hex(&Md5::digest(&letters))
         {
             return Err(self.other(name, "M5 in the header"));
