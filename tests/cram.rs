@@ -107,6 +107,15 @@ fn records_come_out_whole() {
             |records: &[common::Tagged]| records.iter().map(|record| tags(&record.text)).collect::<Vec<_>>();
         assert_eq!(texts(&have), texts(&want), "{file}");
     }
+    // Beside embedded bases, tags are made of the genome, but of no other one.
+    assert_eq!(of("embedded.cram -T genome.fa"), want);
+    fs::write(at.join("other.fa"), other_genome()).unwrap();
+    assert_eq!(of("embedded.cram -T other.fa"), of("embedded.cram"));
+}
+
+/// The genome with other bases.
+fn other_genome() -> String {
+    fs::read_to_string(data("genome.fa")).unwrap().replacen("ACG", "AGG", 100)
 }
 
 #[test]
@@ -175,7 +184,7 @@ fn bad_input_is_told_in_one_line() {
     };
     let file = |name: &str, bytes: &[u8]| fs::write(at.join(name), bytes).unwrap();
     let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
-    file("other.fa", genome.replacen("ACG", "AGG", 100).as_bytes());
+    file("other.fa", other_genome().as_bytes());
     file("named.fa", genome.replace(">chr", ">").as_bytes());
     file(
         "short.fa",

@@ -47,7 +47,9 @@ pub(super) struct Reader {
     index: Option<Index>,
     /// Places of the containers that are still to be read, of a region.
     places: std::vec::IntoIter<u64>,
-    reference: Reference,
+    decoder: Arc<Decoder>,
+    /// Whether the reference's contig in hand is that of the header: only then tags are made of it.
+    agrees: bool,
     /// The contig that containers in hand need.
     repository: Repository,
     /// Contigs of containers with reads of several.
@@ -72,6 +74,8 @@ pub(super) struct Reader {
 struct Work {
     container: Container,
     repository: Repository,
+    /// Whether tags that CRAM leaves out can be made of it.
+    agrees: bool,
     done: Sender<Decoded>,
 }
 
@@ -113,9 +117,9 @@ impl Reader {
         let threads = (0..options.threads.max(1)).map(|_| {
             let (decoder, waiting) = (Arc::clone(&decoder), waiting.clone());
             let run = move || {
-                for Work { container, repository, done } in waiting {
+                for Work { container, repository, agrees, done } in waiting {
                     // Nobody waits for it once another region is read.
-                    let _ = done.send(decoder.decode(&container, &repository));
+                    let _ = done.send(decoder.decode(&container, &repository, agrees));
                 }
             };
             thread::Builder::new().name(DECODER.into()).spawn(run)
@@ -130,7 +134,8 @@ impl Reader {
             repository: reference.repository(Checks::Slices),
             several: reference.repository(Checks::Contigs),
             unused: reference.repository(Checks::Unused),
-            reference,
+            decoder,
+            agrees: false,
             contig: None,
             containers: 0,
             ended: false,
@@ -176,15 +181,16 @@ impl Reader {
             if let Some(contig) = container.contig
                 && self.contig.replace(contig) != Some(contig)
             {
-                self.repository = self.reference.repository(Checks::Slices);
+                self.repository = self.decoder.reference.repository(Checks::Slices);
+                self.agrees = self.decoder.all_tags && self.decoder.agrees(contig);
             }
             let (done, result) = bounded(1);
-            let repository = match (container.of_several, container.needs_reference()) {
-                (true, true) => &self.several,
-                (true, false) => &self.unused,
-                (false, _) => &self.repository,
+            let (repository, agrees) = match (container.of_several, container.needs_reference()) {
+                (true, true) => (&self.several, true),
+                (true, false) => (&self.unused, false),
+                (false, _) => (&self.repository, self.agrees),
             };
-            let work = Work { repository: repository.clone(), container, done };
+            let work = Work { repository: repository.clone(), agrees, container, done };
             let sent = self.work.as_ref().is_some_and(|threads| threads.send(work).is_ok());
             if !sent {
                 return Err(self.lost());
@@ -285,7 +291,13 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn decode(&self, container: &Container, repository: &Repository) -> Decoded {
+    /// Whether the reference's contig is the one that the header tells of. Embedded bases are not compared with it.
+    fn agrees(&self, contig: usize) -> bool {
+        let contig = self.header.reference_sequences().get_index(contig);
+        contig.is_some_and(|(name, _)| self.reference.agrees(&name.to_string()))
+    }
+
+    fn decode(&self, container: &Container, repository: &Repository, agrees: bool) -> Decoded {
         let number = container.number;
         let damaged = |what: &str| {
             Error::format(&self.path, None, format!("container {number} cannot be decoded: {what}"))
@@ -294,8 +306,9 @@ impl Decoder {
             return Err(damaged(message));
         }
         let (mut records, mut before) = (Vec::new(), 0);
-        let decoded =
-            catch_unwind(AssertUnwindSafe(|| self.records(container, repository, &mut records, &mut before)));
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            self.records(container, repository, agrees, &mut records, &mut before)
+        }));
         match decoded {
             Ok(Ok(())) => Ok(records),
             Ok(Err(error)) => match error.downcast::<Error>() {
@@ -313,6 +326,7 @@ impl Decoder {
         &self,
         container: &Container,
         repository: &Repository,
+        agrees: bool,
         out: &mut Vec<u8>,
         before: &mut usize,
     ) -> io::Result<()> {
@@ -333,8 +347,9 @@ impl Decoder {
                     // CRAM does not keep it of these; htslib writes 0, noodles 255.
                     encoder.get_mut()[*before + LENGTH + MAPPING_QUALITY] = 0;
                 }
-                if self.all_tags && (container.needs_reference() || !container.of_several) {
-                    difference::add(record, &self.header, repository, encoder.get_mut(), *before)?;
+                if self.all_tags {
+                    let genome = agrees.then_some(repository);
+                    difference::add(record, &self.header, genome, encoder.get_mut(), *before)?;
                 }
                 *before = encoder.get_ref().len();
             }

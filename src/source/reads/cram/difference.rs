@@ -13,7 +13,7 @@ use super::LENGTH;
 
 /// Adds to the record that stands at `start` in `out`, as BAM has it, its MD and NM, as far as it lacks them: behind its other
 /// tags, and before its read group, which CRAM does not keep among the tags either. A read that is not aligned, or has no
-/// sequence, has none; nor has one whose reference is not in `repository`. What htslib marks as having lacked one (tag cF: 1 for MD,
+/// sequence, has none; nor has one whose reference is not in `genome`. What htslib marks as having lacked one (tag cF: 1 for MD,
 /// 2 for NM) goes without it, and without the mark.
 ///
 /// # Errors
@@ -21,7 +21,7 @@ use super::LENGTH;
 pub(super) fn add(
     record: &impl Record,
     header: &sam::Header,
-    repository: &Repository,
+    genome: Option<&Repository>,
     out: &mut Vec<u8>,
     start: usize,
 ) -> io::Result<()> {
@@ -36,7 +36,7 @@ pub(super) fn add(
     if !(md || nm) || record.flags()?.is_unmapped() || record.sequence().is_empty() {
         return Ok(());
     }
-    let Some(Ok(reference)) = repository.get(contig) else { return Ok(()) };
+    let Some(Ok(reference)) = genome.and_then(|genome| genome.get(contig)) else { return Ok(()) };
     let reference = reference.as_ref().as_ref().get(usize::from(place) - 1..).unwrap_or_default();
     let cigar = record.cigar();
     let operations =

@@ -81,6 +81,11 @@ impl Reference {
         fasta::Repository::new(Reference { checks, ..self.clone() })
     }
 
+    /// Whether there is such a contig, with the length and the MD5 that the header of the reads tells, as far as it does.
+    pub(super) fn agrees(&self, name: &str) -> bool {
+        Reference { checks: Checks::Contigs, ..self.clone() }.letters(name).is_ok()
+    }
+
     /// What to say of reads that were compressed against other bases.
     pub(super) fn other_bases(&self, header: &sam::Header, container: &Container) -> Error {
         let contig = container.contig.and_then(|contig| header.reference_sequences().get_index(contig));
