@@ -99,12 +99,7 @@ impl Reader {
         let consumed = Arc::new(AtomicU64::new(0));
         let mut input = Counted::new(input, Arc::clone(&consumed));
         let text = header_text(path, &mut input)?;
-        let wrong = |error: io::Error| Error::format(path, None, format!("the header is wrong: {error}"));
-        let header = sam::io::Reader::new(&text[..]).read_header().map_err(wrong)?;
-        let contigs = header.reference_sequences().iter();
-        let contigs =
-            contigs.map(|(name, map)| (name.to_string(), usize::from(map.length()) as u64)).collect();
-        let known = Header::new(&text, contigs).map_err(|message| Error::format(path, None, message))?;
+        let (header, known) = Header::of_lines(path, &text)?;
         let reference = Reference::open(path, options.reference.as_deref(), &header)?;
         // Whatever is waiting is bounded by `order`.
         let (work, waiting) = unbounded::<Work>();
@@ -305,12 +300,8 @@ impl Decoder {
         if let Some(message) = container.fault() {
             return Err(damaged(message));
         }
-        let (mut records, mut before) = (Vec::new(), 0);
-        let decoded = catch_unwind(AssertUnwindSafe(|| {
-            self.records(container, repository, agrees, &mut records, &mut before)
-        }));
-        match decoded {
-            Ok(Ok(())) => Ok(records),
+        match catch_unwind(AssertUnwindSafe(|| self.records(container, repository, agrees))) {
+            Ok(Ok(records)) => Ok(records),
             Ok(Err(error)) => match error.downcast::<Error>() {
                 Ok(error) => Err(error),
                 Err(error) if error.to_string().starts_with("reference sequence checksum") => {
@@ -322,39 +313,31 @@ impl Decoder {
         }
     }
 
-    fn records(
-        &self,
-        container: &Container,
-        repository: &Repository,
-        agrees: bool,
-        out: &mut Vec<u8>,
-        before: &mut usize,
-    ) -> io::Result<()> {
+    fn records(&self, container: &Container, repository: &Repository, agrees: bool) -> io::Result<Vec<u8>> {
         let mut reader = cram::io::Reader::new(&container.bytes[..]);
         let mut content = cram::io::reader::Container::default();
         if reader.read_container(&mut content)? == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let compression = content.compression_header()?;
-        let mut encoder = bam::io::Writer::from(std::mem::take(out));
+        let mut encoder = bam::io::Writer::from(Vec::new());
+        let genome = agrees.then_some(repository);
         for slice in content.slices() {
             let slice = slice?;
             let (core, external) = slice.decode_blocks()?;
             let records = slice.records(repository.clone(), &self.header, &compression, &core, &external)?;
             for record in &records {
+                let start = encoder.get_ref().len();
                 encoder.write_alignment_record(&self.header, record)?;
                 if record.flags()?.is_unmapped() {
                     // CRAM does not keep it of these; htslib writes 0, noodles 255.
-                    encoder.get_mut()[*before + LENGTH + MAPPING_QUALITY] = 0;
+                    encoder.get_mut()[start + LENGTH + MAPPING_QUALITY] = 0;
                 }
                 if self.all_tags {
-                    let genome = agrees.then_some(repository);
-                    difference::add(record, &self.header, genome, encoder.get_mut(), *before)?;
+                    difference::add(record, &self.header, genome, encoder.get_mut(), start)?;
                 }
-                *before = encoder.get_ref().len();
             }
         }
-        *out = encoder.into_inner();
-        Ok(())
+        Ok(encoder.into_inner())
     }
 }

@@ -1,8 +1,12 @@
 //! What is needed of the header of reads.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
+use noodles::sam;
+
+use crate::Error;
 use crate::genome::Contig;
 
 /// Contigs, order, and read groups.
@@ -46,5 +50,21 @@ impl Header {
             header.contigs.push(Arc::new(Contig { id, name, length: Some(length) }));
         }
         Ok(header)
+    }
+
+    /// A header of the lines in `text`, which name its contigs, and the same as noodles has it; `path` stands for the reads in
+    /// messages.
+    ///
+    /// # Errors
+    /// Lines that are no header, or as [`Header::new`].
+    pub(super) fn of_lines(path: &Path, text: &[u8]) -> crate::Result<(sam::Header, Header)> {
+        let wrong =
+            |error: std::io::Error| Error::format(path, None, format!("the header is wrong: {error}"));
+        let lines = sam::io::Reader::new(text).read_header().map_err(wrong)?;
+        let contigs = lines.reference_sequences().iter();
+        let contigs =
+            contigs.map(|(name, map)| (name.to_string(), usize::from(map.length()) as u64)).collect();
+        let header = Header::new(text, contigs).map_err(|message| Error::format(path, None, message))?;
+        Ok((lines, header))
     }
 }

@@ -40,13 +40,7 @@ impl Reader {
         while text.fill_buf().map_err(Error::io(path, "cannot read"))?.first() == Some(&b'@') {
             text.read_until(b'\n', &mut head).map_err(Error::io(path, "cannot read"))?;
         }
-        let wrong =
-            |error: std::io::Error| Error::format(path, None, format!("the header is wrong: {error}"));
-        let header = sam::io::Reader::new(&head[..]).read_header().map_err(wrong)?;
-        let contigs = header.reference_sequences().iter();
-        let contigs =
-            contigs.map(|(name, map)| (name.to_string(), usize::from(map.length()) as u64)).collect();
-        let known = Header::new(&head, contigs).map_err(|message| Error::format(path, None, message))?;
+        let (header, known) = Header::of_lines(path, &head)?;
         let reader = Reader {
             path: path.to_path_buf(),
             lines: sam::io::Reader::new(text),
