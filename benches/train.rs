@@ -1,5 +1,5 @@
 //! Steps of a fit: 16 detectors of 24 bases, batch 64, 101-base sequences, both strands, as the published protocol has
-//! them. `scripts/bench-trainer` sets them beside PyTorch's.
+//! them. `scripts/compare trainer` sets them beside PyTorch's.
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;

@@ -149,7 +149,7 @@ struct Compared {
     overlap: Vec<Vec<usize>>,
 }
 
-/// scripts/tomtom-by-memelite writes the values. memelite takes the median by bins, which shifts a few scores by a step.
+/// `scripts/regenerate tomtom` writes the values. memelite takes the median by bins, which shifts a few scores by a step.
 #[test]
 fn p_values_are_those_of_memelite() {
     let oracle: Oracle = serde_json::from_str(include_str!("data/memelite_tomtom.json")).unwrap();

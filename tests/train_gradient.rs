@@ -192,7 +192,7 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(run(&Network { sigmoid: true, ..good }, &[vec![0; 6]], &[1.0]).unwrap_err().contains("logistic"));
 }
 
-/// A network with PyTorch's loss and gradient, as `scripts/gradients-by-pytorch` writes them.
+/// A network with PyTorch's loss and gradient, as `scripts/regenerate pytorch-gradients` writes them.
 #[derive(Debug, Deserialize)]
 struct Case {
     pooling: String,

@@ -1,6 +1,6 @@
 // Opens a scan report in headless Chromium, from disk and from a server, and looks at what igv.js draws of the tracks.
 //
-// usage: node check.mjs PLAN, a JSON file that scripts/check-browser writes.
+// usage: node check.mjs PLAN, a JSON file that `scripts/validate browser` writes.
 
 import assert from "node:assert/strict";
 import { readFileSync, renameSync } from "node:fs";

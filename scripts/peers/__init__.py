@@ -1,1 +1,0 @@
-"""What the comparisons with other programs share."""

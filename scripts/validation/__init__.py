@@ -1,0 +1,1 @@
+"""Checks of bindscan against independent programs, and comparisons with them."""
