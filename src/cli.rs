@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bindscan::model::name::printable;
 use bindscan::source::reads::cram::DECODER;
 use clap::{Parser, Subcommand};
 
@@ -96,7 +97,7 @@ impl Args {
             .filter_module("bindscan", level)
             .format(|out, record| {
                 use std::io::Write;
-                writeln!(out, "bindscan: {}: {}", record.level().as_str().to_lowercase(), record.args())
+                writeln!(out, "bindscan: {}: {}", record.level().as_str().to_lowercase(), printable(&record.args().to_string()))
             })
             .init();
         // Runs end by themselves, and tidy up. What waits for input does not see the mark: it is ended after a while,
@@ -149,8 +150,8 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// The error on one line; of a run that was interrupted, that alone.
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
-    // Errors of the library hold their cause in their own text.
-    error.to_string().replace(['\n', '\r'], " ")
+    // Errors of the library hold their cause in their own text. Names of files and models may hold anything.
+    printable(&error.to_string().replace(['\n', '\r'], " ")).into_owned()
 }
 
 /// Parses a count with an optional suffix k, M or G (powers of 1,000).

@@ -1,11 +1,11 @@
 //! Models: an ONNX graph, the specification that says how to use it, and the DeepBind network it may contain.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::calibrate::Calibration;
 use crate::digest::hex;
@@ -16,6 +16,7 @@ pub mod bundled;
 pub mod deepbind;
 pub mod inspect;
 pub mod motif;
+pub mod name;
 pub mod network;
 pub mod onnx;
 pub mod recognize;
@@ -137,6 +138,37 @@ pub enum Layout {
     ImageRows,
     /// `[N, 4, 1, L]`
     ImageChannels,
+    /// `[N, 4, L, 1]`
+    ImageColumns,
+    /// `[N, 1, L, 4]`
+    LastRows,
+    /// `[N, L, 1, 4]`
+    LastColumns,
+    /// `[N, L, 4, 1]`
+    LastImage,
+}
+
+/// How a model file is to be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenOptions {
+    /// Order of the input's channels; `None`: as the file says.
+    pub channels: Option<String>,
+    /// The outputs of the graph that are read.
+    pub heads: Heads,
+}
+
+/// The heads of a model, which are the outputs of its graph, that are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Heads {
+    /// The only one; of several, none is chosen, and the model is refused.
+    #[default]
+    Only,
+    /// The first, to describe a model.
+    First,
+    /// All, one after another.
+    All,
+    /// Those with these names, in this order.
+    Named(Vec<String>),
 }
 
 /// A model: its specification, its ONNX graph, and the network of the DeepBind family that the graph may be.
@@ -152,8 +184,14 @@ pub struct Model {
     pub graph: onnx::ModelProto,
     /// The network that was recognised in the graph, or why it is none of the DeepBind family.
     pub network: std::result::Result<Network, String>,
-    /// SHA-256 of the file it was read from, in hexadecimal digits.
+    /// SHA-256 of the file it was read from and of its external data ([`onnx::Decoded::digest`]), in hexadecimal digits.
     pub digest: Option<String>,
+    /// Names of all outputs of the file's graph; more than one where the model has several heads.
+    pub heads: Vec<String>,
+    /// Changes that were made to the file's graph so that it can be run, one line each.
+    pub notes: Vec<String>,
+    /// Whether neither the file nor the graph sets the window, so that the default one is only a guess.
+    pub free_window: bool,
 }
 
 /// Default window of a model that neither fixes nor states one, and is not of the DeepBind family: the length of
@@ -169,7 +207,7 @@ impl ModelSpec {
         let padding = network.padding.kind();
         ModelSpec {
             format: 1,
-            name: sanitize(name),
+            name: name::clean(name),
             window: if padding == PadKind::None { length } else { length * 3 / 2 },
             detector_length: Some(length),
             padding,
@@ -184,13 +222,19 @@ impl ModelSpec {
         }
     }
 
+    /// The specification with names that can stand in tracks ([`name::clean`]).
+    fn with_clean_names(self) -> ModelSpec {
+        let outputs = self.outputs.iter().map(|output| name::clean(output)).collect();
+        ModelSpec { name: name::clean(&self.name), outputs, ..self }
+    }
+
     /// Checks the specification for itself.
     fn check(&self) -> Result<(), String> {
         if self.format != 1 {
             return Err(format!("{SPEC_KEY} has format {}; this program reads format 1", self.format));
         }
-        if self.name.is_empty() || self.name.contains(char::is_whitespace) {
-            return Err(format!("the name `{}` is empty or has white space", self.name));
+        if name::clean(&self.name) != self.name {
+            return Err(format!("the name `{}` cannot stand in a track", name::printable(&self.name)));
         }
         if self.window == 0 {
             return Err("the window is 0 bases".into());
@@ -198,11 +242,12 @@ impl ModelSpec {
         if self.outputs.is_empty() {
             return Err("it names no outputs".into());
         }
-        for (i, output) in self.outputs.iter().enumerate() {
-            if output.is_empty() || output.contains(char::is_whitespace) {
-                return Err(format!("the output name `{output}` is empty or has white space"));
+        let mut seen = HashSet::with_capacity(self.outputs.len());
+        for output in &self.outputs {
+            if name::clean(output) != *output {
+                return Err(format!("the output name `{}` cannot stand in a track", name::printable(output)));
             }
-            if self.outputs[..i].contains(output) {
+            if !seen.insert(output) {
                 return Err(format!("two outputs are named `{output}`"));
             }
         }
@@ -240,12 +285,20 @@ impl Model {
     /// # Errors
     /// As [`Model::open`]; a name that is neither.
     pub fn find(path: impl AsRef<Path>) -> Result<Model> {
+        Model::find_with(path, &OpenOptions::default())
+    }
+
+    /// As [`Model::find`], with options.
+    ///
+    /// # Errors
+    /// As [`Model::find`].
+    pub fn find_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
         let path = path.as_ref();
         if path.exists() {
-            return Model::open(path);
+            return Model::open_with(path, options);
         }
         match path.to_str().and_then(bundled::find) {
-            Some((name, bytes)) => Model::from_bytes(name, bytes),
+            Some((name, bytes)) => Model::read(name, bytes, None, options),
             None if path.components().count() == 1 && path.extension().is_none() => {
                 let names = bundled::names().collect::<Vec<_>>().join(", ");
                 Err(Error::format(
@@ -254,21 +307,33 @@ impl Model {
                     format!("no such file and no bundled model; those are {names}"),
                 ))
             }
-            None => Model::open(path),
+            None => Model::open_with(path, options),
         }
     }
 
-    /// Opens an ONNX file.
+    /// Opens an ONNX file. External data are read from the file's folder.
     ///
     /// # Errors
     /// A file that cannot be read, or one that [`Model::from_bytes`] refuses.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
+        Model::open_with(path, &OpenOptions::default())
+    }
+
+    /// As [`Model::open`], with options.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; an order of channels that is none, or a head that the graph does not have.
+    pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
         let path = path.as_ref();
         if path.is_dir() {
             return Err(Error::format(path, None, "is a directory; give a model file (ONNX)"));
         }
         let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-        Model::from_bytes(&stem(path), &bytes).map_err(|error| match error {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        Model::read(&stem(path), &bytes, Some(folder), options).map_err(|error| match error {
             Error::Model { message, .. } => Error::format(path, None, message),
             other => other,
         })
@@ -278,37 +343,50 @@ impl Model {
     /// one.
     ///
     /// # Errors
-    /// Bytes that are no ONNX model, inputs and outputs that are not those of a sequence model, and a
-    /// specification that contradicts the graph.
+    /// Bytes that are no ONNX model, inputs and outputs that are not those of a sequence model, several heads, weights in
+    /// other files, and a specification that contradicts the graph.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
-        let graph = onnx::decode(name, bytes)?;
-        let model = Model::from_graph(name, graph, None).map_err(|message| Error::model(name, message))?;
-        let digest = hex(&Sha256::digest(bytes));
-        Ok(Model { digest: Some(digest), ..model })
+        Model::read(name, bytes, None, &OpenOptions::default())
     }
 
-    fn from_graph(name: &str, mut proto: onnx::ModelProto, channels: Option<&str>) -> Result<Model, String> {
+    fn read(name: &str, bytes: &[u8], folder: Option<&Path>, options: &OpenOptions) -> Result<Model> {
+        let onnx::Decoded { model: graph, mut notes, warnings, digest } = onnx::decode(name, bytes, folder)?;
+        let model = Model::from_graph(name, graph, options).map_err(|message| Error::model(name, message))?;
+        if let Some((first, others)) = warnings.split_first() {
+            let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
+            log::warn!("model {}: {first}{more}; it is run in inference mode", model.spec.name);
+        }
+        notes.extend(warnings.into_iter().map(|warning| format!("{warning}, run in inference mode")));
+        for note in &notes {
+            log::info!("model {}: {note}", model.spec.name);
+        }
+        Ok(Model { digest: Some(hex(&digest)), notes, ..model })
+    }
+
+    fn from_graph(name: &str, mut proto: onnx::ModelProto, options: &OpenOptions) -> Result<Model, String> {
         let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
         let mut input = onnx::interface::input(graph)?;
-        let onnx::interface::Output { name: mut output, values, positions } = onnx::interface::output(graph)?;
-        let activation = activation(graph, &output);
-        if let (Some(axis), Some(values)) = (positions, values) {
-            output = onnx::head::highest(&mut proto, &output, axis, values);
-        }
+        let heads: Vec<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
         let stated: Option<ModelSpec> = onnx::metadata(&proto, SPEC_KEY)
             .map(serde_json::from_str)
             .transpose()
             .map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?;
+        let window = stated.as_ref().map(|spec| spec.window);
+        let Chosen { output, names, values, activation } = choose(&mut proto, &input, &options.heads, window)?;
         let own = stated.as_ref().and_then(|spec| spec.channels.as_deref());
-        let channels = channels.or(own).filter(|order| *order != "ACGT").map(str::to_owned);
+        let channels = options.channels.as_deref().or(own).filter(|order| *order != "ACGT").map(str::to_owned);
         if let Some(order) = &channels {
             input.channels = channel_order(order)?;
         }
         let network = recognize::network(&proto, &input, &output);
+        let free_window = stated.is_none() && network.is_err() && input.length.is_none();
         let mut spec = match stated {
-            Some(spec) => spec,
+            Some(spec) => clean_stated(spec),
             None => foreign_spec(name, &input, values, network.as_ref().ok(), activation)?,
         };
+        if let Some(names) = names.filter(|names| names.len() == spec.outputs.len()) {
+            spec.outputs = names;
+        }
         spec.channels = channels;
         spec.check()?;
         if let Ok(network) = &network {
@@ -320,7 +398,24 @@ impl Model {
                 spec.outputs.len()
             ));
         }
-        Ok(Model { spec, input, output, graph: proto, network, digest: None })
+        let notes = Vec::new();
+        Ok(Model { spec, input, output, graph: proto, network, digest: None, heads, notes, free_window })
+    }
+
+    /// The window to score with: the one that is asked for, or the model's own.
+    ///
+    /// # Errors
+    /// A model that has none, where none is asked for.
+    pub fn window(&self, asked: Option<usize>) -> Result<usize> {
+        match asked {
+            Some(window) => Ok(window),
+            None if self.free_window => Err(Error::model(
+                &self.spec.name,
+                "its graph takes windows of any length, and its file states none: give --window BASES, the length of the \
+                 sequences it was trained on",
+            )),
+            None => Ok(self.spec.window),
+        }
     }
 
     /// The model with the input's channels in another order than the file says: four letters, as in `ACGT`.
@@ -328,11 +423,12 @@ impl Model {
     /// # Errors
     /// An order that is none.
     pub fn with_channels(self, order: &str) -> Result<Model> {
-        let Model { spec, graph, digest, .. } = self;
-        let model = Model::from_graph(&spec.name, graph, Some(order));
+        let Model { spec, graph, digest, heads, notes, free_window, .. } = self;
+        let options = OpenOptions { channels: Some(order.to_owned()), heads: Heads::First };
+        let model = Model::from_graph(&spec.name, graph, &options);
         let model = model.map_err(|message| Error::model(&spec.name, message))?;
         let channels = model.spec.channels.clone();
-        Ok(Model { spec: ModelSpec { channels, ..spec }, digest, ..model })
+        Ok(Model { spec: ModelSpec { channels, ..spec }, digest, heads, notes, free_window, ..model })
     }
 
     /// The model with some of its outputs only, in this order: each by its name or its rank from 0.
@@ -346,30 +442,24 @@ impl Model {
             let names = &self.spec.outputs;
             let by_rank = || output.parse().ok().filter(|&rank: &usize| rank < names.len());
             let rank = names.iter().position(|name| name == output).or_else(by_rank).ok_or_else(|| {
-                let shown: Vec<&str> = names.iter().take(8).map(String::as_str).collect();
-                let more = if names.len() > shown.len() {
-                    format!(", and {} more", names.len() - shown.len())
-                } else {
-                    String::new()
-                };
-                fail(format!("has no output {output}; it has {}{more}", shown.join(", ")))
+                fail(format!("has no output {output}; it has {}", shown(names)))
             })?;
             if ranks.contains(&rank) {
                 return Err(fail(format!("the output {output} is named twice")));
             }
             ranks.push(rank);
         }
-        let Model { mut spec, input, output, mut graph, network, digest } = self;
+        let Model { mut spec, input, output, mut graph, network, digest, heads, notes, free_window } = self;
         let all = spec.outputs.len();
         spec.outputs = ranks.iter().map(|&rank| spec.outputs[rank].clone()).collect();
         // What was calibrated was all of them.
         spec.null = None;
         if let Ok(mut network) = network {
             network.output = network.output.rows(&ranks);
-            return Ok(Model { digest, ..Model::from_network(spec, network)? });
+            return Ok(Model { digest, heads, notes, ..Model::from_network(spec, network)? });
         }
         let output = onnx::head::choose(&mut graph, &output, all, &ranks);
-        Ok(Model { spec, input, output, graph, network, digest })
+        Ok(Model { spec, input, output, graph, network, digest, heads, notes, free_window })
     }
 
     /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
@@ -380,7 +470,7 @@ impl Model {
     pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
         let own = ModelSpec::of_network(&spec.name, &network);
         let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
-        let spec = ModelSpec { detector_length, padding, activation, channels: None, ..spec };
+        let spec = ModelSpec { detector_length, padding, activation, channels: None, ..spec }.with_clean_names();
         let checked = network.check().and_then(|()| spec.check()).and_then(|()| spec.check_network(&network));
         checked.map_err(|message| Error::model(&spec.name, message))?;
         let graph = onnx::build::model(&network);
@@ -391,8 +481,10 @@ impl Model {
             batch: None,
             channels: ACGT,
         };
-        let output = onnx::build::OUTPUT.into();
-        Ok(Model { spec, input, output, graph, network: Ok(network), digest: None })
+        let output: String = onnx::build::OUTPUT.into();
+        let (heads, notes) = (vec![output.clone()], Vec::new());
+        let network = Ok(network);
+        Ok(Model { spec, input, output, graph, network, digest: None, heads, notes, free_window: false })
     }
 
     /// The ONNX file, with the specification in its metadata. The same model gives the same bytes.
@@ -429,7 +521,7 @@ fn foreign_spec(
         values.ok_or("its output shape leaves the number of outputs open; export it with a fixed one")?;
     Ok(ModelSpec {
         format: 1,
-        name: sanitize(name),
+        name: name::clean(name),
         window: input.length.unwrap_or(WINDOW_OF_UNKNOWN),
         detector_length: None,
         padding: PadKind::None,
@@ -453,14 +545,121 @@ fn channel_order(order: &str) -> Result<[usize; 4], String> {
     }
 }
 
-/// What the node does that gives the graph's output.
-fn activation(graph: &onnx::proto::GraphProto, output: &str) -> Activation {
-    let last = graph.node.iter().find(|node| node.output.iter().any(|name| name == output));
-    match last.map(onnx::proto::NodeProto::op_type) {
-        Some("Sigmoid") => Activation::Sigmoid,
-        Some("Softmax") => Activation::Softmax,
-        _ => Activation::Identity,
+/// The outputs of a graph that are read, as one.
+struct Chosen {
+    /// Its name.
+    output: String,
+    /// Names of its columns, where there are several heads.
+    names: Option<Vec<String>>,
+    /// Number of its columns, where that is known.
+    values: Option<usize>,
+    /// What all of them are.
+    activation: Activation,
+}
+
+/// Chooses heads, and makes them the only output of the graph: one row a window.
+fn choose(
+    proto: &mut onnx::ModelProto,
+    input: &Input,
+    heads: &Heads,
+    window: Option<usize>,
+) -> Result<Chosen, String> {
+    let wanted = wanted_heads(proto, heads)?;
+    let describe = |name: &String| onnx::interface::output(proto, input, name, window);
+    let outputs = wanted.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
+    let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
+    let kinds: Vec<Activation> = outputs.iter().map(|output| activation(graph, &output.name)).collect();
+    let alike = kinds.windows(2).all(|pair| pair[0] == pair[1]);
+    let activation = kinds.first().filter(|_| alike).copied().unwrap_or(Activation::Identity);
+    if let [output] = &outputs[..] {
+        let name = match output.values {
+            Some(values) => onnx::head::rows(proto, output, values),
+            None => output.name.clone(),
+        };
+        onnx::head::keep_only(proto, &name);
+        return Ok(Chosen { output: name, names: None, values: output.values, activation });
     }
+    let (mut rows, mut names) = (Vec::new(), Vec::new());
+    for output in &outputs {
+        let values = output.values.ok_or_else(|| {
+            format!("the shape of its output `{}` leaves the number of values open; choose another with --head", output.name)
+        })?;
+        rows.push(onnx::head::rows(proto, output, values));
+        let head = name::clean(&output.name);
+        names.extend(output_names(values).iter().map(|column| match column.strip_prefix("score") {
+            Some(rank) => format!("{head}{rank}"),
+            None => head.clone(),
+        }));
+    }
+    if names.len() > onnx::interface::MOST_OUTPUTS {
+        return Err(format!("its heads have {} values a window in all; choose some with --head", names.len()));
+    }
+    let output = onnx::head::join(proto, &rows, names.len());
+    Ok(Chosen { output, values: Some(names.len()), names: Some(names), activation })
+}
+
+/// Names of the outputs that are to be read.
+fn wanted_heads(proto: &onnx::ModelProto, heads: &Heads) -> Result<Vec<String>, String> {
+    let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
+    let names: Vec<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    let first = names.first().ok_or("the graph has no output")?;
+    match heads {
+        Heads::Only if names.len() > 1 => Err(format!(
+            "its graph has {} heads: {}; choose with --head NAME, or take all with --head all",
+            names.len(),
+            shown(&names)
+        )),
+        Heads::Only | Heads::First => Ok(vec![first.clone()]),
+        Heads::All => Ok(names),
+        Heads::Named(wanted) => {
+            let mut seen = HashSet::new();
+            for head in wanted {
+                if !names.contains(head) {
+                    return Err(format!("it has no head {head}; it has {}", shown(&names)));
+                }
+                if !seen.insert(head) {
+                    return Err(format!("the head {head} is named twice"));
+                }
+            }
+            Ok(wanted.clone())
+        }
+    }
+}
+
+/// The first names, and how many more there are.
+fn shown(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let first: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{}, and {more} more", first.join(", ")) } else { first.join(", ") }
+}
+
+/// A specification of a file with names that can stand in tracks; says which are changed.
+fn clean_stated(spec: ModelSpec) -> ModelSpec {
+    let clean = spec.clone().with_clean_names();
+    let pairs = [(&spec.name, &clean.name)].into_iter().chain(spec.outputs.iter().zip(&clean.outputs));
+    for (stated, clean) in pairs.filter(|(stated, clean)| stated != clean) {
+        log::warn!("the name `{}` is written as {clean}", name::printable(stated));
+    }
+    clean
+}
+
+/// What the node does that gives the graph's output, if not those that only move axes.
+fn activation(graph: &onnx::proto::GraphProto, output: &str) -> Activation {
+    const MOVING: [&str; 6] = ["Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"];
+    let mut name = output;
+    // As many steps as there are nodes: a graph may be made to run in a circle.
+    for _ in 0..graph.node.len() {
+        let giving = graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
+        let Some(node) = giving else { break };
+        match (node.op_type(), node.input.first()) {
+            ("Sigmoid", _) => return Activation::Sigmoid,
+            ("Softmax", _) => return Activation::Softmax,
+            (operator, Some(before)) if MOVING.contains(&operator) => name = before,
+            _ => break,
+        }
+    }
+    Activation::Identity
 }
 
 /// `score`, or `score_0`, `score_1` and so on.
@@ -471,10 +670,4 @@ fn output_names(count: usize) -> Vec<String> {
 /// A file's name without its extension.
 fn stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A name that can stand in a column: white space becomes `_`.
-pub(crate) fn sanitize(name: &str) -> String {
-    let name: String = name.trim().chars().map(|c| if c.is_whitespace() { '_' } else { c }).collect();
-    if name.is_empty() { "model".into() } else { name }
 }

@@ -58,7 +58,7 @@ impl BenchArgs {
     pub(super) fn run(self) -> Result<()> {
         let model = Model::find(&self.model)?;
         let plan = WindowPlan {
-            window: self.window.unwrap_or(model.spec.window),
+            window: model.window(self.window)?,
             stride: self.stride,
             strands: self.strand.into(),
             context: Context::Padding,

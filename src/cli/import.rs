@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::model::motif::{self, Background, Motif, PwmOptions};
-use bindscan::model::{Alphabet, Model, deepbind};
+use bindscan::model::{Alphabet, Model, deepbind, name};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Session;
@@ -119,10 +119,9 @@ impl MemeArgs {
 /// Gives the model the name that was asked for, if any.
 fn rename(model: &mut Model, name: Option<&str>) -> Result<()> {
     if let Some(name) = name {
-        let blank = |c: char| c.is_whitespace() || c.is_control();
         ensure!(
-            !name.is_empty() && !name.contains(blank),
-            "--name {name:?}: a name must have letters and no blanks"
+            name::clean(name) == name,
+            "--name {name:?}: a name must have letters, and no blanks, control characters, `<`, `>`, `\"` or `\\`"
         );
         name.clone_into(&mut model.spec.name);
     }

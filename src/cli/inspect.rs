@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bindscan::model::Model;
+use bindscan::model::{Heads, Model, OpenOptions};
 use bindscan::model::inspect::inspect;
 use clap::Args;
 
@@ -13,11 +13,15 @@ use clap::Args;
 pub(super) struct InspectArgs {
     /// Model: an ONNX file, or the name of a bundled one
     model: PathBuf,
+    /// Heads to describe, by name, separated by commas; all: every one [default: the first]
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    head: Vec<String>,
 }
 
 impl InspectArgs {
     pub(super) fn run(self) -> Result<()> {
-        let model = Model::find(&self.model)?;
+        let heads = if self.head.is_empty() { Heads::First } else { super::models::heads(&self.head) };
+        let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         write!(std::io::stdout(), "{}", inspect(&model))?;
         Ok(())
     }

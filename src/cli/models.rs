@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, bail};
 use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
-use bindscan::model::{Model, Network, Strands};
+use bindscan::model::{Heads, Model, Network, OpenOptions, Strands};
 use bindscan::scan::Scanner;
 use bindscan::variant::score::Target;
 use clap::{Args, ValueEnum};
@@ -30,6 +30,9 @@ pub(super) struct PlanArgs {
     /// Outputs of the model, by name or rank from 0, separated by commas; all: every one
     #[arg(long, value_name = "OUTPUTS", value_delimiter = ',', default_value = "all")]
     target: Vec<String>,
+    /// Heads (outputs of the graph) of a model that has several, by name, separated by commas; all: every one
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    head: Vec<String>,
     /// Order of the channels of a model made elsewhere [default: as the model says, ACGT if it does not]
     #[arg(long, value_name = "ACGT")]
     channels: Option<String>,
@@ -137,9 +140,12 @@ impl PlanArgs {
 
     /// Opens a model and plans its windows.
     pub(super) fn open(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
-        let mut model = Model::find(path)?;
-        if let Some(order) = &self.channels {
-            model = model.with_channels(order)?;
+        let options = OpenOptions { channels: self.channels.clone(), heads: heads(&self.head) };
+        let mut model = Model::find_with(path, &options)?;
+        let window = model.window(self.window)?;
+        if model.free_window {
+            // It is the model's own from here on, and stays so in a file that is written.
+            (model.spec.window, model.free_window) = (window, false);
         }
         if self.chooses_targets() {
             model = model.with_outputs(&self.target)?;
@@ -154,8 +160,17 @@ impl PlanArgs {
             ContextArg::Padding => Context::Padding,
             ContextArg::Flank => Context::Flank,
         };
-        let plan = WindowPlan { window: self.window.unwrap_or(spec.window), stride, strands, context };
+        let plan = WindowPlan { window, stride, strands, context };
         Ok(Planned { plan, kind: self.engine, device: self.device, model })
+    }
+}
+
+/// The heads that `--head` names.
+pub(super) fn heads(names: &[String]) -> Heads {
+    match names {
+        [] => Heads::Only,
+        [all] if all == "all" => Heads::All,
+        names => Heads::Named(names.to_vec()),
     }
 }
 

@@ -331,7 +331,7 @@ fn shown(each: bool, strands: StrandChoice) -> Vec<(Shown, &'static str)> {
 }
 
 fn expanded(text: &str, target: &Target, strand: &str) -> PathBuf {
-    let name = target.name.replace(std::path::MAIN_SEPARATOR, "_");
+    let name = bindscan::model::name::file_part(&target.name);
     text.replace(STRAND, strand).replace(NAME, &name).into()
 }
 

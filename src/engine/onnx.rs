@@ -418,6 +418,10 @@ fn shape(layout: Layout, rows: usize, length: usize) -> Vec<i64> {
         Layout::ChannelsLast => vec![rows, length, 4],
         Layout::ImageRows => vec![rows, 1, 4, length],
         Layout::ImageChannels => vec![rows, 4, 1, length],
+        Layout::ImageColumns => vec![rows, 4, length, 1],
+        Layout::LastRows => vec![rows, 1, length, 4],
+        Layout::LastColumns => vec![rows, length, 1, 4],
+        Layout::LastImage => vec![rows, length, 4, 1],
     }
 }
 
@@ -444,8 +448,10 @@ fn oriented<'a>(
 /// Writes the one-hot columns of one window.
 fn expand(codes: &[u8], layout: Layout, row: &mut [f32]) {
     match layout {
-        Layout::ChannelsFirst | Layout::ImageRows | Layout::ImageChannels => one_hot(codes, row),
-        Layout::ChannelsLast => {
+        Layout::ChannelsFirst | Layout::ImageRows | Layout::ImageChannels | Layout::ImageColumns => {
+            one_hot(codes, row);
+        }
+        Layout::ChannelsLast | Layout::LastRows | Layout::LastColumns | Layout::LastImage => {
             for (column, &code) in row.as_chunks_mut::<4>().0.iter_mut().zip(codes) {
                 *column = ONE_HOT[usize::from(code)];
             }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::name::printable;
 use super::onnx::field::{self, Node};
 use super::onnx::interface::{Dim, float_shape, show_shape};
 use super::onnx::proto::tensor_proto::DataType;
@@ -128,7 +129,7 @@ fn nodes(model: &Model) -> Vec<Layer> {
             None => node.output.first().and_then(declared).map(|dims| show_shape(&dims)).unwrap_or_default(),
         };
         Some(Layer {
-            name: format!("{} {}", node.op_type(), node.name()).trim_end().to_owned(),
+            name: printable(format!("{} {}", node.op_type(), node.name()).trim_end()).into_owned(),
             shape,
             sees: seen.as_ref().map(|seen| seen.bases),
             stride: seen.as_ref().and_then(|seen| seen.stride),
@@ -171,7 +172,7 @@ impl fmt::Display for Inspection<'_> {
 
 /// A line `key  value`.
 fn line(f: &mut fmt::Formatter<'_>, key: &str, value: impl fmt::Display) -> fmt::Result {
-    writeln!(f, "{key:<16} {value}")
+    writeln!(f, "{:<16} {}", printable(key), printable(&value.to_string()))
 }
 
 impl Inspection<'_> {
@@ -186,7 +187,11 @@ impl Inspection<'_> {
             Strands::Symmetric => "the same score on both, so that one is read",
         };
         line(f, "strands", strands)?;
-        line(f, "default window", format_args!("{window} bases"))?;
+        if self.model.free_window {
+            line(f, "default window", format_args!("none: --window says it; {window} bases below"))?;
+        } else {
+            line(f, "default window", format_args!("{window} bases"))?;
+        }
         line(f, "past its ends", pad_name(*padding))?;
         let activation = match activation {
             Activation::Identity => "unbounded",
@@ -213,10 +218,19 @@ impl Inspection<'_> {
             Layout::ChannelsLast => format!("[{n}, {l}, 4]"),
             Layout::ImageRows => format!("[{n}, 1, 4, {l}]"),
             Layout::ImageChannels => format!("[{n}, 4, 1, {l}]"),
+            Layout::ImageColumns => format!("[{n}, 4, {l}, 1]"),
+            Layout::LastRows => format!("[{n}, 1, {l}, 4]"),
+            Layout::LastColumns => format!("[{n}, {l}, 1, 4]"),
+            Layout::LastImage => format!("[{n}, {l}, 4, 1]"),
         };
         let channels = self.model.spec.channels.as_deref().unwrap_or("ACGT");
         line(f, "graph input", format_args!("{} {shape}, channels {channels}", input.name))?;
-        line(f, "graph output", &self.model.output)
+        line(f, "graph output", &self.model.output)?;
+        if let [first, _, ..] = &self.model.heads[..] {
+            let heads = self.model.heads.join(", ");
+            line(f, "heads", format_args!("{heads}; this is {first}, --head chooses"))?;
+        }
+        self.model.notes.iter().try_for_each(|note| line(f, "note", note))
     }
 
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Dense, Model, ModelSpec, Network, Padding, Pooling};
+use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, name};
 use crate::{Error, Result};
 
 mod jaspar;
@@ -80,7 +80,7 @@ pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Vec<Motif>> {
     let lines = Lines { path, lines: text.lines().collect(), at: 0 };
     let first =
         lines.lines.iter().map(|line| line.trim()).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let motifs = match first {
+    let mut motifs = match first {
         // The full format puts a banner of asterisks before the version.
         Some(line) if line.starts_with("MEME version") || line.starts_with("****") => meme::read(lines)?,
         Some(line) if line.starts_with('>') => jaspar::read(lines)?,
@@ -91,6 +91,11 @@ pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Vec<Motif>> {
     };
     if motifs.is_empty() {
         return Err(Error::format(path, None, "it holds no motif"));
+    }
+    for motif in &mut motifs {
+        motif.id = name::clean(&motif.id);
+        // Names may have blanks, and may be missing.
+        motif.name = motif.name.split_whitespace().map(name::clean).collect::<Vec<_>>().join(" ");
     }
     Ok(motifs)
 }

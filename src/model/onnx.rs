@@ -1,48 +1,87 @@
 //! ONNX files: the message types, their decoding with checks, and the graph of a [`Network`](super::Network).
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
 pub mod build;
 pub(super) mod constant;
 pub mod dense;
+mod external;
 pub mod field;
 pub(super) mod head;
+mod inference;
 pub mod interface;
 mod operator;
+mod precision;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
 mod shape;
 mod slide;
 pub mod tensor;
 pub(super) mod value;
+mod visit;
 
 pub use proto::ModelProto;
 
-use proto::tensor_proto::DataLocation;
-use proto::{AttributeProto, GraphProto, NodeProto, StringStringEntryProto, TensorProto};
+use proto::{AttributeProto, NodeProto, StringStringEntryProto};
 
-/// Decodes the bytes of an ONNX file; `name` is for messages.
+/// An ONNX file as it is run: whole, in float32, in its inference form.
+#[derive(Debug, Clone)]
+pub struct Decoded {
+    /// The model.
+    pub model: ModelProto,
+    /// Changes that were made to the file's graph, one line each.
+    pub notes: Vec<String>,
+    /// Changes that change the scores, one line each: layers that were in training mode.
+    pub warnings: Vec<String>,
+    /// SHA-256 of the file; if it has external data, of the file and of each of their names and digests.
+    pub digest: [u8; 32],
+}
+
+/// Decodes the bytes of an ONNX file; `name` is for messages. Its external data are read from `folder`.
 ///
 /// # Errors
-/// Bytes that are no ONNX model, a model without a graph, or one that keeps its weights in other files.
-pub fn decode(name: &str, bytes: &[u8]) -> Result<ModelProto> {
-    let model =
+/// Bytes that are no ONNX model, a model without a graph, external data that cannot be read ([`external`]), numbers that
+/// float32 cannot hold, and graphs that draw random numbers.
+pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded> {
+    let mut model =
         ModelProto::decode(bytes).map_err(|_| Error::model(name, "not an ONNX file; bindscan import makes one of published DeepBind parameters or of a motif matrix"))?;
-    let Some(graph) = &model.graph else {
+    if model.graph.is_none() {
         return Err(Error::model(name, "not an ONNX file: it holds no graph"));
-    };
-    if let Some(tensor) = tensors(graph).find(|t| t.data_location == Some(DataLocation::External as i32)) {
-        return Err(Error::model(
-            name,
-            format!(
-                "tensor `{}` is stored outside the file; save the model as one file (external_data=False)",
-                tensor.name()
-            ),
-        ));
     }
-    Ok(model)
+    // Graphs for training are not run, and what they hold is not read.
+    model.training_info.clear();
+    let prepared = prepare(&mut model, folder);
+    let Prepared { files, notes, warnings } = prepared.map_err(|message| Error::model(name, message))?;
+    let mut digest = Sha256::new();
+    digest.update(bytes);
+    for (file, content) in files {
+        digest.update(file.as_bytes());
+        digest.update([0]);
+        digest.update(content);
+    }
+    Ok(Decoded { model, notes, warnings, digest: digest.finalize().into() })
+}
+
+/// What was done to a model.
+struct Prepared {
+    files: BTreeMap<String, [u8; 32]>,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+fn prepare(model: &mut ModelProto, folder: Option<&Path>) -> Result<Prepared, String> {
+    let files = external::read(model, folder)?;
+    let mut notes: Vec<String> = files.keys().map(|file| format!("weights from {file}")).collect();
+    let precisions = precision::to_single(model)?;
+    notes.extend(precisions.iter().map(|found| format!("{} computed as FLOAT", found.as_str_name())));
+    let warnings = inference::to_inference(model)?;
+    Ok(Prepared { files, notes, warnings })
 }
 
 /// The value under `key` in the model's metadata.
@@ -77,10 +116,4 @@ pub fn is_default_domain(domain: &str) -> bool {
 /// The attribute of a node, if it has it.
 pub fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name() == name)
-}
-
-/// Initialisers and constants of a graph (not of its sub-graphs).
-fn tensors(graph: &GraphProto) -> impl Iterator<Item = &TensorProto> {
-    let constants = graph.node.iter().flat_map(|node| &node.attribute).filter_map(|a| a.t.as_ref());
-    graph.initializer.iter().chain(constants)
 }

@@ -63,6 +63,10 @@ fn sequence(input: &Input) -> Flow {
         Layout::ChannelsLast => vec![Axis::Batch, Axis::Positions, bases],
         Layout::ImageRows => vec![Axis::Batch, one, bases, Axis::Positions],
         Layout::ImageChannels => vec![Axis::Batch, bases, one, Axis::Positions],
+        Layout::ImageColumns => vec![Axis::Batch, bases, Axis::Positions, one],
+        Layout::LastRows => vec![Axis::Batch, one, Axis::Positions, bases],
+        Layout::LastColumns => vec![Axis::Batch, Axis::Positions, one, bases],
+        Layout::LastImage => vec![Axis::Batch, Axis::Positions, bases, one],
     };
     Flow { axes, stage: Stage::Sequence(Padding::NONE) }
 }

@@ -40,7 +40,7 @@ pub fn model(network: &Network, labels: Labels) -> Result<Model> {
     let Labels { name, outputs, alphabet, strands, provenance } = labels;
     let spec = ModelSpec {
         format: 1,
-        name: crate::model::sanitize(&name),
+        name: crate::model::name::clean(&name),
         window: network.window,
         detector_length: network.first_kernel(),
         padding: if network.architecture.is_padded() { PadKind::Zero } else { PadKind::None },

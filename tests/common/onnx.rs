@@ -5,8 +5,15 @@ use std::sync::LazyLock;
 use bindscan::encode::N;
 use bindscan::engine::onnx::library::find_library;
 use bindscan::engine::{Engine, Scores, WindowPlan};
-use bindscan::model::onnx::proto::AttributeProto;
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
+use bindscan::model::onnx::proto::tensor_proto::DataType;
+use bindscan::model::onnx::proto::tensor_shape_proto::Dimension;
+use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as DimValue;
+use bindscan::model::onnx::proto::type_proto::{Tensor as TensorType, Value as TypeValue};
+use bindscan::model::onnx::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
+};
 use bindscan::source::Chunk;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
@@ -94,5 +101,51 @@ pub fn int(name: &str, value: usize) -> AttributeProto {
         r#type: Some(AttributeType::Int as i32),
         i: Some(value as i64),
         ..AttributeProto::default()
+    }
+}
+
+/// A node of ONNX's own operators.
+pub fn node(op: &str, input: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+    NodeProto {
+        op_type: Some(op.into()),
+        name: Some(output.into()),
+        input: input.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        attribute,
+        ..NodeProto::default()
+    }
+}
+
+/// A float32 value of these dimensions; those that are `None` are free.
+pub fn value(name: &str, dims: &[Option<i64>]) -> ValueInfoProto {
+    let dim = dims.iter().map(|dim| {
+        let value = dim.map_or(DimValue::DimParam(String::new()), DimValue::DimValue);
+        Dimension { value: Some(value), denotation: None }
+    });
+    let shape = Some(TensorShapeProto { dim: dim.collect() });
+    let tensor = TensorType { elem_type: Some(DataType::Float as i32), shape };
+    let r#type = TypeProto { value: Some(TypeValue::TensorType(tensor)), denotation: None };
+    ValueInfoProto { name: Some(name.into()), r#type: Some(r#type), ..ValueInfoProto::default() }
+}
+
+/// A model of operator set 13.
+pub fn model(
+    input: ValueInfoProto,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    outputs: Vec<ValueInfoProto>,
+) -> ModelProto {
+    ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto { domain: None, version: Some(13) }],
+        graph: Some(GraphProto {
+            name: Some("graph".into()),
+            node: nodes,
+            initializer: constants,
+            input: vec![input],
+            output: outputs,
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 4]
         graph,
         network: Err("it scores stretches, not windows".into()),
         digest: None,
+        heads: vec![build::OUTPUT.into()],
+        notes: Vec::new(),
+        free_window: false,
     }
 }
 

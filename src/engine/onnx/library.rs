@@ -16,6 +16,7 @@ use std::error::Error as _;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read as _;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -59,17 +60,33 @@ fn load() -> std::result::Result<Library, String> {
     if is_cut_short(&path) {
         return Err(format!("{} is cut short; {INSTALL}", path.display()));
     }
-    let builder = ort::init_from(&path).map_err(|error| explain(&path, &error))?;
-    let environment = builder
-        .with_name("bindscan")
-        .with_telemetry(false)
-        .with_logger(Arc::new(|_, _, _, _, message| debug!("ONNX Runtime: {message}")))
-        .build()
-        .map_err(|error| format!("{}: {}", path.display(), one_line(&error)))?;
+    let environment = without_panic(|| {
+        let builder = ort::init_from(&path).map_err(|error| explain(&path, &error))?;
+        builder
+            .with_name("bindscan")
+            .with_telemetry(false)
+            .with_logger(Arc::new(|_, _, _, _, message| debug!("ONNX Runtime: {message}")))
+            .build()
+            .map_err(|error| format!("{}: {}", path.display(), one_line(&error)))
+    })
+    .unwrap_or_else(|| {
+        let path = path.display();
+        Err(format!("{path} has no API of version 1.{}: it is damaged or some other library; {INSTALL}", ort::MINOR_VERSION))
+    })?;
     // Failures come back as errors; the library's own lines would only repeat them.
     environment.set_log_level(ort::logging::LogLevel::Warning);
     info!("loaded ONNX Runtime from {}", path.display());
     Ok(Library { path, environment })
+}
+
+/// The result of `run`, or `None` if it panics, of which nothing is said: `ort` panics on a library whose table of
+/// functions is missing.
+fn without_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    panic::set_hook(hook);
+    result.ok()
 }
 
 /// Whether the file is an ELF library whose end is missing, as an interrupted copy leaves it: loading one stops the

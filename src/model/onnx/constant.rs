@@ -103,6 +103,7 @@ pub(in crate::model) fn fold<F>(
             let data = first.data.select(&permute(&places, &first.dims, &order));
             Tensor { dims: order.iter().map(|&i| first.dims[i]).collect(), data }
         }
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Neg" if first.as_ints().is_some() => arithmetic(op, &parts)?,
         "Concat" => concat(&parts, int(node, "axis", 0))?,
         "Gather" => gather(first, inputs, int(node, "axis", 0))?,
         "Slice" if opset >= 10 => slice(first, inputs)?,
@@ -258,6 +259,56 @@ fn steps_between(length: i64, start: i64, end: i64, step: i64) -> Result<Vec<usi
         i = i.saturating_add(step);
     }
     Ok(indices)
+}
+
+/// Arithmetic on integers, as exporters leave it behind a `Shape`: number by number, one number going with many.
+fn arithmetic(op: &str, parts: &[&Tensor]) -> Result<Tensor, String> {
+    let (first, others) = parts.split_first().ok_or("has no input")?;
+    let mut result = (*first).clone();
+    if op == "Neg" {
+        result.data = Data::Ints(numbers(first)?.iter().map(|x| -x).collect());
+    }
+    for other in others {
+        let (left, right) = (numbers(&result)?, numbers(other)?);
+        let longer = if result.data.len() >= other.data.len() { &result.dims } else { &other.dims };
+        let count = left.len().max(right.len());
+        let same = left.len() == right.len() && result.dims == other.dims;
+        if !same && left.len() != 1 && right.len() != 1 {
+            return Err("computes with constants of different shapes".into());
+        }
+        // Of two numbers the one with more axes gives the shape.
+        let dims = if left.len() == right.len() && other.dims.len() > result.dims.len() { &other.dims } else { longer };
+        let at = |numbers: &[i64], i: usize| if numbers.len() == 1 { numbers[0] } else { numbers[i] };
+        let computed = (0..count).map(|i| compute(op, at(left, i), at(right, i)));
+        let data = computed.collect::<Option<Vec<i64>>>().ok_or("computes a number that cannot be")?;
+        result = Tensor { dims: dims.clone(), data: Data::Ints(data) };
+    }
+    Ok(result)
+}
+
+/// Integers that are known.
+///
+/// # Errors
+/// Numbers that stand for those of windows or positions.
+fn numbers(tensor: &Tensor) -> Result<&[i64], String> {
+    let numbers = tensor.as_ints().ok_or("computes with constants of different types")?;
+    if numbers.iter().any(|&number| number == BATCH || number == POSITIONS) {
+        return Err("computes with a number of windows or positions that no file fixes".into());
+    }
+    Ok(numbers)
+}
+
+fn compute(op: &str, x: i64, y: i64) -> Option<i64> {
+    match op {
+        "Add" => x.checked_add(y),
+        "Sub" => x.checked_sub(y),
+        "Mul" => x.checked_mul(y),
+        // Toward zero, as ONNX Runtime divides.
+        "Div" => x.checked_div(y),
+        "Min" => Some(x.min(y)),
+        "Max" => Some(x.max(y)),
+        _ => None,
+    }
 }
 
 fn concat(parts: &[&Tensor], axis: i64) -> Result<Tensor, String> {

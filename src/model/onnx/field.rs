@@ -12,7 +12,7 @@ use super::operator::{combines, is_of_each};
 use super::proto::NodeProto;
 use super::shape::{Over, Shape};
 use super::slide::Slide;
-use super::value::{self, Inputs, Value};
+use super::value::{self, Inputs, Value, Values, describe};
 use super::{ModelProto, opset};
 use crate::model::Input;
 
@@ -40,9 +40,55 @@ pub enum Node {
     Unknown,
 }
 
+/// The axes of an output, for windows of a known length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Axes {
+    /// Values that a window gets, at each position if there are several.
+    pub(super) values: usize,
+    /// The axis of positions, if there are several.
+    pub(super) positions: Option<usize>,
+    /// Number of axes.
+    pub(super) rank: usize,
+}
+
 /// What each node of the graph sees, in their order, with windows of `window` bases.
 pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
-    let Some(graph) = &model.graph else { return Vec::new() };
+    let mut nodes = Vec::new();
+    follow(model, input, window, |node| nodes.push(node));
+    nodes
+}
+
+/// The axes of the output named `name`, with windows of `window` bases.
+///
+/// # Errors
+/// A node on the way to it that is not followed, or axes that run over something else than windows, values and positions.
+pub(super) fn output_axes(
+    model: &ModelProto,
+    input: &Input,
+    name: &str,
+    window: usize,
+) -> Result<Axes, String> {
+    let values = follow(model, input, window, |_| {});
+    let shape = &value::last(&values, name)?.shape;
+    let Some((first, others)) = shape.axes.split_first() else { return Err("it is one number".into()) };
+    if first[..] != [Over::Windows] || others.iter().flatten().any(|over| !matches!(over, Over::Channels | Over::Positions)) {
+        return Err("its first axis is not that of windows alone".into());
+    }
+    let positions = others.iter().position(|axis| axis[..] == [Over::Positions]);
+    let of_values = others.iter().enumerate().filter(|&(i, _)| Some(i) != positions);
+    let lengths = of_values.map(|(_, axis)| shape.length(axis).unwrap_or(1));
+    let values = lengths.fold(1, usize::saturating_mul);
+    Ok(Axes { values, positions: positions.map(|i| i + 1), rank: shape.axes.len() })
+}
+
+/// Follows the nodes of the graph, and reports each; returns what is known of the tensors.
+fn follow<'a>(
+    model: &'a ModelProto,
+    input: &'a Input,
+    window: usize,
+    mut report: impl FnMut(Node),
+) -> Values<'a, Field> {
+    let Some(graph) = &model.graph else { return Values::new() };
     let walk = Walk { opset: opset(model), batch: input.batch };
     let sequence = Field {
         shape: Shape::sequence(input.layout, window),
@@ -53,7 +99,6 @@ pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
         pads: (0, 0),
     };
     let mut values = value::initial(graph, &input.name, sequence);
-    let mut nodes = Vec::with_capacity(graph.node.len());
     let mut of_sequence = HashSet::from([input.name.as_str()]);
     for node in &graph.node {
         let depends =
@@ -63,8 +108,8 @@ pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
         }
         let inputs =
             if is_recurrent(node) { Inputs::first_of(node, &values) } else { Inputs::of(node, &values) };
-        let value = inputs.and_then(|inputs| walk.run(node, &inputs));
-        nodes.push(match &value {
+        let value = inputs.and_then(|inputs| walk.run(node, &inputs).map_err(|reason| describe(node, &reason)));
+        report(match &value {
             Ok(Value::Flow(field)) => Node::Layer(field.seen(window)),
             Err(_) if depends => Node::Unknown,
             _ => Node::Constant,
@@ -81,7 +126,7 @@ pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
             }
         }
     }
-    nodes
+    values
 }
 
 /// A tensor that comes from the sequence.

@@ -1,14 +1,31 @@
 //! What is put at a graph's end, so that it gives one row of chosen values a window.
 
 use super::build::{self, Builder};
+use super::interface::Output;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::{AttributeProto, ModelProto};
 use super::tensor::Tensor;
 use super::{OPSET_OF_AXES_AS_INPUT, opset};
 
-/// Lets the graph give the maximum of `output` over axis 1 or 2, which runs over positions: `[N, values]`. Returns the
-/// new output's name.
-pub(in crate::model) fn highest(model: &mut ModelProto, output: &str, axis: usize, values: usize) -> String {
+/// Lets the graph give one row of `values` a window for an output: the maximum over its axis of positions, if it has one,
+/// without axes of 1. Returns the new output's name, or the old one where nothing is to be done.
+pub(in crate::model) fn rows(model: &mut ModelProto, output: &Output, values: usize) -> String {
+    let name = match output.positions {
+        Some(axis) => highest(model, &output.name, axis, values),
+        None => output.name.clone(),
+    };
+    let rank = output.rank.map(|rank| rank - usize::from(output.positions.is_some()));
+    if rank.is_none_or(|rank| rank == 2) {
+        return name;
+    }
+    extend(model, &name, "row", values, |builder, row| {
+        let shape = builder.constant(&format!("{row}_shape"), &Tensor::ints(vec![-1, values as i64]));
+        builder.node("Reshape", &[&name, &shape], row, []);
+    })
+}
+
+/// Lets the graph give the maximum of `output` over an axis: `[N, values]`.
+fn highest(model: &mut ModelProto, output: &str, axis: usize, values: usize) -> String {
     let as_input = opset(model) >= OPSET_OF_AXES_AS_INPUT;
     extend(model, output, "highest", values, |builder, name| {
         let keep = build::int("keepdims", 0);
@@ -19,6 +36,24 @@ pub(in crate::model) fn highest(model: &mut ModelProto, output: &str, axis: usiz
             builder.node("ReduceMax", &[output], name, [build::ints("axes", &[axis as i64]), keep]);
         }
     })
+}
+
+/// Lets the graph give the rows of several outputs, with `values` in all, one after another. Returns the new output's name.
+pub(in crate::model) fn join(model: &mut ModelProto, rows: &[String], values: usize) -> String {
+    let [name] = rows else {
+        return extend(model, "heads", "joined", values, |builder, name| {
+            let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+            builder.node("Concat", &rows, name, [build::int("axis", 1)]);
+        });
+    };
+    name.clone()
+}
+
+/// Leaves `output` the only one of the graph.
+pub(in crate::model) fn keep_only(model: &mut ModelProto, output: &str) {
+    if let Some(graph) = &mut model.graph {
+        graph.output.retain(|value| value.name() == output);
+    }
 }
 
 /// Lets the graph give only the values with these ranks of `output`, `[N, values]`. Returns the new output's name.
@@ -48,8 +83,12 @@ fn extend(
     values: usize,
     add: impl FnOnce(&mut Builder, &str),
 ) -> String {
-    let name = format!("{output}_{what}");
     let Some(graph) = model.graph.as_mut() else { return output.to_owned() };
+    let mut name = format!("{output}_{what}");
+    let given = |name: &String| graph.node.iter().any(|node| node.output.contains(name));
+    while given(&name) {
+        name.push('_');
+    }
     let mut builder = Builder::default();
     add(&mut builder, &name);
     graph.node.extend(builder.graph.node);

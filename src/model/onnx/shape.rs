@@ -41,6 +41,10 @@ impl Shape {
             Layout::ChannelsLast => vec![vec![Windows], vec![Positions], vec![Channels]],
             Layout::ImageRows => vec![vec![Windows], vec![], vec![Channels], vec![Positions]],
             Layout::ImageChannels => vec![vec![Windows], vec![Channels], vec![], vec![Positions]],
+            Layout::ImageColumns => vec![vec![Windows], vec![Channels], vec![Positions], vec![]],
+            Layout::LastRows => vec![vec![Windows], vec![], vec![Positions], vec![Channels]],
+            Layout::LastColumns => vec![vec![Windows], vec![Positions], vec![], vec![Channels]],
+            Layout::LastImage => vec![vec![Windows], vec![Positions], vec![Channels], vec![]],
         };
         Shape { axes, channels: 4, positions: window, directions: 1 }.tidy()
     }

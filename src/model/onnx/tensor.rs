@@ -15,7 +15,7 @@ pub struct Tensor {
 /// The numbers of a [`Tensor`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
-    /// Weights; float16 and float64 are converted.
+    /// Weights; float16, bfloat16 and float64 are converted.
     Floats(Vec<f32>),
     /// Shapes, axes, padding.
     Ints(Vec<i64>),
@@ -159,6 +159,10 @@ fn read_data(proto: &TensorProto) -> Result<Data, String> {
             Some(raw) => from_raw(raw, |bytes| half_to_float(u16::from_le_bytes(bytes)))?,
             None => proto.int32_data.iter().map(|&bits| half_to_float(bits as u16)).collect(),
         }),
+        DataType::Bfloat16 => Data::Floats(match raw {
+            Some(raw) => from_raw(raw, |bytes| bfloat_to_float(u16::from_le_bytes(bytes)))?,
+            None => proto.int32_data.iter().map(|&bits| bfloat_to_float(bits as u16)).collect(),
+        }),
         DataType::Int64 => Data::Ints(match raw {
             Some(raw) => from_raw(raw, i64::from_le_bytes)?,
             None => proto.int64_data.clone(),
@@ -181,6 +185,11 @@ fn from_raw<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T)
         return Err(format!("{} bytes, which is no multiple of {SIZE}", raw.len()));
     }
     Ok(values.iter().map(|&bytes| convert(bytes)).collect())
+}
+
+/// bfloat16, the upper half of a binary32, to binary32.
+fn bfloat_to_float(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// IEEE 754 binary16 to binary32.
