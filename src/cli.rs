@@ -97,7 +97,12 @@ impl Args {
             .filter_module("bindscan", level)
             .format(|out, record| {
                 use std::io::Write;
-                writeln!(out, "bindscan: {}: {}", record.level().as_str().to_lowercase(), printable(&record.args().to_string()))
+                writeln!(
+                    out,
+                    "bindscan: {}: {}",
+                    record.level().as_str().to_lowercase(),
+                    printable(&record.args().to_string())
+                )
             })
             .init();
         // Runs end by themselves, and tidy up. What waits for input does not see the mark: it is ended after a while,

@@ -352,6 +352,7 @@ impl Model {
     fn read(name: &str, bytes: &[u8], folder: Option<&Path>, options: &OpenOptions) -> Result<Model> {
         let onnx::Decoded { model: graph, mut notes, warnings, digest } = onnx::decode(name, bytes, folder)?;
         let model = Model::from_graph(name, graph, options).map_err(|message| Error::model(name, message))?;
+        notes.extend(model.notes.iter().cloned());
         if let Some((first, others)) = warnings.split_first() {
             let more = if others.is_empty() { String::new() } else { format!(", and {} more", others.len()) };
             log::warn!("model {}: {first}{more}; it is run in inference mode", model.spec.name);
@@ -372,14 +373,17 @@ impl Model {
             .transpose()
             .map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?;
         let window = stated.as_ref().map(|spec| spec.window);
-        let Chosen { output, names, values, activation } = choose(&mut proto, &input, &options.heads, window)?;
+        let Chosen { output, names, values, activation } =
+            choose(&mut proto, &input, &options.heads, window)?;
         let own = stated.as_ref().and_then(|spec| spec.channels.as_deref());
-        let channels = options.channels.as_deref().or(own).filter(|order| *order != "ACGT").map(str::to_owned);
+        let channels =
+            options.channels.as_deref().or(own).filter(|order| *order != "ACGT").map(str::to_owned);
         if let Some(order) = &channels {
             input.channels = channel_order(order)?;
         }
         let network = recognize::network(&proto, &input, &output);
-        let free_window = stated.is_none() && network.is_err() && input.length.is_none();
+        let is_stated = stated.is_some();
+        let free_window = !is_stated && network.is_err() && input.length.is_none();
         let mut spec = match stated {
             Some(spec) => clean_stated(spec),
             None => foreign_spec(name, &input, values, network.as_ref().ok(), activation)?,
@@ -389,6 +393,13 @@ impl Model {
         }
         spec.channels = channels;
         spec.check()?;
+        let mut notes = Vec::new();
+        if !is_stated && input.length.is_none() && !free_window {
+            notes.push(format!(
+                "no window is stated: {} bases follow from the detectors, --window sets others",
+                spec.window
+            ));
+        }
         if let Ok(network) = &network {
             spec.check_network(network)?;
         }
@@ -398,7 +409,6 @@ impl Model {
                 spec.outputs.len()
             ));
         }
-        let notes = Vec::new();
         Ok(Model { spec, input, output, graph: proto, network, digest: None, heads, notes, free_window })
     }
 
@@ -441,9 +451,11 @@ impl Model {
         for output in wanted {
             let names = &self.spec.outputs;
             let by_rank = || output.parse().ok().filter(|&rank: &usize| rank < names.len());
-            let rank = names.iter().position(|name| name == output).or_else(by_rank).ok_or_else(|| {
-                fail(format!("has no output {output}; it has {}", shown(names)))
-            })?;
+            let rank = names
+                .iter()
+                .position(|name| name == output)
+                .or_else(by_rank)
+                .ok_or_else(|| fail(format!("has no output {output}; it has {}", shown(names))))?;
             if ranks.contains(&rank) {
                 return Err(fail(format!("the output {output} is named twice")));
             }
@@ -470,7 +482,8 @@ impl Model {
     pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
         let own = ModelSpec::of_network(&spec.name, &network);
         let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
-        let spec = ModelSpec { detector_length, padding, activation, channels: None, ..spec }.with_clean_names();
+        let spec =
+            ModelSpec { detector_length, padding, activation, channels: None, ..spec }.with_clean_names();
         let checked = network.check().and_then(|()| spec.check()).and_then(|()| spec.check_network(&network));
         checked.map_err(|message| Error::model(&spec.name, message))?;
         let graph = onnx::build::model(&network);
@@ -582,7 +595,10 @@ fn choose(
     let (mut rows, mut names) = (Vec::new(), Vec::new());
     for output in &outputs {
         let values = output.values.ok_or_else(|| {
-            format!("the shape of its output `{}` leaves the number of values open; choose another with --head", output.name)
+            format!(
+                "the shape of its output `{}` leaves the number of values open; choose another with --head",
+                output.name
+            )
         })?;
         rows.push(onnx::head::rows(proto, output, values));
         let head = name::clean(&output.name);
@@ -592,7 +608,10 @@ fn choose(
         }));
     }
     if names.len() > onnx::interface::MOST_OUTPUTS {
-        return Err(format!("its heads have {} values a window in all; choose some with --head", names.len()));
+        return Err(format!(
+            "its heads have {} values a window in all; choose some with --head",
+            names.len()
+        ));
     }
     let output = onnx::head::join(proto, &rows, names.len());
     Ok(Chosen { output, values: Some(names.len()), names: Some(names), activation })

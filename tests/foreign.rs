@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::window_scores;
 use bindscan::engine::{Context, Device, Scores, StrandChoice, WindowPlan};
-use bindscan::model::{Model, bundled};
-use bindscan::source::Chunk;
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::tensor_proto::{DataLocation, DataType};
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;
@@ -17,6 +15,8 @@ use bindscan::model::onnx::proto::{
     StringStringEntryProto, TensorProto,
 };
 use bindscan::model::onnx::tensor::{Data, Tensor};
+use bindscan::model::{Model, bundled};
+use bindscan::source::Chunk;
 use common::onnx::{assert_same, codes, floats, int, ints, library_is_there, model, node, scores, value};
 use common::{error_line, run, stdout};
 use prost::Message;
@@ -234,7 +234,12 @@ fn pooled(detectors: usize, kernel: usize, after: Vec<NodeProto>, dims: &[Option
         vec![ints("kernel_shape", &[kernel]), ints("strides", &[kernel])],
     );
     let axis = Tensor::ints(vec![1]).write("axis");
-    model(sequence(), [vec![convolution, pool], after].concat(), vec![weights, axis], vec![value("score", dims)])
+    model(
+        sequence(),
+        [vec![convolution, pool], after].concat(),
+        vec![weights, axis],
+        vec![value("score", dims)],
+    )
 }
 
 #[test]
@@ -257,11 +262,12 @@ fn the_graph_tells_which_axis_of_an_output_is_that_of_positions() {
     assert_highest(&read(&pooled(1, 6, squeezed(), &[None, Some(4)])).unwrap(), 1, 24);
     // A look-up of channels is not followed, so that the axes are not known.
     let order = Tensor::ints((0..20).rev().collect()).write("order");
-    let mut unknown = pooled(20, 6, vec![node("Gather", &["pooled", "order"], "score", vec![int("axis", 1)])], &[
-        None,
-        Some(20),
-        Some(4),
-    ]);
+    let mut unknown = pooled(
+        20,
+        6,
+        vec![node("Gather", &["pooled", "order"], "score", vec![int("axis", 1)])],
+        &[None, Some(20), Some(4)],
+    );
     unknown.graph.as_mut().unwrap().initializer.push(order);
     let error = read(&unknown).unwrap_err().to_string();
     assert!(error.contains("[?, 20, 4]") && error.contains("Gather") && !error.contains('\n'), "{error}");
@@ -296,7 +302,8 @@ fn an_axis_of_one_may_stand_anywhere_in_the_input() {
         assert_highest(&Model { network: Err("left aside".into()), ..read.clone() }, 3, WINDOW - KERNEL + 1);
         assert_highest(&read, 3, WINDOW - KERNEL + 1);
     }
-    let both = model(value("sequence", &[None, four, four, one]), vec![], vec![], vec![value("score", &[None])]);
+    let both =
+        model(value("sequence", &[None, four, four, one]), vec![], vec![], vec![value("score", &[None])]);
     assert!(read(&both).unwrap_err().to_string().contains("which axis"));
 }
 
@@ -338,11 +345,15 @@ fn body(name: &str, nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Attri
 }
 
 /// `made` within the graph, within the branches of an `If`, and within a function.
-fn everywhere(made: &dyn Fn(&str) -> NodeProto, constants: &[TensorProto]) -> Vec<(&'static str, ModelProto)> {
+fn everywhere(
+    made: &dyn Fn(&str) -> NodeProto,
+    constants: &[TensorProto],
+) -> Vec<(&'static str, ModelProto)> {
     let plain = on_the_sequence(vec![made("x")], constants.to_vec());
     let branches = ["then_branch", "else_branch"];
     let branches = branches.map(|name| body(name, vec![made(&format!("{name}_x"))], constants.to_vec()));
-    let within = on_the_sequence(vec![node("If", &["always"], "x", branches.to_vec())], vec![truth("always", true)]);
+    let within =
+        on_the_sequence(vec![node("If", &["always"], "x", branches.to_vec())], vec![truth("always", true)]);
     let constant = |tensor: &TensorProto| {
         let value = AttributeProto {
             name: Some("value".into()),
@@ -382,7 +393,9 @@ fn layers_in_training_mode_are_run_in_inference_mode() {
     let mut cases = Vec::new();
     for training in [true, false] {
         let constants = [ratio.clone(), truth("training", training)];
-        cases.extend(everywhere(&dropout, &constants).into_iter().map(|(place, proto)| (place, proto, training)));
+        cases.extend(
+            everywhere(&dropout, &constants).into_iter().map(|(place, proto)| (place, proto, training)),
+        );
         let mut found = everywhere(&normalization(usize::from(training)), &parameters);
         // Version 14 has the attribute.
         for (_, proto) in &mut found {
@@ -403,7 +416,11 @@ fn layers_in_training_mode_are_run_in_inference_mode() {
         assert_eq!(said, training, "{place}: {:?}", read.notes);
         assert_highest(&read, 2, WINDOW - KERNEL + 1);
         if training && place == "in the graph" {
-            assert!(read.network.is_ok() || read.graph.opset_import[0].version == Some(15), "{:?}", read.network);
+            assert!(
+                read.network.is_ok() || read.graph.opset_import[0].version == Some(15),
+                "{:?}",
+                read.network
+            );
         }
     }
 }
@@ -421,7 +438,8 @@ fn remove_attribute(proto: &mut ModelProto, name: &str) {
 
 #[test]
 fn graphs_that_draw_random_numbers_are_refused() {
-    for operator in ["RandomNormalLike", "RandomUniformLike", "Bernoulli", "RandomNormal", "RandomUniform", "Multinomial"]
+    for operator in
+        ["RandomNormalLike", "RandomUniformLike", "Bernoulli", "RandomNormal", "RandomUniform", "Multinomial"]
     {
         let random = |output: &str| node(operator, &["sequence"], output, vec![]);
         for (place, proto) in everywhere(&random, &[]) {
@@ -431,7 +449,8 @@ fn graphs_that_draw_random_numbers_are_refused() {
         }
     }
     // What a layer in training mode gives beside its result may not be used.
-    let parameters = ["scale", "shift", "mean", "variance"].map(|name| Tensor::floats([4], vec![1.0; 4]).write(name));
+    let parameters =
+        ["scale", "shift", "mean", "variance"].map(|name| Tensor::floats([4], vec![1.0; 4]).write(name));
     let input = ["sequence", "scale", "shift", "mean", "variance"];
     let mut used = node("BatchNormalization", &input, "normal", vec![int("training_mode", 1)]);
     used.output.push("means".into());
@@ -444,7 +463,9 @@ fn graphs_that_draw_random_numbers_are_refused() {
 
 /// The tensor in another type of floating-point numbers, as raw bytes or as values.
 fn in_type(tensor: &TensorProto, element: DataType, raw: bool) -> TensorProto {
-    let Tensor { data: Data::Floats(numbers), .. } = Tensor::read(tensor).unwrap() else { return tensor.clone() };
+    let Tensor { data: Data::Floats(numbers), .. } = Tensor::read(tensor).unwrap() else {
+        return tensor.clone();
+    };
     let (name, dims) = (tensor.name.clone(), tensor.dims.clone());
     let mut turned = TensorProto { name, dims, data_type: Some(element as i32), ..TensorProto::default() };
     let halves = |half: fn(f32) -> u16| numbers.iter().map(move |&x| half(x)).collect::<Vec<u16>>();
@@ -501,7 +522,10 @@ fn models_of_all_floating_point_types_score_as_those_of_float32() {
             let graph = proto.graph.as_mut().unwrap();
             graph.initializer.iter_mut().for_each(|tensor| *tensor = in_type(tensor, element, raw));
             for value in graph.input.iter_mut().chain(&mut graph.output) {
-                let Some(TypeValue::TensorType(tensor)) = value.r#type.as_mut().unwrap().value.as_mut() else { panic!() };
+                let Some(TypeValue::TensorType(tensor)) = value.r#type.as_mut().unwrap().value.as_mut()
+                else {
+                    panic!()
+                };
                 tensor.elem_type = Some(element as i32);
             }
             let found = read(&proto).unwrap();
@@ -525,7 +549,8 @@ fn models_of_all_floating_point_types_score_as_those_of_float32() {
 /// The tensor with its numbers in a file, which they are appended to.
 fn outside(tensor: &TensorProto, file: &str, data: &mut Vec<u8>) -> TensorProto {
     let bytes = tensor.raw_data.clone().unwrap_or_default();
-    let entry = |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
+    let entry =
+        |key: &str, value: String| StringStringEntryProto { key: Some(key.into()), value: Some(value) };
     let external_data = vec![
         entry("location", file.into()),
         entry("offset", data.len().to_string()),
@@ -539,7 +564,7 @@ fn outside(tensor: &TensorProto, file: &str, data: &mut Vec<u8>) -> TensorProto 
 /// Moves the numbers of all constants named `kept` into a file, wherever they stand.
 fn move_outside(proto: &mut ModelProto, kept: &str, file: &str) -> Vec<u8> {
     let mut data = vec![7; 5];
-    let mut of_graph = |graph: &mut GraphProto, data: &mut Vec<u8>| {
+    let of_graph = |graph: &mut GraphProto, data: &mut Vec<u8>| {
         for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.name() == kept) {
             *tensor = outside(tensor, file, data);
         }
@@ -604,7 +629,8 @@ fn external_data_are_read_from_the_folder_of_the_model_only() {
     let at = directory.path().join("folder");
     std::fs::create_dir_all(at.join("sub")).unwrap();
     let (convolution, weights) = convolution(2);
-    let rest = [node("GlobalMaxPool", &["sums"], "pooled", vec![]), node("Flatten", &["pooled"], "score", vec![])];
+    let rest =
+        [node("GlobalMaxPool", &["sums"], "pooled", vec![]), node("Flatten", &["pooled"], "score", vec![])];
     let nodes = [convolution].into_iter().chain(rest).collect();
     let proto = model(sequence(), nodes, vec![weights], vec![value("score", &[None, Some(2)])]);
     let mut moved = proto.clone();
@@ -645,9 +671,8 @@ fn external_data_are_read_from_the_folder_of_the_model_only() {
 
 #[test]
 fn declared_sizes_are_not_believed() {
-    let reduced = vec![
-        node("ReduceMax", &["sequence"], "score", vec![ints("axes", &[1, 2]), int("keepdims", 0)]),
-    ];
+    let reduced =
+        vec![node("ReduceMax", &["sequence"], "score", vec![ints("axes", &[1, 2]), int("keepdims", 0)])];
     for outputs in [200_000_000, i64::MAX] {
         let proto = model(sequence(), reduced.clone(), vec![], vec![value("score", &[None, Some(outputs)])]);
         let error = read(&proto).unwrap_err().to_string();
@@ -696,7 +721,8 @@ fn of_several_heads_none_is_dropped_in_silence() {
     }
     let columns = |head: &str| {
         let text = stdout(at, &format!("scan -m m.onnx a.fa --all --format tsv --strand + --head {head}"));
-        let mut names: Vec<String> = text.lines().skip(1).map(|row| row.split('\t').nth(3).unwrap().to_owned()).collect();
+        let mut names: Vec<String> =
+            text.lines().skip(1).map(|row| row.split('\t').nth(3).unwrap().to_owned()).collect();
         names.sort();
         names.dedup();
         (names, text.lines().count())
@@ -704,7 +730,10 @@ fn of_several_heads_none_is_dropped_in_silence() {
     let windows = codes.len() - WINDOW + 1;
     assert_eq!(columns("counts"), (vec!["m".to_owned()], windows + 1));
     assert_eq!(columns("profile").0, ["m.score_0", "m.score_1"]);
-    assert_eq!(columns("all"), (["m.counts", "m.profile_0", "m.profile_1"].map(str::to_owned).to_vec(), 3 * windows + 1));
+    assert_eq!(
+        columns("all"),
+        (["m.counts", "m.profile_0", "m.profile_1"].map(str::to_owned).to_vec(), 3 * windows + 1)
+    );
     // The columns of all heads are those of each.
     let rows = |head: &str, column: &str| -> Vec<String> {
         let text = stdout(at, &format!("scan -m m.onnx a.fa --all --format tsv --strand + --head {head}"));
@@ -729,7 +758,9 @@ fn a_window_is_asked_for_where_nothing_states_it() {
     let at = directory.path();
     std::fs::write(at.join("m.onnx"), proto.encode_to_vec()).unwrap();
     std::fs::write(at.join("a.fa"), format!(">a\n{}\n", "ACGTTGCATT".repeat(12))).unwrap();
-    for command in ["scan -m m.onnx a.fa --all --format tsv", "bench -m m.onnx", "calibrate m.onnx --background a.fa"] {
+    for command in
+        ["scan -m m.onnx a.fa --all --format tsv", "bench -m m.onnx", "calibrate m.onnx --background a.fa"]
+    {
         let line = error_line(at, command);
         assert!(line.contains("--window"), "{command}: {line}");
     }
@@ -773,12 +804,14 @@ fn names_of_models_are_fit_for_all_outputs() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.success(), "{name:?}: {said}");
         assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
-        let files: Vec<PathBuf> = std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let files: Vec<PathBuf> =
+            std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert_eq!(files.len(), 4, "{name:?}: {files:?}");
         for file in files.iter().filter(|file| file.extension().is_some_and(|e| e == "bed" || e == "gff3")) {
             let text = std::fs::read_to_string(file).unwrap();
             assert!(text.lines().count() > 2, "{name:?}: {text}");
-            let fit = |c: char| c == '\n' || c == '\t' || !(c.is_control() || "<\u{200b}\u{202e}".contains(c));
+            let fit =
+                |c: char| c == '\n' || c == '\t' || !(c.is_control() || "<\u{200b}\u{202e}".contains(c));
             assert!(text.chars().all(fit), "{name:?}: {text}");
             std::fs::remove_file(file).unwrap();
         }

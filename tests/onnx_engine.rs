@@ -472,3 +472,36 @@ fn devices_are_read_as_written() {
         assert!(text.parse::<Device>().is_err(), "{text}");
     }
 }
+
+/// A library that looks like ONNX Runtime as far as its version, but has no table of functions, or not even a base.
+#[test]
+fn a_library_without_functions_is_an_error_on_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let network = small().network(&mut Random::seed_from_u64(19));
+    model_of(&network).save(at.join("m.onnx")).unwrap();
+    std::fs::write(at.join("a.fa"), format!(">a\n{}\n", "ACGTTGCATT".repeat(8))).unwrap();
+    for base in ["&BASE", "std::ptr::null()"] {
+        let source = format!(
+            "#[repr(C)] pub struct Base(extern \"C\" fn(u32) -> *const u8, extern \"C\" fn() -> *const u8);
+             extern \"C\" fn api(_: u32) -> *const u8 {{ std::ptr::null() }}
+             extern \"C\" fn version() -> *const u8 {{ b\"1.99.0\\0\".as_ptr() }}
+             pub static BASE: Base = Base(api, version);
+             #[no_mangle] pub extern \"C\" fn OrtGetApiBase() -> *const Base {{ {base} }}"
+        );
+        let library = at.join("libhollow.so");
+        std::fs::write(at.join("hollow.rs"), source).unwrap();
+        let compiler = std::env::var_os("RUSTC").unwrap_or("rustc".into());
+        let mut compile = std::process::Command::new(compiler);
+        compile.args(["--crate-type", "cdylib", "-o"]).arg(&library).arg(at.join("hollow.rs"));
+        if !compile.output().is_ok_and(|output| output.status.success()) {
+            eprintln!("skipped: no library can be compiled here");
+            return;
+        }
+        let words = "scan -m m.onnx a.fa --all --engine onnx";
+        let mut command = common::bindscan(words.split(' '));
+        let output = command.current_dir(at).env("ORT_DYLIB_PATH", &library).output().unwrap();
+        let line = common::failure(output, words, 1);
+        assert!(line.contains("libhollow.so") && line.contains("install-onnxruntime"), "{line}");
+    }
+}

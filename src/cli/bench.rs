@@ -9,7 +9,7 @@ use anyhow::Result;
 use bindscan::encode;
 use bindscan::engine::Context;
 use bindscan::engine::{self, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
-use bindscan::model::Model;
+use bindscan::model::{Model, OpenOptions};
 use bindscan::simulate::Simulation;
 use bindscan::source::Chunk;
 use clap::Args;
@@ -28,6 +28,9 @@ pub(super) struct BenchArgs {
     /// Model: an ONNX file, or the name of a bundled one
     #[arg(short, long)]
     model: PathBuf,
+    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    head: Vec<String>,
     /// Window in bases [default: the model's own]
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
     window: Option<usize>,
@@ -56,7 +59,8 @@ pub(super) struct BenchArgs {
 
 impl BenchArgs {
     pub(super) fn run(self) -> Result<()> {
-        let model = Model::find(&self.model)?;
+        let heads = super::models::heads(&self.head);
+        let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         let plan = WindowPlan {
             window: model.window(self.window)?,
             stride: self.stride,

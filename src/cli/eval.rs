@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
-use bindscan::model::{Alphabet, Model, Strands};
+use bindscan::model::{Alphabet, Model, OpenOptions, Strands};
 use bindscan::output::Output;
 use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
@@ -25,6 +25,9 @@ use super::{CANCELLED, Session};
 pub(super) struct EvalArgs {
     /// Model: an ONNX file, or the name of a bundled one
     model: PathBuf,
+    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
+    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    head: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
     /// What the model was trained on, in the form of the data: sequences that are in both are reported
@@ -79,7 +82,8 @@ impl EvalArgs {
             "--positives-above {}: a number is needed",
             self.positives_above
         );
-        let model = Model::find(&self.model)?;
+        let heads = super::models::heads(&self.head);
+        let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         let strands = match (self.strand, model.spec.strands) {
             (Some(strand), _) => strand.into(),
             (None, Strands::Both) => StrandChoice::Both,

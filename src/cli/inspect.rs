@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bindscan::model::{Heads, Model, OpenOptions};
 use bindscan::model::inspect::inspect;
+use bindscan::model::{Heads, Model, OpenOptions};
 use clap::Args;
 
 /// Print a model's layers, window, receptive field and metadata, and how it would be scanned
@@ -13,7 +13,7 @@ use clap::Args;
 pub(super) struct InspectArgs {
     /// Model: an ONNX file, or the name of a bundled one
     model: PathBuf,
-    /// Heads to describe, by name, separated by commas; all: every one [default: the first]
+    /// Describe these heads (graph outputs), comma-separated; all takes every one [default: the first]
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     head: Vec<String>,
 }

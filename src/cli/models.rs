@@ -30,7 +30,7 @@ pub(super) struct PlanArgs {
     /// Outputs of the model, by name or rank from 0, separated by commas; all: every one
     #[arg(long, value_name = "OUTPUTS", value_delimiter = ',', default_value = "all")]
     target: Vec<String>,
-    /// Heads (outputs of the graph) of a model that has several, by name, separated by commas; all: every one
+    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     head: Vec<String>,
     /// Order of the channels of a model made elsewhere [default: as the model says, ACGT if it does not]

@@ -13,7 +13,7 @@ use bindscan::filter::{self, Trim};
 use bindscan::logo::Logo;
 use bindscan::model::motif::similarity::{Database, Match};
 use bindscan::model::motif::{self, Motif};
-use bindscan::model::{Alphabet, Model, Strands};
+use bindscan::model::{Alphabet, Heads, Model, OpenOptions, Strands, name};
 use bindscan::output::Output;
 use bindscan::source::sequences::Column;
 use bindscan::train::dataset::peaks::PeakOptions;
@@ -106,7 +106,9 @@ impl MotifsArgs {
         let trim = Trim { bits: self.trim, flank: self.trim_flank };
         ensure!((0.0..=2.0).contains(&trim.bits), "--trim {}: 0 to 2 bits are possible", trim.bits);
         ensure!(self.evalue >= 0.0, "--evalue {}: 0 or more is needed", self.evalue);
-        let model = Model::find(&self.model)?;
+        // All heads have the same first layer.
+        let options = OpenOptions { heads: Heads::First, ..OpenOptions::default() };
+        let model = Model::find_with(&self.model, &options)?;
         let both_strands = self.both_strands(&model)?;
         let filters = filter::filters(&model).map_err(|reason| {
             Error::model(
@@ -281,7 +283,7 @@ fn shortened(names: &[String]) -> String {
 fn write_logos(folder: &Path, motifs: &[Motif], alphabet: Alphabet) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::io(folder, "cannot create"))?;
     for motif in motifs {
-        let mut output = Output::create(&folder.join(format!("{}.svg", motif.id)))?;
+        let mut output = Output::create(&folder.join(format!("{}.svg", name::file_part(&motif.id))))?;
         output.write(Logo::of_counts(&motif.counts, alphabet).to_svg(&motif.id).as_bytes())?;
         output.finish()?;
     }

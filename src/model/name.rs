@@ -50,7 +50,9 @@ mod tests {
 
     #[test]
     fn usual_names_stay_as_they_are() {
-        for name in ["MA0139.1", "D00328.003", "CTCF(Zf)/CD4+-CTCF-ChIP-Seq/Homer", "score_0", "β-catenin", "a|b"] {
+        for name in
+            ["MA0139.1", "D00328.003", "CTCF(Zf)/CD4+-CTCF-ChIP-Seq/Homer", "score_0", "β-catenin", "a|b"]
+        {
             assert_eq!(clean(name), name);
         }
         assert_eq!(clean("  my model\t1 "), "my_model_1");

@@ -46,7 +46,7 @@ pub struct Decoded {
 /// Decodes the bytes of an ONNX file; `name` is for messages. Its external data are read from `folder`.
 ///
 /// # Errors
-/// Bytes that are no ONNX model, a model without a graph, external data that cannot be read ([`external`]), numbers that
+/// Bytes that are no ONNX model, a model without a graph, external data that cannot be read, numbers that
 /// float32 cannot hold, and graphs that draw random numbers.
 pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded> {
     let mut model =

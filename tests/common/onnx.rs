@@ -11,8 +11,8 @@ use bindscan::model::onnx::proto::tensor_shape_proto::Dimension;
 use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as DimValue;
 use bindscan::model::onnx::proto::type_proto::{Tensor as TensorType, Value as TypeValue};
 use bindscan::model::onnx::proto::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
+    TypeProto, ValueInfoProto,
 };
 use bindscan::source::Chunk;
 use rand::RngExt;

@@ -71,7 +71,10 @@ fn load() -> std::result::Result<Library, String> {
     })
     .unwrap_or_else(|| {
         let path = path.display();
-        Err(format!("{path} has no API of version 1.{}: it is damaged or some other library; {INSTALL}", ort::MINOR_VERSION))
+        Err(format!(
+            "{path} has no API of version 1.{}: it is damaged or some other library; {INSTALL}",
+            ort::MINOR_VERSION
+        ))
     })?;
     // Failures come back as errors; the library's own lines would only repeat them.
     environment.set_log_level(ort::logging::LogLevel::Warning);

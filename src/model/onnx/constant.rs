@@ -103,7 +103,9 @@ pub(in crate::model) fn fold<F>(
             let data = first.data.select(&permute(&places, &first.dims, &order));
             Tensor { dims: order.iter().map(|&i| first.dims[i]).collect(), data }
         }
-        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Neg" if first.as_ints().is_some() => arithmetic(op, &parts)?,
+        "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Neg" if first.as_ints().is_some() => {
+            arithmetic(op, &parts)?
+        }
         "Concat" => concat(&parts, int(node, "axis", 0))?,
         "Gather" => gather(first, inputs, int(node, "axis", 0))?,
         "Slice" if opset >= 10 => slice(first, inputs)?,
@@ -277,7 +279,11 @@ fn arithmetic(op: &str, parts: &[&Tensor]) -> Result<Tensor, String> {
             return Err("computes with constants of different shapes".into());
         }
         // Of two numbers the one with more axes gives the shape.
-        let dims = if left.len() == right.len() && other.dims.len() > result.dims.len() { &other.dims } else { longer };
+        let dims = if left.len() == right.len() && other.dims.len() > result.dims.len() {
+            &other.dims
+        } else {
+            longer
+        };
         let at = |numbers: &[i64], i: usize| if numbers.len() == 1 { numbers[0] } else { numbers[i] };
         let computed = (0..count).map(|i| compute(op, at(left, i), at(right, i)));
         let data = computed.collect::<Option<Vec<i64>>>().ok_or("computes a number that cannot be")?;

@@ -61,9 +61,11 @@ impl Reader<'_> {
         let location = location.value().to_owned();
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(entry) => {
-                entry.value().parse::<u64>().map(Some).map_err(|_| format!("has the {key} `{}`", entry.value()))
-            }
+            Some(entry) => entry
+                .value()
+                .parse::<u64>()
+                .map(Some)
+                .map_err(|_| format!("has the {key} `{}`", entry.value())),
         };
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?);
         let file = self.open(&location)?;
@@ -77,8 +79,7 @@ impl Reader<'_> {
                 file.length
             ));
         }
-        let (read, most) =
-            (self.read + length, MOST_BYTES.min(self.held.saturating_mul(2).max(FREE_BYTES)));
+        let (read, most) = (self.read + length, MOST_BYTES.min(self.held.saturating_mul(2).max(FREE_BYTES)));
         if read > most {
             return Err(format!("external data of more than {most} bytes are not read"));
         }
@@ -101,7 +102,8 @@ impl Reader<'_> {
     fn open(&mut self, location: &str) -> Result<&mut DataFile, String> {
         if !self.files.contains_key(location) {
             let path = within(self.folder, location)?;
-            let file = File::open(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let file =
+                File::open(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
             let length = file.metadata().map_err(|error| format!("cannot read {location}: {error}"))?.len();
             self.held = self.held.saturating_add(length);
             self.files.insert(location.to_owned(), DataFile { file, length });
@@ -112,7 +114,8 @@ impl Reader<'_> {
     fn digests(self) -> Result<BTreeMap<String, [u8; 32]>, String> {
         let mut digests = BTreeMap::new();
         for (location, mut data) in self.files {
-            let digest = digest(&mut data.file).map_err(|error| format!("cannot read {location}: {error}"))?;
+            let digest =
+                digest(&mut data.file).map_err(|error| format!("cannot read {location}: {error}"))?;
             digests.insert(location, digest);
         }
         Ok(digests)

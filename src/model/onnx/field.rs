@@ -71,7 +71,9 @@ pub(super) fn output_axes(
     let values = follow(model, input, window, |_| {});
     let shape = &value::last(&values, name)?.shape;
     let Some((first, others)) = shape.axes.split_first() else { return Err("it is one number".into()) };
-    if first[..] != [Over::Windows] || others.iter().flatten().any(|over| !matches!(over, Over::Channels | Over::Positions)) {
+    if first[..] != [Over::Windows]
+        || others.iter().flatten().any(|over| !matches!(over, Over::Channels | Over::Positions))
+    {
         return Err("its first axis is not that of windows alone".into());
     }
     let positions = others.iter().position(|axis| axis[..] == [Over::Positions]);
@@ -108,7 +110,8 @@ fn follow<'a>(
         }
         let inputs =
             if is_recurrent(node) { Inputs::first_of(node, &values) } else { Inputs::of(node, &values) };
-        let value = inputs.and_then(|inputs| walk.run(node, &inputs).map_err(|reason| describe(node, &reason)));
+        let value =
+            inputs.and_then(|inputs| walk.run(node, &inputs).map_err(|reason| describe(node, &reason)));
         report(match &value {
             Ok(Value::Flow(field)) => Node::Layer(field.seen(window)),
             Err(_) if depends => Node::Unknown,

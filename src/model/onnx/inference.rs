@@ -34,7 +34,8 @@ pub(super) fn to_inference(model: &mut ModelProto) -> Result<Vec<String>, String
             Part::Node(node) => {
                 used.extend(node.input.iter().cloned());
                 // Results of bodies and functions count as used.
-                let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+                let bodies =
+                    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
                 used.extend(bodies.flat_map(|body| &body.output).map(|output| output.name().to_owned()));
                 off.extend(constant_output(node).filter(|_| is_false(node)));
             }
@@ -121,7 +122,8 @@ impl Mode<'_> {
             return Ok(false);
         }
         if let Some(name) = further.iter().find(|name| self.used.contains(*name)) {
-            let reason = format!("is in training mode and `{name}` is used: export the model in inference mode");
+            let reason =
+                format!("is in training mode and `{name}` is used: export the model in inference mode");
             return Err(describe(node, &reason));
         }
         node.output.truncate(1);

@@ -130,7 +130,12 @@ pub struct Output {
 ///
 /// # Errors
 /// No such output, another element type than float32, axes that may be either, or more than [`MOST_OUTPUTS`].
-pub fn output(model: &ModelProto, input: &Input, name: &str, window: Option<usize>) -> Result<Output, String> {
+pub fn output(
+    model: &ModelProto,
+    input: &Input,
+    name: &str,
+    window: Option<usize>,
+) -> Result<Output, String> {
     let graph = model.graph.as_ref().ok_or("the model has no graph")?;
     let value = graph.output.iter().find(|output| output.name() == name);
     let value = value.ok_or_else(|| format!("the graph has no output `{name}`"))?;

@@ -26,7 +26,9 @@ pub(super) fn to_single(model: &mut ModelProto) -> Result<Vec<DataType>, String>
             }
         };
         match part {
-            Part::Tensor(tensor) => return convert_tensor(tensor).map(|element| element.into_iter().for_each(note)),
+            Part::Tensor(tensor) => {
+                return convert_tensor(tensor).map(|element| element.into_iter().for_each(note));
+            }
             Part::Type(declared) => convert_type(declared, &mut note),
             Part::Node(node) => convert_attributes(node, &mut note),
         }
@@ -60,7 +62,8 @@ fn convert_tensor(tensor: &mut TensorProto) -> Result<Option<DataType>, String> 
 /// A finite number that became infinite. The largest one stands for infinity in masks.
 fn finite_doubles(tensor: &TensorProto) -> Result<(), String> {
     let raw = tensor.raw_data.as_deref().unwrap_or_default().as_chunks::<8>().0;
-    let numbers = raw.iter().map(|&bytes| f64::from_le_bytes(bytes)).chain(tensor.double_data.iter().copied());
+    let numbers =
+        raw.iter().map(|&bytes| f64::from_le_bytes(bytes)).chain(tensor.double_data.iter().copied());
     let lost = |x: &f64| x.is_finite() && x.abs() < f64::MAX && (*x as f32).is_infinite();
     match numbers.into_iter().find(lost) {
         Some(number) => Err(format!("holds {number:e}, which is too large for float32")),

@@ -56,7 +56,10 @@ pub(in crate::model) fn last<'a, F>(values: &'a Values<'_, F>, output: &str) -> 
 
 /// A reason with the node it concerns.
 pub(in crate::model) fn describe(node: &NodeProto, reason: &str) -> String {
-    format!("{} `{}` {reason}", node.op_type(), node.name())
+    // Not all exporters name nodes.
+    let name =
+        if node.name().is_empty() { node.output.first().map_or("", String::as_str) } else { node.name() };
+    format!("{} `{name}` {reason}", node.op_type())
 }
 
 /// The inputs of a node; `None` where an optional one is left out.

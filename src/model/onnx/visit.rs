@@ -1,7 +1,9 @@
 //! Every node, tensor and type of an ONNX model, wherever it may stand: in the graph, in the bodies of `If`, `Loop` and
 //! `Scan`, in functions, in attributes, and in sparse tensors.
 
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, TypeProto};
+use super::proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto, TypeProto,
+};
 
 /// A part of a model.
 pub(super) enum Part<'a> {
