@@ -1,11 +1,13 @@
 //! The command line: one file a subcommand, each a clap structure and a `run`.
 
-use std::io::IsTerminal;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use bindscan::model::name::printable;
+use bindscan::output;
 use bindscan::source::reads::cram::DECODER;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod bench;
 mod calibrate;
@@ -14,6 +16,7 @@ mod data;
 mod eval;
 mod import;
 mod inspect;
+mod invocation;
 mod man;
 mod merge;
 mod models;
@@ -25,12 +28,15 @@ mod region;
 mod report;
 mod scan;
 mod score;
+pub(crate) mod signals;
 mod significance;
 mod simulate;
 mod track;
 mod train;
 mod variants;
 mod version;
+
+use invocation::Invocation;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
 #[derive(Debug, Parser)]
@@ -71,60 +77,78 @@ struct Session {
     quiet: bool,
     /// Whether progress may be drawn.
     terminal: bool,
+    /// When the program was started.
+    started: Instant,
+    /// The command line.
+    invocation: &'static Invocation,
 }
 
-/// How long a run may take to end itself after Ctrl-C.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(2);
-
-fn end_interrupted() {
-    eprintln!("bindscan: interrupted");
-    std::process::exit(1);
+impl Session {
+    /// The time since the program was started.
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
 }
 
-/// Set by Ctrl-C.
+/// Set by a signal that ends the run.
 static CANCELLED: AtomicBool = AtomicBool::new(false);
 
+/// Writes a line on standard error. It may be lost, on a full disk for example: the work goes on.
+pub(crate) fn message(text: impl std::fmt::Display) {
+    let line = format!("bindscan: {}\n", printable(&text.to_string()));
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Parses the command line and runs the subcommand.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let started = Instant::now();
+    let command = Args::command();
+    let matches = command.clone().get_matches();
+    let args = Args::from_arg_matches(&matches)?;
+    let invocation = Invocation::new(&command, &matches);
+    let inputs = invocation.inputs();
+    output::protect(inputs.clone());
+    start_log(&args);
+    signals::watch(inputs)?;
+    hide_panics_of_decoders();
+    let session = Session {
+        quiet: args.quiet,
+        terminal: !args.quiet && io::stderr().is_terminal(),
+        started,
+        // It lives as long as the program.
+        invocation: Box::leak(Box::new(invocation)),
+    };
+    args.run(session)
+}
+
+fn start_log(args: &Args) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => log::LevelFilter::Error,
+        (_, 0) => log::LevelFilter::Warn,
+        (_, 1) => log::LevelFilter::Info,
+        _ => log::LevelFilter::Debug,
+    };
+    env_logger::Builder::new()
+        .filter_module("bindscan", level)
+        .format(|out, record| {
+            let (level, text) = (record.level().as_str().to_lowercase(), record.args().to_string());
+            writeln!(out, "bindscan: {level}: {}", printable(&text))
+        })
+        .init();
+}
+
+/// What contradicts itself in a CRAM file makes a thread panic, which is told as an error.
+fn hide_panics_of_decoders() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(DECODER) {
+            tell(panic);
+        }
+    }));
+}
+
 impl Args {
-    /// Runs the subcommand.
-    pub(crate) fn run(self) -> anyhow::Result<()> {
-        let level = match (self.quiet, self.verbose) {
-            (true, _) => log::LevelFilter::Error,
-            (_, 0) => log::LevelFilter::Warn,
-            (_, 1) => log::LevelFilter::Info,
-            _ => log::LevelFilter::Debug,
-        };
-        env_logger::Builder::new()
-            .filter_module("bindscan", level)
-            .format(|out, record| {
-                use std::io::Write;
-                writeln!(
-                    out,
-                    "bindscan: {}: {}",
-                    record.level().as_str().to_lowercase(),
-                    printable(&record.args().to_string())
-                )
-            })
-            .init();
-        // Runs end by themselves, and tidy up. What waits for input does not see the mark: it is ended after a while,
-        // or by a second Ctrl-C; temporary files then stay, final names are never taken.
-        ctrlc::set_handler(|| {
-            if !CANCELLED.swap(true, Ordering::SeqCst) {
-                std::thread::spawn(|| {
-                    std::thread::sleep(GRACE);
-                    end_interrupted();
-                });
-            } else {
-                end_interrupted();
-            }
-        })?;
-        // What contradicts itself in a CRAM file makes a thread panic, which is told as an error.
-        let tell = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if std::thread::current().name() != Some(DECODER) {
-                tell(panic);
-            }
-        }));
-        let session = Session { quiet: self.quiet, terminal: !self.quiet && std::io::stderr().is_terminal() };
+    fn run(self, session: Session) -> anyhow::Result<()> {
         match self.command {
             Command::Scan(args) => args.run(session),
             Command::Merge(args) => args.run(),
@@ -208,7 +232,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Args::command().debug_assert();
     }
 

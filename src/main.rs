@@ -1,19 +1,26 @@
 //! The `bindscan` command.
 
+#![deny(
+    clippy::print_stderr,
+    reason = "a message that cannot be written must not end a run: use cli::message"
+)]
+
 mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    let args = cli::Args::parse();
-    match args.run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bindscan: {}", cli::one_line(&error));
-            ExitCode::FAILURE
-        }
+    let Err(error) = cli::run() else { return ExitCode::SUCCESS };
+    if cli::is_broken_pipe(&error) {
+        return ExitCode::SUCCESS;
     }
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        // There is nobody else to tell if this cannot be written.
+        let _ = usage.print();
+        return ExitCode::from(usage.exit_code() as u8);
+    }
+    let status = cli::signals::received().map_or(1, cli::signals::exit_status);
+    cli::signals::claim_end();
+    cli::message(cli::one_line(&error));
+    ExitCode::from(status as u8)
 }

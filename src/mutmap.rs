@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use crate::encode::{N, ascii_of_code};
 use crate::genome::Contig;
 use crate::lettering::Lettering;
-use crate::output::{Output, Sealed};
+use crate::output::{self, Output};
 use crate::pipeline;
 use crate::scan::Scanner;
 use crate::track::bigwig::BaseSink;
@@ -317,7 +317,7 @@ impl Writer<'_> {
                 }
             }
         }
-        sealed.into_iter().try_for_each(Sealed::publish)?;
+        output::publish(sealed)?;
         Ok(self.summary)
     }
 }

@@ -1,5 +1,10 @@
-//! Where results are written: standard output, or a file that appears under its own name only when it is whole.
+//! Where results are written: standard output, or a file that gets its name only when it is whole.
+//!
+//! All outputs of the process are listed in one register. It refuses a file that is an input ([`protect`]) or already an
+//! output, it knows whether a closed pipe was the last output, and it has the names of unfinished files
+//! ([`remove_unfinished`]).
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -8,52 +13,56 @@ use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
+mod destination;
+mod register;
+
+use destination::Destination;
+use register::Registration;
+pub use register::{protect, remove_unfinished};
+
 const BUFFER: usize = 256 * 1024;
 
 /// A destination of results. Dropping it without [`Output::finish`] leaves nothing under the final name.
+///
+/// When the reader of a pipe goes away while other outputs are open, the rest of what is written to the pipe is dropped
+/// and the others go on. If it was the last output, writing fails ([`Error::is_broken_pipe`]).
 #[derive(Debug)]
 pub struct Output {
     /// As it was given, for messages; of a link, what it points to is written.
     path: PathBuf,
     sink: Sink,
+    registration: Registration,
 }
 
 #[derive(Debug)]
 enum Sink {
     Stdout(BufWriter<io::Stdout>),
-    /// A pipe or device that exists already: written in place.
-    Device(BufWriter<File>),
+    /// A pipe, a device or an open descriptor: written in place.
+    InPlace(BufWriter<File>),
     /// Written beside the final name, and renamed.
     File(BufWriter<NamedTempFile>, PathBuf),
 }
 
 impl Output {
-    /// Opens `path` for writing; `-` is standard output.
+    /// Opens `path` for writing. `-`, `/dev/stdout` and `/dev/fd/N` are open descriptors, written where they stand; pipes
+    /// and devices are written in place; regular files, wherever they lie, are replaced when the output is finished.
     ///
     /// # Errors
-    /// The directory does not exist or cannot be written, or `path` is a directory.
+    /// A directory that does not exist or cannot be written; a path that is a directory, an input ([`protect`]), or
+    /// another output.
     pub fn create(path: &Path) -> Result<Output> {
-        let sink = if path == Path::new("-") {
-            Sink::Stdout(BufWriter::with_capacity(BUFFER, io::stdout()))
-        } else {
-            match fs::metadata(path) {
-                Ok(meta) if meta.is_dir() => {
-                    return Err(Error::format(path, None, "is a directory; give a file to write to"));
-                }
-                // The file behind standard output is the caller's: it is written, never replaced.
-                Ok(meta) if !meta.is_file() || path.starts_with("/dev") => {
-                    let file =
-                        File::options().write(true).open(path).map_err(Error::io(path, "cannot write"))?;
-                    Sink::Device(BufWriter::with_capacity(BUFFER, file))
-                }
-                found => {
-                    let target = if found.is_ok() { fs::canonicalize(path) } else { Ok(path.to_path_buf()) };
-                    let target = target.map_err(Error::io(path, "cannot write"))?;
-                    Sink::File(BufWriter::with_capacity(BUFFER, beside(&target)?), target)
-                }
+        let destination = Destination::find(path)?;
+        let mut registration = Registration::new(path, &destination)?;
+        let sink = match destination {
+            Destination::Stdout(_) => Sink::Stdout(BufWriter::with_capacity(BUFFER, io::stdout())),
+            Destination::InPlace(file, _) => Sink::InPlace(BufWriter::with_capacity(BUFFER, file)),
+            Destination::File(target, _) => {
+                let file = beside(path, &target)?;
+                registration.set_part(file.path())?;
+                Sink::File(BufWriter::with_capacity(BUFFER, file), target)
             }
         };
-        Ok(Output { path: path.to_path_buf(), sink })
+        Ok(Output { path: path.to_path_buf(), sink, registration })
     }
 
     /// Appends bytes.
@@ -61,12 +70,15 @@ impl Output {
     /// # Errors
     /// A full disk or a closed pipe ([`Error::is_broken_pipe`]).
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.registration.is_closed() {
+            return self.check(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let result = match &mut self.sink {
             Sink::Stdout(sink) => sink.write_all(bytes),
-            Sink::Device(sink) => sink.write_all(bytes),
+            Sink::InPlace(sink) => sink.write_all(bytes),
             Sink::File(sink, _) => sink.write_all(bytes),
         };
-        result.map_err(Error::io(&self.path, "cannot write"))
+        self.check(result)
     }
 
     /// Hands what is buffered to whoever reads standard output, a pipe or a device. Does nothing for files, which nobody
@@ -75,12 +87,23 @@ impl Output {
     /// # Errors
     /// As [`Output::write`].
     pub fn pass_on(&mut self) -> Result<()> {
+        if self.registration.is_closed() {
+            return Ok(());
+        }
         let result = match &mut self.sink {
             Sink::Stdout(sink) => sink.flush(),
-            Sink::Device(sink) => sink.flush(),
+            Sink::InPlace(sink) => sink.flush(),
             Sink::File(..) => Ok(()),
         };
-        result.map_err(Error::io(&self.path, "cannot write"))
+        self.check(result)
+    }
+
+    /// Turns the result of a write into an error, unless a reader went away and other outputs are left.
+    fn check(&mut self, result: io::Result<()>) -> Result<()> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.registration.close() => Ok(()),
+            result => result.map_err(Error::io(&self.path, "cannot write")),
+        }
     }
 
     /// Overwrites the first bytes of a file whose name is still to come.
@@ -89,7 +112,7 @@ impl Output {
     /// As [`Output::write`]; an output that is no file ([`Output::target`]).
     pub fn write_front(&mut self, bytes: &[u8]) -> Result<()> {
         let result = match &mut self.sink {
-            Sink::Stdout(_) | Sink::Device(_) => Err(io::ErrorKind::NotSeekable.into()),
+            Sink::Stdout(_) | Sink::InPlace(_) => Err(io::ErrorKind::NotSeekable.into()),
             Sink::File(sink, _) => (|| {
                 sink.seek(SeekFrom::Start(0))?;
                 sink.write_all(bytes)?;
@@ -112,30 +135,30 @@ impl Output {
         self.seal()?.publish()
     }
 
-    /// Writes what is buffered. The file has its name once it is [published](Sealed::publish), so that several can
-    /// appear together when all are whole.
+    /// Writes what is buffered. The file has its name once it is [published](publish), so that several can appear together
+    /// when all are whole.
     ///
     /// # Errors
     /// As [`Output::write`].
-    pub fn seal(self) -> Result<Sealed> {
-        let path = self.path;
-        let failed = || Error::io(&path, "cannot write");
-        let file = match self.sink {
-            Sink::Stdout(mut sink) => sink.flush().map(|()| None).map_err(failed())?,
-            Sink::Device(mut sink) => sink.flush().map(|()| None).map_err(failed())?,
+    pub fn seal(mut self) -> Result<Sealed> {
+        self.pass_on()?;
+        let Output { path, sink, registration } = self;
+        let file = match sink {
+            Sink::Stdout(_) | Sink::InPlace(_) => None,
             Sink::File(sink, target) => {
-                let file = sink.into_inner().map_err(|error| failed()(error.into_error()))?;
+                let file = sink.into_inner();
+                let file = file.map_err(|error| Error::io(&path, "cannot write")(error.into_error()))?;
                 Some((file, target))
             }
         };
-        Ok(Sealed { path, file, obsolete: Vec::new() })
+        Ok(Sealed { path, file, obsolete: Vec::new(), _registration: registration })
     }
 
-    /// The file that is written, every link followed; `None` for standard output and devices.
+    /// The file that is written, every link followed; `None` for standard output, pipes and devices.
     pub fn target(&self) -> Option<&Path> {
         match &self.sink {
             Sink::File(_, target) => Some(target),
-            Sink::Stdout(_) | Sink::Device(_) => None,
+            Sink::Stdout(_) | Sink::InPlace(_) => None,
         }
     }
 }
@@ -146,6 +169,8 @@ pub struct Sealed {
     path: PathBuf,
     file: Option<(NamedTempFile, PathBuf)>,
     obsolete: Vec<PathBuf>,
+    /// Keeps the name taken.
+    _registration: Registration,
 }
 
 impl Sealed {
@@ -154,27 +179,74 @@ impl Sealed {
         Sealed { obsolete, ..self }
     }
 
-    /// Gives the file its name.
+    /// Gives the file its name: [`publish`] for a single one.
     ///
     /// # Errors
-    /// A name that cannot be taken.
+    /// As [`publish`].
     pub fn publish(self) -> Result<()> {
-        let Some((file, target)) = self.file else { return Ok(()) };
-        file.persist(target).map_err(|error| Error::io(&self.path, "cannot write")(error.error))?;
-        self.obsolete.iter().try_for_each(|path| match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io(path, "cannot remove this old index")(error))
+        publish([self])
+    }
+
+    /// Brings the content to the disk, so that a power failure after the renaming cannot leave a name without its content.
+    fn sync(&self) -> Result<()> {
+        let Some((file, _)) = &self.file else { return Ok(()) };
+        match file.as_file().sync_all() {
+            // Some file systems have no such operation.
+            Err(error)
+                if !matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) =>
+            {
+                Err(Error::io(&self.path, "cannot write")(error))
             }
             _ => Ok(()),
-        })
+        }
+    }
+
+    /// Renames the file; gives the directory it is in.
+    fn rename(self) -> Result<Option<PathBuf>> {
+        let Some((file, target)) = self.file else { return Ok(None) };
+        file.persist(&target).map_err(|error| Error::io(&self.path, "cannot write")(error.error))?;
+        for path in &self.obsolete {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::io(path, "cannot remove this old index")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(Some(directory_of(&target).to_path_buf()))
     }
 }
 
-/// A temporary file in the directory of `path`, with the permissions an ordinary new file has. It is locked for as long as
-/// it is written, and those that nobody locks any more are removed: a killed run left them.
-fn beside(path: &Path) -> Result<NamedTempFile> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Gives files their names, once the content of all of them is on the disk.
+///
+/// # Errors
+/// Content that cannot be written, a name that cannot be taken.
+pub fn publish(sealed: impl IntoIterator<Item = Sealed>) -> Result<()> {
+    let sealed: Vec<Sealed> = sealed.into_iter().collect();
+    sealed.iter().try_for_each(Sealed::sync)?;
+    // An interruption waits: either all files have their names, or none.
+    let _renaming = register::renaming();
+    let mut directories = BTreeSet::new();
+    for file in sealed {
+        directories.extend(file.rename()?);
+    }
+    for directory in directories {
+        // Where a directory cannot be synchronised, the names reach the disk a little later.
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+    }
+    Ok(())
+}
+
+/// The directory that holds a file.
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A temporary file in the directory of `target`, with the permissions an ordinary new file has; `path` is for messages. It is
+/// locked for as long as it is written, and those that nobody locks any more are removed: a killed run left them.
+fn beside(path: &Path, target: &Path) -> Result<NamedTempFile> {
+    let directory = directory_of(target);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
     let mut builder = tempfile::Builder::new();
     let prefix = format!(".{name}.");
     builder.prefix(&prefix).suffix(SUFFIX);
@@ -255,14 +327,16 @@ mod tests {
     fn what_a_killed_run_left_is_removed_and_what_a_running_one_writes_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("sites.bed");
-        let running = Output::create(&path).unwrap();
+        let running = directory.path().join(".sites.bed.running.part");
+        let lock = File::create(&running).unwrap();
+        lock.lock().unwrap();
         for left in [".sites.bed.abc.part", ".other.bed.abc.part"] {
             fs::write(directory.path().join(left), b"half").unwrap();
         }
         Output::create(&path).unwrap().finish().unwrap();
         assert!(!directory.path().join(".sites.bed.abc.part").exists());
         assert!(directory.path().join(".other.bed.abc.part").exists());
-        running.finish().unwrap();
+        assert!(running.exists());
     }
 
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, WindowPlan};
 use crate::genome::Contig;
 use crate::hits::Hit;
-use crate::output::Sealed;
+use crate::output;
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
 use crate::track::Target;
@@ -207,7 +207,7 @@ pub fn run(
         source.end_contig()?;
     }
     let (summary, sealed, journal) = writer.seal(source.contigs())?;
-    sealed.into_iter().try_for_each(Sealed::publish)?;
+    output::publish(sealed)?;
     journal.map_or(Ok(()), Journal::remove)?;
     Ok(summary)
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use crate::output::{Output, Sealed};
+use crate::output::{self, Output, Sealed};
 use crate::pipeline;
 use crate::scan::Scanner;
 use crate::source::lookup::Lookup;
@@ -284,7 +284,7 @@ pub fn annotate(
         cancel,
     )?;
     let sealed = outputs.into_iter().map(CallSink::seal).collect::<Result<Vec<_>>>()?;
-    sealed.into_iter().flatten().try_for_each(Sealed::publish)?;
+    output::publish(sealed.into_iter().flatten())?;
     Ok(summary)
 }
 

@@ -222,6 +222,52 @@ fn the_page_stands_on_its_own_and_a_pipe_has_no_view() {
 }
 
 #[test]
+fn paths_with_dots_lead_to_the_files_that_they_name() {
+    let directory = simulated("20k", 1, 10);
+    let at = directory.path();
+    for folder in ["work/deep", "genomes/of"] {
+        fs::create_dir_all(at.join(folder)).unwrap();
+    }
+    fs::rename(at.join("genome.fa"), at.join("genomes/my.fa")).unwrap();
+    let words = "scan -m ../../motif.onnx ../../genomes/of/../my.fa --threshold 9 -o ../sites.bed --report ./x/../out.html";
+    fs::create_dir(at.join("work/deep/x")).unwrap();
+    run_ok(&at.join("work/deep"), words);
+    let html = page(at, "work/deep/out.html");
+    let config = between(&html, "id=\"browser-config\">", "</script>")[0];
+    let config: serde_json::Value = serde_json::from_str(config).unwrap();
+    assert_eq!(config["genome"]["url"], "../../genomes/my.fa");
+    assert_eq!(config["tracks"][0]["url"], "../sites.bed");
+    let command = between(&html, "<dt>Command</dt><dd>", "</dd>")[0];
+    assert!(
+        command.contains("--output ../sites.bed") && command.contains("--report ./x/../out.html"),
+        "{command}"
+    );
+}
+
+#[test]
+fn strands_are_those_of_the_tracks() {
+    let directory = simulated("20k", 1, 30);
+    let at = directory.path();
+    // One of the models reads both strands at once.
+    for (model, threshold) in [("motif.onnx", "6"), ("FOXA1", "-8")] {
+        let scan = format!("scan -m {model} genome.fa --threshold {threshold} --report out.html -o -");
+        let bed = stdout(at, &scan);
+        let html = page(at, "out.html");
+        let rows = between(&html, "<tr><td><span", "</tr>");
+        assert!(!rows.is_empty(), "{model}");
+        for row in rows {
+            let place = plain(between(row, ">", "</td>")[0]);
+            let shown = between(row, "<td>", "</td>")[0].replace('−', "-");
+            let named = |site: &&(String, u64, u64, String, f64)| {
+                place == format!("{}:{}-{}", site.0, site.1 + 1, site.2)
+            };
+            let sites = sites(&bed);
+            assert_eq!(shown, sites.iter().find(named).unwrap().3, "{model}, {place}");
+        }
+    }
+}
+
+#[test]
 fn a_page_that_cannot_be_written_is_found_out_before_the_scan() {
     let directory = simulated("20k", 1, 10);
     let at = directory.path();
@@ -233,7 +279,7 @@ fn a_page_that_cannot_be_written_is_found_out_before_the_scan() {
         at,
         "scan -m motif.onnx genome.fa --threshold 9 --format bed -o same.html --report ./same.html",
     );
-    assert!(line.contains("a track and the report"), "{line}");
+    assert!(line.contains("two outputs would be written to it"), "{line}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::null::{Null, Origin};
 use clap::Args;
 
-use super::Session;
 use super::models::PlanArgs;
 use super::significance::{NullArgs, Setting};
+use super::{Session, message};
 
 /// p-values of the table that is printed.
 const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
@@ -66,12 +66,15 @@ impl CalibrateArgs {
         planned.model.save(&output)?;
         // A model on standard output leaves no room for the table.
         if output == Path::new("-") {
-            eprint!("{}", if session.quiet { "" } else { &table });
+            if !session.quiet {
+                // What cannot be written is lost, as any message.
+                let _ = std::io::stderr().lock().write_all(table.as_bytes());
+            }
         } else {
             write!(std::io::stdout(), "{table}")?;
         }
         if !session.quiet {
-            eprintln!("bindscan: {name} calibrated ({words}), written to {}", output.display());
+            message(format_args!("{name} calibrated ({words}), written to {}", output.display()));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use clap::{Args, ValueEnum};
 
 use super::data::DataArgs;
 use super::models::StrandArg;
-use super::{CANCELLED, Session};
+use super::{CANCELLED, Session, message};
 
 /// Judge a model by measured sequences: AUC, AUPRC, Pearson, Spearman, with 95 % bootstrap intervals
 ///
@@ -126,7 +126,7 @@ impl EvalArgs {
         let stranded = model.spec.alphabet == Alphabet::Rna;
         let loaded = self.data.open(self.negatives_per_positive, stranded, self.seed)?;
         if !session.quiet {
-            loaded.notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+            loaded.notes.iter().for_each(|note| message(note));
         }
         let trained_on = match &self.training {
             Some(path) => Some(self.data.open_other(path, stranded, self.seed)?),

@@ -7,7 +7,7 @@ use bindscan::model::motif::{self, Background, Motif, PwmOptions};
 use bindscan::model::{Alphabet, Model, deepbind, name};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Session;
+use super::{Session, message};
 
 /// Turn a published DeepBind model or a motif matrix into an ONNX model
 #[derive(Debug, Args)]
@@ -89,7 +89,7 @@ impl ImportArgs {
         };
         model.save(&output)?;
         if !session.quiet {
-            eprintln!("bindscan: {} written to {}", model.spec.name, output.display());
+            message(format_args!("{} written to {}", model.spec.name, output.display()));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use bindscan::merge::Shards;
-use bindscan::output::{Output, Sealed};
+use bindscan::output::{self, Output};
 use bindscan::track::Format;
 use clap::Args;
 
@@ -39,7 +39,7 @@ impl MergeArgs {
             shards.format()
         );
         let sealed = shards.write(Output::create(&self.output)?, self.header, compressed)?;
-        sealed.into_iter().try_for_each(Sealed::publish)?;
+        output::publish(sealed)?;
         Ok(())
     }
 }

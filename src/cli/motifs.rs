@@ -23,8 +23,7 @@ use rayon::prelude::*;
 
 use super::models::StrandArg;
 use super::progress::grouped;
-use super::track::command_line;
-use super::{Session, counted};
+use super::{Session, counted, message};
 
 /// Show what the filters of a model's first layer have learned: as motifs, logos and a page, compared with known motifs
 ///
@@ -125,7 +124,7 @@ impl MotifsArgs {
         let tsv = self.matches.as_deref().map(Output::create).transpose()?;
         let sequences = self.open(&model)?;
         if !session.quiet {
-            sequences.notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+            sequences.notes.iter().for_each(|note| message(note));
         }
 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(super::threads(self.threads)).build()?;
@@ -168,14 +167,14 @@ impl MotifsArgs {
                     targets: &known.motifs,
                     highest_e: self.evalue,
                 }),
-                facts: self.facts(&model, both_strands, &learned),
+                facts: self.facts(&model, both_strands, &learned, session),
                 notes: sequences.notes.iter().chain(&summary).cloned().collect(),
             };
             page.write(report.to_html().as_bytes())?;
             page.finish()?;
         }
         if !session.quiet {
-            summary.iter().for_each(|line| eprintln!("bindscan: {line}"));
+            summary.iter().for_each(|line| message(line));
         }
         Ok(())
     }
@@ -247,7 +246,13 @@ impl MotifsArgs {
         lines
     }
 
-    fn facts(&self, model: &Model, both_strands: bool, learned: &[Learned]) -> Vec<(String, String)> {
+    fn facts(
+        &self,
+        model: &Model,
+        both_strands: bool,
+        learned: &[Learned],
+        session: Session,
+    ) -> Vec<(String, String)> {
         let method = match self.method {
             MethodArg::KooEddy => "places above half of the filter's highest activation (Koo & Eddy 2019)",
             MethodArg::DeepBind => {
@@ -256,7 +261,7 @@ impl MotifsArgs {
         };
         let sites: u64 = learned.iter().map(|learned| learned.sites).sum();
         let mut facts = vec![
-            ("Command".to_owned(), command_line()),
+            ("Command".to_owned(), session.invocation.text()),
             ("Version".to_owned(), format!("bindscan {}", env!("CARGO_PKG_VERSION"))),
             ("Sequences".to_owned(), self.sequences.display().to_string()),
             ("Sites".to_owned(), format!("{method}; {} in all", grouped(sites))),

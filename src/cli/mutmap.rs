@@ -22,7 +22,7 @@ use super::models::{ModelArgs, scanners, variant_targets};
 use super::progress::{Progress, grouped};
 use super::region;
 use super::track::{Extension, provenance};
-use super::{CANCELLED, Session};
+use super::{CANCELLED, Session, message};
 
 /// Map what every substitution at every position does to the score
 ///
@@ -110,7 +110,7 @@ impl MutmapArgs {
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
         let targets = variant_targets(&models, &places);
-        let comments = provenance(&models, &[]).comments();
+        let comments = provenance(&models, &[], session).comments();
         let mut contigs = Vec::new();
         let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
             match (&self.genome, &self.sequences) {
@@ -141,7 +141,7 @@ impl MutmapArgs {
             ShownArg::Effect => Shown::Effect,
             ShownArg::Difference => Shown::Difference,
         };
-        let mut progress = Progress::start(session);
+        let mut progress = Progress::start(session, "mapping the first positions");
         let done = mutmap::run(
             &mut *stretches,
             (&targets, workers),
@@ -157,10 +157,10 @@ impl MutmapArgs {
         }
         if !session.quiet {
             let (positions, substitutions) = (grouped(summary.positions), grouped(summary.substitutions));
-            let seconds = progress.elapsed().as_secs_f64();
-            eprintln!(
-                "bindscan: {positions} positions, {substitutions} substitutions scored in {seconds:.2} s"
-            );
+            let seconds = session.elapsed().as_secs_f64();
+            message(format_args!(
+                "{positions} positions, {substitutions} substitutions scored in {seconds:.2} s"
+            ));
         }
         Ok(())
     }
@@ -244,18 +244,15 @@ fn read_sequences(path: &Path) -> Result<Vec<Stretch>> {
 const NAME: &str = "{name}";
 const BASE: &str = "{base}";
 
-/// Opens the outputs, no file twice.
+/// Opens the outputs.
 fn open(
     outputs: &[(&Path, FormatArg, bool)],
     targets: &[Target],
     comments: &str,
     scale: f32,
 ) -> Result<Vec<Sink>> {
-    let (mut sinks, mut taken) = (Vec::new(), HashSet::new());
-    let mut create = |path: &str| {
-        ensure!(taken.insert(path.to_owned()), "{path}: two outputs would be written to it");
-        Ok(Output::create(Path::new(path))?)
-    };
+    let mut sinks = Vec::new();
+    let create = |path: &str| Output::create(Path::new(path));
     for (path, format, compressed) in outputs {
         let text = path.to_string_lossy();
         ensure!(

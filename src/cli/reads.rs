@@ -11,9 +11,9 @@ use bindscan::source::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_f
 use bindscan::track::{Provenance, Target};
 use clap::{Args, ValueEnum};
 
-use super::progress::{Progress, grouped};
+use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::track::Tracks;
-use super::{CANCELLED, Session, counted};
+use super::{CANCELLED, Session, counted, message};
 
 const HEADING: &str = "Options for reads (BAM, SAM, CRAM)";
 
@@ -141,13 +141,19 @@ impl ReadArgs {
             .collect();
         let (sites, tagged) = (tracks.sites, tracks.reads);
         let scan = ReadScan { targets, overlaps, sites, aggregates, tagged, provenance, batch };
-        let mut progress = Progress::start(session);
-        let result =
-            reads::run(source, workers, scan, |at, summary| progress.show_scan(at, summary), &CANCELLED);
+        let findings = if scan.sites.is_empty() { Findings::Nothing } else { Findings::Sites };
+        let mut progress = Progress::start(session, "scanning the first reads");
+        let result = reads::run(
+            source,
+            workers,
+            scan,
+            |at, summary| progress.show_scan(at, summary, 0, findings),
+            &CANCELLED,
+        );
         progress.clear();
         let summary = result?;
         if !session.quiet {
-            eprintln!("bindscan: {}", summary_line(&summary, progress.elapsed().as_secs_f64()));
+            message(summary_line(&summary, findings, session.elapsed().as_secs_f64()));
         }
         Ok(())
     }
@@ -161,15 +167,15 @@ pub(super) fn refuse(path: &Path, options: &[(bool, &str)]) -> Result<()> {
     Ok(())
 }
 
-fn summary_line(summary: &ReadSummary, seconds: f64) -> String {
+fn summary_line(summary: &ReadSummary, findings: Findings, seconds: f64) -> String {
     let scan = &summary.scan;
-    let rate = scan.bases as f64 / 1e6 / seconds.max(1e-9);
     let mut line = format!(
-        "{}, {} bases, {} windows, {} sites in {seconds:.2} s ({rate:.1} Mbp/s)",
+        "{}, {} bases, {} windows{} in {seconds:.2} s ({})",
         counted(scan.segments, "read"),
         grouped(scan.bases),
         grouped(scan.windows),
-        grouped(scan.sites)
+        findings.describe(scan.sites),
+        bases_per_second(scan.bases, seconds)
     );
     if summary.clipped_sites > 0 {
         line += &format!("; {} with a clipped middle not written", counted(summary.clipped_sites, "site"));

@@ -1,14 +1,14 @@
 //! Options of the report on a scan.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bindscan::engine::StrandChoice;
 use bindscan::model::ModelSpec;
 use bindscan::output::Output;
 use bindscan::scan::ScanSummary;
-use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, relative_url};
+use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, absolute, relative_url};
 use bindscan::scan::report::{ReportTarget, ScanReport};
 use bindscan::scan::statistics::Statistics;
 use bindscan::source::shard::Shard;
@@ -16,8 +16,8 @@ use bindscan::track::Target;
 use clap::Args;
 
 use super::models::{Place, Planned};
-use super::progress::grouped;
-use super::track::{TrackFile, command_line};
+use super::progress::{bases_per_second, grouped};
+use super::track::TrackFile;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -44,6 +44,7 @@ pub(super) struct Context<'a> {
     pub(super) shard: Option<Shard>,
     /// Where the p-values of each model come from, if sites are chosen by them.
     pub(super) significance: &'a [(String, String)],
+    pub(super) command: String,
 }
 
 /// A report that will be written when the scan is done.
@@ -65,14 +66,7 @@ impl ReportArgs {
     pub(super) fn open(&self, tracks: &[TrackFile]) -> Result<Option<Report>> {
         let Some(path) = &self.report else { return Ok(None) };
         let output = Output::create(path)?;
-        let target = absolute(output.target().unwrap_or(path))?;
-        let taken = |track: &TrackFile| absolute(&track.path).is_ok_and(|other| other == target);
-        ensure!(
-            !tracks.iter().any(taken),
-            "{}: a track and the report would be written to it",
-            path.display()
-        );
-        let folder = target.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let folder = absolute(path)?.parent().unwrap_or(Path::new("/")).to_path_buf();
         let igv = self.report_igv.clone().unwrap_or_else(|| IGV.into());
         Ok(Some(Report { output, folder, igv, tracks: tracks.to_vec() }))
     }
@@ -110,7 +104,7 @@ impl Context<'_> {
 
     fn facts(&self, tracks: &[TrackFile]) -> Vec<(String, String)> {
         let mut facts = vec![
-            ("Command".to_owned(), command_line()),
+            ("Command".to_owned(), self.command.clone()),
             ("Version".to_owned(), format!("bindscan {}", env!("CARGO_PKG_VERSION"))),
             ("Genome".to_owned(), self.genome.display().to_string()),
         ];
@@ -170,7 +164,7 @@ impl Report {
         let track = |track: &TrackFile| {
             Some(BrowserTrack { name: name(&track.path), url: url(&track.path)?, format: track.format })
         };
-        let (seconds, megabases) = (time.as_secs_f64(), (summary.bases - before) as f64 / 1e6);
+        let seconds = time.as_secs_f64();
         let resumed = match before {
             0 => String::new(),
             before => format!(", after {} bases that an interrupted run had scanned", grouped(before)),
@@ -180,9 +174,9 @@ impl Report {
             targets: context.report_targets(),
             facts: context.facts(&tracks),
             run: format!(
-                "{}, {seconds:.2} s, {:.1} Mbp/s{resumed}",
+                "{}, {seconds:.2} s, {}{resumed}",
                 super::counted(context.threads as u64, "thread"),
-                megabases / seconds.max(1e-9)
+                bases_per_second(summary.bases - before, seconds)
             ),
             browser: Browser { igv, genome, tracks: tracks.iter().filter_map(track).collect() },
         };

@@ -20,13 +20,13 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
 use super::models::{ModelArgs, Place, Planned, scanners};
-use super::progress::{Progress, grouped};
+use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
 use super::region;
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
-use super::{CANCELLED, Session};
+use super::{CANCELLED, Session, message};
 
 /// Find the windows of a genome that a model scores highly
 ///
@@ -112,7 +112,7 @@ impl ScanArgs {
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
-        self.check_thresholds(chosen);
+        self.check_thresholds(chosen)?;
         ensure!(
             !(outputs.are_sparse() && aggregate == Some(Aggregate::Count)),
             "--sparse: windows below the threshold are not counted anyway; leave it out"
@@ -154,7 +154,7 @@ impl ScanArgs {
                 outputs.of_reads().is_some(),
             )?;
             self.reads.check_places(outputs.have_indexed_sites())?;
-            let provenance = provenance(&models, &significance);
+            let provenance = provenance(&models, &significance, session);
             let tracks = outputs.open(&targets, &strands, &provenance)?;
             let batch = self.chunk_size;
             return self.reads.scan(source, workers, (targets, overlaps), tracks, provenance, batch, session);
@@ -183,7 +183,7 @@ impl ScanArgs {
                 source
             }
         };
-        let provenance = Provenance { shard: mark, ..provenance(&models, &significance) };
+        let provenance = Provenance { shard: mark, ..provenance(&models, &significance, session) };
         let tracks = outputs.open(&targets, &strands, &provenance)?;
         let journal = self.resume.then(|| self.journal(&tracks, &outputs, &provenance)).transpose()?;
         let before = journal.as_ref().map_or(0, Journal::bases);
@@ -191,10 +191,10 @@ impl ScanArgs {
             source.skip_to(journal.place());
         }
         if before > 0 && !session.quiet {
-            eprintln!(
-                "bindscan: goes on after {} bases that an interrupted run has scanned",
+            message(format_args!(
+                "goes on after {} bases that an interrupted run has scanned",
                 grouped(before)
-            );
+            ));
         }
         let report = self.report.open(&tracks.files)?;
         let context = report.as_ref().map(|_| report::Context {
@@ -206,6 +206,7 @@ impl ScanArgs {
             threads,
             shard: self.shard,
             significance: &significance,
+            command: session.invocation.text(),
         });
         let statistics = context.as_ref().map(report::Context::statistics);
         let (sites, scores) = (tracks.sites, tracks.scores);
@@ -223,12 +224,17 @@ impl ScanArgs {
         let nulls: Vec<_> =
             scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
 
-        let mut progress = Progress::start(session);
+        let findings = match self.qvalue {
+            _ if !outputs.have_sites() => Findings::Nothing,
+            Some(_) => Findings::Candidates,
+            None => Findings::Sites,
+        };
+        let mut progress = Progress::start(session, "scanning the first chunk");
         let result = scan::run(
             Box::new(source),
             workers,
             scan,
-            |at, summary| progress.show_scan(at, summary),
+            |at, summary| progress.show_scan(at, summary, before, findings),
             &CANCELLED,
         );
         progress.clear();
@@ -241,15 +247,21 @@ impl ScanArgs {
             }
         }
         if let (Some(report), Some(context)) = (report, context) {
-            report.write(&context, &summary, before, progress.elapsed())?;
+            report.write(&context, &summary, before, session.elapsed())?;
         }
         if !session.quiet {
-            let sites = if q_later { "candidates for sites (merge has their q-values)" } else { "sites" };
-            let mut line = summary_line(&summary, sites, before, progress.elapsed().as_secs_f64());
+            let sites = match findings {
+                Findings::Candidates if q_later => {
+                    format!("{} for sites (merge has their q-values)", findings.describe(summary.sites))
+                }
+                Findings::Candidates => Findings::Sites.describe(summary.sites),
+                findings => findings.describe(summary.sites),
+            };
+            let mut line = summary_line(&summary, &sites, before, session.elapsed().as_secs_f64());
             if let Some(words) = describe(&significance) {
                 line += &format!("; p-values: {words}");
             }
-            eprintln!("bindscan: {line}");
+            message(line);
         }
         Ok(())
     }
@@ -330,8 +342,8 @@ impl ScanArgs {
         Ok(models.iter().zip(&calibrated).map(words).collect())
     }
 
-    /// Ends the program with a word on usage if sites are wanted and it is not said which, or the other way round.
-    fn check_thresholds(&self, sites: bool) {
+    /// Checks that it is said which sites are written, if any are, and not otherwise.
+    fn check_thresholds(&self, sites: bool) -> Result<(), clap::Error> {
         let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
         let (kind, message) = match (sites, given) {
             (true, false) => {
@@ -347,11 +359,11 @@ impl ScanArgs {
                 let message = "options for p-values go with --pvalue or --qvalue";
                 (ErrorKind::MissingRequiredArgument, message)
             }
-            _ => return,
+            _ => return Ok(()),
         };
         let mut command = super::Args::command();
         command.build();
-        command.find_subcommand_mut("scan").expect("this is it").error(kind, message).exit();
+        Err(command.find_subcommand_mut("scan").expect("this is it").error(kind, message))
     }
 
     /// The threshold of each model.
@@ -399,14 +411,13 @@ fn describe(significance: &[(String, String)]) -> Option<String> {
     })
 }
 
-/// What was done, by an interrupted run as well: so many bases `before`. What was found is called `sites`.
+/// What was done, by an interrupted run as well: so many bases `before`. What was found is in `sites`.
 fn summary_line(summary: &ScanSummary, sites: &str, before: u64, seconds: f64) -> String {
-    let rate = (summary.bases - before) as f64 / 1e6 / seconds.max(1e-9);
     let mut line = format!(
-        "{} bases, {} windows, {} {sites} in {seconds:.2} s ({rate:.1} Mbp/s)",
+        "{} bases, {} windows{sites} in {seconds:.2} s ({})",
         grouped(summary.bases),
         grouped(summary.windows),
-        grouped(summary.sites)
+        bases_per_second(summary.bases - before, seconds)
     );
     if summary.short_segments > 0 {
         line += &format!(

@@ -15,7 +15,7 @@ use bindscan::source::sequences::{Column, Sequence, SequenceReader};
 use clap::Args;
 
 use super::models::{ModelArgs, Planned};
-use super::{CANCELLED, Session, counted};
+use super::{CANCELLED, Session, counted, message};
 
 /// Bases that a worker takes at a time.
 const BATCH_BASES: usize = 32 * 1024;
@@ -93,12 +93,12 @@ impl ScoreArgs {
         output.finish()?;
         if !session.quiet {
             let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
-            eprintln!("bindscan: {sequences} scored with {models}");
+            message(format_args!("{sequences} scored with {models}"));
         }
         if let Reader::Reads(reads) = &reader {
             let skipped = super::reads::skipped(reads.skipped());
             if let (Some(skipped), false) = (skipped, session.quiet) {
-                eprintln!("bindscan: {skipped}");
+                message(skipped);
             }
         }
         if short > 0 {

@@ -56,6 +56,11 @@ fn parse_order(text: &str) -> Result<usize, String> {
     }
 }
 
+/// Whether `path` is standard input, or a pipe, as of a process substitution.
+fn is_read_once(path: &Path) -> bool {
+    path == Path::new("-") || path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+}
+
 /// Reads a p-value or a false discovery rate.
 pub(super) fn parse_probability(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -129,6 +134,7 @@ impl NullArgs {
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(setting.threads).build()?;
         let pairs: Vec<_> = calibrations.into_iter().zip(models).collect();
+        let _progress = Progress::start(setting.session, "computing p-values");
         pool.install(|| {
             let nulls = pairs.into_par_iter().map(|(calibration, planned)| {
                 let nulls = calibration.nulls(&planned.model)?.into_iter().map(Arc::new).collect();
@@ -158,7 +164,7 @@ impl NullArgs {
         };
         let engines = planned.engines(setting.threads, Workload::Contigs)?;
         let name = &planned.model.spec.name;
-        let mut progress = Progress::start(setting.session);
+        let mut progress = Progress::start(setting.session, &format!("{name}: scoring background"));
         let show = |done: u64, total: u64| {
             progress.show(done, Some(total), || format!("{name}: {} windows of background", grouped(done)));
         };
@@ -186,10 +192,12 @@ impl NullArgs {
             (Some(file), _) => Path::new(file),
         };
         ensure!(
-            path != Path::new("-"),
-            "standard input is read once only, and p-values need a background first: give --background FASTA or uniform, or use a model that bindscan calibrate has seen"
+            !(is_read_once(path) && Some(path) == setting.genome),
+            "{}: standard input and pipes are read once only, and p-values need a background first: give --background FASTA or uniform, use a model that bindscan calibrate has seen, or write the genome to a file",
+            path.display()
         );
         let options = GenomeOptions { mask_lowercase: setting.mask_lowercase, regions: Vec::new() };
+        let _progress = Progress::start(setting.session, "reading the background");
         let mut source = genome::open(path, &options)?.into_chunks(Background::chunk_shape());
         let seed = self.background_seed.unwrap_or(SEED);
         let fitted = Background::fitted(&mut source, order, self.shuffle, seed);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Session;
 use super::models::Planned;
 use anyhow::{Result, bail, ensure};
 use bindscan::engine::StrandChoice;
@@ -13,7 +14,7 @@ use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
 use bindscan::track::tabix::Layout;
 use bindscan::track::{Format, Provenance, ReadsFormat, ScoreFormat, SiteFormat, Target};
-use clap::{ArgMatches, Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct TrackArgs {
@@ -335,7 +336,7 @@ fn expanded(text: &str, target: &Target, strand: &str) -> PathBuf {
     text.replace(STRAND, strand).replace(NAME, &name).into()
 }
 
-/// Opens outputs, no file twice.
+/// Opens outputs.
 struct Opener<'a> {
     outputs: &'a Outputs,
     targets: &'a [Target],
@@ -359,9 +360,7 @@ impl Opener<'_> {
         if output.target().is_none() {
             self.others = true;
         }
-        let target = output.target().unwrap_or(path).to_path_buf();
-        ensure!(!self.taken.contains(&target), "{}: two outputs would be written to it", path.display());
-        self.taken.push(target);
+        self.taken.extend(output.target().map(Path::to_path_buf));
         Ok(output)
     }
 
@@ -426,79 +425,17 @@ impl Opener<'_> {
 }
 
 /// How tracks of these models were made; `significance` has the origin of each model's p-values.
-pub(super) fn provenance(models: &[Planned], significance: &[(String, String)]) -> Provenance {
+pub(super) fn provenance(
+    models: &[Planned],
+    significance: &[(String, String)],
+    session: Session,
+) -> Provenance {
     let of_model =
         |Planned { model, .. }: &Planned| (model.spec.name.clone(), model.digest.clone().unwrap_or_default());
     Provenance {
-        command: command_line(),
+        command: session.invocation.of_content(),
         models: models.iter().map(of_model).collect(),
         significance: significance.iter().map(|(name, words)| format!("{name}: {words}")).collect(),
         shard: None,
-    }
-}
-
-/// Options that never change what is in a track.
-const IRRELEVANT: [&str; 11] = [
-    "threads",
-    "chunk_size",
-    "output",
-    "format",
-    "header",
-    "report",
-    "report_igv",
-    "shard",
-    "resume",
-    "quiet",
-    "verbose",
-];
-
-/// The subcommand as it was given, long options first, without those that never change what is in a track.
-pub(super) fn command_line() -> String {
-    let command = super::Args::command();
-    let matches = command.clone().get_matches();
-    let Some((name, given)) = matches.subcommand() else { return String::new() };
-    let subcommand = command.find_subcommand(name).expect("it has just been parsed");
-    let (mut words, mut positional) = (vec!["bindscan".to_owned(), name.to_owned()], Vec::new());
-    for arg in subcommand.get_arguments() {
-        let id = arg.get_id().as_str();
-        if IRRELEVANT.contains(&id) || !is_given(given, id) {
-            continue;
-        }
-        let values = given.get_raw(id).into_iter().flatten().map(|value| quoted(&value.to_string_lossy()));
-        match arg.get_long() {
-            Some(long) if arg.get_action().takes_values() => {
-                values.for_each(|value| words.extend([format!("--{long}"), value]));
-            }
-            Some(long) => words.push(format!("--{long}")),
-            None => positional.extend(values),
-        }
-    }
-    words.extend(positional);
-    words.join(" ")
-}
-
-fn is_given(matches: &ArgMatches, id: &str) -> bool {
-    matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
-}
-
-/// A word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:,=+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''").replace(['\n', '\r'], " "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_quoted_where_a_shell_needs_it() {
-        assert_eq!(quoted("hg38.fa.gz"), "hg38.fa.gz");
-        assert_eq!(quoted("my genome's.fa"), r"'my genome'\''s.fa'");
-        assert_eq!(quoted(""), "''");
     }
 }

@@ -23,7 +23,7 @@ use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
 
 use super::data::DataArgs;
-use super::{CANCELLED, Session, progress};
+use super::{CANCELLED, Session, message, progress};
 
 mod layers;
 mod meter;
@@ -182,7 +182,7 @@ impl TrainArgs {
         let stranded = strands == Strands::Single;
         let Loaded { mut training, mut test, notes } = self.data.open(sizes.ratio, stranded, self.seed)?;
         if !session.quiet {
-            notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+            notes.iter().for_each(|note| message(note));
         }
         if let Some(path) = &self.test {
             test = Some(self.data.open_other(path, stranded, self.seed)?);
@@ -446,14 +446,14 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
     let best = trial.best().map_or_else(String::new, |(_, value)| format!("{metric} {value:.4}"));
     let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
     let diverged = outcome.trials.iter().filter(|trial| trial.diverged()).count();
-    eprintln!(
-        "bindscan: {} sequences, {complete} trials ({diverged} diverged), {} final fits of {} steps, {:.0} s; \
+    message(format_args!(
+        "{} sequences, {complete} trials ({diverged} diverged), {} final fits of {} steps, {:.0} s; \
          cross-validated {best}",
         training.len(),
         outcome.finals.len(),
         outcome.steps,
         took.as_secs_f64()
-    );
+    ));
     tell_held_out(measured);
 }
 
@@ -464,7 +464,7 @@ fn tell_held_out(measured: &[Measured]) {
         let value = value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
         let interval =
             interval.as_ref().map_or_else(String::new, |i| format!(" ({:.4} to {:.4})", i.low, i.high));
-        eprintln!("bindscan: held out, {output}: {metric} {value}{interval}");
+        message(format_args!("held out, {output}: {metric} {value}{interval}"));
     }
 }
 

@@ -9,10 +9,10 @@ use bindscan::variant::{self, Annotation, Calls, Counts, Format, Summary, Watch}
 use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
-use super::progress::{Progress, grouped};
+use super::progress::{Progress, grouped, per_second};
 use super::region;
 use super::track::{Extension, provenance};
-use super::{CANCELLED, Session, counted};
+use super::{CANCELLED, Session, counted, message};
 
 /// Score what variants do: every allele of a VCF or BCF in its place, next to the reference
 ///
@@ -79,7 +79,7 @@ impl VariantsArgs {
             regions: regions.as_deref(),
             strict: self.strict,
         };
-        let provenance = provenance(&models, &[]);
+        let provenance = provenance(&models, &[], session);
         let mut outputs = Vec::new();
         for (path, format, compressed) in wanted {
             outputs.push(annotation.sink(
@@ -89,16 +89,16 @@ impl VariantsArgs {
                 &provenance,
             )?);
         }
-        let mut view = View { progress: Progress::start(session), told: 0 };
+        let mut view = View { progress: Progress::start(session, "scoring the first records"), told: 0 };
         let done =
             variant::annotate(calls, &annotation, workers, &provenance, outputs, &mut view, &CANCELLED);
         view.progress.clear();
         let summary = done?;
-        let seconds = view.progress.elapsed().as_secs_f64();
+        let seconds = session.elapsed().as_secs_f64();
         warn(&summary);
         if !session.quiet {
-            let rate = grouped((summary.counts.scored as f64 / seconds) as u64);
-            eprintln!("bindscan: {summary}; {seconds:.1} s, {rate} records/s");
+            let rate = per_second(summary.counts.scored, seconds);
+            message(format_args!("{summary}; {seconds:.1} s, {rate} records/s"));
         }
         Ok(())
     }
@@ -128,11 +128,6 @@ impl VariantsArgs {
                 "{}: BCF is compressed by itself; leave out the .gz",
                 path.display()
             );
-            ensure!(
-                outputs.iter().all(|(other, ..)| *other != path.as_path()),
-                "{}: two outputs would be written to it",
-                path.display()
-            );
             outputs.push((path, format, compressed));
         }
         Ok(outputs)
@@ -158,9 +153,8 @@ impl Watch for View {
     fn progress(&mut self, (done, total): (u64, Option<u64>), counts: &Counts) {
         let (progress, count) = (&mut self.progress, counts.records);
         let seconds = progress.elapsed().as_secs_f64();
-        progress.show(done, total, || {
-            format!("{} records, {}/s", grouped(count), grouped((count as f64 / seconds) as u64))
-        });
+        progress
+            .show(done, total, || format!("{} records, {}/s", grouped(count), per_second(count, seconds)));
     }
 
     fn problem(&mut self, message: &str) {

@@ -15,7 +15,7 @@ use crate::Result;
 use crate::engine::Scores;
 use crate::genome::Contig;
 use crate::hits::{self, Hit, better_strand};
-use crate::output::{Output, Sealed};
+use crate::output::{self, Output, Sealed};
 use crate::pipeline;
 use crate::source::Chunk;
 use crate::source::reads::record::Read;
@@ -156,7 +156,7 @@ pub fn run(
         cancel,
     )?;
     let (summary, sealed) = writer.seal()?;
-    sealed.into_iter().try_for_each(Sealed::publish)?;
+    output::publish(sealed)?;
     Ok(summary)
 }
 

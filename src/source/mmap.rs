@@ -99,6 +99,23 @@ impl MappedFile {
     fn release(&mut self) {}
 }
 
+/// Holds a thread that reads past the end of a shortened file in the signal handler, instead of ending the process. For a
+/// program that handles `SIGBUS` in another thread, which can then say what happened and end the process.
+///
+/// # Errors
+/// The system cannot handle the signal.
+#[cfg(unix)]
+pub fn park_after_fault() -> io::Result<()> {
+    let park = || {
+        loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        }
+    };
+    // SAFETY: the action does nothing but sleep, which a signal handler may do.
+    unsafe { signal_hook::low_level::register(signal_hook::consts::SIGBUS, park)? };
+    Ok(())
+}
+
 impl BufRead for MappedFile {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         Ok(&self.map[self.position..])

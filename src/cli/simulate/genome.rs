@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cli::import::choose_motif;
 use crate::cli::progress::grouped;
-use crate::cli::{CANCELLED, Session, parse_count, parse_positive};
+use crate::cli::{CANCELLED, Session, message, parse_count, parse_positive};
 
 /// Letters on a line of FASTA.
 const LINE: usize = 60;
@@ -79,7 +79,10 @@ impl GenomeArgs {
         truth.finish()?;
         if !session.quiet {
             let (length, sites) = (grouped(self.length), grouped(self.sites));
-            eprintln!("bindscan: {length} bases in {} contigs, {sites} sites of {}", self.contigs, motif.id);
+            message(format_args!(
+                "{length} bases in {} contigs, {sites} sites of {}",
+                self.contigs, motif.id
+            ));
         }
         Ok(())
     }

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 use bindscan::Error;
 use bindscan::model::motif::{self, Motif};
-use bindscan::output::Output;
+use bindscan::output::{self, Output};
 use bindscan::simulate::dataset::{DatasetSimulation, Example, FACTORS};
 use bindscan::train::dataset::table::is_taken_for_data;
 use clap::Args;
 
 use crate::cli::progress::grouped;
-use crate::cli::{Session, parse_positive};
+use crate::cli::{Session, message, parse_positive};
 
 /// Labelled sequences with sites of one to five of several motifs each, as Koo & Eddy (2019) made them
 ///
@@ -61,15 +61,15 @@ impl MotifsArgs {
             output.write(text.as_bytes())?;
             sealed.push(output.seal()?);
         }
-        sealed.into_iter().try_for_each(bindscan::output::Sealed::publish)?;
+        output::publish(sealed)?;
         if !session.quiet {
             let [training, validation, test] = parts.each_ref().map(|part| grouped(part.len() as u64));
             let sites: usize = parts.iter().flatten().map(|example| example.sites.len()).sum();
-            eprintln!(
-                "bindscan: {training} sequences for training, {validation} for validation, {test} for test; {} sites of {} motifs",
+            message(format_args!(
+                "{training} sequences for training, {validation} for validation, {test} for test; {} sites of {} motifs",
                 grouped(sites as u64),
                 motifs.len()
-            );
+            ));
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use bindscan::train::trained::metric_name;
 use clap::Args;
 
 use super::{Judge, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
-use crate::cli::{CANCELLED, Session, parse_positive, threads};
+use crate::cli::{CANCELLED, Session, message, parse_positive, threads};
 
 /// What makes a training one of layers.
 #[derive(Debug, Args)]
@@ -120,7 +120,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     let ratio = args.negatives_per_positive.unwrap_or(NEGATIVES);
     let Loaded { training: mut all, mut test, notes } = args.data.open(ratio, stranded, args.seed)?;
     if !session.quiet {
-        notes.iter().for_each(|note| eprintln!("bindscan: {note}"));
+        notes.iter().for_each(|note| message(note));
     }
     if let Some(path) = &args.test {
         test = Some(args.data.open_other(path, stranded, args.seed)?);
@@ -184,8 +184,8 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
         let chosen = &outcome.fits[outcome.chosen];
         let diverged = outcome.fits.iter().filter(|fit| fit.metric.is_none()).count();
         let validated = chosen.metric.unwrap_or(f64::NAN);
-        eprintln!(
-            "bindscan: {} sequences, {} parameters, {} fits ({diverged} diverged), the best after {} of {} epochs, {:.0} s; \
+        message(format_args!(
+            "{} sequences, {} parameters, {} fits ({diverged} diverged), the best after {} of {} epochs, {:.0} s; \
              {} {validated:.4} on {} validation sequences",
             fitted.len(),
             outcome.network.parameters(),
@@ -194,8 +194,8 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
             chosen.epochs.len(),
             began.elapsed().as_secs_f64(),
             metric_name(fitted.kind),
-            validation.len(),
-        );
+            validation.len()
+        ));
         tell_held_out(&measured);
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::cli::{Session, progress::Progress};
 
 /// A line of progress for several threads.
 pub(super) fn shared(session: Session) -> Mutex<Progress> {
-    Mutex::new(Progress::start(session))
+    Mutex::new(Progress::start(session, "making the first fits"))
 }
 
 /// The line, for one of them.

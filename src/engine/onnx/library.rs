@@ -13,7 +13,7 @@
 
 use std::env::{self, consts};
 use std::error::Error as _;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read as _;
 use std::panic::{self, AssertUnwindSafe};
@@ -144,8 +144,7 @@ impl Places {
         if let Some(beside) = env::current_exe().ok().as_deref().and_then(Path::parent) {
             directories.extend([beside.to_path_buf(), beside.join("../lib")]);
         }
-        let data = set("XDG_DATA_HOME").map(PathBuf::from);
-        let data = data.or_else(|| set("HOME").map(|home| Path::new(&home).join(".local/share")));
+        let data = data_directory(set("XDG_DATA_HOME"), set("HOME"));
         if let Some(data) = data {
             let ours = data.join("bindscan");
             directories.extend([ours.join("onnxruntime-cuda"), ours.join("onnxruntime")]);
@@ -155,6 +154,13 @@ impl Places {
         ));
         Places { named: set("ORT_DYLIB_PATH").map(PathBuf::from), directories }
     }
+}
+
+/// The directory of the user's data. A relative `XDG_DATA_HOME` is ignored, as the XDG base directory specification says: what
+/// is loaded must not depend on the working directory.
+fn data_directory(xdg_data_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let data = xdg_data_home.map(PathBuf::from).filter(|data| data.is_absolute());
+    data.or_else(|| home.map(|home| Path::new(&home).join(".local/share")))
 }
 
 /// The directories of the loader's path: those of the environment, those configured, and the usual ones.
@@ -223,6 +229,14 @@ mod tests {
         for other in [provider, name(".bak"), "onnxruntime.txt".into(), String::new()] {
             assert_eq!(version_in_name(&other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_relative_data_directory_is_ignored() {
+        let data = |xdg: &str| data_directory(Some(xdg.into()), Some("/home/u".into())).unwrap();
+        assert_eq!(data("/data"), Path::new("/data"));
+        assert_eq!(data("data"), Path::new("/home/u/.local/share"));
+        assert_eq!(data_directory(Some("data".into()), None), None);
     }
 
     #[test]

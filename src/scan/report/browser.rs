@@ -3,7 +3,8 @@
 //! The page stands for itself. Opened from a server on which igv.js, the genome and the tracks can be reached, it loads
 //! them and shows the strongest site; otherwise one line says what it takes.
 
-use std::path::{Component, Path};
+use std::io;
+use std::path::{self, Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub const IGV: &str = "igv.min.js";
 pub struct Browser {
     /// Address of igv.js.
     pub igv: String,
-    /// The genome's name and address; `None` if it was read from a pipe.
+    /// The genome's name and address; `None` if it was read from a pipe, or no address leads to it.
     pub genome: Option<(String, String)>,
     /// Tracks of this scan.
     pub tracks: Vec<BrowserTrack>,
@@ -55,8 +56,8 @@ impl Browser {
     /// The view, which opens at `locus`.
     pub(super) fn to_html(&self, locus: &Option<String>) -> String {
         let Some((name, url)) = &self.genome else {
-            return "<p class=\"soft screen\">The genome came from a pipe: there is no file that a view along it could \
-                    read.</p>"
+            return "<p class=\"soft screen\">There is no view along the genome: it came from a pipe, or no address leads from \
+                    this page to its file.</p>"
                 .into();
         };
         let config = json!({
@@ -81,6 +82,26 @@ impl Browser {
 /// A window of `window` bases at `start` (0-based) as genome browsers name it, with `around` bases on either side.
 pub(super) fn locus(contig: &str, start: u64, window: u64, around: u64) -> String {
     format!("{contig}:{}-{}", start.saturating_sub(around) + 1, start + window + around)
+}
+
+/// The path from the root, without `.` and `..`. Links are followed only where `..` leads out of them, so that the names are
+/// those that a server shows.
+///
+/// # Errors
+/// A working directory or a link that cannot be read.
+pub fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let mut absolute = PathBuf::new();
+    for component in path::absolute(path)?.components() {
+        match component {
+            Component::ParentDir => {
+                absolute = absolute.canonicalize()?;
+                absolute.pop();
+            }
+            Component::CurDir => {}
+            component => absolute.push(component),
+        }
+    }
+    Ok(absolute)
 }
 
 /// The address of the file `to` for a page in the folder `from`, both of them absolute; `None` if no way leads there.
@@ -135,6 +156,18 @@ mod tests {
         assert_eq!(url("/a/b", "/x/y.bed").as_deref(), Some("../../x/y.bed"));
         assert_eq!(url("/", "/100%.bed").as_deref(), Some("100%25.bed"));
         assert_eq!(url("a", "/a/b"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn paths_lead_where_the_system_takes_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("far/away")).unwrap();
+        std::os::unix::fs::symlink(root.join("far/away"), root.join("link")).unwrap();
+        assert_eq!(absolute(&root.join("./x/../link/a.fa")).ok(), None, "there is no x");
+        assert_eq!(absolute(&root.join("far/../link/a.fa")).unwrap(), root.join("link/a.fa"));
+        assert_eq!(absolute(&root.join("link/../a.fa")).unwrap(), root.join("far/a.fa"));
     }
 
     #[test]

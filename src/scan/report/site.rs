@@ -162,7 +162,11 @@ fn table(
             "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{:.4}</td>{}<td class=\"sequence\">{sequence}</td></tr>",
             escape(&browser::locus(&site.contig.name, site.hit.start, window, AROUND)),
             escape(&browser::locus(&site.contig.name, site.hit.start, window, 0)),
-            if site.hit.strand == Strand::Forward { "+" } else { "−" },
+            match site.hit.strand {
+                _ if target.target.symmetric => ".",
+                Strand::Forward => "+",
+                Strand::Reverse => "−",
+            },
             site.hit.score,
             significance(site.hit.score)
         );
