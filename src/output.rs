@@ -163,6 +163,22 @@ impl Output {
     }
 }
 
+/// A name that is taken for an output that is still to be created.
+#[derive(Debug)]
+pub struct Reservation {
+    /// Keeps the name taken.
+    _registration: Registration,
+}
+
+/// Finds out, before long work, whether [`Output::create`] would refuse `path`; while the reservation exists, it does.
+///
+/// # Errors
+/// As [`Output::create`], as far as it shows before a file is made.
+pub fn reserve(path: &Path) -> Result<Reservation> {
+    let destination = Destination::find(path)?;
+    Ok(Reservation { _registration: Registration::new(path, &destination)? })
+}
+
 /// Results that are whole and wait for their name. Dropping it leaves nothing under that.
 #[derive(Debug)]
 pub struct Sealed {

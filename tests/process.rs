@@ -56,6 +56,7 @@ fn with_inputs() -> tempfile::TempDir {
         "##fileformat=VCFv4.2\n##contig=<ID=sim1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nsim1\t5000\t.\t{base}\t{other}\t.\t.\t.\n"
     );
     fs::write(at.join("calls.vcf"), calls).unwrap();
+    fs::write(at.join("short.fa"), format!(">short\n{}\n", &bases[..500])).unwrap();
     let row = |i: usize| format!("{}\t{}\n", &bases[i * 60..i * 60 + 50], i % 2);
     let table: String = (0..40).map(row).collect();
     fs::write(at.join("data.tsv"), format!("sequence\ty\n{table}")).unwrap();
@@ -74,11 +75,11 @@ fn no_subcommand_writes_over_what_it_reads() {
         ("motif.onnx", SCAN, "--format bed -o"),
         ("genome.fa", SCAN, "-o sites.bed --report"),
         ("regions.bed", "scan -m motif.onnx genome.fa --threshold 6 -R regions.bed", "-o"),
-        ("regions.bed", "scan -m motif.onnx genome.fa --pvalue 1e-4 --background regions.bed", "-o"),
+        ("short.fa", "scan -m motif.onnx genome.fa --pvalue 1e-4 --background short.fa", "--format bed -o"),
         ("calls.vcf", "variants -m motif.onnx --genome genome.fa calls.vcf", "-o"),
         ("genome.fa", "variants -m motif.onnx --genome genome.fa calls.vcf", "--format vcf -o"),
-        ("data.tsv", "mutmap -m motif.onnx data.tsv", "-o"),
-        ("data.tsv", "score -m motif.onnx data.tsv", "-o"),
+        ("short.fa", "mutmap -m motif.onnx short.fa", "--format tsv -o"),
+        ("short.fa", "score -m motif.onnx short.fa", "-o"),
         ("motif.meme", "import meme motif.meme", "-o"),
         ("shard1.bed", "merge shard1.bed shard2.bed", "-o"),
         ("motif.meme", "simulate genome motif.meme --length 1k --sites 1 --truth truth.bed", "-o"),
@@ -86,6 +87,9 @@ fn no_subcommand_writes_over_what_it_reads() {
         ("genome.fa", "motifs motif.onnx --sequences genome.fa", "-o"),
         ("genome.fa", "motifs motif.onnx --sequences genome.fa -o new.meme", "--report"),
         ("data.tsv", "eval motif.onnx data.tsv", "-o"),
+        ("data.tsv", "train data.tsv", "-o"),
+        ("data.tsv", "train data.tsv -o new.onnx", "--report"),
+        ("short.fa", "calibrate motif.onnx --background short.fa", "-o"),
     ];
     for (input, words, option) in tries {
         let before = fs::read(at.join(input)).unwrap();
@@ -120,11 +124,7 @@ fn standard_input_is_an_input_too_and_a_model_is_calibrated_in_place() {
     let genome = File::open(at.join("genome.fa")).unwrap();
     let output = start(at, scan).stdin(genome).output().unwrap();
     assert!(failure(output, scan, 1).contains("is an input"));
-    let training = error_line(at, "train data.tsv --quick -o data.tsv");
-    assert!(training.contains("is an input"), "{training}");
     run_ok(at, "calibrate motif.onnx --background uniform");
-    let line = error_line(at, "calibrate motif.onnx --background genome.fa -o genome.fa");
-    assert!(line.contains("is an input"), "{line}");
 }
 
 #[test]
@@ -139,8 +139,9 @@ fn two_outputs_are_two_files() {
         format!("{SCAN} -o - -o /dev/stdout"),
         format!("{SCAN} -o new.bed --report ./new.bed"),
         format!("{vcf} -o new.vcf -o ./new.vcf"),
-        "mutmap -m motif.onnx data.tsv -o new.tsv -o ./new.tsv".into(),
+        "mutmap -m motif.onnx short.fa -o new.tsv -o ./new.tsv".into(),
         "motifs motif.onnx --sequences genome.fa -o new.meme --report new.meme".into(),
+        "train data.tsv -o new.onnx --report ./new.onnx".into(),
         "simulate genome motif.meme --length 1k --sites 1 -o new.fa --truth new.fa".into(),
     ] {
         let line = error_line(at, &words);
@@ -274,8 +275,8 @@ fn messages_that_cannot_be_written_cost_nothing() {
     for words in [
         &format!("{SCAN} -vv -o got.bed --report got.html"),
         "variants -v -m motif.onnx --genome genome.fa calls.vcf -o got.vcf",
-        "mutmap -m motif.onnx data.tsv -o got.tsv",
-        "score -m motif.onnx data.tsv -o scores.tsv",
+        "mutmap -m motif.onnx short.fa -o got.tsv",
+        "score -m motif.onnx short.fa -o scores.tsv",
         "calibrate motif.onnx --background uniform -o got.onnx",
         "import meme motif.meme -o got2.onnx",
     ] {
@@ -410,6 +411,7 @@ fn a_terminal_shows_life_before_the_first_chunk_is_done() {
         return;
     };
     let mut pipe = File::options().write(true).open(at.join("pipe")).unwrap();
+    pipe.write_all(b">contig with a long name\n").unwrap();
     let mut shown = Vec::new();
     let mut output = child.stdout.take().unwrap();
     while !String::from_utf8_lossy(&shown).contains("scanning the first chunk") {
@@ -418,7 +420,7 @@ fn a_terminal_shows_life_before_the_first_chunk_is_done() {
         assert!(count > 0, "{}", String::from_utf8_lossy(&shown));
         shown.extend_from_slice(&piece[..count]);
     }
-    pipe.write_all(b">c\nACGTACGTACGTACGTACGTACGTACGTACGT\n").unwrap();
+    pipe.write_all(b"ACGTACGTACGTACGTACGTACGTACGTACGT\n").unwrap();
     drop(pipe);
     std::io::copy(&mut output, &mut std::io::sink()).unwrap();
     assert!(child.wait().unwrap().success());

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::null::{Null, Origin};
+use bindscan::output;
 use clap::Args;
 
 use super::models::PlanArgs;
@@ -49,6 +50,8 @@ impl CalibrateArgs {
             self.output.is_some() || !self.plan.chooses_targets(),
             "--target leaves outputs out of the model that is written: say where to write it (-o FILE)"
         );
+        // Better now than after the sampling.
+        drop(output::reserve(&output)?);
         let mut planned = self.plan.open(&self.model, 1)?;
         let threads = super::threads(self.threads);
         let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };

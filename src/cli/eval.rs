@@ -126,7 +126,7 @@ impl EvalArgs {
         let stranded = model.spec.alphabet == Alphabet::Rna;
         let loaded = self.data.open(self.negatives_per_positive, stranded, self.seed)?;
         if !session.quiet {
-            loaded.notes.iter().for_each(|note| message(note));
+            loaded.notes.iter().for_each(message);
         }
         let trained_on = match &self.training {
             Some(path) => Some(self.data.open_other(path, stranded, self.seed)?),

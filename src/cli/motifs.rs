@@ -124,7 +124,7 @@ impl MotifsArgs {
         let tsv = self.matches.as_deref().map(Output::create).transpose()?;
         let sequences = self.open(&model)?;
         if !session.quiet {
-            sequences.notes.iter().for_each(|note| message(note));
+            sequences.notes.iter().for_each(message);
         }
 
         let pool = rayon::ThreadPoolBuilder::new().num_threads(super::threads(self.threads)).build()?;
@@ -174,7 +174,7 @@ impl MotifsArgs {
             page.finish()?;
         }
         if !session.quiet {
-            summary.iter().for_each(|line| message(line));
+            summary.iter().for_each(message);
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use bindscan::Error;
 use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
-use bindscan::output::Output;
+use bindscan::output::{self, Output};
 use bindscan::train::dataset::load::Loaded;
 use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
@@ -182,7 +182,7 @@ impl TrainArgs {
         let stranded = strands == Strands::Single;
         let Loaded { mut training, mut test, notes } = self.data.open(sizes.ratio, stranded, self.seed)?;
         if !session.quiet {
-            notes.iter().for_each(|note| message(note));
+            notes.iter().for_each(message);
         }
         if let Some(path) = &self.test {
             test = Some(self.data.open_other(path, stranded, self.seed)?);
@@ -244,8 +244,11 @@ impl TrainArgs {
         match self.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) if !folder.is_dir() => bail!("{}: there is no such folder", folder.display()),
             _ if self.output.is_dir() => bail!("{}: is a folder", self.output.display()),
-            _ => Ok(()),
+            _ => {}
         }
+        let _model = output::reserve(&self.output)?;
+        let _page = self.report.as_deref().map(output::reserve).transpose()?;
+        Ok(())
     }
 
     /// Writes the page, if there is to be one.

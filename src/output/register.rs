@@ -48,7 +48,7 @@ impl Entry {
     }
 }
 
-fn is_same<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+fn is_same<T: PartialEq + Copy>(one: Option<T>, other: Option<T>) -> bool {
     one.is_some() && one == other
 }
 

@@ -120,7 +120,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     let ratio = args.negatives_per_positive.unwrap_or(NEGATIVES);
     let Loaded { training: mut all, mut test, notes } = args.data.open(ratio, stranded, args.seed)?;
     if !session.quiet {
-        notes.iter().for_each(|note| message(note));
+        notes.iter().for_each(message);
     }
     if let Some(path) = &args.test {
         test = Some(args.data.open_other(path, stranded, args.seed)?);
