@@ -385,7 +385,7 @@ impl Model {
         let is_stated = stated.is_some();
         let free_window = !is_stated && network.is_err() && input.length.is_none();
         let mut spec = match stated {
-            Some(spec) => clean_stated(spec),
+            Some(spec) => clean_stated(&spec),
             None => foreign_spec(name, &input, values, network.as_ref().ok(), activation)?,
         };
         if let Some(names) = names.filter(|names| names.len() == spec.outputs.len()) {
@@ -654,7 +654,7 @@ fn shown(names: &[String]) -> String {
 }
 
 /// A specification of a file with names that can stand in tracks; says which are changed.
-fn clean_stated(spec: ModelSpec) -> ModelSpec {
+fn clean_stated(spec: &ModelSpec) -> ModelSpec {
     let clean = spec.clone().with_clean_names();
     let pairs = [(&spec.name, &clean.name)].into_iter().chain(spec.outputs.iter().zip(&clean.outputs));
     for (stated, clean) in pairs.filter(|(stated, clean)| stated != clean) {

@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn no_part_of_a_file_name_leaves_its_folder() {
-        assert_eq!(file_part("../../etc/passwd"), "__.._etc_passwd");
+        assert_eq!(file_part("../../etc/passwd"), "___.._etc_passwd");
         assert_eq!(file_part(".."), "__");
         assert_eq!(file_part("MA0139.1"), "MA0139.1");
     }
