@@ -9,6 +9,7 @@
 mod digest;
 pub mod error;
 pub mod genome;
+mod guard;
 
 pub mod encode;
 pub mod source;

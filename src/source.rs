@@ -10,6 +10,7 @@ use crate::encode::N;
 use crate::engine::WindowPlan;
 use crate::genome::Contig;
 
+pub mod alias;
 mod fasta;
 pub mod genome;
 pub mod input;

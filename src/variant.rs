@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use crate::output::{self, Output, Sealed};
@@ -18,13 +19,16 @@ use crate::{Error, Result};
 
 mod bcf;
 mod call;
+mod contigs;
 mod header;
+mod index;
 pub mod score;
 pub mod source;
 mod worker;
 
 use bcf::BcfSink;
 use call::Kind;
+use contigs::Contigs;
 use header::Fields;
 use score::{Scorer, Target};
 use source::Batch;
@@ -53,6 +57,8 @@ pub struct Annotation<'a> {
     pub regions: Option<&'a [Vec<Range<u64>>]>,
     /// Whether a record that does not fit the genome is an error; otherwise it is passed on without scores, and counted.
     pub strict: bool,
+    /// Whether calls of which most do not fit the genome, or none is scored, are an error.
+    pub check: bool,
 }
 
 /// A destination of annotated calls.
@@ -133,6 +139,8 @@ pub struct Counts {
     pub scored: u64,
     /// Alternative alleles that were scored.
     pub alleles: u64,
+    /// Of these, those that change no window of any target: their effect is 0.
+    pub unchanged: u64,
     /// Of these, and for each target, those that are too short for it, in a contig no longer than a window.
     pub short: u64,
     /// Records without an alternative.
@@ -149,13 +157,18 @@ pub struct Counts {
     pub past_end: u64,
     /// Records whose REF is not what the genome has.
     pub mismatch: u64,
+    /// Of these, those of which an ALT allele is what the genome has.
+    pub swapped: u64,
 }
 
 /// Why a record does not fit the genome.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
+    UnknownContig,
     PastEnd,
     Mismatch,
+    /// A mismatch where the genome has an ALT allele.
+    Swapped,
 }
 
 impl Counts {
@@ -171,8 +184,13 @@ impl Counts {
 
     fn add_problem(&mut self, problem: Problem) {
         match problem {
+            Problem::UnknownContig => self.unknown_contig += 1,
             Problem::PastEnd => self.past_end += 1,
             Problem::Mismatch => self.mismatch += 1,
+            Problem::Swapped => {
+                self.mismatch += 1;
+                self.swapped += 1;
+            }
         }
     }
 
@@ -189,6 +207,13 @@ impl Counts {
         self.unknown_contig += other.unknown_contig;
         self.past_end += other.past_end;
         self.mismatch += other.mismatch;
+        self.swapped += other.swapped;
+        self.unchanged += other.unchanged;
+    }
+
+    /// Records that do not fit the genome.
+    pub fn misfits(&self) -> u64 {
+        self.unknown_contig + self.past_end + self.mismatch
     }
 
     /// What was passed on without a score, and why: a phrase for each kind there is.
@@ -201,6 +226,7 @@ impl Counts {
             (self.unknown_contig, "on contigs that the genome does not have"),
             (self.past_end, "past the contig's end"),
             (self.mismatch, "whose REF differs from the genome"),
+            (self.swapped, "of them with the genome's allele as ALT (REF and ALT swapped?)"),
             (self.short, "scores of contigs too short for a model"),
         ];
         kinds
@@ -218,6 +244,8 @@ pub struct Summary {
     pub counts: Counts,
     /// The contigs that the genome does not have, each with the number of its records.
     pub unknown: BTreeMap<String, u64>,
+    /// The contigs that the genome has by another name, and that name.
+    pub aliases: BTreeMap<String, String>,
 }
 
 /// Told while records are annotated.
@@ -232,8 +260,8 @@ pub trait Watch {
 /// bytes do not depend on the number of workers.
 ///
 /// # Errors
-/// Whatever the input, an engine or an output meets first; lines that are no records of VCF; contigs that have other names
-/// in the genome.
+/// Whatever the input, an engine or an output meets first; lines that are no records of VCF; calls of which none is scored
+/// or most do not fit the genome ([`Annotation::check`]).
 pub fn annotate(
     mut calls: Calls,
     annotation: &Annotation<'_>,
@@ -245,6 +273,17 @@ pub fn annotate(
 ) -> Result<Summary> {
     let fields = Fields::of(annotation.targets);
     let header::Annotated { text, again } = annotation.annotated(&calls, provenance);
+    let contigs = Contigs::new(annotation.genome, calls.header());
+    let other = contigs.other_lengths();
+    if !other.is_empty() {
+        let (first, more) = (&other[..other.len().min(5)], if other.len() > 5 { ", …" } else { "" });
+        let path = calls.path().display();
+        log::warn!("{path}: contigs of other lengths in the header: {}{more}", first.join(", "));
+    }
+    let indexed = match annotation.regions {
+        Some(regions) => calls.select(&contigs, regions)?,
+        None => false,
+    };
     let record_header = calls.record_header();
     let path = calls.path().to_path_buf();
     let wants = |format: Format| outputs.iter().any(|sink| sink.format() == format);
@@ -252,13 +291,14 @@ pub fn annotate(
     let shared = Shared {
         path: &path,
         genome: annotation.genome,
+        contigs: &contigs,
         fields: &fields,
         again,
         regions: annotation.regions,
         strict: annotation.strict,
         wanted: (wants(Format::Vcf) || of_bcf.is_some(), wants(Format::Tsv)),
         bcf: of_bcf.as_ref(),
-        numbered: record_header.as_deref().map_or(Numbered::Lines, Numbered::Records),
+        numbered: record_header.as_deref().map_or(Numbered::Lines(!indexed), Numbered::Records),
     };
     let workers = scanners
         .into_iter()
@@ -277,15 +317,41 @@ pub fn annotate(
             for (name, count) in &part.unknown {
                 *summary.unknown.entry(name.clone()).or_default() += count;
             }
+            for (name, own) in &part.aliases {
+                summary.aliases.entry(name.clone()).or_insert_with(|| own.clone());
+            }
             part.problems.iter().for_each(|problem| watch.problem(problem));
             watch.progress(part.progress, &summary.counts);
             Ok(())
         },
         cancel,
     )?;
+    if annotation.check {
+        summary.check(&path)?;
+    }
     let sealed = outputs.into_iter().map(CallSink::seal).collect::<Result<Vec<_>>>()?;
     output::publish(sealed.into_iter().flatten())?;
     Ok(summary)
+}
+
+impl Summary {
+    /// # Errors
+    /// Records none of which is scored, or more than half of which do not fit the genome.
+    fn check(&self, path: &Path) -> Result<()> {
+        let Counts { records, scored, .. } = self.counts;
+        let misfits = self.counts.misfits();
+        if records == 0 || (scored > 0 && misfits <= records / 2) {
+            return Ok(());
+        }
+        let (records, misfits) = (crate::report::grouped(records), crate::report::grouped(misfits));
+        let what = match scored {
+            0 => format!("none of {records} records is scored"),
+            _ => format!("{misfits} of {records} records do not fit the genome"),
+        };
+        let reasons = self.counts.unscored().join(", ");
+        let message = format!("{what} ({reasons}); is this the genome they were called on? --force goes on");
+        Err(Error::format(path, None, message))
+    }
 }
 
 impl fmt::Display for Summary {
@@ -294,6 +360,9 @@ impl fmt::Display for Summary {
         let Counts { records, alleles, outside, .. } = self.counts;
         let grouped = crate::report::grouped;
         write!(f, "{} records, {} alleles scored", grouped(records), grouped(alleles))?;
+        if self.counts.unchanged > 0 {
+            write!(f, " ({} change no window: effect 0)", grouped(self.counts.unchanged))?;
+        }
         if outside > 0 {
             write!(f, "; {} records outside the regions left out", grouped(outside))?;
         }

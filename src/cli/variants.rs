@@ -16,14 +16,19 @@ use super::{CANCELLED, Session, counted, message};
 
 /// Score what variants do: every allele of a VCF or BCF in its place, next to the reference
 ///
-/// For each alternative allele, the windows that touch it are scored, and those that touch the reference allele, on the
-/// strands that the model reads. What is written for each model: the best reference and the best alternative score, their
-/// difference (alternative less reference), DeepBind's effect score (the difference times max(0, alternative,
-/// reference)), and strand and offset of both windows. An offset is where the window starts, in bases from POS; that of
-/// an alternative counts along the alternative haplotype.
+/// For each alternative allele, the windows whose sequence it changes are scored on both haplotypes, on the strands that the
+/// model reads. Each model gets the best reference and the best alternative score, their difference (alternative less
+/// reference), DeepBind's effect score (the difference times max(0, alternative, reference)), and strand and offset of both
+/// windows. An offset is where the window starts, in bases from POS; that of an alternative counts along the alternative
+/// haplotype.
+///
+/// A window is changed unless it lies wholly in the longest common prefix, or wholly in the longest common suffix, of the
+/// two haplotypes, so an allele has the same effect however it is written. An allele that changes no window, such as one
+/// base less in a long run of it, has no scores and effect 0.
 ///
 /// Records keep their order and their text. Alleles that are no sequence (*, <DEL>, breakends) have no score; neither have
-/// records whose REF is not what the genome has: they are passed on, counted, and the first are named.
+/// records whose REF is not what the genome has. They are passed on and counted, and the first are named; the table has the
+/// reason in its last column. If more than half of the records do not fit the genome, or none is scored, the run fails.
 #[derive(Debug, Args)]
 pub(super) struct VariantsArgs {
     /// Calls: VCF (plain, gzip, BGZF) or BCF; - is standard input
@@ -48,6 +53,9 @@ pub(super) struct VariantsArgs {
     /// Fail at the first record that does not fit the genome: another REF, no such contig, past its end
     #[arg(long)]
     strict: bool,
+    /// Write the output even if most records do not fit the genome, or none is scored
+    #[arg(long, conflicts_with = "strict")]
+    force: bool,
     /// Read soft-masked (lower-case) bases of the genome as N
     #[arg(long)]
     mask_lowercase: bool,
@@ -78,6 +86,7 @@ impl VariantsArgs {
             targets: &targets,
             regions: regions.as_deref(),
             strict: self.strict,
+            check: !self.force,
         };
         let provenance = provenance(&models, &[], session);
         let mut outputs = Vec::new();
@@ -177,6 +186,14 @@ fn warn(summary: &Summary) {
             "on contigs that the genome does not have: {}, {}{more}",
             counted(counts.unknown_contig, "record"),
             names.join(", ")
+        );
+    }
+    if !summary.aliases.is_empty() {
+        let names = summary.aliases.iter().take(5).map(|(name, own)| format!("{name} is {own}"));
+        let more = if summary.aliases.len() > 5 { ", …" } else { "" };
+        log::warn!(
+            "contigs have other names in the genome: {}{more}",
+            names.collect::<Vec<_>>().join(", ")
         );
     }
     let misfits = counts.mismatch + counts.past_end;

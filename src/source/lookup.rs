@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::alias::Aliases;
 use super::genome::{self, ContigReader, GenomeOptions};
-use super::region::{Selection, namesake, suggestion};
+use super::region::{Selection, suggestion};
 use crate::genome::{Contig, RegionQuery};
 use crate::{Error, Result};
 
@@ -36,6 +37,7 @@ const KEPT: u32 = 1024;
 pub struct Lookup {
     contigs: Vec<Arc<Contig>>,
     by_name: HashMap<Vec<u8>, usize>,
+    aliases: Aliases,
     mapped: Mutex<Mapped>,
     /// Codes of contigs that cannot be reached by arithmetic.
     held: Vec<Option<Vec<u8>>>,
@@ -83,7 +85,8 @@ impl Lookup {
         }
         let contigs = reader.contigs().to_vec();
         let by_name = contigs.iter().map(|contig| (contig.name.clone().into_bytes(), contig.id)).collect();
-        Ok(Lookup { contigs, by_name, mapped: Mutex::new(Mapped { reader, lookups: 0 }), held })
+        let aliases = Aliases::of(&contigs);
+        Ok(Lookup { contigs, by_name, aliases, mapped: Mutex::new(Mapped { reader, lookups: 0 }), held })
     }
 
     /// All contigs, with their lengths.
@@ -96,9 +99,10 @@ impl Lookup {
         self.by_name.get(name).map(|&id| &self.contigs[id])
     }
 
-    /// The contig that another naming scheme calls so: `chr1` for `1`, `chrM` for `MT`, and the other way round.
-    pub fn namesake(&self, name: &str) -> Option<&Arc<Contig>> {
-        namesake(name, &self.contigs)
+    /// The only contig that another naming scheme calls so: `chr1` for `1`, `chrM` for `MT`, and the other way round.
+    pub fn alias(&self, name: &[u8]) -> Option<&Arc<Contig>> {
+        let rank = self.aliases.find(std::str::from_utf8(name).ok()?)?;
+        Some(&self.contigs[rank])
     }
 
     /// What to say of a name that is not among the contigs: names close to it, or the first few.
@@ -204,8 +208,8 @@ mod tests {
         let a = genome.find(b"a").unwrap();
         let error = genome.fetch(a, 2..8, &mut Vec::new()).unwrap_err().to_string();
         assert!(error.contains("line 3: '!' is no nucleotide letter (base 7 of a)"), "{error}");
-        assert_eq!(genome.namesake("chrA").unwrap().name, "a");
-        assert!(genome.namesake("b").is_none());
+        assert_eq!(genome.alias(b"chrA").unwrap().name, "a");
+        assert!(genome.alias(b"b").is_none());
     }
 
     #[test]

@@ -255,7 +255,7 @@ pub(crate) fn suggestion(name: &str, contigs: &[Arc<Contig>]) -> String {
 }
 
 /// A name without what naming schemes disagree on: case, the prefix `chr`, and M or MT for the mitochondrion.
-fn plain_name(name: &str) -> String {
+pub(crate) fn plain_name(name: &str) -> String {
     let lower = name.to_lowercase();
     match lower.strip_prefix("chr").unwrap_or(&lower) {
         "mt" => "m".to_owned(),

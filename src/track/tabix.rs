@@ -36,6 +36,9 @@ pub enum Layout {
 /// Past this position .tbi has no bins.
 const LONGEST_TBI: u64 = 1 << 29;
 
+/// Positions past this, where no contig reaches, are indexed here: numbers in a damaged VCF may be larger than any bin.
+const LONGEST_CSI: u64 = 1 << 44;
+
 /// Bits of the smallest bin's length.
 const MIN_SHIFT: u8 = 14;
 
@@ -113,6 +116,7 @@ impl IndexBuilder {
     pub(super) fn add_line(&mut self, line: &[u8], offset: usize) {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let (name, start, end) = self.layout.place(line).expect("lines have positions");
+        let (start, end) = (start.min(LONGEST_CSI - 1), end.min(LONGEST_CSI));
         let last = self.open.last().or(self.entries.last());
         let follows = match self.names.last() {
             Some(current) if current == name => last.is_none_or(|entry| entry.latest <= start),
@@ -257,7 +261,7 @@ impl Layout {
                 let info = columns.nth(3)?;
                 let stated = info.split(|&byte| byte == b';').find_map(|entry| entry.strip_prefix(b"END="));
                 let end = stated.and_then(number).filter(|&end| end > start);
-                (start, end.unwrap_or(start + reference))
+                (start, end.unwrap_or(start.saturating_add(reference)))
             }
         };
         Some((name, start, end))

@@ -12,17 +12,72 @@ pub(super) struct Fields {
     pub(super) prefix: String,
 }
 
-/// Own name, number, type and meaning of each field.
-const FIELDS: [(&str, &str, &str, &str); 8] = [
-    ("REF", "1", "Float", "best score of the windows that touch the reference allele"),
-    ("REF_STRAND", "1", "String", "strand of that window, . where the model reads both as one"),
-    ("REF_OFFSET", "1", "Integer", "start of that window, in bases from POS"),
-    ("ALT", "A", "Float", "best score of the windows that touch the alternative allele"),
-    ("ALT_STRAND", "A", "String", "strand of that window, . where the model reads both as one"),
-    ("ALT_OFFSET", "A", "Integer", "start of that window, in bases from POS on the alternative haplotype"),
-    ("DIFF", "A", "Float", "best alternative score less best reference score"),
-    ("EFFECT", "A", "Float", "DeepBind's effect score: DIFF times max(0, ALT, REF)"),
-];
+/// A field of a target. Each has a value for each alternative allele: that of the reference depends on which windows the
+/// allele changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Reference,
+    ReferenceStrand,
+    ReferenceOffset,
+    Alternative,
+    AlternativeStrand,
+    AlternativeOffset,
+    Difference,
+    Effect,
+}
+
+impl Field {
+    /// In the order in which they are written.
+    pub(super) const ALL: [Field; 8] = [
+        Field::Reference,
+        Field::ReferenceStrand,
+        Field::ReferenceOffset,
+        Field::Alternative,
+        Field::AlternativeStrand,
+        Field::AlternativeOffset,
+        Field::Difference,
+        Field::Effect,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Field::Reference => "REF",
+            Field::ReferenceStrand => "REF_STRAND",
+            Field::ReferenceOffset => "REF_OFFSET",
+            Field::Alternative => "ALT",
+            Field::AlternativeStrand => "ALT_STRAND",
+            Field::AlternativeOffset => "ALT_OFFSET",
+            Field::Difference => "DIFF",
+            Field::Effect => "EFFECT",
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Field::ReferenceStrand | Field::AlternativeStrand => "String",
+            Field::ReferenceOffset | Field::AlternativeOffset => "Integer",
+            Field::Reference | Field::Alternative | Field::Difference | Field::Effect => "Float",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Field::Reference => "best score of the reference windows that the allele changes",
+            Field::Alternative => "best score of the changed windows on the alternative haplotype",
+            Field::ReferenceStrand | Field::AlternativeStrand => {
+                "strand of that window, . where the model reads both as one"
+            }
+            Field::ReferenceOffset => "start of that window, in bases from POS",
+            Field::AlternativeOffset => {
+                "start of that window, in bases from POS on the alternative haplotype"
+            }
+            Field::Difference => {
+                "best alternative score less best reference score, 0 where no window changes"
+            }
+            Field::Effect => "DeepBind's effect score: DIFF times max(0, ALT, REF)",
+        }
+    }
+}
 
 impl Fields {
     /// The fields of each target; letters that VCF does not allow in them become `_`, and where two become the same a number
@@ -45,7 +100,7 @@ impl Fields {
     /// Whether a key of INFO is one of these fields.
     pub(super) fn have(&self, key: &[u8]) -> bool {
         let own = key.strip_prefix(self.prefix.as_bytes()).and_then(|rest| rest.strip_prefix(b"_"));
-        own.is_some_and(|own| FIELDS.iter().any(|(name, ..)| name.as_bytes() == own))
+        own.is_some_and(|own| Field::ALL.iter().any(|field| field.name().as_bytes() == own))
     }
 }
 
@@ -96,8 +151,9 @@ pub(super) fn annotate(
         put(&format!("##bindscanModel={name} sha256:{digest}"));
     }
     for (target, Fields { prefix }) in targets.iter().zip(fields) {
-        for (name, number, kind, meaning) in FIELDS {
-            let mut line = format!("##INFO=<ID={prefix}_{name},Number={number},Type={kind},Description=\"");
+        for field in Field::ALL {
+            let (name, kind, meaning) = (field.name(), field.kind(), field.meaning());
+            let mut line = format!("##INFO=<ID={prefix}_{name},Number=A,Type={kind},Description=\"");
             let _ = write!(line, "{} by bindscan: {meaning}\">", target.name.replace(['"', '\\'], "_"));
             put(&line);
         }

@@ -10,12 +10,14 @@ use noodles::vcf::variant::io::Write as _;
 
 use super::bcf::Encoder;
 use super::call::{Call, Kind, shown};
-use super::header::Fields;
-use super::score::{Best, Effect, Scorer, Target, fits};
+use super::contigs::Contigs;
+use super::header::{Field, Fields};
+use super::score::{Best, Comparison, Effect, Haplotypes, Scorer, fits};
 use super::source::Batch;
 use super::{Counts, Problem};
 use crate::encode::CODE_OF_ASCII;
-use crate::genome::{Contig, Strand};
+use crate::genome::Contig;
+use crate::guard;
 use crate::source::lookup::Lookup;
 use crate::track::number::{push_fixed, push_integer};
 use crate::{Error, Result};
@@ -32,6 +34,8 @@ pub(super) struct Part {
     pub(super) problems: Vec<String>,
     /// Contigs that the genome does not have, and their records.
     pub(super) unknown: BTreeMap<String, u64>,
+    /// Contigs that the genome has by another name, and that name.
+    pub(super) aliases: BTreeMap<String, String>,
     pub(super) progress: (u64, Option<u64>),
 }
 
@@ -44,6 +48,7 @@ pub(super) struct Shared<'a> {
     /// Where the records come from, for messages.
     pub(super) path: &'a Path,
     pub(super) genome: &'a Lookup,
+    pub(super) contigs: &'a Contigs<'a>,
     pub(super) fields: &'a [Fields],
     /// Whether records may have the fields already.
     pub(super) again: bool,
@@ -60,8 +65,8 @@ pub(super) struct Shared<'a> {
 /// What records are counted by.
 #[derive(Clone, Copy)]
 pub(super) enum Numbered<'a> {
-    /// The lines of a VCF.
-    Lines,
+    /// The lines of a VCF, of which the numbers are known unless an index was used.
+    Lines(bool),
     /// The records of a BCF with this header.
     Records(&'a vcf::Header),
 }
@@ -74,13 +79,14 @@ pub(super) struct Worker<'a> {
     lines: Vec<u8>,
     /// The contig of the record before, which most have.
     contig: Option<Arc<Contig>>,
+    /// What the records call it.
+    entered: Vec<u8>,
     /// Codes of the reference with its flanks, of the reference allele, and of an alternative one.
     codes: Vec<u8>,
     reference: Vec<u8>,
     alternative: Vec<u8>,
-    /// The best windows: of the reference, for each target; and of each alternative, for each target.
-    best: Vec<Option<Best>>,
-    best_alternatives: Vec<Option<Best>>,
+    /// How each alternative compares with the reference, for each target; empty of those that are not scored.
+    comparisons: Vec<Vec<Comparison>>,
     kinds: Vec<Kind>,
     info: Vec<u8>,
 }
@@ -93,11 +99,11 @@ impl<'a> Worker<'a> {
             encoder: shared.bcf.map(Encoder::new),
             lines: Vec::new(),
             contig: None,
+            entered: Vec::new(),
             codes: Vec::new(),
             reference: Vec::new(),
             alternative: Vec::new(),
-            best: Vec::new(),
-            best_alternatives: Vec::new(),
+            comparisons: Vec::new(),
             kinds: Vec::new(),
             info: Vec::new(),
         }
@@ -109,18 +115,23 @@ impl<'a> Worker<'a> {
         part.counts = Counts::default();
         part.problems.clear();
         part.unknown.clear();
+        part.aliases.clear();
         part.progress = batch.progress;
         let mut lines = std::mem::take(&mut self.lines);
         let text = match self.shared.numbered {
-            Numbered::Lines => &batch.text,
+            Numbered::Lines(_) => &batch.text,
             Numbered::Records(header) => {
                 lines.clear();
                 let mut writer = vcf::io::Writer::new(&mut lines);
                 for (record, number) in batch.records[..batch.count].iter().zip(batch.first..) {
-                    writer.write_variant_record(header, record).map_err(|error| {
-                        let message = format!("record {number} makes no line of VCF: {error}");
-                        Error::format(self.shared.path, None, message)
-                    })?;
+                    let written = guard::caught(|| writer.write_variant_record(header, record));
+                    let why = match written {
+                        Some(Ok(())) => continue,
+                        Some(Err(error)) => error.to_string(),
+                        None => "it is damaged".to_owned(),
+                    };
+                    let message = format!("record {number} makes no line of VCF: {why}");
+                    return Err(Error::format(self.shared.path, None, message));
                 }
                 &lines
             }
@@ -138,7 +149,8 @@ impl<'a> Worker<'a> {
 
     fn error(&self, number: u64, message: &str) -> Error {
         match self.shared.numbered {
-            Numbered::Lines => Error::format(self.shared.path, number, message),
+            Numbered::Lines(true) => Error::format(self.shared.path, number, message),
+            Numbered::Lines(false) => Error::format(self.shared.path, None, message),
             Numbered::Records(_) => {
                 Error::format(self.shared.path, None, format!("record {number}: {message}"))
             }
@@ -153,7 +165,7 @@ impl<'a> Worker<'a> {
         }
         let wrong = |worker: &Self, message: String| worker.error(number, &message);
         let call = Call::parse(content).map_err(|message| wrong(self, message))?;
-        self.enter(call.contig);
+        self.enter(call.contig, part);
         if !self.is_wanted(&call) {
             part.counts.outside += 1;
             return Ok(());
@@ -165,20 +177,32 @@ impl<'a> Worker<'a> {
             part.counts.add(kind);
             self.kinds.push(kind);
         }
-        let scored = self.kinds.contains(&Kind::Bases) && self.score(&call, number, part)?;
+        let problem = match self.kinds.contains(&Kind::Bases) {
+            true => self.score(&call, number, part)?,
+            false => None,
+        };
+        let scored = self.kinds.contains(&Kind::Bases) && problem.is_none();
         if self.shared.wanted.0 {
             self.put_line(content, &line[content.len()..], &call, scored, &mut part.vcf);
         }
-        if self.shared.wanted.1 && scored {
-            self.put_rows(&call, &mut part.table);
+        if self.shared.wanted.1 {
+            self.put_rows(&call, problem, &mut part.table);
         }
         Ok(())
     }
 
     /// Makes the contig of this name the current one.
-    fn enter(&mut self, name: &[u8]) {
-        if self.contig.as_ref().is_none_or(|contig| contig.name.as_bytes() != name) {
-            self.contig = self.shared.genome.find(name).cloned();
+    fn enter(&mut self, name: &[u8], part: &mut Part) {
+        if self.entered != name {
+            self.entered.clear();
+            self.entered.extend_from_slice(name);
+            self.contig = self.shared.contigs.find(name).cloned();
+        }
+        if let Some(contig) = self.contig.as_ref().filter(|contig| contig.name.as_bytes() != name) {
+            let name = String::from_utf8_lossy(name);
+            if !part.aliases.contains_key(&*name) {
+                part.aliases.insert(name.into_owned(), contig.name.clone());
+            }
         }
     }
 
@@ -186,29 +210,21 @@ impl<'a> Worker<'a> {
         let Some(regions) = self.shared.regions else { return true };
         let Some(contig) = &self.contig else { return false };
         let start = call.position.saturating_sub(1);
-        let end = start + call.reference.len() as u64;
+        let end = start.saturating_add(call.reference.len() as u64);
         regions[contig.id].iter().any(|region| region.start < end && start < region.end)
     }
 
-    /// Scores the alleles of a record; `false` if its reference is not what it says.
-    fn score(&mut self, call: &Call<'_>, number: u64, part: &mut Part) -> Result<bool> {
+    /// Scores the alleles of a record, unless it does not fit the genome.
+    fn score(&mut self, call: &Call<'_>, number: u64, part: &mut Part) -> Result<Option<Problem>> {
         let Some(contig) = self.contig.clone() else {
             let name = String::from_utf8_lossy(call.contig).into_owned();
-            // Another name for a contig of the genome means that the whole file has other names.
-            if let Some(other) = self.shared.genome.namesake(&name) {
-                let message = format!(
-                    "contig {name} is called {} in the genome: rename one of them (bcftools annotate --rename-chrs)",
-                    other.name
-                );
-                return Err(self.error(number, &message));
-            }
             if self.shared.strict {
                 let hint = self.shared.genome.suggestion(&name);
                 return Err(self.error(number, &format!("there is no contig {name} in the genome; {hint}")));
             }
             *part.unknown.entry(name).or_default() += 1;
-            part.counts.unknown_contig += 1;
-            return Ok(false);
+            part.counts.add_problem(Problem::UnknownContig);
+            return Ok(Some(Problem::UnknownContig));
         };
         let length = contig.length.unwrap_or(0);
         let position = call.position.wrapping_sub(1);
@@ -221,11 +237,10 @@ impl<'a> Worker<'a> {
                     "{name}:{last} lies past the contig's end, which has {length} bases in the genome"
                 ),
             };
-            self.problem(Problem::PastEnd, number, &message, part)?;
-            return Ok(false);
+            return self.problem(Problem::PastEnd, number, &message, part).map(Some);
         }
-        let flank = self.scorer.flank() as u64;
-        let around = position.saturating_sub(flank)..length.min(end.saturating_add(flank));
+        let reach = self.scorer.reach(self.longest_change(call)) as u64;
+        let around = position.saturating_sub(reach)..length.min(end.saturating_add(reach));
         self.codes.clear();
         self.shared.genome.fetch(&contig, around.clone(), &mut self.codes)?;
         let (before, behind) = ((position - around.start) as usize, (end - around.start) as usize);
@@ -234,38 +249,50 @@ impl<'a> Worker<'a> {
         if !fits(&self.reference, &self.codes[before..behind]) {
             let letters: Vec<u8> =
                 self.codes[before..behind].iter().map(|&code| crate::encode::ascii_of_code(code)).collect();
+            let alternative = call.alleles().zip(&self.kinds).find(|(allele, kind)| {
+                **kind == Kind::Bases && allele.eq_ignore_ascii_case(&letters)
+            });
+            let (problem, hint) = match alternative {
+                Some(_) => (Problem::Swapped, ", its ALT: are REF and ALT swapped?"),
+                None => (Problem::Mismatch, ""),
+            };
             let message = format!(
-                "REF at {}:{} is {}, but the genome has {}",
+                "REF at {}:{} is {}, but the genome has {}{hint}",
                 contig.name,
                 call.position,
                 shown(call.reference),
                 shown(&letters)
             );
-            self.problem(Problem::Mismatch, number, &message, part)?;
-            return Ok(false);
+            return self.problem(problem, number, &message, part).map(Some);
         }
-        self.best.clear();
-        self.scorer.score((left, &self.reference, right), around.start, &mut self.best)?;
-        self.best_alternatives.clear();
-        for (allele, kind) in call.alleles().zip(&self.kinds) {
-            let from = self.best_alternatives.len();
-            if *kind == Kind::Bases {
-                encode(allele, &mut self.alternative);
-                let haplotype = (left, &*self.alternative, right);
-                self.scorer.score(haplotype, around.start, &mut self.best_alternatives)?;
-                let short = self.best_alternatives[from..].iter().zip(&self.best);
-                let short = short.filter(|(a, b)| a.is_none() || b.is_none()).count() as u64;
-                part.counts.short += short;
-                part.counts.alleles += 1;
-            } else {
-                self.best_alternatives.resize(from + self.best.len(), None);
+        let targets = self.scorer.targets().len();
+        self.comparisons.resize_with(self.comparisons.len().max(self.kinds.len()), Vec::new);
+        self.scorer.begin_site();
+        for ((allele, kind), comparisons) in call.alleles().zip(&self.kinds).zip(&mut self.comparisons) {
+            comparisons.clear();
+            if *kind != Kind::Bases {
+                continue;
             }
+            encode(allele, &mut self.alternative);
+            let haplotypes =
+                Haplotypes { left, reference: &self.reference, alternative: &self.alternative, right };
+            self.scorer.compare(&haplotypes, around.start, comparisons)?;
+            let count = |kind: Comparison| comparisons.iter().filter(|&&found| found == kind).count();
+            part.counts.short += count(Comparison::TooShort) as u64;
+            part.counts.unchanged += u64::from(count(Comparison::Unchanged) == targets);
+            part.counts.alleles += 1;
         }
         part.counts.scored += 1;
-        Ok(true)
+        Ok(None)
     }
 
-    fn problem(&self, problem: Problem, number: u64, message: &str, part: &mut Part) -> Result<()> {
+    /// Bases that an alternative allele is longer or shorter than the reference, at the most.
+    fn longest_change(&self, call: &Call<'_>) -> usize {
+        let alleles = call.alleles().zip(&self.kinds).filter(|(_, kind)| **kind == Kind::Bases);
+        alleles.map(|(allele, _)| allele.len().abs_diff(call.reference.len())).max().unwrap_or(0)
+    }
+
+    fn problem(&self, problem: Problem, number: u64, message: &str, part: &mut Part) -> Result<Problem> {
         if self.shared.strict {
             return Err(self.error(number, message));
         }
@@ -273,7 +300,7 @@ impl<'a> Worker<'a> {
         if part.problems.len() < KEPT {
             part.problems.push(self.error(number, message).to_string());
         }
-        Ok(())
+        Ok(problem)
     }
 
     /// Writes the line with the fields behind what INFO has.
@@ -308,55 +335,33 @@ impl<'a> Worker<'a> {
     }
 
     fn put_fields(&mut self) {
-        let targets = self.best.len();
-        for (rank, (reference, Fields { prefix })) in self.best.iter().zip(self.shared.fields).enumerate() {
-            let alternatives = || self.best_alternatives.iter().skip(rank).step_by(targets);
-            let info = &mut self.info;
-            let Some(reference) = reference else { continue };
-            if alternatives().all(Option::is_none) {
+        let alleles = &self.comparisons[..self.kinds.len()];
+        for (rank, Fields { prefix }) in self.shared.fields.iter().enumerate() {
+            let known = |found: &&Comparison| **found != Comparison::TooShort;
+            if !alleles.iter().any(|found| found.get(rank).filter(known).is_some()) {
                 continue;
             }
-            let mut field = |name: &str, put: &mut dyn FnMut(&mut Vec<u8>)| {
-                next_field(info);
-                info.extend_from_slice(prefix.as_bytes());
-                info.extend_from_slice(name.as_bytes());
-                put(info);
-            };
-            field("_REF=", &mut |out| push_fixed(reference.score, DECIMALS, out));
-            field("_REF_STRAND=", &mut |out| out.push(symbol(reference.strand)));
-            field("_REF_OFFSET=", &mut |out| push_signed(reference.offset, out));
-            let mut each = |name: &str, put: fn(&Best, &Best, &mut Vec<u8>)| {
-                field(name, &mut |out| {
-                    for (number, alternative) in alternatives().enumerate() {
-                        if number > 0 {
-                            out.push(b',');
-                        }
-                        match alternative {
-                            Some(alternative) => put(reference, alternative, out),
-                            None => out.push(b'.'),
-                        }
-                    }
-                });
-            };
-            each("_ALT=", |_, best, out| push_fixed(best.score, DECIMALS, out));
-            each("_ALT_STRAND=", |_, best, out| out.push(symbol(best.strand)));
-            each("_ALT_OFFSET=", |_, best, out| push_signed(best.offset, out));
-            each("_DIFF=", |reference, best, out| {
-                push_fixed(Effect::of(reference.score, best.score).difference, DECIMALS, out);
-            });
-            each("_EFFECT=", |reference, best, out| {
-                push_fixed(Effect::of(reference.score, best.score).effect, DECIMALS, out);
-            });
+            for field in Field::ALL {
+                next_field(&mut self.info);
+                self.info.extend_from_slice(prefix.as_bytes());
+                self.info.push(b'_');
+                self.info.extend_from_slice(field.name().as_bytes());
+                for (number, found) in alleles.iter().enumerate() {
+                    self.info.push(if number == 0 { b'=' } else { b',' });
+                    field.put(found.get(rank).copied(), &mut self.info);
+                }
+            }
         }
     }
 
     /// Writes a row for each alternative allele and target.
-    fn put_rows(&self, call: &Call<'_>, out: &mut Vec<u8>) {
-        let targets: &[Target] = self.scorer.targets();
-        for (allele, best) in call.alleles().zip(self.best_alternatives.chunks(targets.len())) {
-            for ((target, reference), alternative) in targets.iter().zip(&self.best).zip(best) {
-                let (Some(reference), Some(alternative)) = (reference, alternative) else { continue };
-                let effect = Effect::of(reference.score, alternative.score);
+    fn put_rows(&self, call: &Call<'_>, problem: Option<Problem>, out: &mut Vec<u8>) {
+        for ((number, allele), kind) in call.alleles().enumerate().zip(&self.kinds) {
+            for (rank, target) in self.scorer.targets().iter().enumerate() {
+                let found = match (problem, kind) {
+                    (None, Kind::Bases) => self.comparisons[number].get(rank).copied(),
+                    _ => None,
+                };
                 out.extend_from_slice(call.contig);
                 out.push(b'\t');
                 push_integer(call.position, out);
@@ -364,29 +369,81 @@ impl<'a> Worker<'a> {
                     out.push(b'\t');
                     out.extend_from_slice(text);
                 }
-                for score in [reference.score, alternative.score, effect.difference, effect.effect] {
+                for field in TABLE_FIELDS {
                     out.push(b'\t');
-                    push_fixed(score, DECIMALS, out);
+                    field.put(found, out);
                 }
-                for best in [reference, alternative] {
-                    out.extend_from_slice(&[b'\t', symbol(best.strand), b'\t']);
-                    push_signed(best.offset, out);
-                }
+                out.push(b'\t');
+                out.extend_from_slice(status(*kind, problem, found).as_bytes());
                 out.push(b'\n');
             }
         }
     }
 }
 
+/// The status of an allele in the table: whether it is scored, and why not.
+fn status(kind: Kind, problem: Option<Problem>, found: Option<Comparison>) -> &'static str {
+    match (kind, problem, found) {
+        (Kind::Missing, ..) => "no_alt",
+        (Kind::Spanned, ..) => "spanning_deletion",
+        (Kind::Symbolic, ..) => "symbolic",
+        (Kind::Breakend, ..) => "breakend",
+        (Kind::Bases, Some(Problem::UnknownContig), _) => "unknown_contig",
+        (Kind::Bases, Some(Problem::PastEnd), _) => "past_end",
+        (Kind::Bases, Some(Problem::Mismatch), _) => "ref_mismatch",
+        (Kind::Bases, Some(Problem::Swapped), _) => "ref_alt_swapped",
+        (Kind::Bases, None, Some(Comparison::Scored { .. })) => "scored",
+        (Kind::Bases, None, Some(Comparison::Unchanged)) => "unchanged",
+        (Kind::Bases, None, Some(Comparison::TooShort) | None) => "too_short",
+    }
+}
+
+/// Columns of the table, behind those of the record.
+const TABLE_FIELDS: [Field; 8] = [
+    Field::Reference,
+    Field::Alternative,
+    Field::Difference,
+    Field::Effect,
+    Field::ReferenceStrand,
+    Field::ReferenceOffset,
+    Field::AlternativeStrand,
+    Field::AlternativeOffset,
+];
+
 /// Columns of the table.
 pub(super) const TABLE_HEADER: &str = "contig\tposition\tid\tref\talt\tmodel\tref_score\talt_score\tdifference\teffect\t\
-                                       ref_strand\tref_offset\talt_strand\talt_offset\n";
+                                       ref_strand\tref_offset\talt_strand\talt_offset\tstatus\n";
 
 /// Digits behind the point.
 const DECIMALS: usize = 6;
 
-fn symbol(strand: Option<Strand>) -> u8 {
-    strand.map_or(b'.', |strand| strand.symbol() as u8)
+impl Field {
+    /// Writes the value of an allele; `.` where there is none.
+    fn put(self, found: Option<Comparison>, out: &mut Vec<u8>) {
+        match found {
+            Some(Comparison::Scored { reference, alternative }) => {
+                let effect = Effect::of(reference.score, alternative.score);
+                match self {
+                    Field::Reference => push_fixed(reference.score, DECIMALS, out),
+                    Field::Alternative => push_fixed(alternative.score, DECIMALS, out),
+                    Field::ReferenceStrand => push_strand(&reference, out),
+                    Field::AlternativeStrand => push_strand(&alternative, out),
+                    Field::ReferenceOffset => push_signed(reference.offset, out),
+                    Field::AlternativeOffset => push_signed(alternative.offset, out),
+                    Field::Difference => push_fixed(effect.difference, DECIMALS, out),
+                    Field::Effect => push_fixed(effect.effect, DECIMALS, out),
+                }
+            }
+            Some(Comparison::Unchanged) if matches!(self, Field::Difference | Field::Effect) => {
+                push_fixed(0.0, DECIMALS, out);
+            }
+            _ => out.push(b'.'),
+        }
+    }
+}
+
+fn push_strand(best: &Best, out: &mut Vec<u8>) {
+    out.push(best.strand.map_or(b'.', |strand| strand.symbol() as u8));
 }
 
 fn push_signed(number: i64, out: &mut Vec<u8>) {
