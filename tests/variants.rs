@@ -12,6 +12,10 @@ use bindscan::engine::reference::window_scores;
 use bindscan::model::{Network, Padding, Pooling};
 use common::network::{matrix, network, save};
 use common::{error_line, gzip, run, run_ok, stdout, stdout_of_input};
+use noodles::csi::binning_index::Indexer;
+use noodles::csi::binning_index::index::reference_sequence::bin::Chunk;
+use noodles::csi::binning_index::index::reference_sequence::index::BinnedIndex;
+use noodles::vcf::variant::Record as _;
 use noodles::vcf::variant::io::Write as _;
 use noodles::{bcf, bgzf, vcf};
 use rand::{RngExt, SeedableRng};
@@ -455,7 +459,7 @@ fn everything_else_is_passed_on_as_it_is() {
     let strange = "##strange=<a,\"b\">\n##INFO=<ID=Q,Number=.,Type=Float,Description=\"\u{e9}\">\n";
     let header = HEADER.to_owned() + strange + COLUMNS + "\n";
     fs::write(at.join("odd.vcf"), header.clone() + &odd.join("\r\n")).unwrap();
-    let output = run(at, "variants -m padded.onnx --genome genome.fa odd.vcf");
+    let output = run(at, "variants -m padded.onnx --genome genome.fa odd.vcf --force");
     let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{said}");
     let (own, others): (Vec<&str>, Vec<&str>) =
@@ -494,7 +498,7 @@ fn everything_else_is_passed_on_as_it_is() {
 
     // Again: the fields are renewed, and nothing is said twice.
     fs::write(at.join("again.vcf"), &text).unwrap();
-    let again = stdout(at, "variants -m padded.onnx --genome genome.fa again.vcf");
+    let again = stdout(at, "variants -m padded.onnx --genome genome.fa again.vcf --force");
     let without = |text: &str| {
         text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
     };
@@ -638,4 +642,286 @@ fn what_is_wrong_is_said_on_one_line() {
     }
     let error = error_line(at, "variants -m padded.onnx --genome - calls.vcf -o out.vcf");
     assert!(error.contains("the genome is read in any order"), "{error}");
+}
+
+/// A random way to write the haplotype `alternative` as a record: REF and ALT from `from` of the reference.
+fn representation(random: &mut Random, reference: &[u8], alternative: &[u8]) -> (usize, String, String) {
+    let shortest = reference.len().min(alternative.len());
+    let prefix = (0..shortest).take_while(|&at| reference[at] == alternative[at]).count();
+    let end = |codes: &[u8], at: usize| codes[codes.len() - 1 - at];
+    let suffix = (0..shortest).take_while(|&at| end(reference, at) == end(alternative, at)).count();
+    let longer = alternative.len() as i64 - reference.len() as i64;
+    loop {
+        let from = prefix.saturating_sub(random.random_range(0..30));
+        let to = (reference.len() - suffix + random.random_range(0..30)).min(reference.len());
+        let other = to as i64 + longer;
+        if to > from && other > from as i64 {
+            return (from, letters(&reference[from..to]), letters(&alternative[from..other as usize]));
+        }
+    }
+}
+
+/// In sequence full of repeats, a haplotype has one effect, and the same windows, however it is written.
+#[test]
+fn a_haplotype_has_one_effect_however_it_is_written() {
+    const WAYS: usize = 6;
+    let mut random = Random::seed_from_u64(21);
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut codes = Vec::new();
+    while codes.len() < 600 {
+        let unit: Vec<u8> = (0..random.random_range(1..5)).map(|_| random.random_range(0..4)).collect();
+        let copies = random.random_range(1..9);
+        codes.extend((0..copies).flat_map(|_| unit.clone()));
+    }
+    write_genome(at, &[("one".to_owned(), codes.clone())]);
+    let cases = cases(&mut random);
+    cases.iter().for_each(|case| save(case.name, &case.network, case.window, at));
+    let mut text = HEADER.to_owned() + COLUMNS + "\n";
+    for site in 0..300 {
+        let start = random.random_range(0..codes.len() - 12);
+        let removed = random.random_range(0..10usize);
+        let mut haplotype = codes.clone();
+        // Half of the changes leave repeats: bases beside them are taken out, or put in again.
+        let added: Vec<u8> = match site % 2 {
+            0 => codes[start..start + random.random_range(0..8usize)].to_vec(),
+            _ => (0..random.random_range(0..6)).map(|_| random.random_range(0..4)).collect(),
+        };
+        haplotype.splice(start..start + if site % 4 == 0 { 0 } else { removed }, added);
+        if haplotype == codes {
+            haplotype[start] = (haplotype[start] + 1) % 4;
+        }
+        for way in 0..WAYS {
+            let (from, reference, alternative) = representation(&mut random, &codes, &haplotype);
+            let alternatives = match way {
+                0 => format!("{alternative},{reference}A"),
+                _ => alternative,
+            };
+            let _ = writeln!(text, "one\t{}\t{site}\t{reference}\t{alternatives}\t.\t.\t.", from + 1);
+        }
+    }
+    fs::write(at.join("ways.vcf"), text).unwrap();
+    for (words, names) in
+        [("-m padded.onnx -m two.onnx", 3), ("-m flank.onnx --context flank", 1), ("-m short.onnx -m long.onnx", 2)]
+    {
+        let table = stdout(at, &format!("variants {words} --genome genome.fa ways.vcf --format tsv"));
+        let mut sites: HashMap<(&str, &str), Vec<Vec<String>>> = HashMap::new();
+        for line in table.lines().skip(1) {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let position: i64 = columns[1].parse().unwrap();
+            let place = |offset: &str| offset.parse::<i64>().map_or(offset.to_owned(), |at| (position + at).to_string());
+            let mut values: Vec<String> = columns[6..11].iter().map(|&value| value.to_owned()).collect();
+            values.extend([place(columns[11]), columns[12].to_owned(), place(columns[13]), columns[14].to_owned()]);
+            sites.entry((columns[2], columns[5])).or_default().push(values);
+        }
+        assert_eq!(sites.len(), 300 * names, "{words}");
+        for (site, ways) in &mut sites {
+            // The second allele of the first record.
+            ways.remove(1);
+            assert_eq!(ways.len(), WAYS, "{words}: {site:?}");
+            assert!(ways.iter().all(|way| way == &ways[0]), "{words}: {site:?}: {ways:?}");
+        }
+        let with = |status: &str| sites.values().filter(|ways| ways[0][8] == status).count();
+        assert!(with("scored") > 200 * names && (words.contains("padded") || with("unchanged") > 5), "{words}");
+    }
+}
+
+/// A run of bases that is longer than the window looks the same with one base less; an SNV counts alone.
+#[test]
+fn windows_that_stay_as_they_are_do_not_count() {
+    let mut random = Random::seed_from_u64(2);
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    save("m", &matrix(&mut random, 8), 8, at);
+    let genome = format!("GCTAGCTCGATCGTACGGATCTTGCATC{}GGCTAGCATCGATCGTACGATTGCATCG", "A".repeat(20));
+    fs::write(at.join("g.fa"), format!(">c\n{genome}\n")).unwrap();
+    let run = "A".repeat(20);
+    let shorter = &run[1..];
+    let records = [
+        format!("28\tleft\tCA\tC"),
+        format!("47\tright\tAA\tA"),
+        format!("38\tmiddle\tAA\tA"),
+        format!("28\tlonger\tC\tCA"),
+        format!("28\tcomplex\tC{run}\tC{shorter}"),
+        format!("28\tnothing\tC\tC"),
+        format!("28\tsnv\tC\tG"),
+        format!("28\tmember\tCA\tGA,C"),
+    ];
+    let body: String = records.iter().map(|record| format!("c\t{record}\t.\t.\t.\n")).collect();
+    fs::write(at.join("c.vcf"), format!("##fileformat=VCFv4.2\n{COLUMNS}\n{body}")).unwrap();
+    let table = stdout(at, "variants -m m.onnx --genome g.fa c.vcf --format tsv");
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows[..6].iter().chain([&rows[8]]) {
+        assert_eq!(row[6..], [".", ".", "0.000000", "0.000000", ".", ".", ".", ".", "unchanged"], "{row:?}");
+    }
+    assert_eq!(rows[6][6..], rows[7][6..]);
+    assert_eq!(rows[6][14], "scored");
+}
+
+#[test]
+fn calls_of_another_genome_are_refused() {
+    let directory = example(10);
+    let at = directory.path();
+    let genome = fs::read_to_string(at.join("genome.fa")).unwrap().to_uppercase();
+    let base = genome.as_bytes()[genome.find('\n').unwrap() + 1] as char;
+    let other = if base == 'A' { 'C' } else { 'A' };
+    let fits = format!("one\t1\t.\t{base}\t{other}\t.\t.\t.\n");
+    let swapped = format!("one\t1\t.\t{other}\t{base}\t.\t.\t.\n");
+    let lost = "lost\t1\t.\tA\tC\t.\t.\t.\n".to_owned();
+    let write = |records: &[&String]| {
+        let records: String = records.iter().map(|record| record.as_str()).collect();
+        fs::write(at.join("c.vcf"), format!("{HEADER}{COLUMNS}\n{records}")).unwrap();
+    };
+    let command = "variants -m padded.onnx --genome genome.fa c.vcf -o out.vcf";
+    for (records, message) in [
+        (vec![&swapped], "none of 1 records is scored (1 whose REF differs from the genome, 1 of them with the genome's"),
+        (vec![&fits, &lost, &swapped], "2 of 3 records do not fit the genome (1 on contigs"),
+        (vec![&lost], "none of 1 records is scored"),
+    ] {
+        write(&records);
+        let output = run(at, command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(message) && said.contains("--force"), "{said}");
+        assert!(!at.join("out.vcf").exists());
+        run_ok(at, &format!("{command} --force"));
+        fs::remove_file(at.join("out.vcf")).unwrap();
+    }
+    write(&[&fits, &swapped]);
+    let output = run(at, command);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("are REF and ALT swapped?"), "{said}");
+    write(&[]);
+    run_ok(at, command);
+    // Every allele has a row, with the reason if it has no score.
+    write(&[&fits, &swapped, &lost, &"one\t1\t.\tN\t*,<DEL>,N[two:7[\t.\t.\t.\n".to_owned()]);
+    let table = stdout(at, "variants -m padded.onnx --genome genome.fa c.vcf --format tsv --force");
+    let statuses: Vec<&str> = table.lines().skip(1).map(|line| line.rsplit('\t').next().unwrap()).collect();
+    let want = ["scored", "ref_alt_swapped", "unknown_contig", "spanning_deletion", "symbolic", "breakend"];
+    assert_eq!(statuses, want);
+}
+
+#[test]
+fn contigs_by_other_names_are_found_and_said() {
+    let directory = example(11);
+    let at = directory.path();
+    let command = "variants -m padded.onnx --genome genome.fa";
+    let text = fs::read_to_string(at.join("calls.vcf")).unwrap();
+    let want = stdout(at, &format!("{command} calls.vcf"));
+    let renamed = text.replace("\none\t", "\nchrOne\t").replace("\ntwo\t", "\nchrTwo\t");
+    fs::write(at.join("chr.vcf"), &renamed).unwrap();
+    let output = run(at, &format!("{command} chr.vcf"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("contigs have other names in the genome: chrOne is one, chrTwo is two"), "{said}");
+    let body = |text: &str| {
+        text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
+    };
+    let have = String::from_utf8(output.stdout).unwrap().replace("\nchrOne\t", "\none\t").replace("\nchrTwo\t", "\ntwo\t");
+    assert!(body(&have) == body(&want));
+    // A contig of another length is another contig.
+    let long = renamed.replacen("##contig=<ID=one>", "##contig=<ID=chrOne,length=401>", 1);
+    fs::write(at.join("long.vcf"), long).unwrap();
+    let output = run(at, &format!("{command} long.vcf --force"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("contigs of other lengths in the header: chrOne (401 bases, 400 in the genome)"), "{said}");
+    assert!(said.contains("on contigs that the genome does not have"), "{said}");
+}
+
+/// Writes a .csi beside a BCF.
+fn index_bcf(path: &Path) {
+    let mut reader = bcf::io::Reader::new(fs::File::open(path).unwrap());
+    let header = reader.read_header().unwrap();
+    let mut indexer = Indexer::<BinnedIndex>::new(14, 5).unwrap();
+    let mut record = bcf::Record::default();
+    let mut start = reader.get_ref().virtual_position();
+    while reader.read_record(&mut record).unwrap() > 0 {
+        let end = reader.get_ref().virtual_position();
+        let first = record.variant_start().unwrap().unwrap();
+        let last = record.variant_end(&header).unwrap();
+        let place = (record.reference_sequence_id().unwrap(), first, last, true);
+        indexer.add_record(Some(place), Chunk::new(start, end)).unwrap();
+        start = end;
+    }
+    let index = indexer.build(header.contigs().len());
+    let mut path = path.as_os_str().to_owned();
+    path.push(".csi");
+    noodles::csi::fs::write(path, &index).unwrap();
+}
+
+#[test]
+fn an_index_is_used_and_changes_nothing() {
+    let directory = example(12);
+    let at = directory.path();
+    let command = "variants -m padded.onnx --genome genome.fa";
+    run_ok(at, &format!("{command} calls.vcf -o in.vcf.gz -o in.bcf"));
+    index_bcf(&at.join("in.bcf"));
+    let regions = ["-r one:100-150", "-r three -r one:1-20", "-r two:7-7", "-r one:399-400 -r one:30-300", "-r four"];
+    for file in ["in.vcf.gz", "in.bcf"] {
+        fs::copy(at.join(file), at.join(format!("no-index-{file}"))).unwrap();
+        for region in regions {
+            for form in ["vcf", "tsv"] {
+                let of = |file: &str| {
+                    let output = run(at, &format!("{command} {file} {region} --force --format {form} -v"));
+                    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+                };
+                let ((have, said), (want, all)) = (of(file), of(&format!("no-index-{file}")));
+                let body = |text: &str| text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n");
+                assert!(body(&have) == body(&want), "{file} {region}");
+                assert!(!said.contains("outside the regions") || said.contains("has no index") == all.contains("has no index"));
+                assert!(all.contains("has no index beside it; all of it is read"), "{all}");
+                assert!(!said.contains("all of it is read"), "{said}");
+            }
+        }
+    }
+    // Damaged ones are not believed.
+    let whole = fs::read(at.join("in.vcf.gz.tbi")).unwrap();
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut bgzf::io::Reader::new(&*whole), &mut plain).unwrap();
+    let want = stdout(at, &format!("{command} in.vcf.gz -r one:100-150 --format tsv"));
+    for cut in [0, 3, 20, plain.len() / 2] {
+        let mut damaged = plain.clone();
+        damaged.truncate(cut);
+        fs::write(at.join("in.vcf.gz.tbi"), gzip(&damaged)).unwrap();
+        let output = run(at, &format!("{command} in.vcf.gz -r one:100-150 --format tsv"));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("and is not used"), "{cut}");
+        assert!(String::from_utf8(output.stdout).unwrap() == want, "{cut}");
+    }
+}
+
+#[test]
+fn nothing_that_a_damaged_file_says_is_believed() {
+    let directory = example(13);
+    let at = directory.path();
+    let command = "variants -m padded.onnx --genome genome.fa";
+    run_ok(at, &format!("{command} calls.vcf -o in.bcf"));
+    let mut plain = Vec::new();
+    let file = fs::read(at.join("in.bcf")).unwrap();
+    std::io::Read::read_to_end(&mut bgzf::io::Reader::new(&*file), &mut plain).unwrap();
+    let header = 9 + u32::from_le_bytes(plain[5..9].try_into().unwrap()) as usize;
+    let mut random = Random::seed_from_u64(4);
+    for round in 0..40 {
+        let mut damaged = plain.clone();
+        match round {
+            // Lengths of a record, and of a header.
+            0 => damaged[header + 3] = 0xff,
+            1 => damaged[header + 7] = 0xff,
+            2 => damaged[8] = 0xff,
+            _ => {
+                let place = random.random_range(header..plain.len().min(header + 400));
+                damaged[place] = random.random();
+            }
+        }
+        fs::write(at.join("damaged.bcf"), gzip(&damaged)).unwrap();
+        let output = run(at, &format!("{command} damaged.bcf --force --quiet -o out.vcf"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains("panicked") && !said.contains("bug"), "{round}: {said}");
+        assert!(output.status.success() || said.lines().last().unwrap().contains("damaged.bcf"), "{round}: {said}");
+        assert!(round > 2 || !output.status.success(), "{round}");
+    }
+    let far = format!("{HEADER}{COLUMNS}\none\t1\t.\tN\tC\t.\t.\tEND=18446744073709551615\n\
+                       one\t18446744073709551615\t.\tA\tC\t.\t.\t.\n");
+    fs::write(at.join("far.vcf"), far).unwrap();
+    run_ok(at, &format!("{command} far.vcf --force -o far.vcf.gz -o far.tsv.gz"));
+    assert!(at.join("far.vcf.gz").exists());
 }
