@@ -348,7 +348,10 @@ impl Summary {
             0 => format!("none of {records} records is scored"),
             _ => format!("{misfits} of {records} records do not fit the genome"),
         };
-        let reasons = self.counts.unscored().join(", ");
+        let mut reasons = self.counts.unscored().join(", ");
+        if let Some((first, _)) = self.unknown.first_key_value() {
+            reasons += &format!("; the genome does not have {first}");
+        }
         let message = format!("{what} ({reasons}); is this the genome they were called on? --force goes on");
         Err(Error::format(path, None, message))
     }

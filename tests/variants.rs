@@ -217,8 +217,8 @@ fn definition(case: &Case, haplotypes: [&[u8]; 2], origin: usize) -> [Vec<(i64, 
     let prefix = (0..=shortest).rev().find(|&n| reference[..n] == alternative[..n]).unwrap();
     let ends = |n: usize| reference[reference.len() - n..] == alternative[alternative.len() - n..];
     let suffix = (0..=shortest).rev().find(|&n| ends(n)).unwrap();
-    let changed =
-        haplotypes.map(|codes| case.windows(codes, origin, |from, to| to > prefix && from < codes.len() - suffix));
+    let changed = haplotypes
+        .map(|codes| case.windows(codes, origin, |from, to| to > prefix && from < codes.len() - suffix));
     if changed[0].is_empty() == changed[1].is_empty() {
         return changed;
     }
@@ -279,7 +279,8 @@ fn check(case: &Case, genome: &[(String, Vec<u8>)], line: &str) -> usize {
             }
             let best = [0, 1].map(|side| {
                 let windows = &windows[side];
-                let best = windows.iter().map(|(_, _, scores)| scores[output]).fold(f64::NEG_INFINITY, f64::max);
+                let best =
+                    windows.iter().map(|(_, _, scores)| scores[output]).fold(f64::NEG_INFINITY, f64::max);
                 assert!(close(fields[side], best), "{} {line}: {} for {best}", case.name, fields[side]);
                 let offset: i64 = fields[4 + side].parse().unwrap();
                 let strand = fields[2 + side].chars().next().unwrap();
@@ -701,17 +702,26 @@ fn a_haplotype_has_one_effect_however_it_is_written() {
         }
     }
     fs::write(at.join("ways.vcf"), text).unwrap();
-    for (words, names) in
-        [("-m padded.onnx -m two.onnx", 3), ("-m flank.onnx --context flank", 1), ("-m short.onnx -m long.onnx", 2)]
-    {
+    for (words, names) in [
+        ("-m padded.onnx -m two.onnx", 3),
+        ("-m flank.onnx --context flank", 1),
+        ("-m short.onnx -m long.onnx", 2),
+    ] {
         let table = stdout(at, &format!("variants {words} --genome genome.fa ways.vcf --format tsv"));
         let mut sites: HashMap<(&str, &str), Vec<Vec<String>>> = HashMap::new();
         for line in table.lines().skip(1) {
             let columns: Vec<&str> = line.split('\t').collect();
             let position: i64 = columns[1].parse().unwrap();
-            let place = |offset: &str| offset.parse::<i64>().map_or(offset.to_owned(), |at| (position + at).to_string());
+            let place = |offset: &str| {
+                offset.parse::<i64>().map_or(offset.to_owned(), |at| (position + at).to_string())
+            };
             let mut values: Vec<String> = columns[6..11].iter().map(|&value| value.to_owned()).collect();
-            values.extend([place(columns[11]), columns[12].to_owned(), place(columns[13]), columns[14].to_owned()]);
+            values.extend([
+                place(columns[11]),
+                columns[12].to_owned(),
+                place(columns[13]),
+                columns[14].to_owned(),
+            ]);
             sites.entry((columns[2], columns[5])).or_default().push(values);
         }
         assert_eq!(sites.len(), 300 * names, "{words}");
@@ -722,7 +732,10 @@ fn a_haplotype_has_one_effect_however_it_is_written() {
             assert!(ways.iter().all(|way| way == &ways[0]), "{words}: {site:?}: {ways:?}");
         }
         let with = |status: &str| sites.values().filter(|ways| ways[0][8] == status).count();
-        assert!(with("scored") > 200 * names && (words.contains("padded") || with("unchanged") > 5), "{words}");
+        assert!(
+            with("scored") > 200 * names && (words.contains("padded") || with("unchanged") > 5),
+            "{words}"
+        );
     }
 }
 
@@ -775,7 +788,10 @@ fn calls_of_another_genome_are_refused() {
     };
     let command = "variants -m padded.onnx --genome genome.fa c.vcf -o out.vcf";
     for (records, message) in [
-        (vec![&swapped], "none of 1 records is scored (1 whose REF differs from the genome, 1 of them with the genome's"),
+        (
+            vec![&swapped],
+            "none of 1 records is scored (1 whose REF differs from the genome, 1 of them with the genome's",
+        ),
         (vec![&fits, &lost, &swapped], "2 of 3 records do not fit the genome (1 on contigs"),
         (vec![&lost], "none of 1 records is scored"),
     ] {
@@ -817,14 +833,20 @@ fn contigs_by_other_names_are_found_and_said() {
     let body = |text: &str| {
         text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
     };
-    let have = String::from_utf8(output.stdout).unwrap().replace("\nchrOne\t", "\none\t").replace("\nchrTwo\t", "\ntwo\t");
+    let have = String::from_utf8(output.stdout)
+        .unwrap()
+        .replace("\nchrOne\t", "\none\t")
+        .replace("\nchrTwo\t", "\ntwo\t");
     assert!(body(&have) == body(&want));
     // A contig of another length is another contig.
     let long = renamed.replacen("##contig=<ID=one>", "##contig=<ID=chrOne,length=401>", 1);
     fs::write(at.join("long.vcf"), long).unwrap();
     let output = run(at, &format!("{command} long.vcf --force"));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("contigs of other lengths in the header: chrOne (401 bases, 400 in the genome)"), "{said}");
+    assert!(
+        said.contains("contigs of other lengths in the header: chrOne (401 bases, 400 in the genome)"),
+        "{said}"
+    );
     assert!(said.contains("on contigs that the genome does not have"), "{said}");
 }
 
@@ -856,7 +878,8 @@ fn an_index_is_used_and_changes_nothing() {
     let command = "variants -m padded.onnx --genome genome.fa";
     run_ok(at, &format!("{command} calls.vcf -o in.vcf.gz -o in.bcf"));
     index_bcf(&at.join("in.bcf"));
-    let regions = ["-r one:100-150", "-r three -r one:1-20", "-r two:7-7", "-r one:399-400 -r one:30-300", "-r four"];
+    let regions =
+        ["-r one:100-150", "-r three -r one:1-20", "-r two:7-7", "-r one:399-400 -r one:30-300", "-r four"];
     for file in ["in.vcf.gz", "in.bcf"] {
         fs::copy(at.join(file), at.join(format!("no-index-{file}"))).unwrap();
         for region in regions {
@@ -866,9 +889,14 @@ fn an_index_is_used_and_changes_nothing() {
                     (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
                 };
                 let ((have, said), (want, all)) = (of(file), of(&format!("no-index-{file}")));
-                let body = |text: &str| text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n");
+                let body = |text: &str| {
+                    text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
+                };
                 assert!(body(&have) == body(&want), "{file} {region}");
-                assert!(!said.contains("outside the regions") || said.contains("has no index") == all.contains("has no index"));
+                assert!(
+                    !said.contains("outside the regions")
+                        || said.contains("has no index") == all.contains("has no index")
+                );
                 assert!(all.contains("has no index beside it; all of it is read"), "{all}");
                 assert!(!said.contains("all of it is read"), "{said}");
             }
@@ -916,11 +944,16 @@ fn nothing_that_a_damaged_file_says_is_believed() {
         let output = run(at, &format!("{command} damaged.bcf --force --quiet -o out.vcf"));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(!said.contains("panicked") && !said.contains("bug"), "{round}: {said}");
-        assert!(output.status.success() || said.lines().last().unwrap().contains("damaged.bcf"), "{round}: {said}");
+        assert!(
+            output.status.success() || said.lines().last().unwrap().contains("damaged.bcf"),
+            "{round}: {said}"
+        );
         assert!(round > 2 || !output.status.success(), "{round}");
     }
-    let far = format!("{HEADER}{COLUMNS}\none\t1\t.\tN\tC\t.\t.\tEND=18446744073709551615\n\
-                       one\t18446744073709551615\t.\tA\tC\t.\t.\t.\n");
+    let far = format!(
+        "{HEADER}{COLUMNS}\none\t1\t.\tN\tC\t.\t.\tEND=18446744073709551615\n\
+                       one\t18446744073709551615\t.\tA\tC\t.\t.\t.\n"
+    );
     fs::write(at.join("far.vcf"), far).unwrap();
     run_ok(at, &format!("{command} far.vcf --force -o far.vcf.gz -o far.tsv.gz"));
     assert!(at.join("far.vcf.gz").exists());

@@ -2,8 +2,8 @@
 
 The GIAB calls of chromosome 20 (as far as the genome file reaches) and a yeast strain's are annotated with published
 DeepBind models, a bundled model and a JASPAR matrix. For a random sample of alleles (--alleles; 0: all) this script builds
-the haplotypes by itself (pysam reads calls and genome), cuts every window that touches the allele, scores each on both
-strands with ONNX Runtime, one window a row, and takes the best. Scores, difference and effect must agree, and the window
+the haplotypes by itself (pysam reads calls and genome), cuts every window that lies neither in their longest common prefix
+nor in their longest common suffix, scores each on both strands with ONNX Runtime, one window a row, and takes the best. Scores, difference and effect must agree, and the window
 that bindscan names must be one of the best. BCF must contain the records of VCF. Printed are the rates of the loop in ONNX
 Runtime and in PyTorch, and of bindscan with --threads and its peak memory. Then a call set of --records simulated SNVs is
 annotated whole.
@@ -42,6 +42,8 @@ MOTIFS = {
 }
 
 Allele = namedtuple("Allele", "contig start reference alternative")
+# Changed windows end behind `prefix` and start before `suffix`, which are places in `bases`, as is that of POS.
+Haplotype = namedtuple("Haplotype", "bases prefix suffix position")
 
 
 def main(options):
@@ -96,15 +98,18 @@ class Loop:
         self.session = onnxruntime.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"])
         self.torch = torch_module(loaded)
 
-    def inputs(self, bases, allele):
-        """One-hot windows that touch `allele`, a range of `bases`, their offsets, on each strand that is read."""
-        first = max(0, allele[0] - self.window + 1)
-        starts = range(first, min(allele[1] - 1, len(bases) - self.window) + 1)
+    def inputs(self, haplotype):
+        """One-hot changed windows, on each strand that is read, and their offsets; None where no window is changed."""
+        bases = haplotype.bases
+        first = max(0, haplotype.prefix - self.window + 1)
+        starts = range(first, min(haplotype.suffix - 1, len(bases) - self.window) + 1)
+        if not starts:
+            return None
         coded = [sequence.codes(bases[start : start + self.window]) for start in starts]
         rows = [sequence.one_hot(codes) for codes in coded]
         if self.reverse:
             rows += [np.ascontiguousarray(row[::-1, ::-1]) for row in rows]
-        return np.stack(rows), [start - allele[0] for start in starts]
+        return np.stack(rows), [start - haplotype.position for start in starts]
 
     def scores(self, rows, by_torch=False):
         if by_torch:
@@ -221,18 +226,24 @@ class Case:
             self.compare_allele(allele, said)
 
     def haplotypes(self, allele):
-        """The windows' bases of the reference and the alternative allele, and where the allele stands in them."""
-        reach = self.loop.window - 1
+        """The haplotypes of the reference and the alternative allele."""
+        reach = 2 * self.loop.window + abs(len(allele.reference) - len(allele.alternative))
         end = allele.start + len(allele.reference)
         left = self.fasta.fetch(allele.contig, max(0, allele.start - reach), allele.start)
         right = self.fasta.fetch(allele.contig, end, end + reach)
-        for bases in (allele.reference, allele.alternative):
-            yield left + bases + right, (len(left), len(left) + len(bases))
+        both = [(left + bases + right).upper() for bases in (allele.reference, allele.alternative)]
+        prefix, suffix = shared(*both), shared(*(bases[::-1] for bases in both))
+        return [Haplotype(bases, prefix, len(bases) - suffix, len(left)) for bases in both]
 
     def compare_allele(self, allele, said):
         best = []
-        for side, (bases, place) in zip(("REF", "ALT"), self.haplotypes(allele)):
-            rows, offsets = self.loop.inputs(bases, place)
+        inputs = [self.loop.inputs(haplotype) for haplotype in self.haplotypes(allele)]
+        if inputs == [None, None]:
+            self.note("worst", said["DIFF"], 0, allele, 0)
+        if None in inputs:
+            # Where only one has changed windows, those around the indel count; the tests of bindscan check that.
+            return
+        for side, (rows, offsets) in zip(("REF", "ALT"), inputs):
             scores = self.loop.scores(rows)
             best.append(float(scores.max()))
             self.note("worst", said[side], best[-1], allele, TOLERANCE)
@@ -275,14 +286,21 @@ class Case:
         for name, by_torch in (("ONNX Runtime, windows", False), ("PyTorch, windows", True)):
             started, done = time.perf_counter(), 0
             for allele in self.sample[:200]:
-                for bases, place in self.haplotypes(allele):
-                    self.loop.scores(self.loop.inputs(bases, place)[0], by_torch).max()
+                for inputs in map(self.loop.inputs, self.haplotypes(allele)):
+                    if inputs:
+                        self.loop.scores(inputs[0], by_torch).max()
                 done += 1
             rows.append((name, done / (time.perf_counter() - started), None))
         first = rows[0][1]
         peak = lambda mib: "–" if mib is None else f"{mib:.0f}"
         rates = lambda rate: [table.significant(rate), table.significant(first / rate)]
         return [[self.name, self.model.stem, name, *rates(rate), peak(mib)] for name, rate, mib in rows]
+
+
+def shared(one, other):
+    """The length of the longest common prefix."""
+    pairs = enumerate(zip(one, other))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 FIELDS = ("REF", "REF_STRAND", "REF_OFFSET", "ALT", "ALT_STRAND", "ALT_OFFSET", "DIFF", "EFFECT")

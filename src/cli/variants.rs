@@ -191,10 +191,7 @@ fn warn(summary: &Summary) {
     if !summary.aliases.is_empty() {
         let names = summary.aliases.iter().take(5).map(|(name, own)| format!("{name} is {own}"));
         let more = if summary.aliases.len() > 5 { ", …" } else { "" };
-        log::warn!(
-            "contigs have other names in the genome: {}{more}",
-            names.collect::<Vec<_>>().join(", ")
-        );
+        log::warn!("contigs have other names in the genome: {}{more}", names.collect::<Vec<_>>().join(", "));
     }
     let misfits = counts.mismatch + counts.past_end;
     if misfits > TOLD {

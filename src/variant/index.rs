@@ -119,7 +119,8 @@ impl Index {
         let Some(ContigIndex { bins, linear }) = self.contigs.get(contig) else { return };
         for (&bin, stretches) in bins {
             let Some(covered) = self.covered(bin) else { continue };
-            for region in regions.iter().filter(|region| region.start < covered.end && covered.start < region.end)
+            for region in
+                regions.iter().filter(|region| region.start < covered.end && covered.start < region.end)
             {
                 let window = usize::try_from(region.start >> self.min_shift).unwrap_or(usize::MAX);
                 let least = linear.get(window).copied().unwrap_or(0);

@@ -162,9 +162,8 @@ impl Calls {
 
     fn of_bcf(path: &Path, input: Input) -> Result<Calls> {
         let action = input.read_action();
-        let damaged = |why: &str| {
-            Error::format(path, None, format!("the header of this BCF cannot be read: {why}"))
-        };
+        let damaged =
+            |why: &str| Error::format(path, None, format!("the header of this BCF cannot be read: {why}"));
         let mut reader = bcf::io::Reader::from(input);
         let mut header = Vec::new();
         let mut read = || {
@@ -313,7 +312,8 @@ fn read_record_bytes(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result
     if input.take(LENGTHS as u64).read_to_end(bytes)? == 0 {
         return Ok(false);
     }
-    let length = |at: usize| bytes[at..].first_chunk().map_or(u64::MAX, |&length| u32::from_le_bytes(length).into());
+    let length =
+        |at: usize| bytes[at..].first_chunk().map_or(u64::MAX, |&length| u32::from_le_bytes(length).into());
     let wanted = if bytes.len() == LENGTHS { length(0) + length(4) } else { u64::MAX };
     if input.take(wanted).read_to_end(bytes)? as u64 != wanted {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file ends within it"));
@@ -324,7 +324,9 @@ fn read_record_bytes(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result
 /// Says what a file without the first line of a VCF is.
 fn no_header(line: &[u8]) -> &'static str {
     match Call::parse(line.trim_ascii_end()) {
-        Ok(_) => "this VCF has no header: ##fileformat=VCFv4.2 and a #CHROM line belong before its first record",
+        Ok(_) => {
+            "this VCF has no header: ##fileformat=VCFv4.2 and a #CHROM line belong before its first record"
+        }
         Err(_) => "this is neither VCF nor BCF: a VCF starts with ##fileformat=VCFv4",
     }
 }

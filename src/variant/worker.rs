@@ -249,9 +249,10 @@ impl<'a> Worker<'a> {
         if !fits(&self.reference, &self.codes[before..behind]) {
             let letters: Vec<u8> =
                 self.codes[before..behind].iter().map(|&code| crate::encode::ascii_of_code(code)).collect();
-            let alternative = call.alleles().zip(&self.kinds).find(|(allele, kind)| {
-                **kind == Kind::Bases && allele.eq_ignore_ascii_case(&letters)
-            });
+            let alternative = call
+                .alleles()
+                .zip(&self.kinds)
+                .find(|(allele, kind)| **kind == Kind::Bases && allele.eq_ignore_ascii_case(&letters));
             let (problem, hint) = match alternative {
                 Some(_) => (Problem::Swapped, ", its ALT: are REF and ALT swapped?"),
                 None => (Problem::Mismatch, ""),
