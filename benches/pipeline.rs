@@ -88,6 +88,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         scanner: 0,
         output: 0,
         window: PLAN.window as u64,
+            most_n: PLAN.window as u64,
         symmetric: false,
         threshold: 1.0,
         scale: ScoreScale::Logistic,

@@ -16,54 +16,19 @@ pub struct Hit {
     pub target: usize,
     /// Score on the better of the scanned strands.
     pub score: f32,
-    /// That strand; forward where both score the same ([`round_score`]).
+    /// That strand; forward where both scores are equal.
     pub strand: Strand,
 }
 
-/// Rounds to the precision of a BED line, 1e-4. Hits are thresholded and compared by rounded scores: what is decided
-/// is what can be read in the output, and engines that differ in the last bit choose the same sites.
-pub fn round_score(score: f32) -> f32 {
-    ((f64::from(score) * 1e4).round() / 1e4) as f32
-}
-
-/// A score below this cannot be rounded up to `threshold`.
-pub fn unrounded_bound(threshold: f32) -> f32 {
-    threshold - 1e-4 - threshold.abs() * 1e-6
-}
-
-/// The better of two strands' scores, compared as rounded; forward where they are the same.
+/// The better of two strands' scores; the forward one where they are equal.
 pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
-    // Rounding keeps the order; most scores are too far apart for it to matter.
-    if forward >= reverse {
-        (forward, Strand::Forward)
-    } else if reverse - forward > 3e-4 {
-        (reverse, Strand::Reverse)
-    } else if round_score(forward) >= round_score(reverse) {
-        (forward, Strand::Forward)
-    } else {
-        (reverse, Strand::Reverse)
-    }
+    if reverse > forward { (reverse, Strand::Reverse) } else { (forward, Strand::Forward) }
 }
 
 /// Appends the score of each window's [better strand](better_strand).
 pub(crate) fn better_scores(forward: &[f32], reverse: &[f32], out: &mut Vec<f32>) {
-    for (forward, reverse) in forward.chunks(BLOCK).zip(reverse.chunks(BLOCK)) {
-        let from = out.len();
-        out.resize(from + forward.len(), 0.0);
-        let out = &mut out[from..];
-        // Rounding is slow, and decides between scores that are nearly the same only.
-        let mut near = 0;
-        for ((out, &forward), &reverse) in out.iter_mut().zip(forward).zip(reverse) {
-            *out = if reverse > forward { reverse } else { forward };
-            let same = reverse - forward <= 1.1e-4 + reverse.abs() * 1e-6;
-            near |= u32::from(reverse > forward) & u32::from(same);
-        }
-        if near != 0 {
-            for ((out, &forward), &reverse) in out.iter_mut().zip(forward).zip(reverse) {
-                *out = better_strand(forward, reverse).0;
-            }
-        }
-    }
+    let better = |(&forward, &reverse): (&f32, &f32)| if reverse > forward { reverse } else { forward };
+    out.extend(forward.iter().zip(reverse).map(better));
 }
 
 /// The first score that is NaN.
@@ -73,8 +38,8 @@ pub(crate) fn first_nan(scores: &[f32]) -> Option<usize> {
     scores.iter().position(|score| score.is_nan())
 }
 
-/// The best of some windows: its place among them, its score, and the strand. Of windows with the same score
-/// ([`round_score`]) the first counts, and of strands the forward one; either may be left out. `None` without a window.
+/// Returns the best of some windows: its place among them, its score, and the strand. Of windows with equal scores the
+/// first counts, and of strands the forward one; either may be left out. `None` without a window.
 ///
 /// # Errors
 /// The place of a window whose score is NaN.
@@ -84,13 +49,12 @@ pub(crate) fn best(forward: &[f32], reverse: &[f32]) -> Result<Option<(usize, f3
         let is_nan = |strand: &[f32]| strand.iter().position(|score| score.is_nan());
         return Err(is_nan(forward).into_iter().chain(is_nan(reverse)).min().unwrap_or_default());
     }
-    let highest = first.max(second);
-    let rounded = round_score(highest);
-    let place = |strand: &[f32]| strand.iter().position(|&score| round_score(score) == rounded);
+    let highest = if second > first { second } else { first };
+    let place = |strand: &[f32]| strand.iter().position(|&score| score == highest);
     Ok(match (place(forward), place(reverse)) {
-        (Some(at), None) => Some((at, highest, Strand::Forward)),
-        (Some(at), Some(other)) if at <= other => Some((at, highest, Strand::Forward)),
-        (_, Some(at)) => Some((at, highest, Strand::Reverse)),
+        (Some(at), None) => Some((at, forward[at], Strand::Forward)),
+        (Some(at), Some(other)) if at <= other => Some((at, forward[at], Strand::Forward)),
+        (_, Some(at)) => Some((at, reverse[at], Strand::Reverse)),
         (None, None) => None,
     })
 }
@@ -98,20 +62,29 @@ pub(crate) fn best(forward: &[f32], reverse: &[f32]) -> Result<Option<(usize, f3
 /// Windows looked at together: most blocks have no hit and cost one comparison.
 const BLOCK: usize = 64;
 
-/// Appends the windows of `scores` (one output of it) whose rounded score is at least `threshold`, by start;
+/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, whose score is at least `threshold`;
 /// [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
-pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hit>) -> Result<(), u64> {
-    let unrounded = unrounded_bound(threshold);
+pub fn collect(
+    scores: &Scores,
+    output: usize,
+    kept: &[Range<usize>],
+    threshold: f32,
+    hits: &mut Vec<Hit>,
+) -> Result<(), u64> {
     let row = |strand: &'_ [f32]| -> Range<usize> {
         if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
     };
     let forward = &scores.forward[row(&scores.forward)];
     let reverse = &scores.reverse[row(&scores.reverse)];
-    for from in (0..scores.windows).step_by(BLOCK) {
-        let block = from..(from + BLOCK).min(scores.windows);
+    let blocks = |range: &Range<usize>| {
+        let end = range.end;
+        range.clone().step_by(BLOCK).map(move |from| from..(from + BLOCK).min(end))
+    };
+    for block in kept.iter().flat_map(blocks) {
+        let from = block.start;
         let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
         let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
         let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
@@ -121,13 +94,13 @@ pub fn collect(scores: &Scores, output: usize, threshold: f32, hits: &mut Vec<Hi
             let at = (0..block.len()).find(is_nan).unwrap_or_default();
             return Err(scores.start + ((from + at) * scores.stride) as u64);
         }
-        if best < unrounded {
+        if best < threshold {
             continue;
         }
         for i in 0..block.len() {
             let at = |strand: &[f32]| strand.get(i).copied().unwrap_or(f32::NEG_INFINITY);
             let (score, strand) = better_strand(at(forward), at(reverse));
-            if round_score(score) >= threshold {
+            if score >= threshold {
                 let start = scores.start + ((from + i) * scores.stride) as u64;
                 hits.push(Hit { start, target: output, score, strand });
             }
@@ -171,7 +144,8 @@ fn peak(scores: &[f32]) -> (f32, bool) {
 /// start in `seen` are among them. A hit whose fate hangs on windows outside `seen` is kept and marked by
 /// [`Sites::settled_from`] and [`Sites::settled_to`].
 pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
-    let scores: Vec<f32> = hits.iter().map(|hit| round_score(hit.score)).collect();
+    // A negative zero is equal to zero, in every order.
+    let scores: Vec<f32> = hits.iter().map(|hit| hit.score + 0.0).collect();
     let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
     // Hits that are neither sites nor overlapped by one.
     let mut open: Vec<usize> = (0..hits.len()).collect();
@@ -287,26 +261,30 @@ mod tests {
     }
 
     #[test]
-    fn hits_are_windows_that_reach_the_threshold_as_written() {
+    fn hits_are_windows_that_reach_the_threshold_exactly() {
         let mut scores = Scores { start: 30, stride: 3, windows: 200, outputs: 2, ..Scores::default() };
         scores.forward = vec![-9.0; 400];
         scores.reverse = vec![-9.0; 400];
-        scores.forward[200 + 70] = 4.999_96;
-        scores.forward[200 + 71] = 4.999_94;
+        scores.forward[200 + 70] = 5.0;
+        scores.forward[200 + 71] = 5.0f32.next_down();
         scores.reverse[200 + 199] = 6.0;
+        scores.forward[200 + 165] = 7.0;
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
-        collect(&scores, 1, 5.0, &mut hits).unwrap();
+        let kept = [0..160, 170..200];
+        collect(&scores, 1, &kept, 5.0, &mut hits).unwrap();
         let want = [
-            Hit { start: 30 + 210, target: 1, score: 4.999_96, strand: Strand::Forward },
+            Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
             Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
+        scores.reverse[200 + 165] = f32::NAN;
+        assert_eq!(collect(&scores, 1, &kept, 5.0, &mut hits), Ok(()));
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, 5.0, &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, &kept, 5.0, &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, f32::NEG_INFINITY, &mut hits).unwrap();
-        assert_eq!(hits.len(), 200);
+        collect(&scores, 0, &kept, f32::NEG_INFINITY, &mut hits).unwrap();
+        assert_eq!(hits.len(), 190);
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use crate::pipeline;
 use crate::scan::Scanner;
 use crate::track::bigwig::BaseSink;
 use crate::track::line::LineSink;
-use crate::track::number::{push_fixed, push_integer};
+use crate::track::number::{push_integer, push_score};
 use crate::variant::score::{Best, Effect, Scorer, Target};
 use crate::{Error, Result};
 
@@ -357,7 +357,7 @@ fn table(targets: &[Target], stretch: &Stretch, part: &Part) -> Vec<u8> {
                 out.extend_from_slice(target.name.as_bytes());
                 for number in [reference.score, alternative.score, effect.difference, effect.effect] {
                     out.push(b'\t');
-                    push_fixed(number, 6, &mut out);
+                    push_score(number, &mut out);
                 }
                 out.push(b'\n');
             }

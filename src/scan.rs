@@ -19,6 +19,7 @@ use crate::track::Target;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
+mod ambiguous;
 mod find;
 pub mod journal;
 pub mod reads;
@@ -120,6 +121,8 @@ pub struct ScanSummary {
     pub bases: u64,
     /// Windows scored, over all models; both strands of a window count once.
     pub windows: u64,
+    /// Windows left out because too many of their bases are N ([`Target::most_n`]), over all models.
+    pub left_out: u64,
     /// Sites found; each is a line of every site track that shows its target.
     pub sites: u64,
     /// Contigs, or regions of them.

@@ -25,6 +25,7 @@ pub mod score;
 pub mod site;
 pub mod tabix;
 
+pub use number::push_score;
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
 
@@ -85,6 +86,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
+    /// Most bases of a window that may be N; windows with more are left out.
+    pub most_n: u64,
     /// Whether both strands have the same score, so that a site has no strand.
     pub symmetric: bool,
     /// Lowest score of a hit.

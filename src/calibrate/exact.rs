@@ -6,7 +6,7 @@
 //! every score: a p-value is never below the true one, and hardly above it.
 
 use super::background::Markov;
-use super::null::{Null, Origin, score_of, thin};
+use super::null::{Null, Origin, at_least, thin};
 use crate::encode::complement;
 use crate::engine::StrandChoice;
 use crate::genome::Strand;
@@ -17,12 +17,6 @@ const GRID: [usize; 6] = [1 << 18, 1 << 17, 1 << 16, 1 << 15, 1 << 15, 1 << 15];
 
 /// Ratio of the p-values of two steps.
 const STEP: f64 = 0.999;
-
-/// What single precision may take from a score.
-const SINGLE: f64 = 2e-5;
-
-/// Half the last printed digit of a score.
-const HALF_DIGIT: f64 = 0.5e-4;
 
 /// The null distribution of a [matrix](Network::is_matrix), on the mean of the strands that are scanned.
 pub fn null(matrix: &Network, markov: &Markov, strands: StrandChoice) -> Null {
@@ -42,7 +36,7 @@ pub fn null(matrix: &Network, markov: &Markov, strands: StrandChoice) -> Null {
     }
     let mut steps: Vec<(f32, f64)> = Vec::new();
     for (value, p) in thin(survival, STEP) {
-        // Of grid values with the same printed score the first has the highest probability.
+        // Of grid values with the same score the first has the highest probability.
         let score = grid.lowest_score(value);
         if steps.last().is_none_or(|&(last, _)| score > last) {
             steps.push((score, p));
@@ -56,9 +50,11 @@ struct Grid {
     /// Grid steps of A, C, G and T at each position.
     steps: Vec<[usize; 4]>,
     unit: f64,
-    /// Score of a sum of 0 steps, and the most that rounding took from any score.
+    /// Score of a sum of 0 steps, and the most that rounding to the grid took from any score.
     base: f64,
     lost: f64,
+    /// The most that single precision may take from a score.
+    single: f64,
 }
 
 impl Grid {
@@ -71,7 +67,12 @@ impl Grid {
         let range: f64 = columns.iter().map(|column| max(column) - min(column)).sum();
         let unit = (range / size as f64).max(f64::MIN_POSITIVE);
         let base = scale * f64::from(matrix.thresholds[0]) + f64::from(matrix.output.bias[0]);
-        let mut grid = Grid { steps: Vec::new(), unit, base, lost: 0.0 };
+        // A sum of `n` terms in single precision is off by no more than n / 2 · ε · the sum of their magnitudes.
+        let size = columns.iter().map(|column| max(&column.map(f64::abs))).sum::<f64>()
+            + (scale * f64::from(matrix.thresholds[0])).abs()
+            + f64::from(matrix.output.bias[0]).abs();
+        let single = (width + 4) as f64 * 0.5 * f64::from(f32::EPSILON) * size;
+        let mut grid = Grid { steps: Vec::new(), unit, base, lost: 0.0, single };
         for column in &columns {
             let Placed { zero, steps, most } = place(column, unit);
             grid.base += zero;
@@ -96,13 +97,13 @@ impl Grid {
         }
     }
 
-    /// The lowest printed score that needs so many steps or more.
+    /// The lowest score that needs so many steps or more.
     fn lowest_score(&self, steps: usize) -> f32 {
         if steps == 0 {
             return f32::MIN;
         }
-        let most_below = self.base + (steps - 1) as f64 * self.unit + self.lost + SINGLE + HALF_DIGIT;
-        score_of((most_below * 1e4).floor() as i64 + 1)
+        let most_below = self.base + (steps - 1) as f64 * self.unit + self.lost + self.single;
+        at_least(most_below.next_up())
     }
 }
 
@@ -251,7 +252,7 @@ mod tests {
                 };
                 for (score, _) in words.iter().flatten().step_by(7) {
                     let p = null.p(*score as f32);
-                    // Printed scores are rounded, and terms to the grid; no step may be missed for that.
+                    // Terms are rounded to the grid; no step may be missed for that.
                     assert!(p >= exact(score + 1e-6) - 1e-12, "{width} {order} {strands} {score}");
                     assert!(p <= exact(score - 4e-3) * 1.002, "{width} {order} {strands} {score}");
                 }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::tail::Tail;
-use crate::hits::round_score;
 
 /// How a p-value is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +25,10 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Units of a printed score: scores are compared as rounded to 1e-4 ([`round_score`]).
-const UNITS: f64 = 1e4;
-
-/// A score in units of 1e-4.
-pub(super) fn units(score: f32) -> i64 {
-    (f64::from(score) * UNITS).round() as i64
-}
-
-/// The score of so many units, as [`round_score`] gives it.
-pub(super) fn score_of(units: i64) -> f32 {
-    (units as f64 / UNITS) as f32
+/// Returns the lowest `f32` that is not below `value`.
+pub(super) fn at_least(value: f64) -> f32 {
+    let nearest = value as f32;
+    if f64::from(nearest) < value { nearest.next_up() } else { nearest }
 }
 
 /// p-values of extrapolated tails end here: lower ones are not told apart.
@@ -47,7 +39,7 @@ const TAIL_STEP: f64 = 0.98;
 
 /// The distribution of one output's score in background sequence, on a single strand of a window.
 ///
-/// The p-value of a score is the probability of that score or a higher one, both rounded as they are printed. It falls
+/// The p-value of a score is the probability of that score or a higher one. It falls
 /// in steps of at most 1 % (0.1 % where it is exact) unless background scores themselves pile up at one value; a score
 /// between two steps has the p-value of the lower one, so that a p-value is never too low for want of steps.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +72,7 @@ impl Null {
         while share * base > LOWEST {
             share *= TAIL_STEP;
             // Rounded up, so that the probability is no more than that.
-            let score = score_of((tail.quantile(share) * UNITS).ceil() as i64);
+            let score = at_least(tail.quantile(share));
             let p = base * tail.survival(score);
             if self.scores.last().is_some_and(|&last| score > last)
                 && self.p.last().is_some_and(|&last| p < last)
@@ -94,7 +86,6 @@ impl Null {
 
     /// The step that a score is on: the p-value of step `i` is [`Null::p_of`]`(i)`.
     pub fn step(&self, score: f32) -> usize {
-        let score = round_score(score);
         self.scores.partition_point(|&at| at <= score).saturating_sub(1)
     }
 
@@ -161,7 +152,8 @@ mod tests {
     #[test]
     fn a_score_has_the_p_value_of_the_step_at_or_below_it() {
         let null = Null::new([(-1.0, 0.5), (0.5, 0.25), (2.0, 0.01)], Origin::Sampled);
-        let cases = [(-5.0, 1.0), (-1.00004, 0.5), (-1.0, 0.5), (0.49996, 0.25), (0.49, 0.5), (9.0, 0.01)];
+        let below = [-1.0f32, 0.5].map(f32::next_down);
+        let cases = [(-5.0, 1.0), (below[0], 1.0), (-1.0, 0.5), (0.5, 0.25), (below[1], 0.5), (9.0, 0.01)];
         for (score, p) in cases {
             assert_eq!(null.p(score), p, "{score}");
         }
@@ -185,7 +177,7 @@ mod tests {
         assert!(null.lowest() <= 1e-29 && null.lowest() > 0.0);
         for p in [0.01, 0.003, 1e-6, 1e-12] {
             let threshold = null.threshold(p).unwrap();
-            assert!(null.p(threshold) <= p && null.p(threshold - 1e-4) > p);
+            assert!(null.p(threshold) <= p && null.p(threshold.next_down()) > p);
         }
         assert_eq!(null.supported(), 0.01);
     }

@@ -10,10 +10,9 @@ use std::sync::atomic::AtomicBool;
 use serde::{Deserialize, Serialize};
 
 use super::background::Background;
-use super::null::{Null, Origin, score_of, thin, units};
+use super::null::{Null, Origin, at_least, thin};
 use super::tail::Tail;
 use crate::engine::{Engine, Scores, WindowPlan};
-use crate::hits::unrounded_bound;
 use crate::source::Chunk;
 use crate::{Error, Result, pipeline};
 
@@ -233,13 +232,14 @@ impl Drawer<'_> {
     }
 }
 
-/// How scores are put into bins.
+/// How scores are put into bins. Bins are relative to the range of the scores: a model whose scores are all scaled has
+/// the same counts.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
-    /// The lowest score that has a bin, in units of 1e-4.
-    floor: i64,
-    /// Units of a bin.
-    step: i64,
+    /// The lowest score that has a bin.
+    floor: f32,
+    /// Width of a bin.
+    step: f64,
     bins: usize,
 }
 
@@ -255,23 +255,34 @@ impl Scale {
             return None;
         }
         let bins = (BINS / outputs).clamp(1 << 8, MOST_BINS);
-        // Room for scores twice as far up as those seen.
-        let range = 2 * (units(highest) - units(floor)).max(1);
-        let step = (range as u64).div_ceil(bins as u64 - 1) as i64;
-        Some(Scale { floor: units(floor), step, bins: (range / step + 1) as usize })
+        // Room for scores twice as far up as those seen. Where all are equal, any width will do.
+        let range = 2.0 * (f64::from(highest) - f64::from(floor));
+        let narrowest = f64::from(floor.abs().max(f32::MIN_POSITIVE) * f32::EPSILON);
+        let step = (range / (bins - 1) as f64).max(narrowest);
+        Some(Scale { floor, step, bins: (range / step) as usize + 1 })
     }
 
-    fn bin(&self, units: i64) -> Option<usize> {
-        let above = units.checked_sub(self.floor)?;
-        (above >= 0).then_some((above / self.step) as usize)
+    /// The bin of a score, or of what lies above all bins the number of bins or more; `None` below the first.
+    fn bin(&self, score: f32) -> Option<usize> {
+        (score >= self.floor).then(|| ((f64::from(score) - f64::from(self.floor)) / self.step) as usize)
+    }
+
+    /// The lowest score of a bin.
+    fn edge(&self, bin: usize) -> f32 {
+        let mut edge = at_least(f64::from(self.floor) + bin as f64 * self.step);
+        // What rounding did to the edge, it did to scores.
+        while self.bin(edge).is_none_or(|at| at < bin) {
+            edge = edge.next_up();
+        }
+        while self.bin(edge.next_down()).is_some_and(|at| at >= bin) {
+            edge = edge.next_down();
+        }
+        edge
     }
 
     /// What a score of that bin or a higher one is not below; no score is below what bin 0 has.
     fn bound(&self, bin: usize) -> f32 {
-        match bin {
-            0 => f32::NEG_INFINITY,
-            _ => unrounded_bound(score_of(self.floor + bin as i64 * self.step)),
-        }
+        if bin == 0 { f32::NEG_INFINITY } else { self.edge(bin) }
     }
 }
 
@@ -289,9 +300,9 @@ struct Counts {
     tests: Vec<u64>,
     /// Stretches as long as a window, by the bin of their highest score on any strand.
     highest: Vec<u64>,
-    /// Units of scores above all bins: of strands of windows, and of stretches.
-    over: Vec<i64>,
-    highest_over: Vec<i64>,
+    /// Scores above all bins: of strands of windows, and of stretches.
+    over: Vec<f32>,
+    highest_over: Vec<f32>,
     /// Strands of windows, and stretches, in all.
     all: u64,
     stretches: u64,
@@ -323,7 +334,7 @@ impl Counts {
                 // Minus infinity is a score below all others.
                 self.not_finite |= score.is_nan() || score == f32::INFINITY;
                 if score >= bound {
-                    count(units(score), scale, &mut self.tests, &mut self.over);
+                    count(score, scale, &mut self.tests, &mut self.over);
                 }
             }
         }
@@ -333,7 +344,7 @@ impl Counts {
             let highest = parts.copied().fold(f32::NEG_INFINITY, f32::max);
             self.stretches += 1;
             if highest >= bound {
-                count(units(highest), scale, &mut self.highest, &mut self.highest_over);
+                count(highest, scale, &mut self.highest, &mut self.highest_over);
             }
         }
     }
@@ -390,8 +401,8 @@ impl Counts {
 
     /// The steps as far as they are supported, and the tail above them.
     fn distribution(mut self, scale: &Scale) -> Distribution {
-        self.over.sort_unstable();
-        self.highest_over.sort_unstable();
+        self.over.sort_unstable_by(f32::total_cmp);
+        self.highest_over.sort_unstable_by(f32::total_cmp);
         let (values, tests) = survival(&self.tests, &self.over, scale);
         let (highest_values, highest) = survival(&self.highest, &self.highest_over, scale);
         // The highest score that is supported.
@@ -399,16 +410,16 @@ impl Counts {
         let supported = supported.map_or(values[0], |at| highest_values[at]);
         let last = values.partition_point(|&value| value <= supported).max(1) - 1;
         let kept = thin(tests[..=last].iter().map(|&count| count as f64), STEP);
-        let mut steps: Vec<(i64, u64)> =
+        let mut steps: Vec<(f32, u64)> =
             kept.into_iter().map(|(at, count)| (values[at], count as u64)).collect();
         if steps.last().is_some_and(|&(value, _)| value < values[last]) {
             steps.push((values[last], tests[last]));
         }
         let tail = (last + 1 < values.len())
-            .then(|| fit_tail(&highest_values, &highest, self.stretches, values[last]))
+            .then(|| fit_tail(&highest_values, &highest, (self.stretches, values[last]), scale))
             .flatten();
         Distribution {
-            scores: steps.iter().map(|&(value, _)| score_of(value)).collect(),
+            scores: steps.iter().map(|&(value, _)| value).collect(),
             counts: steps.iter().map(|&(_, count)| count).collect(),
             tests: self.all,
             tail,
@@ -416,16 +427,16 @@ impl Counts {
     }
 }
 
-fn count(units: i64, scale: &Scale, bins: &mut [u64], over: &mut Vec<i64>) {
-    match scale.bin(units) {
+fn count(score: f32, scale: &Scale, bins: &mut [u64], over: &mut Vec<f32>) {
+    match scale.bin(score) {
         Some(bin) if bin < bins.len() => bins[bin] += 1,
-        Some(_) => over.push(units),
+        Some(_) => over.push(score),
         None => {}
     }
 }
 
 /// How many scores each bin and the higher ones have.
-fn from_above(bins: &[u64], over: &[i64]) -> Vec<u64> {
+fn from_above(bins: &[u64], over: &[f32]) -> Vec<u64> {
     let mut counts = vec![0; bins.len()];
     let mut above = over.len() as u64;
     for (sum, &count) in counts.iter_mut().zip(bins).rev() {
@@ -440,9 +451,9 @@ fn fitted(stretches: u64) -> u64 {
     FITTED.min((stretches as f64 * FITTED_SHARE) as u64)
 }
 
-/// Scores (in units, ascending) and how many are as high or higher, down to the last that is not 0.
-fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
-    let mut values: Vec<i64> = (0..bins.len()).map(|bin| scale.floor + bin as i64 * scale.step).collect();
+/// Scores (ascending) and how many are as high or higher, down to the last that is not 0.
+fn survival(bins: &[u64], over: &[f32], scale: &Scale) -> (Vec<f32>, Vec<u64>) {
+    let mut values: Vec<f32> = (0..bins.len()).map(|bin| scale.edge(bin)).collect();
     let mut counts = from_above(bins, over);
     for (i, &value) in over.iter().enumerate() {
         if i == 0 || over[i - 1] < value {
@@ -456,8 +467,13 @@ fn survival(bins: &[u64], over: &[i64], scale: &Scale) -> (Vec<i64>, Vec<u64>) {
     (values, counts)
 }
 
-/// Fits a tail to the highest scores of stretches, to begin at `from` units.
-fn fit_tail(values: &[i64], counts: &[u64], stretches: u64, from: i64) -> Option<Tail> {
+/// Fits a tail to the highest scores of so many stretches, to begin at `from`.
+fn fit_tail(
+    values: &[f32],
+    counts: &[u64],
+    (stretches, from): (u64, f32),
+    scale: &Scale,
+) -> Option<Tail> {
     let most = fitted(stretches);
     let threshold = counts.partition_point(|&count| count > most);
     let base = *values.get(threshold)?;
@@ -467,11 +483,12 @@ fn fit_tail(values: &[i64], counts: &[u64], stretches: u64, from: i64) -> Option
     let mut exceedances = Vec::new();
     for at in threshold..values.len() {
         let here = counts[at] - counts.get(at + 1).copied().unwrap_or(0);
-        // A score stands for all that are rounded to it.
-        let over = ((values[at] - base) as f64 + 0.5) / 1e4;
+        // The edge of a bin stands for all scores of the bin.
+        let middle = if at < scale.bins { scale.step / 2.0 } else { 0.0 };
+        let over = f64::from(values[at]) - f64::from(base) + middle;
         exceedances.extend(std::iter::repeat_n(over, here as usize));
     }
-    Tail::fit(score_of(base), &exceedances, score_of(from))
+    Tail::fit(base, &exceedances, from)
 }
 
 #[cfg(test)]
@@ -480,7 +497,7 @@ mod tests {
 
     use super::*;
 
-    const SCALE: Scale = Scale { floor: 0, step: 10, bins: 8 };
+    const SCALE: Scale = Scale { floor: 0.0, step: 10.0, bins: 8 };
 
     fn counts(scores: &[i64], bound: i64) -> Counts {
         let mut counts = Counts::new(&SCALE);
@@ -488,6 +505,7 @@ mod tests {
             counts.all += 1;
             counts.stretches += 1;
             if score >= bound {
+                let score = score as f32;
                 count(score, &SCALE, &mut counts.tests, &mut counts.over);
                 count(score, &SCALE, &mut counts.highest, &mut counts.highest_over);
             }

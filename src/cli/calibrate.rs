@@ -93,7 +93,7 @@ fn table(names: &[String], nulls: &[Null]) -> String {
                 Origin::Sampled if p < null.supported() => Origin::Extrapolated,
                 origin => origin,
             };
-            table += &format!("{name}\t{p:e}\t{score:.4}\t{origin}\n");
+            table += &format!("{name}\t{p:e}\t{score}\t{origin}\n");
         }
     }
     table

@@ -128,7 +128,7 @@ impl ReadArgs {
         &self,
         source: ReadSource,
         workers: Vec<Vec<Scanner>>,
-        (targets, overlaps): (Vec<Target>, Overlaps),
+        (targets, overlaps, left_out): (Vec<Target>, Overlaps, String),
         tracks: Tracks,
         provenance: Provenance,
         batch: usize,
@@ -153,7 +153,11 @@ impl ReadArgs {
         progress.clear();
         let summary = result?;
         if !session.quiet {
-            message(summary_line(&summary, findings, session.elapsed().as_secs_f64()));
+            let mut line = summary_line(&summary, findings, session.elapsed().as_secs_f64());
+            if summary.scan.left_out > 0 {
+                line += &format!("; {} {left_out} left out", counted(summary.scan.left_out, "window"));
+            }
+            message(line);
         }
         Ok(())
     }

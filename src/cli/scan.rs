@@ -26,7 +26,7 @@ use super::region;
 use super::report::{self, ReportArgs};
 use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
-use super::{CANCELLED, Session, message};
+use super::{CANCELLED, Session, counted, message};
 
 /// Find the windows of a genome that a model scores highly
 ///
@@ -75,6 +75,11 @@ pub(super) struct ScanArgs {
     /// Read soft-masked (lower-case) bases as N
     #[arg(long)]
     mask_lowercase: bool,
+    /// Leave out windows with a larger fraction of N [default: 0.1; of matrices 0]
+    ///
+    /// Such windows are no sites, tests or values of tracks; the summary has their number. 1 keeps all windows.
+    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction)]
+    max_n: Option<f64>,
     #[command(flatten)]
     tracks: TrackArgs,
     #[command(flatten)]
@@ -97,6 +102,16 @@ fn parse_threshold(text: &str) -> Result<f32, String> {
         _ => Err("not a number".into()),
     }
 }
+
+fn parse_fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
+        _ => Err("give a number from 0 to 1".into()),
+    }
+}
+
+/// Largest fraction of N in a window of a model that is no matrix.
+const MAX_N: f64 = 0.1;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OverlapsArg {
@@ -125,7 +140,7 @@ impl ScanArgs {
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
         let (mut workers, places) = scanners(&models, threads)?;
-        let (mut targets, strands) = targets(&models, &places, &thresholds);
+        let (mut targets, strands) = targets(&models, &places, &thresholds, self.max_n);
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
         let is_reads = ReadFormat::of(&input).is_some();
@@ -157,7 +172,9 @@ impl ScanArgs {
             let provenance = provenance(&models, &significance, session);
             let tracks = outputs.open(&targets, &strands, &provenance)?;
             let batch = self.chunk_size;
-            return self.reads.scan(source, workers, (targets, overlaps), tracks, provenance, batch, session);
+            let left_out = self.left_out_words(&models);
+            let found = (targets, overlaps, left_out);
+            return self.reads.scan(source, workers, found, tracks, provenance, batch, session);
         }
         let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
         let genome = open(&self.genome, input, &options)?;
@@ -258,6 +275,9 @@ impl ScanArgs {
                 findings => findings.describe(summary.sites),
             };
             let mut line = summary_line(&summary, &sites, before, session.elapsed().as_secs_f64());
+            if summary.left_out > 0 {
+                line += &format!("; {} {} left out", counted(summary.left_out, "window"), self.left_out_words(&models));
+            }
             if let Some(words) = describe(&significance) {
                 line += &format!("; p-values: {words}");
             }
@@ -366,6 +386,20 @@ impl ScanArgs {
         Err(command.find_subcommand_mut("scan").expect("this is it").error(kind, message))
     }
 
+    /// Says which windows are left out.
+    fn left_out_words(&self, models: &[Planned]) -> String {
+        let mut fractions: Vec<f64> = models.iter().map(|planned| max_n(planned, self.max_n)).collect();
+        fractions.sort_by(f64::total_cmp);
+        fractions.dedup();
+        let limit = match fractions.as_slice() {
+            [0.0] => "any N".to_owned(),
+            [one] => format!("more than {}% N", (one * 1e4).round() / 1e2),
+            _ => "too much N".to_owned(),
+        };
+        let masked = if self.mask_lowercase { " (or lower case)" } else { "" };
+        format!("with {limit}{masked}")
+    }
+
     /// The threshold of each model.
     fn thresholds(&self, models: usize) -> Result<Vec<f32>> {
         match self.threshold.as_slice() {
@@ -383,13 +417,20 @@ impl ScanArgs {
 }
 
 /// A target for each output of each model, in the order of the models, and the strands that it is scored on.
-fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Target>, Vec<StrandChoice>) {
+fn targets(
+    models: &[Planned],
+    places: &[Place],
+    thresholds: &[f32],
+    fraction: Option<f64>,
+) -> (Vec<Target>, Vec<StrandChoice>) {
     let of_model = |((planned, place), &threshold): ((&Planned, &Place), &f32)| {
         let target = |(output, name)| Target {
             name,
             scanner: place.scanner,
             output: place.output + output,
             window: planned.plan.window as u64,
+            // A product such as 0.07 * 100 may lie just below the whole number that it is.
+            most_n: (max_n(planned, fraction) * planned.plan.window as f64 + 1e-6) as u64,
             symmetric: planned.model.spec.strands == Strands::Symmetric,
             threshold,
             scale: ScoreScale::of(&planned.model.spec),
@@ -399,6 +440,13 @@ fn targets(models: &[Planned], places: &[Place], thresholds: &[f32]) -> (Vec<Tar
         planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
     };
     models.iter().zip(places).zip(thresholds).flat_map(of_model).unzip()
+}
+
+/// Returns the largest fraction of N in a window of a model: `given`, or else the default.
+fn max_n(planned: &Planned, given: Option<f64>) -> f64 {
+    let is_matrix =
+        planned.model.network.as_ref().is_ok_and(|network| network.is_matrix(planned.plan.window));
+    given.unwrap_or(if is_matrix { 0.0 } else { MAX_N })
 }
 
 /// Where the p-values come from, in a few words.

@@ -1,6 +1,5 @@
 //! `bindscan score`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -12,6 +11,7 @@ use bindscan::source::input::RawInput;
 use bindscan::source::reads::ReadFormat;
 use bindscan::source::reads::sequences::ReadSequences;
 use bindscan::source::sequences::{Column, Sequence, SequenceReader};
+use bindscan::track::push_score;
 use clap::Args;
 
 use super::models::{ModelArgs, Planned};
@@ -171,11 +171,11 @@ fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> b
         rows.short += u64::from(scorers.iter().any(|scorer| sequence.codes.len() < scorer.shortest));
         for scorer in &mut *scorers {
             for score in scorer.score(&sequence.codes)? {
-                let written = match score.is_nan() {
-                    true => write!(rows.text, "\tnan"),
-                    false => write!(rows.text, "\t{score:.6}"),
-                };
-                written.expect("writing to memory does not fail");
+                rows.text.push(b'\t');
+                match score.is_nan() {
+                    true => rows.text.extend_from_slice(b"nan"),
+                    false => push_score(score, &mut rows.text),
+                }
             }
         }
         rows.text.push(b'\n');

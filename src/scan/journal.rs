@@ -65,6 +65,7 @@ pub(super) struct State {
 pub(super) struct Counts {
     pub(super) bases: u64,
     pub(super) windows: u64,
+    pub(super) left_out: u64,
     pub(super) sites: u64,
     pub(super) segments: u64,
     pub(super) short_segments: u64,

@@ -13,7 +13,7 @@ use super::find::{Found, Need};
 use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
 use crate::Result;
 use crate::engine::Scores;
-use crate::genome::Contig;
+use crate::genome::{Contig, Strand};
 use crate::hits::{self, Hit, better_strand};
 use crate::output::{self, Output, Sealed};
 use crate::pipeline;
@@ -72,9 +72,11 @@ pub struct ReadSummary {
 
 impl ReadSummary {
     fn add(&mut self, other: &ReadSummary) {
-        let ScanSummary { bases, windows, sites, segments, short_segments, short_names, .. } = &other.scan;
+        let ScanSummary { bases, windows, left_out, sites, segments, short_segments, short_names, .. } =
+            &other.scan;
         self.scan.bases += bases;
         self.scan.windows += windows;
+        self.scan.left_out += left_out;
         self.scan.sites += sites;
         self.scan.segments += segments;
         self.scan.short_segments += short_segments;
@@ -189,14 +191,14 @@ impl Layout<'_> {
         self.aggregates.iter().any(|(how, series)| !how.is_of_reached(series))
     }
 
-    /// Gathers the windows of a read for one target, from row `row` of `scores`; or else gives the start of a window whose
-    /// score is NaN. `places` are those of the read's bases, none of a read that is not aligned; what lies outside the
+    /// Gathers the windows `kept` of a read for one target, from row `row` of `scores`; or else gives the start of a window
+    /// whose score is NaN. `places` are those of the read's bases, none of a read that is not aligned; what lies outside the
     /// region is not wanted.
     fn gather(
         &self,
         (rank, target): (usize, &Target),
-        scores: &Scores,
-        row: usize,
+        (scores, row): (&Scores, usize),
+        kept: &[Range<usize>],
         (places, region): (&[u64], Option<&Range<u64>>),
         gathers: &mut [Gather],
     ) -> Result<(), u64> {
@@ -204,7 +206,7 @@ impl Layout<'_> {
             if series.target != rank || places.is_empty() {
                 continue;
             }
-            for i in 0..scores.windows {
+            for i in kept.iter().flat_map(Range::clone) {
                 let start = scores.start as usize + i * scores.stride;
                 let score = shown(series.strand, scores, row * scores.windows + i);
                 if score.is_nan() {
@@ -212,7 +214,7 @@ impl Layout<'_> {
                 }
                 let place = places[start + target.window as usize / 2];
                 let wanted = place != u64::MAX && region.is_none_or(|region| region.contains(&place));
-                let counts = !how.is_of_reached(series) || hits::round_score(score) >= target.threshold;
+                let counts = !how.is_of_reached(series) || score >= target.threshold;
                 if wanted && counts {
                     gather.add(place, score);
                 }
@@ -221,26 +223,34 @@ impl Layout<'_> {
         Ok(())
     }
 
-    /// Puts the best window of a read for one target, from row `row` of `scores`, where it is wanted; or else gives the start of
-    /// a window whose score is NaN.
+    /// Puts the best of the windows `kept` of a read for one target, from row `row` of `scores`, where it is wanted; or else
+    /// gives the start of a window whose score is NaN.
     fn find_best(
         &self,
         (rank, target): (usize, &Target),
-        scores: &Scores,
-        row: usize,
+        (scores, row): (&Scores, usize),
+        kept: &[Range<usize>],
         best: &mut [Option<BestWindow>],
     ) -> Result<(), u64> {
         if !self.tagged.contains(&rank) {
             return Ok(());
         }
-        let of_row = |strand: &'_ [f32]| match strand.is_empty() {
-            true => 0..0,
-            false => row * scores.windows..(row + 1) * scores.windows,
-        };
-        let (forward, reverse) =
-            (&scores.forward[of_row(&scores.forward)], &scores.reverse[of_row(&scores.reverse)]);
         let start = |at: usize| scores.start + (at * scores.stride) as u64;
-        let found = hits::best(forward, reverse).map_err(start)?;
+        let part = |strand: &'_ [f32], range: &Range<usize>| match strand.is_empty() {
+            true => 0..0,
+            false => row * scores.windows + range.start..row * scores.windows + range.end,
+        };
+        let mut found: Option<(usize, f32, Strand)> = None;
+        for range in kept {
+            let forward = &scores.forward[part(&scores.forward, range)];
+            let reverse = &scores.reverse[part(&scores.reverse, range)];
+            let best = hits::best(forward, reverse).map_err(|at| start(range.start + at))?;
+            if let Some((at, score, strand)) = best
+                && found.is_none_or(|(_, highest, _)| score > highest)
+            {
+                found = Some((range.start + at, score, strand));
+            }
+        }
         let found = found.map(|(at, score, strand)| BestWindow {
             score,
             offset: start(at),
@@ -398,13 +408,14 @@ impl<'a> Worker<'a> {
                 targets,
                 need,
                 &mut self.found,
-                |target, scores, row| {
-                    layout.gather(target, scores, row, (places, region), gathers)?;
-                    layout.find_best(target, scores, row, best)
+                |target, scores, row, kept| {
+                    layout.gather(target, (scores, row), kept, (places, region), gathers)?;
+                    layout.find_best(target, (scores, row), kept, best)
                 },
                 |start| format!("base {} of record {number} ({})", start + 1, read.shown_name()),
             )?;
-            part.summary.scan.windows += self.found.windows.iter().sum::<u64>();
+            part.summary.scan.windows += self.found.windows.iter().sum::<u64>() - self.found.left_out;
+            part.summary.scan.left_out += self.found.left_out;
             short |= self.found.windows.contains(&0);
             for &(rank, target) in targets {
                 let found = self.found.hits(target.output);

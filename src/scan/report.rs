@@ -201,6 +201,9 @@ impl ScanReport<'_> {
             grouped(summary.segments),
             grouped(summary.windows)
         );
+        if summary.left_out > 0 {
+            let _ = write!(scanned, "; {} more left out for their N", grouped(summary.left_out));
+        }
         if summary.short_segments > 0 {
             let _ = write!(
                 scanned,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::genome::Contig;
-use crate::hits::{Hit, round_score};
+use crate::hits::Hit;
 use crate::source::Chunk;
 
 mod histogram;
@@ -119,11 +119,11 @@ impl Statistics {
     pub(super) fn add_site(&mut self, contig: &Arc<Contig>, hit: &Hit, codes: &[u8]) {
         let rank = hit.target;
         let target = &mut self.targets[rank];
-        target.sites.add(round_score(hit.score), 1);
+        target.sites.add(hit.score, 1);
         target.forward += u64::from(hit.strand == crate::genome::Strand::Forward);
         let place = (contig.id as u64, hit.start);
         let site = || FoundSite { contig: Arc::clone(contig), hit: *hit, codes: codes.to_vec() };
-        target.best.offer((ordered(round_score(hit.score)), Reverse(place)), site);
+        target.best.offer((ordered(hit.score), Reverse(place)), site);
         target.random.offer((sample::hash(&[place.0, place.1]), Reverse(place)), site);
         let targets = self.targets.len();
         self.open.entry(contig.id).or_insert_with(|| vec![0; targets])[rank] += 1;
@@ -155,8 +155,8 @@ impl Statistics {
 
 /// A key that orders as the score does.
 fn ordered(score: f32) -> u64 {
-    // Bits of floating-point numbers order as integers do, the negative ones backwards.
-    let bits = score.to_bits();
+    // Bits of floating-point numbers order as integers do, the negative ones backwards. Both zeros are equal.
+    let bits = (score + 0.0).to_bits();
     u64::from(if bits >> 31 == 0 { bits | 1 << 31 } else { !bits })
 }
 

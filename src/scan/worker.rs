@@ -43,8 +43,9 @@ pub(super) struct Part {
     pub(super) tail: Vec<Hit>,
     /// Codes of the windows of `head` and `tail`, if statistics are wanted.
     pub(super) codes: [Stretch; 2],
-    /// Windows scored by each model.
+    /// Windows of each model, and how many of all are left out.
     pub(super) windows: Vec<u64>,
+    pub(super) left_out: u64,
     /// Bins, a score track each.
     pub(super) scores: Vec<ScorePart>,
     pub(super) progress: (u64, Option<u64>),
@@ -60,17 +61,15 @@ pub(super) struct Tests {
 }
 
 impl Tests {
-    /// Takes the tests of row `row` of `scores`.
-    fn take(&mut self, target: &Target, scores: &Scores, row: usize) {
+    /// Takes the tests of the windows `kept` in row `row` of `scores`.
+    fn take(&mut self, target: &Target, scores: &Scores, row: usize, kept: &[Range<usize>]) {
         let Some(null) = &target.null else { return };
-        let bound = hits::unrounded_bound(target.threshold);
         for strand in [&scores.forward, &scores.reverse].into_iter().filter(|strand| !strand.is_empty()) {
             let scores = &strand[row * scores.windows..(row + 1) * scores.windows];
-            self.all += scores.len() as u64;
-            for &score in scores.iter().filter(|&&score| score >= bound) {
-                if hits::round_score(score) >= target.threshold {
-                    self.steps.push(null.step(score) as u32);
-                }
+            for range in kept {
+                self.all += range.len() as u64;
+                let reached = scores[range.clone()].iter().filter(|&&score| score >= target.threshold);
+                self.steps.extend(reached.map(|&score| null.step(score) as u32));
             }
         }
     }
@@ -92,6 +91,7 @@ impl Part {
             tests.steps.clear();
         }
         self.windows.clear();
+        self.left_out = 0;
         self.head.clear();
         self.tail.clear();
         self.codes.iter_mut().for_each(Stretch::clear);
@@ -101,22 +101,22 @@ impl Part {
         self.scores.iter_mut().for_each(ScorePart::clear);
     }
 
-    /// Takes tests and bins of one target from row `row` of `scores`; or else gives the start of a window whose score is NaN.
+    /// Takes tests and bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window whose score is NaN.
     fn take(
         &mut self,
         (rank, target): (usize, &Target),
-        scores: &Scores,
-        row: usize,
+        (scores, row): (&Scores, usize),
+        kept: &[Range<usize>],
         chunk: &Chunk,
         layout: &Layout<'_>,
         encoders: &mut [Encoder],
     ) -> Result<(), u64> {
         if let Some(tests) = self.tests.get_mut(rank) {
-            tests.take(target, scores, row);
+            tests.take(target, scores, row, kept);
         }
         for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut self.scores) {
             if series.target == rank {
-                bins.fill(encoder, series, chunk, scores, (row, target.window))?;
+                bins.fill(encoder, series, chunk, (scores, kept), (row, target.window))?;
             }
         }
         Ok(())
@@ -226,10 +226,11 @@ impl<'a> Worker<'a> {
                 &targets,
                 need,
                 &mut self.found,
-                |target, scores, row| part.take(target, scores, row, chunk, &layout, encoders),
+                |target, scores, row, kept| part.take(target, (scores, row), kept, chunk, &layout, encoders),
                 |start| format!("{}:{}", chunk.contig.name, start + 1),
             )?;
             part.windows.append(&mut self.found.windows);
+            part.left_out += self.found.left_out;
             for (rank, target) in targets {
                 let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);

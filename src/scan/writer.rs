@@ -119,14 +119,14 @@ impl<'a> Writer<'a> {
             .contig
             .take()
             .map(|(id, name, length, bases)| (Arc::new(Contig { id, name, length }), bases));
-        let Counts { bases, windows, sites, segments, short_segments, short_names } = state.summary;
+        let Counts { bases, windows, left_out, sites, segments, short_segments, short_names } = state.summary;
         let (rest, tests) = (std::mem::take(&mut self.summary), state.tests);
         self.summary =
-            ScanSummary { bases, windows, sites, segments, short_segments, short_names, tests, ..rest };
+            ScanSummary { bases, windows, left_out, sites, segments, short_segments, short_names, tests, ..rest };
     }
 
     fn state(&self) -> State {
-        let ScanSummary { bases, windows, sites, segments, short_segments, .. } = self.summary;
+        let ScanSummary { bases, windows, left_out, sites, segments, short_segments, .. } = self.summary;
         let short_names = self.summary.short_names.clone();
         let mut state = State {
             place: self.place,
@@ -139,7 +139,7 @@ impl<'a> Writer<'a> {
                 .as_ref()
                 .map(|(contig, bases)| (contig.id, contig.name.clone(), contig.length, *bases)),
             codes: self.codes.clone(),
-            summary: Counts { bases, windows, sites, segments, short_segments, short_names },
+            summary: Counts { bases, windows, left_out, sites, segments, short_segments, short_names },
             ..State::default()
         };
         state.hold(&self.pending);
@@ -190,7 +190,8 @@ impl<'a> Writer<'a> {
         let summary = &mut self.summary;
         if part.counts {
             summary.bases += part.own.end - part.own.start;
-            summary.windows += part.windows.iter().sum::<u64>();
+            summary.windows += part.windows.iter().sum::<u64>() - part.left_out;
+            summary.left_out += part.left_out;
             summary.tests.resize_with(part.tests.len(), TestCounts::default);
             for (counts, tests) in summary.tests.iter_mut().zip(&part.tests) {
                 counts.tests += tests.all;

@@ -3,7 +3,7 @@
 //! The records keep their order and all that is in them. Each one that was scored has the score of its best window (`ys`, a
 //! single-precision number), the first base of that in the read, 0-based, the read as it is stored (`yo`), and its strand
 //! there, which is that of the reference (`yd`: `+`, `-`, or `.` where strands make no difference). Of windows with the same
-//! score ([`round_score`](crate::hits::round_score)) the first counts. Tags of these names that a record had are replaced.
+//! score the first counts. Tags of these names that a record had are replaced.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -259,6 +259,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 4,
+            most_n: 4,
             symmetric: false,
             threshold: 0.0,
             scale: ScoreScale::Logistic,

@@ -2,14 +2,14 @@
 
 use super::bbi::Block;
 use super::deflate::{BGZF_INPUT, Deflater};
-use super::number::{push_fixed, push_integer};
+use super::number::{push_integer, push_score};
 use super::score::{Encoded, Stretch, TileValues};
 use crate::genome::Contig;
 
 /// Compression of lines: dense scores are long, and workers have to keep up with the scan.
 pub(super) const LEVEL: i32 = 1;
 
-/// Appends a line for each bin, values with 6 decimals.
+/// Appends a line for each bin.
 pub(super) fn write(contig: &Contig, values: TileValues<'_>, out: &mut Vec<u8>) {
     (0..values.len()).for_each(|i| write_line(contig, values.at(i), out));
 }
@@ -21,7 +21,7 @@ fn write_line(contig: &Contig, stretch: Stretch, out: &mut Vec<u8>) {
     out.push(b'\t');
     push_integer(stretch.end, out);
     out.push(b'\t');
-    push_fixed(stretch.value, 6, out);
+    push_score(stretch.value, out);
     out.push(b'\n');
 }
 

@@ -21,17 +21,65 @@ pub(crate) fn push_fixed(score: f32, decimals: usize, out: &mut Vec<u8>) {
     if score.is_sign_negative() {
         out.push(b'-');
     }
-    let scaled = scaled as u64;
-    push_integer(scaled / u64::from(power), out);
+    push_decimal(scaled as u64, decimals, out);
+}
+
+/// Appends `digits` / 10^`decimals`, with so many digits after the point.
+fn push_decimal(digits: u64, decimals: usize, out: &mut Vec<u8>) {
+    let power = 10u64.pow(decimals as u32);
+    push_integer(digits / power, out);
     if decimals > 0 {
         out.push(b'.');
-        let mut rest = scaled % u64::from(power);
+        let mut rest = digits % power;
         let from = out.len();
         out.resize(from + decimals, b'0');
         for digit in out[from..].iter_mut().rev() {
             *digit += (rest % 10) as u8;
             rest /= 10;
         }
+    }
+}
+
+/// Appends `score` in the fewest digits that read back as the same `f32`: the bytes of `{score}`, or of `{score:e}` where
+/// that would be long.
+pub fn push_score(score: f32, out: &mut Vec<u8>) {
+    let magnitude = score.abs();
+    if let Some((digits, decimals)) = shortest(magnitude) {
+        if score.is_sign_negative() {
+            out.push(b'-');
+        }
+        return push_decimal(digits, decimals, out);
+    }
+    let short = magnitude == 0.0 || (1e-5..1e16).contains(&magnitude) || !magnitude.is_finite();
+    let written = if short { write!(out, "{score}") } else { write!(out, "{score:e}") };
+    written.expect("writing to memory does not fail");
+}
+
+/// Numbers that [`shortest`] knows the digits of: below, 11 decimals may be too few; above, digits before the point may be
+/// too many.
+const COMMON: std::ops::Range<f32> = 1e-3..8e6;
+
+/// Finds the fewest decimals that read back as `score`, and the digits, if it is a common number.
+///
+/// `score` · 10^11 is exact in an `f64`, as 5^11 has 26 bits. The quotient is rounded twice, to `f64` and to `f32`. This is
+/// safe: it cannot lie so close to the middle of two `f32` that the first rounding moves it there.
+fn shortest(score: f32) -> Option<(u64, usize)> {
+    const POWERS: [f64; 12] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11];
+    // Below a power of two numbers lie closer together than above it: the nearest decimal may not be the one to take.
+    let is_power_of_two = score.to_bits() & 0x007f_ffff == 0;
+    if !COMMON.contains(&score) || is_power_of_two {
+        return None;
+    }
+    let with = |decimals: usize| {
+        let digits = (f64::from(score) * POWERS[decimals]).round_ties_even();
+        ((digits / POWERS[decimals]) as f32 == score).then_some((digits as u64, decimals))
+    };
+    // Seven digits are enough for about half of all numbers.
+    let exponent = (score.to_bits() >> 23) as i32 - 127;
+    let guess = (6 - (exponent * 1233 >> 12)).clamp(0, 11) as usize;
+    match with(guess) {
+        Some(found) => Some((0..guess).rev().map_while(with).last().unwrap_or(found)),
+        None => (guess + 1..POWERS.len()).find_map(with),
     }
 }
 
@@ -58,6 +106,33 @@ mod tests {
         }
     }
 
+    fn score(score: f32) -> String {
+        let mut out = Vec::new();
+        push_score(score, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn scores_are_written_in_the_fewest_digits() {
+        let cases = [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.25, "0.25"),
+            (-2.5, "-2.5"),
+            (3.7e-5, "0.000037"),
+            (1e-7, "1e-7"),
+            (1.1e-45, "1e-45"),
+            (123_456.7, "123456.7"),
+            (8_388_608.0, "8388608"),
+            (1e20, "1e20"),
+            (f32::INFINITY, "inf"),
+            (f32::NEG_INFINITY, "-inf"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(score(number), text);
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(20_000))]
 
@@ -67,6 +142,20 @@ mod tests {
                 for decimals in [0, 4, 6] {
                     prop_assert_eq!(fixed(score, decimals), format!("{score:.decimals$}"));
                 }
+            }
+        }
+
+        #[test]
+        fn any_score_reads_back_bit_for_bit(bits: u32, near in -40.0f32..40.0, share in 0.0f32..1.0) {
+            for number in [f32::from_bits(bits), near, near * 1e3, near * 1e5, share, share * 1e-2, share * 1e-4] {
+                let text = score(number);
+                if number.is_nan() {
+                    prop_assert_eq!(text, "NaN");
+                    continue;
+                }
+                prop_assert_eq!(text.parse::<f32>().unwrap().to_bits(), number.to_bits());
+                let shortest = if text.contains('e') { format!("{number:e}") } else { format!("{number}") };
+                prop_assert_eq!(text, shortest);
             }
         }
     }

@@ -8,7 +8,7 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::number::{push_fixed, push_integer};
+use super::number::{push_integer, push_score};
 use super::site::{Site, SiteFormat, SiteLines};
 
 /// Names of the columns that TSV has of a read.
@@ -86,7 +86,7 @@ impl SiteLines {
         out.push(b'\t');
         out.extend_from_slice(site.target.name.as_bytes());
         out.push(b'\t');
-        push_fixed(site.hit.score, 4, out);
+        push_score(site.hit.score, out);
         out.push(b'\t');
         push_integer(site.hit.start, out);
         self.significance_columns(site, out);
@@ -97,7 +97,7 @@ impl SiteLines {
         out.push(b'\t');
         out.extend_from_slice(site.target.name.as_bytes());
         out.extend_from_slice(&[b'\t', site.strand(), b'\t']);
-        push_fixed(site.hit.score, 6, out);
+        push_score(site.hit.score, out);
         self.significance_columns(site, out);
         out.push(b'\t');
         out.extend_from_slice(read.name);

@@ -8,6 +8,7 @@
 //! Workers encode *tiles*, aligned runs of bins, as far as a chunk has all their windows, and leave the others to the
 //! writer, so that what is encoded together depends neither on the chunks nor on the regions.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,7 @@ pub struct Series {
     pub bin: u64,
     /// How the scores in a bin become one.
     pub summary: Summary,
-    /// Bins whose value, rounded as [`crate::hits::round_score`] has it, is lower are left out; minus infinity if none is.
+    /// Bins with a lower value are left out; minus infinity keeps all.
     pub lowest: f32,
 }
 
@@ -222,7 +223,7 @@ impl ScorePart {
         self.tail.clear();
     }
 
-    /// Takes the scores of a chunk: one output of `scores`, for a window of so many bases.
+    /// Takes the scores of a chunk: those of the windows `kept` of one output of `scores`, for a window of so many bases.
     ///
     /// # Errors
     /// The start of a window whose score is NaN.
@@ -231,14 +232,14 @@ impl ScorePart {
         encoder: &mut Encoder,
         series: &Series,
         chunk: &Chunk,
-        scores: &Scores,
+        (scores, kept): (&Scores, &[Range<usize>]),
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
         self.first = chunk.first;
         let Buffers { shown, values, bins, stretches } = &mut self.buffers;
         let stride = scores.stride as u64;
         let mut windows = Centred {
-            scores: series.shown(scores, output, shown)?,
+            scores: series.shown(scores, output, kept, shown)?,
             centre: scores.start + window / 2,
             stride,
         };
@@ -249,20 +250,30 @@ impl ScorePart {
         let from = if contig_start { 0 } else { chunk.own.start + window / 2 };
         // Past the end of the codes a region or contig may end, which cuts a bin.
         let to = if contig_end { u64::MAX } else { chunk.end.min(chunk.own.end + window / 2) };
+        let mut next = 0;
         while !windows.scores.is_empty() {
             let start = windows.centre - windows.centre % tile_bases;
             let end = start.saturating_add(tile_bases);
             let of_tile = windows.take_before(end);
+            let numbers = next..next + of_tile.scores.len();
+            next = numbers.end;
+            // Of the windows of the tile, those that are kept.
+            let parts = kept
+                .iter()
+                .map(|range| range.start.max(numbers.start)..range.end.min(numbers.end))
+                .filter(|part| !part.is_empty())
+                .map(|part| part.start - numbers.start..part.end - numbers.start);
+            let complete = kept.iter().any(|range| range.start <= numbers.start && numbers.end <= range.end);
             let whole = start >= from && end <= to;
             // A bin that the end of the contig cuts is no step.
             let uncut = whole && end <= chunk.end && chunk.kept.start <= start && end <= chunk.kept.end;
-            if let (true, Some(values)) = (uncut, series.dense_tile(start..end, of_tile, values)) {
+            if let (true, Some(values)) = (uncut && complete, series.dense_tile(start..end, of_tile, values)) {
                 let values = series.steps(start, values, stretches);
                 encoder.encode(&chunk.contig, series.bin, values, &mut self.whole);
                 continue;
             }
             bins.clear();
-            series.put_bins(of_tile, bins);
+            parts.for_each(|part| series.put_bins(of_tile.part(part), bins));
             // The ends of a segment cut its first and its last bin.
             for bin in bins.iter_mut() {
                 bin.start = if chunk.first { bin.start.max(chunk.own.start) } else { bin.start };

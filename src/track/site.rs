@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bigbed::BigBedSink;
 use super::line::LineSink;
-use super::number::{push_fixed, push_integer};
+use super::number::{push_fixed, push_integer, push_score};
 use super::tabix::Layout;
 use super::{Provenance, Target};
 use crate::Result;
@@ -20,9 +20,9 @@ use crate::output::Sealed;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SiteFormat {
-    /// BED6 and more: contig, start (0-based), end, name, score 0-1000, strand, raw score (4 decimals).
+    /// BED6 and more: contig, start (0-based), end, name, score 0-1000, strand, raw score.
     Bed,
-    /// A line of column names; contig, start (0-based), end, name, strand, raw score (6 decimals).
+    /// A line of column names; contig, start (0-based), end, name, strand, raw score.
     Tsv,
     /// ENCODE's narrowPeak, BED6+4: the raw score is the signal, the window's centre the peak.
     NarrowPeak,
@@ -173,7 +173,7 @@ impl SiteLines {
     fn bed(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         bed6(site, out);
         out.push(b'\t');
-        push_fixed(site.hit.score, 4, out);
+        push_score(site.hit.score, out);
         self.significance_columns(site, out);
     }
 
@@ -182,7 +182,7 @@ impl SiteLines {
         out.push(b'\t');
         out.push(site.strand());
         out.push(b'\t');
-        push_fixed(site.hit.score, 6, out);
+        push_score(site.hit.score, out);
         self.significance_columns(site, out);
     }
 
@@ -214,7 +214,7 @@ impl SiteLines {
         out.push(b'\t');
         push_integer(hit.start + target.window, out);
         out.push(b'\t');
-        push_fixed(hit.score, 4, out);
+        push_score(hit.score, out);
         out.push(b'\t');
         out.push(site.strand());
         out.extend_from_slice(b"\t.\tName=");
@@ -311,7 +311,7 @@ fn bed6(site: &Site<'_>, out: &mut Vec<u8>) {
 fn narrow_peak(site: &Site<'_>, out: &mut Vec<u8>) {
     bed6(site, out);
     out.push(b'\t');
-    push_fixed(site.hit.score, 4, out);
+    push_score(site.hit.score, out);
     let known = site.significance;
     for value in [known.map(|known| QValue::Known(known.p)), known.and_then(|known| known.q)] {
         out.push(b'\t');
@@ -354,6 +354,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
+            most_n: 10,
             symmetric: false,
             threshold: 0.0,
             scale: ScoreScale::Probability,
@@ -369,12 +370,12 @@ mod tests {
     #[test]
     fn each_format_counts_positions_in_its_own_way() {
         let plain = |format| line(format, Columns::default(), None);
-        assert_eq!(plain(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t250\t-\t0.2500\n");
-        assert_eq!(plain(SiteFormat::Tsv), "chr 1\t99\t109\ta;b\t-\t0.250000\n");
-        assert_eq!(plain(SiteFormat::NarrowPeak), "chr 1\t99\t109\ta;b\t250\t-\t0.2500\t-1\t-1\t5\n");
+        assert_eq!(plain(SiteFormat::Bed), "chr 1\t99\t109\ta;b\t250\t-\t0.25\n");
+        assert_eq!(plain(SiteFormat::Tsv), "chr 1\t99\t109\ta;b\t-\t0.25\n");
+        assert_eq!(plain(SiteFormat::NarrowPeak), "chr 1\t99\t109\ta;b\t250\t-\t0.25\t-1\t-1\t5\n");
         assert_eq!(
             plain(SiteFormat::Gff3),
-            "chr%201\tbindscan\tprotein_binding_site\t100\t109\t0.2500\t-\t.\tName=a%3Bb\n"
+            "chr%201\tbindscan\tprotein_binding_site\t100\t109\t0.25\t-\t.\tName=a%3Bb\n"
         );
     }
 
@@ -390,14 +391,14 @@ mod tests {
         };
         assert_eq!(
             known(SiteFormat::Bed),
-            "chr 1\t99\t109\ta;b\t500\t-\t0.2500\t1.0000e-5\t5.0000e-2\textrapolated\n"
+            "chr 1\t99\t109\ta;b\t500\t-\t0.25\t1.0000e-5\t5.0000e-2\textrapolated\n"
         );
-        assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.2500\t5.0000\t1.3010\t5\n"));
+        assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.25\t5.0000\t1.3010\t5\n"));
         assert!(
             known(SiteFormat::Gff3)
                 .ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
         );
-        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.250000\tNA\tNA\tNA\n"));
+        assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.25\tNA\tNA\tNA\n"));
         assert_eq!(Significance { p: 0.0, q: None, origin: Origin::Exact }.bed_score(), 1000);
     }
 }

@@ -47,7 +47,7 @@ pub struct Best {
     /// Its score on its better strand.
     pub score: f32,
     /// Where it starts, in bases from the allele's first base and on the allele's own haplotype: 0 is that base,
-    /// negative numbers lie before it. Of windows with the same score ([`hits::round_score`]) the first.
+    /// negative numbers lie before it. Of windows with the same score the first.
     pub offset: i64,
     /// The strand; forward where both score the same, `None` where the model does not tell them apart.
     pub strand: Option<Strand>,

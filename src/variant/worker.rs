@@ -19,7 +19,7 @@ use crate::encode::CODE_OF_ASCII;
 use crate::genome::Contig;
 use crate::guard;
 use crate::source::lookup::Lookup;
-use crate::track::number::{push_fixed, push_integer};
+use crate::track::number::{push_integer, push_score};
 use crate::{Error, Result};
 
 /// Lines of a batch, and what became of its records.
@@ -415,9 +415,6 @@ const TABLE_FIELDS: [Field; 8] = [
 pub(super) const TABLE_HEADER: &str = "contig\tposition\tid\tref\talt\tmodel\tref_score\talt_score\tdifference\teffect\t\
                                        ref_strand\tref_offset\talt_strand\talt_offset\tstatus\n";
 
-/// Digits behind the point.
-const DECIMALS: usize = 6;
-
 impl Field {
     /// Writes the value of an allele; `.` where there is none.
     fn put(self, found: Option<Comparison>, out: &mut Vec<u8>) {
@@ -425,18 +422,18 @@ impl Field {
             Some(Comparison::Scored { reference, alternative }) => {
                 let effect = Effect::of(reference.score, alternative.score);
                 match self {
-                    Field::Reference => push_fixed(reference.score, DECIMALS, out),
-                    Field::Alternative => push_fixed(alternative.score, DECIMALS, out),
+                    Field::Reference => push_score(reference.score, out),
+                    Field::Alternative => push_score(alternative.score, out),
                     Field::ReferenceStrand => push_strand(&reference, out),
                     Field::AlternativeStrand => push_strand(&alternative, out),
                     Field::ReferenceOffset => push_signed(reference.offset, out),
                     Field::AlternativeOffset => push_signed(alternative.offset, out),
-                    Field::Difference => push_fixed(effect.difference, DECIMALS, out),
-                    Field::Effect => push_fixed(effect.effect, DECIMALS, out),
+                    Field::Difference => push_score(effect.difference, out),
+                    Field::Effect => push_score(effect.effect, out),
                 }
             }
             Some(Comparison::Unchanged) if matches!(self, Field::Difference | Field::Effect) => {
-                push_fixed(0.0, DECIMALS, out);
+                push_score(0.0, out);
             }
             _ => out.push(b'.'),
         }

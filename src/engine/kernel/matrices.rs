@@ -19,7 +19,7 @@ use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
 use crate::encode::complement;
 use crate::engine::{Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
-use crate::hits::{Hit, better_strand, round_score, unrounded_bound};
+use crate::hits::{Hit, better_strand};
 use crate::model::Network;
 use crate::source::Chunk;
 
@@ -126,13 +126,14 @@ impl MatrixScanner {
         chunk.windows(&self.plan(rank)).1
     }
 
-    fn plan(&self, rank: usize) -> WindowPlan {
+    /// Windows that matrix `rank` scores.
+    pub(crate) fn plan(&self, rank: usize) -> WindowPlan {
         let Compiled { stride, strands, .. } = *self.compiled;
         let window = self.compiled.widths[rank];
         WindowPlan { window, stride, strands, context: crate::engine::Context::Padding }
     }
 
-    /// Appends the windows whose rounded score reaches `thresholds[rank]` to `hits[rank]`, by start;
+    /// Appends the windows whose score reaches `thresholds[rank]` to `hits[rank]`, by start;
     /// [`Hit::target`] is the rank.
     pub fn find(&mut self, chunk: &Chunk, thresholds: &[f32], hits: &mut [Vec<Hit>]) {
         let positions = self.load(chunk);
@@ -188,7 +189,7 @@ impl MatrixScanner {
         let first = members.start;
         let mut bounds = Lanes([f32::INFINITY; WIDTH]);
         for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
-            *bound = unrounded_bound(thresholds[first + lane / lanes]);
+            *bound = thresholds[first + lane / lanes];
         }
         self.convolve(g, from, count);
         let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
@@ -218,7 +219,7 @@ impl MatrixScanner {
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
             let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
             let margin = coarse::margin(*longest) * f64::from(group.size.0[lane]);
-            let room = top + margin - f64::from(unrounded_bound(thresholds[rank]));
+            let room = top + margin - f64::from(thresholds[rank]);
             if room < 0.0 {
                 return Lane::hopeless(*longest);
             }
@@ -298,7 +299,7 @@ impl MatrixScanner {
         });
     }
 
-    /// Adds a hit if the window is one of the matrix's, and its rounded score reaches the threshold.
+    /// Adds a hit if the window is one of the matrix's, and its score reaches the threshold.
     fn keep(
         &self,
         chunk: &Chunk,
@@ -314,7 +315,7 @@ impl MatrixScanner {
             (_, scores) => (scores[0], Strand::Forward),
         };
         let inside = start + self.compiled.widths[rank] as u64 <= chunk.end;
-        if inside && start.is_multiple_of(self.compiled.stride as u64) && round_score(score) >= threshold {
+        if inside && start.is_multiple_of(self.compiled.stride as u64) && score >= threshold {
             hits.push(Hit { start, target: rank, score, strand });
         }
     }

@@ -7,7 +7,8 @@ use std::ops::Range;
 use super::Sampled;
 use crate::Result;
 use crate::engine::Scores;
-use crate::hits::{better_strand, round_score};
+use crate::hits::better_strand;
+use crate::scan::ambiguous::{self, Ambiguous, Rule, Windows};
 use crate::scan::{Scanner, chunk_shape};
 use crate::source::{Chunk, ChunkShape};
 use crate::track::Target;
@@ -40,13 +41,21 @@ pub(in crate::scan) struct Sampler {
     shape: ChunkShape,
     block: Chunk,
     scores: Scores,
+    ambiguous: Ambiguous,
+    kept: Vec<Range<usize>>,
 }
 
 impl Sampler {
     /// A sampler for a worker's scanners.
     pub(in crate::scan) fn new(scanners: &[Scanner]) -> Sampler {
         let shape = chunk_shape(BLOCK as usize, scanners);
-        Sampler { shape, block: Chunk::default(), scores: Scores::default() }
+        Sampler {
+            shape,
+            block: Chunk::default(),
+            scores: Scores::default(),
+            ambiguous: Ambiguous::default(),
+            kept: Vec::new(),
+        }
     }
 
     /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or none if
@@ -70,6 +79,7 @@ impl Sampler {
             let from = (number * BLOCK).max(before) - before;
             let to = ((number + 1) * BLOCK).min(before + bases) - before;
             self.cut(chunk, chunk.own.start + from..chunk.own.start + to);
+            self.ambiguous.begin(&self.block);
             sampled.resize_with(targets.len(), Default::default);
             for (rank, scanner) in scanners.iter_mut().enumerate() {
                 self.score(rank, scanner, targets, weight, sampled)?;
@@ -104,19 +114,21 @@ impl Sampler {
         weight: u64,
         counts: &mut [Sampled],
     ) -> Result<()> {
-        let Sampler { block, scores, .. } = self;
+        let Sampler { block, scores, ambiguous, kept, .. } = self;
         let of_scanner = || targets.iter().enumerate().filter(|(_, target)| target.scanner == number);
         match scanner {
             Scanner::Model { engine, plan } => {
                 engine.score(block, plan, scores)?;
                 for (rank, target) in of_scanner() {
-                    count(scores, target.output, weight, &mut counts[rank]);
+                    ambiguous.keep(block, Rule::of(target), Windows::of(scores), kept);
+                    count(scores, target.output, kept, weight, &mut counts[rank]);
                 }
                 Ok(())
             }
             Scanner::Matrices(matrices) => matrices.score(block, |output, scores| {
-                for (rank, _) in of_scanner().filter(|(_, target)| target.output == output) {
-                    count(scores, 0, weight, &mut counts[rank]);
+                for (rank, target) in of_scanner().filter(|(_, target)| target.output == output) {
+                    ambiguous.keep(block, Rule::of(target), Windows::of(scores), kept);
+                    count(scores, 0, kept, weight, &mut counts[rank]);
                 }
                 Ok(())
             }),
@@ -124,16 +136,22 @@ impl Sampler {
     }
 }
 
-/// Counts the scores of one output, on the better strand.
-fn count(scores: &Scores, output: usize, weight: u64, (histogram, windows): &mut Sampled) {
-    *windows += scores.windows as u64;
-    for at in output * scores.windows..(output + 1) * scores.windows {
+/// Counts the scores of the windows `kept` for one output, on the better strand.
+fn count(
+    scores: &Scores,
+    output: usize,
+    kept: &[Range<usize>],
+    weight: u64,
+    (histogram, windows): &mut Sampled,
+) {
+    *windows += ambiguous::count(kept) as u64;
+    for at in kept.iter().flat_map(Range::clone).map(|window| output * scores.windows + window) {
         let score = match (scores.forward.get(at), scores.reverse.get(at)) {
             (Some(&forward), Some(&reverse)) => better_strand(forward, reverse).0,
             (Some(&score), None) | (None, Some(&score)) => score,
             (None, None) => continue,
         };
-        histogram.add(round_score(score), weight);
+        histogram.add(score, weight);
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Series, Shown, Summary, TILE, UNIT};
 use crate::engine::Scores;
-use crate::hits::{self, round_score};
+use crate::hits;
 
 /// The scores whose windows have their centre in one bin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,13 +98,20 @@ impl<'a> Centred<'a> {
         taken
     }
 
+    /// The windows of these numbers.
+    pub(super) fn part(&self, range: Range<usize>) -> Centred<'a> {
+        let centre = self.centre + range.start as u64 * self.stride;
+        Centred { scores: &self.scores[range], centre, ..*self }
+    }
+
     fn last_centre(&self) -> u64 {
         self.centre + (self.scores.len() as u64).saturating_sub(1) * self.stride
     }
 }
 
 impl Series {
-    /// The score of each window that is shown, of one output of `scores`; `buffer` is room for them.
+    /// The score that is shown of each window, of one output of `scores`; `buffer` is room for them. Only the windows `kept`
+    /// are checked.
     ///
     /// # Errors
     /// The start of a window whose score is NaN.
@@ -112,6 +119,7 @@ impl Series {
         &self,
         scores: &'a Scores,
         output: usize,
+        kept: &[Range<usize>],
         buffer: &'a mut Vec<f32>,
     ) -> Result<&'a [f32], u64> {
         let row = |strand: &'a [f32]| {
@@ -123,9 +131,11 @@ impl Series {
             Shown::Forward => [forward, &[]],
             Shown::Reverse => [&[], reverse],
         };
-        for strand in shown {
-            if let Some(i) = hits::first_nan(strand) {
-                return Err(scores.start + (i * scores.stride) as u64);
+        for strand in shown.into_iter().filter(|strand| !strand.is_empty()) {
+            for range in kept {
+                if let Some(i) = hits::first_nan(&strand[range.clone()]) {
+                    return Err(scores.start + ((range.start + i) * scores.stride) as u64);
+                }
             }
         }
         Ok(match shown {
@@ -138,7 +148,7 @@ impl Series {
         })
     }
 
-    /// Appends the bins that the windows fall into.
+    /// Appends the bins that the windows fall into; the first may be the last one there is.
     pub(super) fn put_bins(&self, mut windows: Centred<'_>, bins: &mut Vec<Bin>) {
         while !windows.scores.is_empty() {
             let start = windows.centre - windows.centre % self.bin;
@@ -149,7 +159,11 @@ impl Series {
                 Summary::Mean => here.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add),
             };
             let best = here[1..].iter().copied().fold(here[0], greater);
-            bins.push(Bin { start, end, best, windows: here.len() as u32, sum });
+            let bin = Bin { start, end, best, windows: here.len() as u32, sum };
+            match bins.last_mut() {
+                Some(last) if last.start == start => last.merge(&bin),
+                _ => bins.push(bin),
+            }
         }
     }
 
@@ -217,6 +231,6 @@ impl Series {
     }
 
     fn shows(&self, value: f32) -> bool {
-        value >= hits::unrounded_bound(self.lowest) && round_score(value) >= self.lowest
+        value >= self.lowest
     }
 }
