@@ -88,9 +88,9 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         scanner: 0,
         output: 0,
         window: PLAN.window as u64,
-            most_n: PLAN.window as u64,
+        most_n: PLAN.window as u64,
         symmetric: false,
-        threshold: 1.0,
+        thresholds: [1.0; 2],
         scale: ScoreScale::Logistic,
         null: None,
     }];

@@ -1,6 +1,6 @@
 //! From scores to p-values, and from p-values to q-values, for any model.
 //!
-//! A p-value is the probability that a single strand of a window of [`background`] sequence scores as high. It is
+//! A p-value is the probability that the same strand of a window of [`background`] sequence scores as high. It is
 //! computed for matrices ([`exact`]) and counted for any other model, by scanning background ([`sample`]); past what was seen often
 //! enough a fitted [`tail`] takes over. Either way it is a [`null::Null`], a table from score to p-value, made for each run or
 //! stored in the model ([`Calibration`]). [`discovery`] turns the p-values of a whole scan into q-values.

@@ -25,6 +25,19 @@ pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
     if reverse > forward { (reverse, Strand::Reverse) } else { (forward, Strand::Forward) }
 }
 
+/// Returns the better of the scanned strands that reach their thresholds, forward and reverse; the forward one where the
+/// scores are equal.
+pub fn choose(forward: Option<f32>, reverse: Option<f32>, thresholds: [f32; 2]) -> Option<(f32, Strand)> {
+    let forward = forward.filter(|&score| score >= thresholds[0]);
+    let reverse = reverse.filter(|&score| score >= thresholds[1]);
+    match (forward, reverse) {
+        (Some(forward), Some(reverse)) => Some(better_strand(forward, reverse)),
+        (Some(score), None) => Some((score, Strand::Forward)),
+        (None, Some(score)) => Some((score, Strand::Reverse)),
+        (None, None) => None,
+    }
+}
+
 /// Appends the score of each window's [better strand](better_strand).
 pub(crate) fn better_scores(forward: &[f32], reverse: &[f32], out: &mut Vec<f32>) {
     let better = |(&forward, &reverse): (&f32, &f32)| if reverse > forward { reverse } else { forward };
@@ -62,8 +75,8 @@ pub(crate) fn best(forward: &[f32], reverse: &[f32]) -> Result<Option<(usize, f3
 /// Windows looked at together: most blocks have no hit and cost one comparison.
 const BLOCK: usize = 64;
 
-/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, whose score is at least `threshold`;
-/// [`Hit::target`] is the output.
+/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that reach the threshold of a strand
+/// ([`choose`]), by start; [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
@@ -71,7 +84,7 @@ pub fn collect(
     scores: &Scores,
     output: usize,
     kept: &[Range<usize>],
-    threshold: f32,
+    thresholds: [f32; 2],
     hits: &mut Vec<Hit>,
 ) -> Result<(), u64> {
     let row = |strand: &'_ [f32]| -> Range<usize> {
@@ -88,19 +101,17 @@ pub fn collect(
         let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
         let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
         let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
-        let best = if first > second { first } else { second };
         if nan || nan_too {
             let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
             let at = (0..block.len()).find(is_nan).unwrap_or_default();
             return Err(scores.start + ((from + at) * scores.stride) as u64);
         }
-        if best < threshold {
+        if first < thresholds[0] && second < thresholds[1] {
             continue;
         }
         for i in 0..block.len() {
-            let at = |strand: &[f32]| strand.get(i).copied().unwrap_or(f32::NEG_INFINITY);
-            let (score, strand) = better_strand(at(forward), at(reverse));
-            if score >= threshold {
+            let at = |strand: &[f32]| strand.get(i).copied();
+            if let Some((score, strand)) = choose(at(forward), at(reverse), thresholds) {
                 let start = scores.start + ((from + i) * scores.stride) as u64;
                 hits.push(Hit { start, target: output, score, strand });
             }
@@ -272,18 +283,18 @@ mod tests {
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
         let kept = [0..160, 170..200];
-        collect(&scores, 1, &kept, 5.0, &mut hits).unwrap();
+        collect(&scores, 1, &kept, [5.0; 2], &mut hits).unwrap();
         let want = [
             Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
             Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
         scores.reverse[200 + 165] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, 5.0, &mut hits), Ok(()));
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Ok(()));
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, 5.0, &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, &kept, f32::NEG_INFINITY, &mut hits).unwrap();
+        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], &mut hits).unwrap();
         assert_eq!(hits.len(), 190);
     }
 

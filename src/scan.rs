@@ -253,7 +253,7 @@ impl Layout<'_> {
         let target = &self.targets[hit.target];
         let mut significance = significance(target, hit, q);
         if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
-            known.q = Some(QValue::Later(hit.target, null.step(hit.score)));
+            known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
         }
         let site = Site { contig, target, hit, significance };
         for (track, out) in self.lines.iter().zip(lines) {
@@ -267,7 +267,7 @@ impl Layout<'_> {
 /// How rare the score of a hit is, where the distribution of scores in background is known.
 fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
     let null = target.null.as_ref()?;
-    let step = null.step(hit.score);
+    let step = null.step(hit.score, hit.strand);
     let q = q.map(|q| QValue::Known(q[hit.target][step]));
     Some(Significance { p: null.p_of(step), q, origin: null.origin(step) })
 }

@@ -90,12 +90,19 @@ pub struct Target {
     pub most_n: u64,
     /// Whether both strands have the same score, so that a site has no strand.
     pub symmetric: bool,
-    /// Lowest score of a hit.
-    pub threshold: f32,
+    /// Lowest score of a hit on the forward and on the reverse strand: p-values differ where the background is skewed.
+    pub thresholds: [f32; 2],
     /// How a raw score becomes BED's 0-1000 where it has no p-value.
     pub scale: ScoreScale,
     /// The distribution of its scores in background, where p-values are wanted.
     pub null: Option<Arc<Null>>,
+}
+
+impl Target {
+    /// The lowest score of a hit on any strand.
+    pub fn lowest(&self) -> f32 {
+        self.thresholds[0].min(self.thresholds[1])
+    }
 }
 
 /// How a raw score becomes BED's 0-1000 (the shade in a genome browser).

@@ -52,9 +52,10 @@ proptest! {
                 let mut sorted = [&scores.forward[..], &scores.reverse].concat();
                 sorted.sort_by(f32::total_cmp);
                 let at = (sorted.len() as f64 * quantile) as usize;
-                let threshold = sorted.get(at).map_or(0.0, |&score| hits::round_score(score));
+                let lower = sorted.get(at / 2).copied().unwrap_or_default();
+                let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
-                hits::collect(scores, 0, threshold, &mut found).unwrap();
+                hits::collect(scores, 0, &[0..scores.windows], threshold, &mut found).unwrap();
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
                 expected.push(found);

@@ -11,6 +11,7 @@ use bindscan::calibrate::sample::{Amount, sample};
 use bindscan::engine::{
     Context, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload, open,
 };
+use bindscan::genome::Strand;
 use bindscan::model::ModelSpec;
 use bindscan::source::Chunk;
 use common::network::word_network;
@@ -81,12 +82,13 @@ fn q_values_are_those_of_all_windows() {
 fn sites_are_those_of_the_threshold_that_the_p_value_means() {
     let directory = simulated("200k", 2, 100);
     let at = directory.path();
-    let table = stdout(at, "calibrate motif.onnx --background genome.fa --background-order 1 -o c.onnx");
+    let table =
+        stdout(at, "calibrate motif.onnx --strand + --background genome.fa --background-order 1 -o c.onnx");
     let table = rows(&table);
     let row = table.iter().find(|row| row[1] == "1e-5").unwrap();
     assert_eq!(row[3], "exact");
-    let by_p = stdout(at, "scan -m c.onnx genome.fa --pvalue 1e-5");
-    let by_score = stdout(at, &format!("scan -m c.onnx genome.fa --threshold {}", row[2]));
+    let by_p = stdout(at, "scan -m c.onnx genome.fa --strand + --pvalue 1e-5");
+    let by_score = stdout(at, &format!("scan -m c.onnx genome.fa --strand + --threshold {}", row[2]));
     let cut = |text: &str| -> Vec<String> {
         rows(text).iter().map(|row| [&row[..4], &row[5..7]].concat().join(" ")).collect()
     };
@@ -99,14 +101,19 @@ fn sites_are_those_of_the_threshold_that_the_p_value_means() {
         assert!((number(row[4]) - (-100.0 * p.log10()).min(1000.0)).abs() < 0.51, "{row:?}");
     }
     // A stored calibration is what a run of its own with the same options makes.
-    let own =
-        stdout(at, "scan -m motif.onnx genome.fa --pvalue 1e-5 --background genome --background-order 1");
+    let own = stdout(
+        at,
+        "scan -m motif.onnx genome.fa --strand + --pvalue 1e-5 --background genome --background-order 1",
+    );
     assert_eq!(own, by_p);
     assert!(
-        warnings(at, "scan -m c.onnx genome.fa --pvalue 1e-5 -v").contains("by its own calibration: exact")
+        warnings(at, "scan -m c.onnx genome.fa --strand + --pvalue 1e-5 -v")
+            .contains("by its own calibration: exact")
     );
-    let other = warnings(at, "scan -m c.onnx genome.fa --pvalue 1e-5 --strand + -v");
-    assert!(other.contains("does not serve: it is for both strands") && other.contains("made for this run"));
+    let other = warnings(at, "scan -m c.onnx genome.fa --pvalue 1e-5 -v");
+    assert!(
+        other.contains("does not serve: it is for the forward strand") && other.contains("made for this run")
+    );
 }
 
 #[test]
@@ -350,8 +357,8 @@ fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
         let (all, first) = (all.null(), first.null());
         // What is common is spread as in the first windows, what is rare is counted in half as many more.
         for p in [0.5, 0.1, 0.01, 2e-3, 1e-4] {
-            let score = first.threshold(p).unwrap();
-            let ratio = all.p(score) / first.p(score);
+            let score = first.threshold(p, Strand::Forward).unwrap();
+            let ratio = all.p(score, Strand::Forward) / first.p(score, Strand::Forward);
             assert!((ratio - 1.0).abs() < if p > 1e-3 { 0.03 } else { 0.2 }, "{p}: {ratio}");
         }
     }

@@ -33,7 +33,7 @@ impl TestCounts {
         self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
     }
 
-    /// Tests counted on each step, from the lowest score.
+    /// Tests counted on each step.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
@@ -41,33 +41,35 @@ impl TestCounts {
     /// The highest p-value of a test whose q-value is `rate` or less.
     pub fn highest_p(&self, null: &Null, rate: f64) -> Option<f64> {
         let q = self.q_values(null);
-        let step =
-            (0..q.len()).find(|&step| q[step] <= rate && self.counts.get(step).is_some_and(|&n| n > 0))?;
-        Some(null.p_of(step))
+        let tested = self.counts.iter().enumerate().filter(|&(step, &count)| count > 0 && q[step] <= rate);
+        tested.map(|(step, _)| null.p_of(step)).reduce(f64::max)
     }
 
     /// The q-value of each step: the lowest false discovery rate at which a test on it is rejected,
     /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
-    /// which there is no test has that of the next lower score with one.
+    /// which there is no test has that of the next higher p-value with one.
     pub fn q_values(&self, null: &Null) -> Vec<f64> {
         self.q_values_of(null.steps(), |step| null.p_of(step))
     }
 
     /// As [`TestCounts::q_values`], of so many steps; `p_of` is asked for those with tests.
     fn q_values_of(&self, steps: usize, p_of: impl Fn(usize) -> f64) -> Vec<f64> {
+        let p: Vec<f64> = (0..steps).map(p_of).collect();
+        let mut by_p: Vec<usize> = (0..steps).collect();
+        by_p.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
         let mut rejected = 0;
         let mut q: Vec<f64> = vec![1.0; steps];
-        for step in (0..steps).rev() {
+        for &step in by_p.iter().rev() {
             let here = self.counts.get(step).copied().unwrap_or(0);
             rejected += here;
             if here > 0 {
-                q[step] = (p_of(step) * self.tests as f64 / rejected as f64).min(1.0);
+                q[step] = (p[step] * self.tests as f64 / rejected as f64).min(1.0);
             }
         }
         let mut lowest = 1.0f64;
-        for q in &mut q {
-            lowest = lowest.min(*q);
-            *q = lowest;
+        for step in by_p {
+            lowest = lowest.min(q[step]);
+            q[step] = lowest;
         }
         q
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::background::Background;
 use super::null::{Null, Origin, at_least, thin};
 use super::tail::Tail;
-use crate::engine::{Engine, Scores, WindowPlan};
+use crate::engine::{Engine, Scores, StrandChoice, WindowPlan};
 use crate::source::Chunk;
 use crate::{Error, Result, pipeline};
 
@@ -78,6 +78,9 @@ pub struct Distribution {
     /// What goes on above the last of the scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tail: Option<Tail>,
+    /// The distribution on the reverse strand, if both strands were scored and this is of the forward one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reverse: Option<Box<Distribution>>,
 }
 
 impl Distribution {
@@ -86,7 +89,11 @@ impl Distribution {
         let p = |count: &u64| *count as f64 / self.tests as f64;
         let steps = self.scores.iter().copied().zip(self.counts.iter().map(p));
         let null = Null::new(steps, Origin::Sampled);
-        self.tail.iter().fold(null, Null::with_tail)
+        let null = self.tail.iter().fold(null, Null::with_tail);
+        match &self.reverse {
+            Some(reverse) => Null::of_strands(null, reverse.null()),
+            None => null,
+        }
     }
 
     /// Whether the numbers are those of a distribution: for what is read from a file.
@@ -100,7 +107,7 @@ impl Distribution {
             && self.counts.last().is_some_and(|&count| count > 0)
             && self.tail.is_none_or(|tail| tail.is_sound());
         if sound {
-            Ok(())
+            self.reverse.as_ref().map_or(Ok(()), |reverse| reverse.check())
         } else {
             Err("its null distribution is damaged; run bindscan calibrate again".into())
         }
@@ -126,11 +133,13 @@ pub fn sample(
     let outputs = engines[0].spec().outputs.len();
     let drawer = Drawer { background, seed: amount.seed, flanks: engines[0].flanks(&plan), plan };
     let chunk = (CHUNK / outputs).max(SMALLEST_CHUNK);
+    // A row an output and strand, in this order.
+    let rows = 0..outputs * if plan.strands == StrandChoice::Both { 2 } else { 1 };
 
     let scales = {
         let mut scores = Scores::default();
         engines[0].score(&drawer.chunk(0, 0..chunk), &plan, &mut scores)?;
-        (0..outputs).map(|output| Scale::of(&scores, output, outputs)).collect::<Option<Vec<_>>>()
+        rows.clone().map(|row| Scale::of(&scores, row, rows.len())).collect::<Option<Vec<_>>>()
     };
     let not_finite = || Error::model(&name, "gives scores of background sequence that are not finite");
     let scales = scales.ok_or_else(not_finite)?;
@@ -138,27 +147,36 @@ pub fn sample(
     let blocks = amount.blocks();
     let full = blocks.min(FULL);
     let mut progress = |done: u64| progress(done * BLOCK as u64, blocks * BLOCK as u64);
-    let everything = vec![0; outputs];
+    let everything = vec![0; rows.len()];
     let first = count_blocks(&mut engines, &drawer, 0..full, (&scales, &everything), &mut progress, cancel)?;
     let finite = |counts: &[Counts]| {
         if counts.iter().any(|counts| counts.not_finite) { Err(not_finite()) } else { Ok(()) }
     };
     finite(&first)?;
     if full == blocks {
-        return Ok(first
-            .into_iter()
-            .zip(&scales)
-            .map(|(counts, scale)| counts.distribution(scale))
-            .collect());
+        let rows = first.into_iter().zip(&scales).map(|(counts, scale)| counts.distribution(scale));
+        return Ok(join(rows, outputs));
     }
     let rare: Vec<usize> = first.iter().map(|counts| counts.rare(blocks as f64 / full as f64)).collect();
     let rest = count_blocks(&mut engines, &drawer, full..blocks, (&scales, &rare), &mut progress, cancel)?;
     finite(&rest)?;
     let pairs = first.into_iter().zip(rest).zip(rare).zip(&scales);
-    Ok(pairs.map(|(((first, rest), rare), scale)| first.and_rare(&rest, rare).distribution(scale)).collect())
+    let rows = pairs.map(|(((first, rest), rare), scale)| first.and_rare(&rest, rare).distribution(scale));
+    Ok(join(rows, outputs))
 }
 
-/// Counts the scores of each output in some blocks, those below the output's bin of `from` only as far as that costs nothing.
+/// Joins the distributions of the two strands of each output, if there are two.
+fn join(mut rows: impl ExactSizeIterator<Item = Distribution>, outputs: usize) -> Vec<Distribution> {
+    let both = rows.len() > outputs;
+    let mut joined = Vec::with_capacity(outputs);
+    while let Some(mut first) = rows.next() {
+        first.reverse = if both { rows.next().map(Box::new) } else { None };
+        joined.push(first);
+    }
+    joined
+}
+
+/// Counts the scores of each row in some blocks, those below the row's bin of `from` only as far as that costs nothing.
 fn count_blocks(
     engines: &mut [Box<dyn Engine>],
     drawer: &Drawer<'_>,
@@ -167,7 +185,8 @@ fn count_blocks(
     progress: &mut impl FnMut(u64),
     cancel: &AtomicBool,
 ) -> Result<Vec<Counts>> {
-    let chunk = (CHUNK / scales.len()).max(SMALLEST_CHUNK);
+    let outputs = engines[0].spec().outputs.len();
+    let chunk = (CHUNK / outputs).max(SMALLEST_CHUNK);
     let bounds: Vec<f32> = scales.iter().zip(from).map(|(scale, &from)| scale.bound(from)).collect();
     let lowest = bounds.iter().copied().fold(f32::INFINITY, f32::min);
     let mut sums: Vec<Counts> = scales.iter().map(Counts::new).collect();
@@ -184,8 +203,8 @@ fn count_blocks(
                 } else {
                     engine.score_above(&chunk, &drawer.plan, lowest, &mut scores)?;
                 }
-                for (output, counts) in counts.iter_mut().enumerate() {
-                    counts.add(&scores, output, (&scales[output], bounds[output]), drawer.plan.window);
+                for (row, counts) in counts.iter_mut().enumerate() {
+                    counts.add(strand(&scores, row), (&scales[row], bounds[row]), drawer.plan.window);
                 }
             }
             Ok(())
@@ -245,8 +264,8 @@ struct Scale {
 
 impl Scale {
     /// A scale that suits the scores seen first; `None` if they are not finite.
-    fn of(scores: &Scores, output: usize, outputs: usize) -> Option<Scale> {
-        let mut seen: Vec<f32> = strands(scores, output).flatten().copied().collect();
+    fn of(scores: &Scores, row: usize, rows: usize) -> Option<Scale> {
+        let mut seen = strand(scores, row).to_vec();
         let at = (seen.len() as f64 * FLOOR) as usize;
         let (_, floor, above) = seen.select_nth_unstable_by(at, f32::total_cmp);
         let floor = *floor;
@@ -254,7 +273,7 @@ impl Scale {
         if !floor.is_finite() || !highest.is_finite() {
             return None;
         }
-        let bins = (BINS / outputs).clamp(1 << 8, MOST_BINS);
+        let bins = (BINS / rows).clamp(1 << 8, MOST_BINS);
         // Room for scores twice as far up as those seen. Where all are equal, any width will do.
         let range = 2.0 * (f64::from(highest) - f64::from(floor));
         let narrowest = f64::from(floor.abs().max(f32::MIN_POSITIVE) * f32::EPSILON);
@@ -286,19 +305,21 @@ impl Scale {
     }
 }
 
-/// Scores of one output on each strand that has any.
-fn strands(scores: &Scores, output: usize) -> impl Iterator<Item = &[f32]> {
-    let of = move |strand: &'_ Vec<f32>| !strand.is_empty();
-    let row = output * scores.windows..(output + 1) * scores.windows;
-    [&scores.forward, &scores.reverse].into_iter().filter(move |s| of(s)).map(move |s| &s[row.clone()])
+/// Scores of a row: of one output on one strand.
+fn strand(scores: &Scores, row: usize) -> &[f32] {
+    let (output, strand) = match (scores.forward.as_slice(), scores.reverse.as_slice()) {
+        (only, []) | ([], only) => (row, only),
+        (forward, reverse) => (row / 2, if row.is_multiple_of(2) { forward } else { reverse }),
+    };
+    &strand[output * scores.windows..(output + 1) * scores.windows]
 }
 
-/// Scores of one output, counted.
+/// Scores of one output on one strand, counted.
 #[derive(Debug, Default)]
 struct Counts {
     /// Strands of windows, by their score's bin.
     tests: Vec<u64>,
-    /// Stretches as long as a window, by the bin of their highest score on any strand.
+    /// Stretches as long as a window, by the bin of their highest score.
     highest: Vec<u64>,
     /// Scores above all bins: of strands of windows, and of stretches.
     over: Vec<f32>,
@@ -326,22 +347,18 @@ impl Counts {
         (self.all, self.stretches, self.not_finite) = (0, 0, false);
     }
 
-    /// Adds the scores of one output; there is no need to count those below `bound`.
-    fn add(&mut self, scores: &Scores, output: usize, (scale, bound): (&Scale, f32), window: usize) {
-        for strand in strands(scores, output) {
-            self.all += strand.len() as u64;
-            for &score in strand {
-                // Minus infinity is a score below all others.
-                self.not_finite |= score.is_nan() || score == f32::INFINITY;
-                if score >= bound {
-                    count(score, scale, &mut self.tests, &mut self.over);
-                }
+    /// Adds the scores of a row; there is no need to count those below `bound`.
+    fn add(&mut self, scores: &[f32], (scale, bound): (&Scale, f32), window: usize) {
+        self.all += scores.len() as u64;
+        for &score in scores {
+            // Minus infinity is a score below all others.
+            self.not_finite |= score.is_nan() || score == f32::INFINITY;
+            if score >= bound {
+                count(score, scale, &mut self.tests, &mut self.over);
             }
         }
-        for from in (0..scores.windows).step_by(window) {
-            let stretch = from..(from + window).min(scores.windows);
-            let parts = strands(scores, output).flat_map(|strand| &strand[stretch.clone()]);
-            let highest = parts.copied().fold(f32::NEG_INFINITY, f32::max);
+        for stretch in scores.chunks(window) {
+            let highest = stretch.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             self.stretches += 1;
             if highest >= bound {
                 count(highest, scale, &mut self.highest, &mut self.highest_over);
@@ -423,6 +440,7 @@ impl Counts {
             counts: steps.iter().map(|&(_, count)| count).collect(),
             tests: self.all,
             tail,
+            reverse: None,
         }
     }
 }
@@ -468,12 +486,7 @@ fn survival(bins: &[u64], over: &[f32], scale: &Scale) -> (Vec<f32>, Vec<u64>) {
 }
 
 /// Fits a tail to the highest scores of so many stretches, to begin at `from`.
-fn fit_tail(
-    values: &[f32],
-    counts: &[u64],
-    (stretches, from): (u64, f32),
-    scale: &Scale,
-) -> Option<Tail> {
+fn fit_tail(values: &[f32], counts: &[u64], (stretches, from): (u64, f32), scale: &Scale) -> Option<Tail> {
     let most = fitted(stretches);
     let threshold = counts.partition_point(|&count| count > most);
     let base = *values.get(threshold)?;

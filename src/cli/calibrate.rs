@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::null::{Null, Origin};
+use bindscan::genome::Strand;
 use bindscan::output;
 use clap::Args;
 
@@ -83,17 +84,21 @@ impl CalibrateArgs {
     }
 }
 
-/// Scores by p-value, tab-separated: a line a p-value and output.
+/// Scores by p-value, tab-separated: a line a p-value and output, and strand where strands differ.
 fn table(names: &[String], nulls: &[Null]) -> String {
-    let mut table = "model\tp_value\tscore\tp_source\n".to_owned();
+    let mut table = "model\tp_value\tscore\tp_source\tstrand\n".to_owned();
     for (name, null) in names.iter().zip(nulls) {
-        for p in SHOWN {
-            let Some(score) = null.threshold(p) else { continue };
-            let origin = match null.origin(null.step(score)) {
+        let strands: &[(Strand, char)] = match null.differs_by_strand() {
+            true => &[(Strand::Forward, '+'), (Strand::Reverse, '-')],
+            false => &[(Strand::Forward, '.')],
+        };
+        for (p, &(strand, symbol)) in SHOWN.into_iter().flat_map(|p| strands.iter().map(move |of| (p, of))) {
+            let Some(score) = null.threshold(p, strand) else { continue };
+            let origin = match null.origin(null.step(score, strand)) {
                 Origin::Sampled if p < null.supported() => Origin::Extrapolated,
                 origin => origin,
             };
-            table += &format!("{name}\t{p:e}\t{score}\t{origin}\n");
+            table += &format!("{name}\t{p:e}\t{score}\t{origin}\t{symbol}\n");
         }
     }
     table

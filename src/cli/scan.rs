@@ -276,7 +276,11 @@ impl ScanArgs {
             };
             let mut line = summary_line(&summary, &sites, before, session.elapsed().as_secs_f64());
             if summary.left_out > 0 {
-                line += &format!("; {} {} left out", counted(summary.left_out, "window"), self.left_out_words(&models));
+                line += &format!(
+                    "; {} {} left out",
+                    counted(summary.left_out, "window"),
+                    self.left_out_words(&models)
+                );
             }
             if let Some(words) = describe(&significance) {
                 line += &format!("; p-values: {words}");
@@ -293,8 +297,8 @@ impl ScanArgs {
 
     /// The targets as a report shows them: where q-values decide, no score does alone.
     fn shown_targets(&self, targets: &[Target]) -> Vec<Target> {
-        let threshold = |target: &Target| self.qvalue.map_or(target.threshold, |_| f32::NEG_INFINITY);
-        targets.iter().map(|target| Target { threshold: threshold(target), ..target.clone() }).collect()
+        let thresholds = |target: &Target| self.qvalue.map_or(target.thresholds, |_| [f32::NEG_INFINITY; 2]);
+        targets.iter().map(|target| Target { thresholds: thresholds(target), ..target.clone() }).collect()
     }
 
     /// What an interrupted run of the same scan has left, or a new journal.
@@ -350,7 +354,7 @@ impl ScanArgs {
         let calibrated = self.null.of_models(models, &setting)?;
         let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
         for (target, null) in targets.iter_mut().zip(nulls) {
-            target.threshold = significance::threshold(&target.name, null, rate);
+            target.thresholds = significance::thresholds(&target.name, null, rate);
             if let Some(p) = self.pvalue {
                 warn_if_extrapolated(&target.name, null, p);
             }
@@ -432,7 +436,7 @@ fn targets(
             // A product such as 0.07 * 100 may lie just below the whole number that it is.
             most_n: (max_n(planned, fraction) * planned.plan.window as f64 + 1e-6) as u64,
             symmetric: planned.model.spec.strands == Strands::Symmetric,
-            threshold,
+            thresholds: [threshold; 2],
             scale: ScoreScale::of(&planned.model.spec),
             null: None,
         };
@@ -444,8 +448,9 @@ fn targets(
 
 /// Returns the largest fraction of N in a window of a model: `given`, or else the default.
 fn max_n(planned: &Planned, given: Option<f64>) -> f64 {
-    let is_matrix =
-        planned.model.network.as_ref().is_ok_and(|network| network.is_matrix(planned.plan.window));
+    let network = planned.model.network.as_ref();
+    // Not whether it is scanned as one: that depends on the engine.
+    let is_matrix = network.is_ok_and(|network| network.is_matrix(planned.plan.window));
     given.unwrap_or(if is_matrix { 0.0 } else { MAX_N })
 }
 

@@ -9,6 +9,7 @@ use bindscan::calibrate::background::{Background, HIGHEST_ORDER};
 use bindscan::calibrate::null::Null;
 use bindscan::calibrate::sample::Amount;
 use bindscan::engine::Workload;
+use bindscan::genome::Strand;
 use bindscan::source::genome::{self, GenomeOptions};
 use clap::Args;
 use rayon::prelude::*;
@@ -210,27 +211,28 @@ impl NullArgs {
     }
 }
 
-/// The threshold of a target at a p-value; scores that no window reaches where there is none so low. Says what is to be said about it.
-pub(super) fn threshold(name: &str, null: &Null, p: f64) -> f32 {
+/// The thresholds of a target at a p-value, on the forward and the reverse strand; scores that no window reaches where there
+/// is none so low. Says what is to be said about it.
+pub(super) fn thresholds(name: &str, null: &Null, p: f64) -> [f32; 2] {
     if null.is_constant() {
         log::warn!("{name} gives all background the same score: it has no p-values, and no sites");
-        return f32::MAX;
+        return [f32::MAX; 2];
     }
-    match null.threshold(p) {
-        Some(threshold) => threshold,
-        None => {
-            log::warn!(
-                "no score of {name} has a p-value of {p:e} or less; the lowest is {:.1e}",
-                null.lowest()
-            );
-            f32::MAX
-        }
+    let thresholds = STRANDS.map(|strand| null.threshold(p, strand));
+    if thresholds == [None; 2] {
+        log::warn!("no score of {name} has a p-value of {p:e} or less; the lowest is {:.1e}", null.lowest());
     }
+    thresholds.map(|threshold| threshold.unwrap_or(f32::MAX))
 }
+
+const STRANDS: [Strand; 2] = [Strand::Forward, Strand::Reverse];
 
 /// Warns if p-values as low as `p` are extrapolated.
 pub(super) fn warn_if_extrapolated(name: &str, null: &Null, p: f64) {
-    if p < null.supported() && null.threshold(p).is_some() && !null.is_constant() {
+    if p < null.supported()
+        && STRANDS.iter().any(|&strand| null.threshold(p, strand).is_some())
+        && !null.is_constant()
+    {
         log::warn!(
             "p-values of {name} below {:.1e} are extrapolated from a fitted tail, the threshold too; a longer background (--background-length) supports lower ones",
             null.supported()

@@ -397,7 +397,7 @@ impl Opener<'_> {
     }
 
     fn scores(&mut self, path: &Path, format: ScoreFormat, target: usize, strand: Shown) -> Result<()> {
-        let lowest = if self.outputs.sparse { self.targets[target].threshold } else { f32::NEG_INFINITY };
+        let lowest = if self.outputs.sparse { self.targets[target].lowest() } else { f32::NEG_INFINITY };
         let series = Series { target, strand, bin: self.outputs.bin, summary: self.outputs.summary, lowest };
         let name = &self.targets[target].name;
         let track = match strand {

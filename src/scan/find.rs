@@ -101,14 +101,16 @@ impl Scanner {
         found.windows.clear();
         found.left_out = 0;
         found.ambiguous.begin(chunk);
-        let mut take =
-            |(rank, target): (usize, &Target), (scores, row): (&Scores, usize), kept: &[Range<usize>], hits: &mut Vec<Hit>| {
-                let collected =
-                    if need.hits { hits::collect(scores, row, kept, target.threshold, hits) } else { Ok(()) };
-                collected.and_then(|()| take((rank, target), scores, row, kept)).map_err(|start| {
-                    Error::model(&target.name, format!("gave NaN for the window at {}", place(start)))
-                })
-            };
+        let mut take = |(rank, target): (usize, &Target),
+                        (scores, row): (&Scores, usize),
+                        kept: &[Range<usize>],
+                        hits: &mut Vec<Hit>| {
+            let collected =
+                if need.hits { hits::collect(scores, row, kept, target.thresholds, hits) } else { Ok(()) };
+            collected.and_then(|()| take((rank, target), scores, row, kept)).map_err(|start| {
+                Error::model(&target.name, format!("gave NaN for the window at {}", place(start)))
+            })
+        };
         match self {
             Scanner::Model { engine, plan } => {
                 let mut scores = std::mem::take(&mut found.scores);
@@ -116,7 +118,7 @@ impl Scanner {
                     engine.score(chunk, plan, &mut scores)?;
                 } else {
                     let lowest =
-                        targets.iter().map(|(_, target)| target.threshold).fold(f32::INFINITY, f32::min);
+                        targets.iter().map(|(_, target)| target.lowest()).fold(f32::INFINITY, f32::min);
                     engine.score_above(chunk, plan, lowest, &mut scores)?;
                 }
                 found.windows.push(scores.windows as u64);
@@ -144,7 +146,8 @@ impl Scanner {
                     })?;
                     found.kept = kept;
                 } else if need.hits {
-                    let thresholds: Vec<f32> = targets.iter().map(|(_, target)| target.threshold).collect();
+                    let thresholds: Vec<[f32; 2]> =
+                        targets.iter().map(|(_, target)| target.thresholds).collect();
                     found.hits.resize_with(found.hits.len().max(thresholds.len()), Vec::new);
                     matrices.find(chunk, &thresholds, &mut found.hits);
                     for (_, target) in targets {

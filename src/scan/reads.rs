@@ -14,7 +14,7 @@ use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
 use crate::Result;
 use crate::engine::Scores;
 use crate::genome::{Contig, Strand};
-use crate::hits::{self, Hit, better_strand};
+use crate::hits::{self, Hit, choose};
 use crate::output::{self, Output, Sealed};
 use crate::pipeline;
 use crate::source::Chunk;
@@ -208,14 +208,16 @@ impl Layout<'_> {
             }
             for i in kept.iter().flat_map(Range::clone) {
                 let start = scores.start as usize + i * scores.stride;
-                let score = shown(series.strand, scores, row * scores.windows + i);
-                if score.is_nan() {
+                let strands = strands(series.strand, scores, row * scores.windows + i);
+                if strands.into_iter().flatten().any(f32::is_nan) {
                     return Err(start as u64);
                 }
+                let lowest =
+                    if how.is_of_reached(series) { target.thresholds } else { [f32::NEG_INFINITY; 2] };
+                let Some((score, _)) = choose(strands[0], strands[1], lowest) else { continue };
                 let place = places[start + target.window as usize / 2];
                 let wanted = place != u64::MAX && region.is_none_or(|region| region.contains(&place));
-                let counts = !how.is_of_reached(series) || score >= target.threshold;
-                if wanted && counts {
+                if wanted {
                     gather.add(place, score);
                 }
             }
@@ -472,15 +474,11 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// The score of a window that a track of a strand shows.
-fn shown(strand: Shown, scores: &Scores, at: usize) -> f32 {
+/// The forward and the reverse score of a window, as far as a track of a strand shows them.
+fn strands(strand: Shown, scores: &Scores, at: usize) -> [Option<f32>; 2] {
     let forward = (strand != Shown::Reverse).then(|| scores.forward.get(at)).flatten();
     let reverse = (strand != Shown::Forward).then(|| scores.reverse.get(at)).flatten();
-    match (forward, reverse) {
-        (Some(&forward), Some(&reverse)) => better_strand(forward, reverse).0,
-        (Some(&score), None) | (None, Some(&score)) => score,
-        (None, None) => f32::NAN,
-    }
+    [forward, reverse].map(Option::<&f32>::copied)
 }
 
 /// What the writer makes of the workers' parts, in the order of the reads.

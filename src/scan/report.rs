@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::ScanSummary;
 use super::statistics::{CONTIGS, Histogram, Statistics, TargetStatistics};
+use crate::genome::Strand;
 use crate::logo::escape;
 use crate::model::{Alphabet, Network};
 use crate::report::chart::{Axis, Chart};
@@ -89,8 +90,8 @@ impl ScanReport<'_> {
         for (ReportTarget { target, .. }, found) in self.targets.iter().zip(&statistics.targets) {
             let sites = found.sites.total();
             let threshold =
-                if target.threshold.is_finite() { format!("{}", target.threshold) } else { "–".into() };
-            let best = found.strongest.first().map_or("–".into(), |site| format!("{:.4}", site.hit.score));
+                if target.lowest().is_finite() { format!("{}", target.lowest()) } else { "–".into() };
+            let best = found.strongest.first().map_or("–".into(), |site| format!("{}", site.hit.score));
             let _ = writeln!(
                 rows,
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{threshold}</td><td>{}</td><td>{}</td><td>{}</td><td>{best}</td></tr>",
@@ -243,7 +244,7 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
     let bins = Histogram::aligned_bins(&[&found.windows, &found.sites], BARS);
     let [windows, sites] = bins.as_slice() else { return String::new() };
     let ends = windows.iter().chain(sites).flat_map(|&(low, high, _)| [low, high]);
-    let threshold = f64::from(target.threshold);
+    let threshold = f64::from(target.lowest());
     let x = Axis::around("Score", ends.chain([threshold]));
     let most = windows.iter().chain(sites).map(|bin| bin.2).max().unwrap_or(0);
     let bars = |bins: &[(f64, f64, u64)]| -> Vec<(f64, f64, f64)> {
@@ -256,7 +257,7 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
         ("s2 block".to_owned(), format!("sites ({})", grouped(found.sites.total()))),
     ];
     let chart = if threshold.is_finite() {
-        legend.push(("guide".to_owned(), format!("threshold {}", target.threshold)));
+        legend.push(("guide".to_owned(), format!("threshold {}", target.lowest())));
         chart.mark("guide", threshold)
     } else {
         chart
@@ -275,7 +276,8 @@ fn p_value_chart(report: &ReportTarget<'_>, found: &TargetStatistics) -> Option<
     let mut observed = Vec::new();
     for (low, _, count) in found.windows.bins().rev().filter(|bin| bin.2 > 0) {
         so_far += count;
-        observed.push((null.p(low as f32), so_far as f64 / total as f64));
+        let [forward, reverse] = [Strand::Forward, Strand::Reverse].map(|strand| null.p(low as f32, strand));
+        observed.push(((forward + reverse) / 2.0, so_far as f64 / total as f64));
     }
     observed.retain(|&(p, _)| p >= LOWEST_P);
     let &(lowest, _) = observed.first()?;

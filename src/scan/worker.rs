@@ -8,7 +8,7 @@ use super::statistics::{Sampled, Sampler, Stretch};
 use super::{Layout, Overlaps, Scanner, sort, spool};
 use crate::Result;
 use crate::engine::Scores;
-use crate::genome::Contig;
+use crate::genome::{Contig, Strand};
 use crate::hits::{self, Hit};
 use crate::source::Chunk;
 use crate::track::Target;
@@ -64,12 +64,16 @@ impl Tests {
     /// Takes the tests of the windows `kept` in row `row` of `scores`.
     fn take(&mut self, target: &Target, scores: &Scores, row: usize, kept: &[Range<usize>]) {
         let Some(null) = &target.null else { return };
-        for strand in [&scores.forward, &scores.reverse].into_iter().filter(|strand| !strand.is_empty()) {
-            let scores = &strand[row * scores.windows..(row + 1) * scores.windows];
+        let strands = [(&scores.forward, Strand::Forward), (&scores.reverse, Strand::Reverse)];
+        for ((of_strand, strand), threshold) in strands.into_iter().zip(target.thresholds) {
+            if of_strand.is_empty() {
+                continue;
+            }
+            let scores = &of_strand[row * scores.windows..(row + 1) * scores.windows];
             for range in kept {
                 self.all += range.len() as u64;
-                let reached = scores[range.clone()].iter().filter(|&&score| score >= target.threshold);
-                self.steps.extend(reached.map(|&score| null.step(score) as u32));
+                let reached = scores[range.clone()].iter().filter(|&&score| score >= threshold);
+                self.steps.extend(reached.map(|&score| null.step(score, strand) as u32));
             }
         }
     }

@@ -121,8 +121,17 @@ impl<'a> Writer<'a> {
             .map(|(id, name, length, bases)| (Arc::new(Contig { id, name, length }), bases));
         let Counts { bases, windows, left_out, sites, segments, short_segments, short_names } = state.summary;
         let (rest, tests) = (std::mem::take(&mut self.summary), state.tests);
-        self.summary =
-            ScanSummary { bases, windows, left_out, sites, segments, short_segments, short_names, tests, ..rest };
+        self.summary = ScanSummary {
+            bases,
+            windows,
+            left_out,
+            sites,
+            segments,
+            short_segments,
+            short_names,
+            tests,
+            ..rest
+        };
     }
 
     fn state(&self) -> State {
@@ -334,7 +343,7 @@ impl<'a> Writer<'a> {
                 }
                 (Entry::End(..), None) => return Ok(()),
             };
-            if q[hit.target][nulls[hit.target].step(hit.score)] > rate {
+            if q[hit.target][nulls[hit.target].step(hit.score, hit.strand)] > rate {
                 return Ok(());
             }
             self.summary.sites += 1;

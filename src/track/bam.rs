@@ -261,7 +261,7 @@ mod tests {
             window: 4,
             most_n: 4,
             symmetric: false,
-            threshold: 0.0,
+            thresholds: [0.0; 2],
             scale: ScoreScale::Logistic,
             null: None,
         };

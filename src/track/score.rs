@@ -267,7 +267,8 @@ impl ScorePart {
             let whole = start >= from && end <= to;
             // A bin that the end of the contig cuts is no step.
             let uncut = whole && end <= chunk.end && chunk.kept.start <= start && end <= chunk.kept.end;
-            if let (true, Some(values)) = (uncut && complete, series.dense_tile(start..end, of_tile, values)) {
+            if let (true, Some(values)) = (uncut && complete, series.dense_tile(start..end, of_tile, values))
+            {
                 let values = series.steps(start, values, stretches);
                 encoder.encode(&chunk.contig, series.bin, values, &mut self.whole);
                 continue;

@@ -356,7 +356,7 @@ mod tests {
             window: 10,
             most_n: 10,
             symmetric: false,
-            threshold: 0.0,
+            thresholds: [0.0; 2],
             scale: ScoreScale::Probability,
             null: None,
         };

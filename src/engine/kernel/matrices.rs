@@ -19,7 +19,7 @@ use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
 use crate::encode::complement;
 use crate::engine::{Scores, StrandChoice, WindowPlan};
 use crate::genome::Strand;
-use crate::hits::{Hit, better_strand};
+use crate::hits::{Hit, choose};
 use crate::model::Network;
 use crate::source::Chunk;
 
@@ -45,7 +45,7 @@ pub struct MatrixScanner {
 /// Tables that tell which positions may reach some thresholds.
 #[derive(Debug, Clone)]
 struct Sieve {
-    thresholds: Vec<f32>,
+    thresholds: Vec<[f32; 2]>,
     /// For each two groups.
     tables: Vec<Tables>,
 }
@@ -133,9 +133,9 @@ impl MatrixScanner {
         WindowPlan { window, stride, strands, context: crate::engine::Context::Padding }
     }
 
-    /// Appends the windows whose score reaches `thresholds[rank]` to `hits[rank]`, by start;
+    /// Appends the windows that reach a threshold of `thresholds[rank]`, forward and reverse, to `hits[rank]`, by start;
     /// [`Hit::target`] is the rank.
-    pub fn find(&mut self, chunk: &Chunk, thresholds: &[f32], hits: &mut [Vec<Hit>]) {
+    pub fn find(&mut self, chunk: &Chunk, thresholds: &[[f32; 2]], hits: &mut [Vec<Hit>]) {
         let positions = self.load(chunk);
         let sieve = self.sieve.take().filter(|sieve| sieve.thresholds == thresholds);
         let sieve = sieve.unwrap_or_else(|| self.sieve(thresholds));
@@ -182,14 +182,14 @@ impl MatrixScanner {
         g: usize,
         from: usize,
         count: usize,
-        thresholds: &[f32],
+        thresholds: &[[f32; 2]],
         hits: &mut [Vec<Hit>],
     ) {
         let (lanes, members) = (self.compiled.lanes, self.members(g));
         let first = members.start;
         let mut bounds = Lanes([f32::INFINITY; WIDTH]);
         for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
-            *bound = thresholds[first + lane / lanes];
+            *bound = self.threshold(lane, thresholds[first + lane / lanes]);
         }
         self.convolve(g, from, count);
         let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
@@ -207,7 +207,7 @@ impl MatrixScanner {
     }
 
     /// Tables for these thresholds.
-    fn sieve(&self, thresholds: &[f32]) -> Sieve {
+    fn sieve(&self, thresholds: &[[f32; 2]]) -> Sieve {
         let Compiled { detectors, lanes, longest, .. } = &*self.compiled;
         let lane = |g: usize, lane: usize| {
             let (group, members) = (&detectors.groups[g], self.members(g));
@@ -219,7 +219,7 @@ impl MatrixScanner {
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
             let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
             let margin = coarse::margin(*longest) * f64::from(group.size.0[lane]);
-            let room = top + margin - f64::from(thresholds[rank]);
+            let room = top + margin - f64::from(self.threshold(lane, thresholds[rank]));
             if room < 0.0 {
                 return Lane::hopeless(*longest);
             }
@@ -299,24 +299,36 @@ impl MatrixScanner {
         });
     }
 
-    /// Adds a hit if the window is one of the matrix's, and its score reaches the threshold.
+    /// Adds a hit if the window is one of the matrix's, and its score reaches the threshold of its strand.
     fn keep(
         &self,
         chunk: &Chunk,
         start: u64,
         rank: usize,
         scores: &[f32],
-        threshold: f32,
+        thresholds: [f32; 2],
         hits: &mut Vec<Hit>,
     ) {
-        let (score, strand) = match (self.compiled.strands, scores) {
-            (StrandChoice::Both, &[forward, reverse]) => better_strand(forward, reverse),
-            (StrandChoice::Reverse, &[score, ..]) => (score, Strand::Reverse),
-            (_, scores) => (scores[0], Strand::Forward),
-        };
         let inside = start + self.compiled.widths[rank] as u64 <= chunk.end;
-        if inside && start.is_multiple_of(self.compiled.stride as u64) && score >= threshold {
+        if !inside || !start.is_multiple_of(self.compiled.stride as u64) {
+            return;
+        }
+        let (forward, reverse) = match (self.compiled.strands, scores) {
+            (StrandChoice::Both, &[forward, reverse]) => (Some(forward), Some(reverse)),
+            (StrandChoice::Reverse, &[score, ..]) => (None, Some(score)),
+            (_, scores) => (scores.first().copied(), None),
+        };
+        if let Some((score, strand)) = choose(forward, reverse, thresholds) {
             hits.push(Hit { start, target: rank, score, strand });
+        }
+    }
+
+    /// The threshold of the strand in a lane.
+    fn threshold(&self, lane: usize, thresholds: [f32; 2]) -> f32 {
+        match self.compiled.strands {
+            StrandChoice::Both => thresholds[lane % 2],
+            StrandChoice::Forward => thresholds[0],
+            StrandChoice::Reverse => thresholds[1],
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::{AROUND, ReportTarget, browser};
 use crate::encode::{ascii_of_code, reverse_complement_into};
 use crate::genome::Strand;
+use crate::hits::Hit;
 use crate::logo::{Logo, escape};
 use crate::model::{Alphabet, Network};
 use crate::report::detector::{Detector, Stretch, active, counts, shares};
@@ -136,9 +137,9 @@ fn table(
     }
     let window = target.target.window;
     let null = target.target.null.as_ref();
-    let significance = |score: f32| {
+    let significance = |hit: &Hit| {
         let Some(null) = null else { return String::new() };
-        let step = null.step(score);
+        let step = null.step(hit.score, hit.strand);
         let q = q.map(|q| format!("<td>{:.1e}</td>", q[step])).unwrap_or_default();
         format!("<td>{:.1e}</td>{q}", null.p_of(step))
     };
@@ -159,7 +160,7 @@ fn table(
         };
         let _ = writeln!(
             rows,
-            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{:.4}</td>{}<td class=\"sequence\">{sequence}</td></tr>",
+            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{}</td>{}<td class=\"sequence\">{sequence}</td></tr>",
             escape(&browser::locus(&site.contig.name, site.hit.start, window, AROUND)),
             escape(&browser::locus(&site.contig.name, site.hit.start, window, 0)),
             match site.hit.strand {
@@ -168,7 +169,7 @@ fn table(
                 Strand::Reverse => "−",
             },
             site.hit.score,
-            significance(site.hit.score)
+            significance(&site.hit)
         );
     }
     let what = match aligned {

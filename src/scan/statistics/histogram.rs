@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 const BINS: usize = 1024;
 
 /// log2 of the finest bin's width.
-const FINEST: i32 = -12;
+const FINEST: i32 = -30;
 
 /// Rank of a bin at most, in either direction.
 const FURTHEST: f64 = (1u64 << 40) as f64;
 
 /// A histogram of scores whose range is not known beforehand.
 ///
-/// Bins are the multiples of a width 2^e, with the smallest e (-12 at least) for which 1,024 of them cover all scores
+/// Bins are the multiples of a width 2^e, with the smallest e (-30 at least) for which 1,024 of them cover all scores
 /// seen. The result does not depend on the order of the scores, nor on how they were parted between histograms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
