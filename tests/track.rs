@@ -7,7 +7,6 @@ use std::fs;
 use std::io::{BufRead, Read};
 use std::path::Path;
 
-use bindscan::hits::round_score;
 use bindscan::track::bigwig::{Reader, Values};
 use common::network::word_network;
 use common::{error_line, gzip, run_ok, simulated};
@@ -131,7 +130,7 @@ fn a_sparse_track_is_what_reaches_the_threshold_of_the_whole_one() {
             let path = at.join(name);
             if name.ends_with("bw") { bigwig(&path) } else { bedgraph(&fs::read_to_string(path).unwrap()) }
         };
-        let reaches = |stretch: &Stretch| round_score(stretch.3) >= threshold;
+        let reaches = |stretch: &Stretch| stretch.3 >= threshold;
         let want: Vec<Vec<Stretch>> =
             all.iter().map(|name| read(name).into_iter().filter(reaches).collect()).collect();
         let mut first = Vec::new();

@@ -29,14 +29,10 @@ fn push_decimal(digits: u64, decimals: usize, out: &mut Vec<u8>) {
     let power = 10u64.pow(decimals as u32);
     push_integer(digits / power, out);
     if decimals > 0 {
-        out.push(b'.');
-        let mut rest = digits % power;
-        let from = out.len();
-        out.resize(from + decimals, b'0');
-        for digit in out[from..].iter_mut().rev() {
-            *digit += (rest % 10) as u8;
-            rest /= 10;
-        }
+        // A 1 in front keeps the zeros behind the point; the point takes its place.
+        let point = out.len();
+        push_integer(power + digits % power, out);
+        out[point] = b'.';
     }
 }
 
@@ -61,22 +57,25 @@ const COMMON: std::ops::Range<f32> = 1e-3..8e6;
 
 /// Finds the fewest decimals that read back as `score`, and the digits, if it is a common number.
 ///
-/// `score` · 10^11 is exact in an `f64`, as 5^11 has 26 bits. The quotient is rounded twice, to `f64` and to `f32`. This is
-/// safe: it cannot lie so close to the middle of two `f32` that the first rounding moves it there.
+/// All here is exact in an `f64`: `score` · 10^11, as 5^11 has 26 bits, and the distance to the nearest whole number.
 fn shortest(score: f32) -> Option<(u64, usize)> {
     const POWERS: [f64; 12] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11];
+    let mantissa = score.to_bits() & 0x007f_ffff;
     // Below a power of two numbers lie closer together than above it: the nearest decimal may not be the one to take.
-    let is_power_of_two = score.to_bits() & 0x007f_ffff == 0;
-    if !COMMON.contains(&score) || is_power_of_two {
+    if !COMMON.contains(&score) || mantissa == 0 {
         return None;
     }
+    let exponent = (score.to_bits() >> 23) as i32 - 127;
+    // What lies nearer than this reads back as the score; what lies just there, if its last bit is 0.
+    let half_ulp = f64::from_bits(((exponent - 24 + 1023) as u64) << 52);
     let with = |decimals: usize| {
-        let digits = (f64::from(score) * POWERS[decimals]).round_ties_even();
-        ((digits / POWERS[decimals]) as f32 == score).then_some((digits as u64, decimals))
+        let scaled = f64::from(score) * POWERS[decimals];
+        let digits = (scaled + 0.5) as u64;
+        let (off, bound) = ((digits as f64 - scaled).abs(), half_ulp * POWERS[decimals]);
+        (off < bound || (off == bound && mantissa.is_multiple_of(2))).then_some((digits, decimals))
     };
     // Seven digits are enough for about half of all numbers.
-    let exponent = (score.to_bits() >> 23) as i32 - 127;
-    let guess = (6 - (exponent * 1233 >> 12)).clamp(0, 11) as usize;
+    let guess = (6 - ((exponent * 1233) >> 12)).clamp(0, 11) as usize;
     match with(guess) {
         Some(found) => Some((0..guess).rev().map_while(with).last().unwrap_or(found)),
         None => (guess + 1..POWERS.len()).find_map(with),
