@@ -82,7 +82,7 @@ fn no_subcommand_writes_over_what_it_reads() {
         ("short.fa", "score -m motif.onnx short.fa", "-o"),
         ("motif.meme", "import meme motif.meme", "-o"),
         ("shard1.bed", "merge shard1.bed shard2.bed", "-o"),
-        ("motif.meme", "simulate genome motif.meme --length 1k --sites 1 --truth truth.bed", "-o"),
+        ("motif.meme", "simulate genome motif.meme --length 1k --sites 1 --truth new.bed", "-o"),
         ("motif.meme", "simulate genome motif.meme --length 1k --sites 1 -o new.fa", "--truth"),
         ("genome.fa", "motifs motif.onnx --sequences genome.fa", "-o"),
         ("genome.fa", "motifs motif.onnx --sequences genome.fa -o new.meme", "--report"),
@@ -111,7 +111,7 @@ fn no_subcommand_writes_over_what_it_reads() {
         }
     }
     assert_eq!(parts(at), 0);
-    for file in ["sites.bed", "new.fa", "truth.bed", "new.meme"] {
+    for file in ["sites.bed", "new.fa", "new.bed", "new.meme", "new.onnx"] {
         assert!(!at.join(file).exists(), "{file}");
     }
 }
