@@ -155,10 +155,8 @@ fn p_values_are_those_of_memelite() {
     let oracle: Oracle = serde_json::from_str(include_str!("data/memelite_tomtom.json")).unwrap();
     let motif = |(rank, counts): (usize, &Vec<[f64; 4]>)| Motif {
         id: rank.to_string(),
-        name: String::new(),
         counts: counts.clone(),
-        background: None,
-        rna: false,
+        ..Motif::default()
     };
     let targets: Vec<Motif> = oracle.targets.iter().enumerate().map(motif).collect();
     for (both_strands, want) in [(true, &oracle.both), (false, &oracle.forward)] {

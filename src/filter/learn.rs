@@ -118,8 +118,8 @@ impl Learned {
             id: format!("filter_{}", self.filter),
             name: name.to_owned(),
             counts: self.counts[kept].to_vec(),
-            background: None,
             rna,
+            ..Motif::default()
         })
     }
 }

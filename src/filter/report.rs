@@ -181,13 +181,8 @@ mod tests {
 
     #[test]
     fn logos_stand_column_under_column() {
-        let motif = |counts: &[[f64; 4]]| Motif {
-            id: "x".into(),
-            name: String::new(),
-            counts: counts.to_vec(),
-            background: None,
-            rna: false,
-        };
+        let motif =
+            |counts: &[[f64; 4]]| Motif { id: "x".into(), counts: counts.to_vec(), ..Motif::default() };
         let (a, c, g, t) = ([1., 0., 0., 0.], [0., 1., 0., 0.], [0., 0., 1., 0.], [0., 0., 0., 1.]);
         let none = [0.0; 4];
         let found =

@@ -1,4 +1,8 @@
-//! Motif matrices: MEME and JASPAR files, and the log-odds models made of them.
+//! Motif matrices: files of them, and the log-odds models made of them.
+//!
+//! The formats are MEME (full, minimal, DREME, STREME), JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare
+//! matrices, and aligned sites; plain or gzip. The content of a file says which it is. A matrix of 4 rows and 4 columns
+//! is read as letters, its sums, or the other matrices of the file say, and cannot be used if none of them do.
 
 use std::fs;
 use std::path::Path;
@@ -6,9 +10,18 @@ use std::path::Path;
 use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, name};
 use crate::{Error, Result};
 
-mod jaspar;
+pub mod collection;
+mod matrix;
 mod meme;
+mod sections;
 pub mod similarity;
+mod sites;
+mod text;
+
+pub use collection::Collection;
+use collection::{Builder, Format};
+use matrix::Values;
+use text::Line;
 
 /// A background of equal probabilities.
 pub const UNIFORM: [f64; 4] = [0.25; 4];
@@ -16,8 +29,14 @@ pub const UNIFORM: [f64; 4] = [0.25; 4];
 /// Widest motif that is read.
 const LARGEST_WIDTH: usize = 4096;
 
+/// How far from 1 the probabilities of a position may sum: files round to six decimals, or to fewer.
+const ROUNDING: f64 = 0.01;
+
+/// Sites of probabilities that do not state their number, as MEME assumes.
+const DEFAULT_SITES: f64 = 20.0;
+
 /// A motif as its file gives it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Motif {
     /// Identifier, as in `MA0139.1`.
     pub id: String,
@@ -25,6 +44,8 @@ pub struct Motif {
     pub name: String,
     /// Sites with A, C, G and T (or U) at each position; of a file of probabilities, these times its number of sites.
     pub counts: Vec<[f64; 4]>,
+    /// Log-odds of A, C, G and T at each position, in a file of these; the counts then are estimates.
+    pub scores: Option<Vec<[f64; 4]>>,
     /// Background that the file states, probabilities of A, C, G and T; `None` if it states none.
     pub background: Option<[f64; 4]>,
     /// Whether the file's alphabet is RNA.
@@ -58,46 +79,112 @@ impl Default for PwmOptions {
     }
 }
 
-/// Opens a MEME file (text, minimal or full) or a JASPAR one (`>ID name` and four rows of counts).
+/// Opens a motif file all of whose motifs can be used.
 ///
 /// # Errors
 /// A file that cannot be read, or one that [`parse`] refuses.
 pub fn open(path: impl AsRef<Path>) -> Result<Vec<Motif>> {
-    let path = path.as_ref();
-    let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-    parse(path, &bytes)
+    Ok(read(path)?.strict()?.motifs)
 }
 
-/// Reads the bytes of a MEME or JASPAR file; `path` is for messages.
+/// Reads the bytes of a motif file all of whose motifs can be used; `path` is for messages.
 ///
 /// # Errors
-/// A file of another format, a motif twice, a matrix that is cut short or holds no probabilities or counts: with
-/// the line.
+/// As [`read_bytes`], and a motif that cannot be used: with the line.
 pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Vec<Motif>> {
+    Ok(read_bytes(path, bytes)?.strict()?.motifs)
+}
+
+/// Reads a motif file, with the motifs that cannot be used.
+///
+/// # Errors
+/// A file that cannot be read, or one that [`read_bytes`] refuses.
+pub fn read(path: impl AsRef<Path>) -> Result<Collection> {
     let path = path.as_ref();
-    let text =
-        str::from_utf8(bytes).map_err(|_| Error::format(path, None, "not a motif file: it is not text"))?;
-    let lines = Lines { path, lines: text.lines().collect(), at: 0 };
-    let first =
-        lines.lines.iter().map(|line| line.trim()).find(|line| !line.is_empty() && !line.starts_with('#'));
-    let mut motifs = match first {
-        // The full format puts a banner of asterisks before the version.
-        Some(line) if line.starts_with("MEME version") || line.starts_with("****") => meme::read(lines)?,
-        Some(line) if line.starts_with('>') => jaspar::read(lines)?,
-        _ => {
-            let message = "not a motif file: it has neither `MEME version` nor `>` on its first line";
-            return Err(Error::format(path, None, message));
-        }
+    let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
+    read_bytes(path, &bytes)
+}
+
+/// Reads the bytes of a motif file, with the motifs that cannot be used; `path` is for messages, and names a motif that has no name of
+/// its own.
+///
+/// # Errors
+/// A file that is no motif file, and one without a motif that can be used.
+pub fn read_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Collection> {
+    let path = path.as_ref();
+    let bytes = text::decompress(path, bytes)?;
+    let lines = text::lines(text::decode(path, &bytes)?);
+    let mut builder = Builder::default();
+    let format = read_lines(path, &lines, &mut builder)?;
+    builder.finish(path, format)
+}
+
+/// Whether the bytes of a file, plain or gzip, are text, as motif files are and ONNX files are not.
+pub fn is_text(bytes: &[u8]) -> bool {
+    text::decompress(Path::new(""), bytes).is_ok_and(|bytes| !bytes.is_empty() && text::is_text(&bytes))
+}
+
+/// Recognises the format, and reads the motifs.
+fn read_lines(path: &Path, lines: &[Line<'_>], builder: &mut Builder) -> Result<Format> {
+    let not_one = || {
+        let message = "not a motif file: neither MEME, JASPAR, TRANSFAC, HOMER nor a matrix of numbers";
+        Error::format(path, None, message)
     };
-    if motifs.is_empty() {
-        return Err(Error::format(path, None, "it holds no motif"));
+    let is_matrix =
+        |line: &Line<'_>| line.first_word() == "MOTIF" || line.text.starts_with("letter-probability");
+    let meme = |line: &Line<'_>| line.text.starts_with("MEME version");
+    let mut significant = lines.iter().filter(|line| !line.text.is_empty() && !line.text.starts_with('#'));
+    let first = significant.next().ok_or_else(not_one)?;
+    if first.text.starts_with('<') {
+        return Err(Error::format(
+            path,
+            None,
+            "is XML or HTML; give the text form of the motifs (MEME's .txt or .meme)",
+        ));
     }
-    for motif in &mut motifs {
-        motif.id = name::clean(&motif.id);
-        // Names may have blanks, and may be missing.
-        motif.name = motif.name.split_whitespace().map(name::clean).collect::<Vec<_>>().join(" ");
+    if first.text.starts_with('>') {
+        return Ok(read_headed(path, lines, first, builder));
     }
-    Ok(motifs)
+    if lines.iter().any(meme) || is_matrix(first) {
+        meme::read(path, lines, builder)?;
+        return Ok(Format::Meme);
+    }
+    let unnamed = stem(path);
+    if sections::is_transfac(first) {
+        sections::build(sections::transfac(lines), &unnamed, builder);
+        return Ok(Format::Transfac);
+    }
+    if !lines.iter().any(matrix::is_row) {
+        return Err(not_one());
+    }
+    sections::build(sections::plain(lines), &unnamed, builder);
+    Ok(Format::Table)
+}
+
+/// Reads a file whose motifs start with `>`.
+fn read_headed(path: &Path, lines: &[Line<'_>], first: &Line<'_>, builder: &mut Builder) -> Format {
+    let sections = sections::headed(lines);
+    if sections.first().is_some_and(sections::Section::is_sites) {
+        sites::build(&sections, &stem(path), builder);
+        return Format::Sites;
+    }
+    let fields: Vec<&str> = first.text[1..].split('\t').collect();
+    let format =
+        match (sections::is_homer(&fields), sections.iter().any(sections::Section::has_position_rows)) {
+            (true, _) => Format::Homer,
+            (false, true) => Format::PositionRows,
+            (false, false) => Format::Jaspar,
+        };
+    sections::build(sections, &stem(path), builder);
+    format
+}
+
+/// A file's name without `.gz` and its extension.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let stem = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
+    name::clean(&stem)
 }
 
 /// Motifs as a file in the minimal MEME format, with the alphabet and the background of the first. Probabilities have six
@@ -123,6 +210,11 @@ pub fn information(counts: &[f64; 4]) -> f64 {
 }
 
 impl Motif {
+    /// Whether this is its ID or its name.
+    pub fn is_called(&self, name: &str) -> bool {
+        !name.is_empty() && (self.id == name || self.name == name)
+    }
+
     /// Width in bases.
     pub fn width(&self) -> usize {
         self.counts.len()
@@ -145,7 +237,7 @@ impl Motif {
     /// A model whose score is the log-odds of a site in bits, Σ log2(p / background), on both strands.
     ///
     /// With a pseudocount s, p = (count + s · background) / (sites + s) at each position, as in MEME. An N scores the
-    /// mean of the four bases.
+    /// mean of the four bases. Log-odds that the file gives are taken as they are, in its own unit.
     ///
     /// # Errors
     /// A background that is none, a negative pseudocount, or a probability that stays 0 for want of one.
@@ -167,7 +259,10 @@ impl Motif {
                 (p / background[base]).log2() as f32
             })
         };
-        let columns: Vec<[f32; 4]> = self.counts.iter().map(odds).collect();
+        let columns: Vec<[f32; 4]> = match &self.scores {
+            Some(scores) => scores.iter().map(|column| column.map(|score| score as f32)).collect(),
+            None => self.counts.iter().map(odds).collect(),
+        };
         if columns.iter().flatten().any(|score| !score.is_finite()) {
             return Err(fail("a base with probability 0 has no score; give a pseudocount".into()));
         }
@@ -183,16 +278,16 @@ impl Motif {
         if self.rna {
             spec.alphabet = super::Alphabet::Rna;
         }
-        spec.provenance = serde_json::json!({
-            "motif": self.id,
-            "motif_name": self.name,
-            "sites": self.sites(),
-            "background": background,
-            "pseudocount": pseudocount,
-        })
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
+        let mut provenance = serde_json::json!({ "motif": self.id, "motif_name": self.name });
+        match &self.scores {
+            Some(_) => provenance["scores"] = "as the file gives them".into(),
+            None => {
+                provenance["sites"] = self.sites().into();
+                provenance["background"] = serde_json::json!(background);
+                provenance["pseudocount"] = pseudocount.into();
+            }
+        }
+        spec.provenance = provenance.as_object().cloned().unwrap_or_default();
         Model::from_network(spec, network)
     }
 }
@@ -221,42 +316,4 @@ fn normalize(row: [f64; 4]) -> Result<[f64; 4], String> {
         return Ok(row.map(|p| p / sum));
     }
     Err(format!("the background {row:?} is not four positive numbers"))
-}
-
-/// A text file, line by line.
-struct Lines<'a> {
-    path: &'a Path,
-    lines: Vec<&'a str>,
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    /// The next line, trimmed; blank ones are skipped.
-    fn next(&mut self) -> Option<&'a str> {
-        while let Some(line) = self.lines.get(self.at) {
-            self.at += 1;
-            if !line.trim().is_empty() {
-                return Some(line.trim());
-            }
-        }
-        None
-    }
-
-    /// Puts the line read last back.
-    fn back(&mut self) {
-        self.at -= 1;
-    }
-
-    /// An error on the line read last.
-    fn error(&self, message: impl Into<String>) -> Error {
-        Error::format(self.path, self.at as u64, message)
-    }
-
-    /// Refuses an identifier that was given before.
-    fn unique(&self, motifs: &[Motif], id: &str) -> Result<()> {
-        if motifs.iter().any(|motif| motif.id == id) {
-            return Err(self.error(format!("motif {id} is given again")));
-        }
-        Ok(())
-    }
 }

@@ -138,7 +138,7 @@ mod tests {
     fn motif(id: &str, letters: &[u8]) -> Motif {
         let column = |letter: &u8| [b'A', b'C', b'G', b'T'].map(|base| f64::from(u8::from(base == *letter)));
         let counts = letters.iter().map(column).collect();
-        Motif { id: id.into(), name: String::new(), counts, background: None, rna: false }
+        Motif { id: id.into(), counts, ..Motif::default() }
     }
 
     fn motifs() -> [Motif; 3] {

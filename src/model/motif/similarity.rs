@@ -249,7 +249,7 @@ mod tests {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(rank as u64);
         let mut column = || [0; 4].map(|_: u8| rng.random_range(0.1..3.0f64).powi(3));
         let counts = (0..width).map(|_| column()).collect();
-        Motif { id: format!("M{rank}"), name: String::new(), counts, background: None, rna: false }
+        Motif { id: format!("M{rank}"), counts, ..Motif::default() }
     }
 
     fn reversed(motif: &Motif) -> Motif {
