@@ -14,7 +14,7 @@ use bindscan::simulate::Simulation;
 use bindscan::source::Chunk;
 use clap::Args;
 
-use super::models::StrandArg;
+use super::models::{MotifFileArgs, StrandArg};
 
 /// Bases that an engine is given at a time, as in a scan.
 const CHUNK: usize = 65_536;
@@ -25,12 +25,14 @@ const CHUNK: usize = 65_536;
 /// the given number of threads, in chunks as in a scan. The table gives the median of the rounds.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// Model: an ONNX file, or the name of a bundled one
+    /// Model: an ONNX file, a motif file with --motif, or the name of a bundled model
     #[arg(short, long)]
     model: PathBuf,
     /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     head: Vec<String>,
+    #[command(flatten)]
+    motifs: MotifFileArgs,
     /// Window in bases [default: the model's own]
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
     window: Option<usize>,
@@ -60,7 +62,10 @@ pub(super) struct BenchArgs {
 impl BenchArgs {
     pub(super) fn run(self) -> Result<()> {
         let heads = super::models::heads(&self.head);
-        let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
+        let model = match self.motifs.model(&self.model)? {
+            Some(model) => model,
+            None => Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?,
+        };
         let plan = WindowPlan {
             window: model.window(self.window)?,
             stride: self.stride,

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::null::{Null, Origin};
 use bindscan::genome::Strand;
+use bindscan::model::Model;
 use bindscan::output;
 use clap::Args;
 
-use super::models::PlanArgs;
+use super::models::{MotifFileArgs, PlanArgs};
 use super::significance::{NullArgs, Setting};
 use super::{Session, message};
 
@@ -20,11 +21,14 @@ const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
 ///
 /// Background sequence is scored by the model, and what comes out is kept in the model's file; the p-values of matrices are
 /// computed instead. Scans with the same window, strands and context use it; others make their own. The table that is
-/// printed has the lowest score of each p-value.
+/// printed has the lowest score of each p-value. A motif file gives the table of its motifs, and is not written to: scans compute the
+/// p-values of matrices again.
 #[derive(Debug, Args)]
 pub(super) struct CalibrateArgs {
-    /// Model: an ONNX file, or the name of a bundled one
+    /// Model: an ONNX file, a motif file, or the name of a bundled model
     model: PathBuf,
+    #[command(flatten)]
+    motifs: MotifFileArgs,
     /// Model to write [default: the same file]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -42,6 +46,9 @@ pub(super) struct CalibrateArgs {
 
 impl CalibrateArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
+        if let Some(models) = self.motifs.models(&self.model)? {
+            return self.print_motifs(models, session);
+        }
         let output = match &self.output {
             Some(output) => output.clone(),
             None if self.model.exists() => self.model.clone(),
@@ -64,7 +71,7 @@ impl CalibrateArgs {
             !nulls.iter().all(Null::is_constant),
             "model {name}: gives all background the same score, so that it has no p-values"
         );
-        let table = table(&planned.names(), &nulls);
+        let table = table(&planned.names(), &nulls.iter().collect::<Vec<_>>());
         let words = calibration.to_string();
         planned.model.spec.null = Some(calibration);
         planned.model.save(&output)?;
@@ -84,8 +91,28 @@ impl CalibrateArgs {
     }
 }
 
+impl CalibrateArgs {
+    /// Prints the table of the motifs of a motif file.
+    fn print_motifs(&self, models: Vec<Model>, session: Session) -> Result<()> {
+        let file = self.model.display();
+        ensure!(
+            self.output.is_none(),
+            "-o: {file} is a motif file; write its motifs as models first (bindscan import motifs)"
+        );
+        let planned: Vec<_> =
+            models.into_iter().map(|model| self.plan.plan(model, 1)).collect::<Result<_>>()?;
+        let threads = super::threads(self.threads);
+        let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };
+        let calibrated = self.null.of_models(&planned, &setting)?;
+        let names: Vec<String> = planned.iter().map(|planned| planned.model.spec.name.clone()).collect();
+        let nulls: Vec<&Null> = calibrated.iter().flat_map(|one| &one.nulls).map(AsRef::as_ref).collect();
+        write!(std::io::stdout(), "{}", table(&names, &nulls))?;
+        Ok(())
+    }
+}
+
 /// Scores by p-value, tab-separated: a line a p-value and output, and strand where strands differ.
-fn table(names: &[String], nulls: &[Null]) -> String {
+fn table(names: &[String], nulls: &[&Null]) -> String {
     let mut table = "model\tp_value\tscore\tp_source\tstrand\n".to_owned();
     for (name, null) in names.iter().zip(nulls) {
         let strands: &[(Strand, char)] = match null.differs_by_strand() {

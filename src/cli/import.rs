@@ -1,15 +1,17 @@
 //! `bindscan import`.
 
+use std::collections::HashSet;
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::model::motif::{self, Background, Motif, PwmOptions};
+use bindscan::model::motif::{self, Background, Motif, MotifOptions, PwmOptions};
 use bindscan::model::{Alphabet, Model, deepbind, name};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Session, message};
 
-/// Turn a published DeepBind model or a motif matrix into an ONNX model
+/// Turn published DeepBind models and motif matrices into ONNX models
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     #[command(subcommand)]
@@ -19,7 +21,8 @@ pub(super) struct ImportArgs {
 #[derive(Debug, Subcommand)]
 enum From {
     Deepbind(DeepbindArgs),
-    Meme(MemeArgs),
+    #[command(alias = "meme")]
+    Motifs(MotifsArgs),
 }
 
 /// A parameter file of the published DeepBind program (D00328.003.txt)
@@ -44,17 +47,21 @@ enum AlphabetArg {
     Rna,
 }
 
-/// A motif matrix in MEME or JASPAR format, as a log-odds model in bits
+/// Motif matrices, as log-odds models in bits
+///
+/// The files may be MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare matrices or aligned sites, plain or
+/// gzip; their content says which. Log-odds (HOCOMOCO's pwm) are kept as they are.
 #[derive(Debug, Args)]
-struct MemeArgs {
-    /// Motif file
-    file: PathBuf,
-    /// Model to write (ONNX)
-    #[arg(short, long, value_name = "FILE")]
+struct MotifsArgs {
+    /// Motif files
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Model to write (ONNX); for several motifs a folder, or a name with {name} in it
+    #[arg(short, long, value_name = "FILE|FOLDER")]
     output: PathBuf,
-    /// Which motif of the file, by ID or name
-    #[arg(long, value_name = "ID")]
-    motif: Option<String>,
+    /// Take this motif: an ID, a name, or a glob (repeatable) [default: all]
+    #[arg(long = "motif", value_name = "ID|NAME|GLOB")]
+    patterns: Vec<String>,
     /// Name of the model [default: the motif's ID]
     #[arg(long)]
     name: Option<String>,
@@ -64,9 +71,12 @@ struct MemeArgs {
     /// Pseudocount, spread over the bases as the background is
     #[arg(long, default_value = "0.1")]
     pseudocount: f64,
+    /// Fail if a motif of a file cannot be used
+    #[arg(long)]
+    strict: bool,
 }
 
-fn parse_background(text: &str) -> Result<Background, String> {
+pub(super) fn parse_background(text: &str) -> Result<Background, String> {
     match text {
         "uniform" => Ok(Background::Uniform),
         "file" => Ok(Background::File),
@@ -83,15 +93,17 @@ fn parse_background(text: &str) -> Result<Background, String> {
 
 impl ImportArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let (model, output) = match self.from {
-            From::Deepbind(args) => (args.import()?, args.output),
-            From::Meme(args) => (args.import()?, args.output),
-        };
-        model.save(&output)?;
-        if !session.quiet {
-            message(format_args!("{} written to {}", model.spec.name, output.display()));
+        match self.from {
+            From::Deepbind(args) => {
+                let model = args.import()?;
+                model.save(&args.output)?;
+                if !session.quiet {
+                    message(format_args!("{} written to {}", model.spec.name, args.output.display()));
+                }
+                Ok(())
+            }
+            From::Motifs(args) => args.run(session),
         }
-        Ok(())
     }
 }
 
@@ -106,13 +118,84 @@ impl DeepbindArgs {
     }
 }
 
-impl MemeArgs {
-    fn import(&self) -> Result<Model> {
-        let motif = choose_motif(&self.file, self.motif.as_deref())?;
-        let options = PwmOptions { background: self.background, pseudocount: self.pseudocount };
-        let mut model = motif.to_model(&options)?;
-        rename(&mut model, self.name.as_deref())?;
-        Ok(model)
+/// What stands for a model's name in the name of an output.
+const NAME: &str = "{name}";
+
+impl MotifsArgs {
+    fn run(&self, session: Session) -> Result<()> {
+        let mut models = self.models()?;
+        if let [model] = &mut models[..] {
+            rename(model, self.name.as_deref())?;
+        }
+        let outputs = self.outputs(&models)?;
+        for (model, output) in models.iter().zip(&outputs) {
+            model.save(output)?;
+        }
+        if session.quiet {
+            return Ok(());
+        }
+        match &models[..] {
+            [model] => message(format_args!("{} written to {}", model.spec.name, outputs[0].display())),
+            _ => message(format_args!("{} models written to {}", models.len()), self.output.display()),
+        }
+        Ok(())
+    }
+
+    fn models(&self) -> Result<Vec<Model>> {
+        let options = MotifOptions {
+            patterns: self.patterns.clone(),
+            pwm: PwmOptions { background: self.background, pseudocount: self.pseudocount },
+            strict: self.strict,
+        };
+        let mut models = Vec::new();
+        for file in &self.files {
+            let Some((found, notes)) = motif::models(file, &options)? else {
+                bail!("{}: not a motif file: it is not text", file.display());
+            };
+            notes.iter().for_each(|note| log::warn!("{note}"));
+            models.extend(found);
+        }
+        Ok(models)
+    }
+
+    /// The file that each model is written to, no two alike.
+    fn outputs(&self, models: &[Model]) -> Result<Vec<PathBuf>> {
+        let text = self.output.to_string_lossy();
+        let file = self.files[0].display();
+        if !text.contains(NAME) && models.len() == 1 && !self.output.is_dir() {
+            return Ok(vec![self.output.clone()]);
+        }
+        ensure!(
+            self.name.is_none() || models.len() == 1,
+            "{file}: has {} motifs, and --name names one; choose one with --motif",
+            models.len()
+        );
+        let is_folder = self.output.is_dir()
+            || text.ends_with(std::path::is_separator)
+            || self.output.extension().is_none();
+        if !text.contains(NAME) && !is_folder {
+            let names =
+                models.iter().take(8).map(|model| model.spec.name.as_str()).collect::<Vec<_>>().join(", ");
+            bail!(
+                "{file}: has {} motifs; choose one with --motif, or give a folder or {NAME}.onnx to -o; it has {names}",
+                models.len()
+            );
+        }
+        if !text.contains(NAME) {
+            fs::create_dir_all(&self.output).map_err(bindscan::Error::io(&self.output, "cannot create"))?;
+        }
+        let mut taken = HashSet::new();
+        let mut outputs = Vec::with_capacity(models.len());
+        for model in models {
+            let name = name::file_part(&model.spec.name);
+            let output = match text.contains(NAME) {
+                true => PathBuf::from(text.replace(NAME, &name)),
+                false => self.output.join(format!("{name}.onnx")),
+            };
+            ensure!(taken.insert(output.clone()), "{}: two motifs would be written to it", output.display());
+            outputs.push(output);
+        }
+        Ok(outputs)
     }
 }
 
@@ -130,7 +213,9 @@ fn rename(model: &mut Model, name: Option<&str>) -> Result<()> {
 
 /// The motif with an ID or name, or the only one of the file.
 pub(super) fn choose_motif(file: &std::path::Path, id: Option<&str>) -> Result<Motif> {
-    let mut motifs = motif::open(file)?;
+    let collection = motif::read(file)?;
+    collection.notes().iter().for_each(|note| log::warn!("{note}"));
+    let mut motifs = collection.motifs;
     let known = || {
         let mut names: Vec<String> = motifs.iter().take(8).map(|motif| motif.id.clone()).collect();
         if motifs.len() > names.len() {

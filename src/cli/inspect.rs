@@ -8,18 +8,27 @@ use bindscan::model::inspect::inspect;
 use bindscan::model::{Heads, Model, OpenOptions};
 use clap::Args;
 
+use super::models::MotifFileArgs;
+
 /// Print a model's layers, window, receptive field and metadata, and how it would be scanned
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
-    /// Model: an ONNX file, or the name of a bundled one
+    /// Model: an ONNX file, a motif file, or the name of a bundled model
     model: PathBuf,
     /// Describe these heads (graph outputs), comma-separated; all takes every one [default: the first]
     #[arg(long, value_name = "HEADS", value_delimiter = ',')]
     head: Vec<String>,
+    #[command(flatten)]
+    motifs: MotifFileArgs,
 }
 
 impl InspectArgs {
     pub(super) fn run(self) -> Result<()> {
+        if let Some(models) = self.motifs.models(&self.model)? {
+            let pages: Vec<String> = models.iter().map(|model| inspect(model).to_string()).collect();
+            write!(std::io::stdout(), "{}", pages.join("\n"))?;
+            return Ok(());
+        }
         let heads = if self.head.is_empty() { Heads::First } else { super::models::heads(&self.head) };
         let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         write!(std::io::stdout(), "{}", inspect(&model))?;

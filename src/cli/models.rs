@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::model::motif::{self, Background, MotifOptions, PwmOptions};
 use bindscan::model::{Heads, Model, Network, OpenOptions, Strands};
 use bindscan::scan::Scanner;
 use bindscan::variant::score::Target;
@@ -12,12 +13,37 @@ use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Model: an ONNX file, or the name of a bundled one (repeatable; all are run in one pass)
+    /// Model: an ONNX file, a motif file, or the name of a bundled model (repeatable; all are run in one pass)
+    ///
+    /// A motif file (MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare matrices, aligned sites;
+    /// plain or gzip) gives one model for each motif, named by its ID.
     #[arg(short, long = "model", value_name = "MODEL", required = true)]
     models: Vec<PathBuf>,
     #[command(flatten)]
+    motifs: MotifFileArgs,
+    #[command(flatten)]
     plan: PlanArgs,
 }
+
+/// How the motifs of motif files are chosen, and become models.
+#[derive(Debug, Args)]
+pub(super) struct MotifFileArgs {
+    /// Take this motif of a motif file: an ID, a name, or a glob (repeatable) [default: all]
+    #[arg(long = "motif", value_name = "ID|NAME|GLOB", help_heading = MOTIF_HEADING)]
+    patterns: Vec<String>,
+    /// Compare a motif with this background: file (what its file says, else uniform), uniform, or A,C,G,T
+    #[arg(long, default_value = "file", value_name = "file|uniform|A,C,G,T", value_parser = super::import::parse_background,
+          help_heading = MOTIF_HEADING)]
+    motif_background: Background,
+    /// Add a pseudocount to a motif, spread over the bases as the background is
+    #[arg(long, value_name = "SITES", default_value = "0.1", help_heading = MOTIF_HEADING)]
+    pseudocount: f64,
+    /// Fail if a motif of the file cannot be used
+    #[arg(long, help_heading = MOTIF_HEADING)]
+    strict_motifs: bool,
+}
+
+const MOTIF_HEADING: &str = "Options for motif files";
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -121,14 +147,62 @@ impl Planned {
 impl ModelArgs {
     /// Opens the models and plans their windows.
     pub(super) fn open(&self, stride: usize) -> Result<Vec<Planned>> {
-        let planned =
-            self.models.iter().map(|path| self.plan.open(path, stride)).collect::<Result<Vec<_>>>()?;
+        let mut planned = Vec::new();
+        let mut motif_file = false;
+        for path in &self.models {
+            match self.motifs.models(path)? {
+                Some(models) => {
+                    motif_file = true;
+                    ensure!(
+                        self.plan.channels.is_none(),
+                        "--channels is for networks; {} is a motif file, which says its order",
+                        path.display()
+                    );
+                    for model in models {
+                        planned.push(self.plan.plan(model, stride)?);
+                    }
+                }
+                None => planned.push(self.plan.open(path, stride)?),
+            }
+        }
+        ensure!(
+            motif_file || self.motifs.patterns.is_empty(),
+            "--motif chooses from a motif file, and no model is one"
+        );
         let mut names: Vec<String> = planned.iter().flat_map(Planned::names).collect();
         names.sort();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             bail!("two models are named {}: give them different names (import --name)", twice[0]);
         }
         Ok(planned)
+    }
+}
+
+impl MotifFileArgs {
+    /// The models of a motif file; `None` for any other model.
+    pub(super) fn models(&self, path: &std::path::Path) -> Result<Option<Vec<Model>>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let options = MotifOptions {
+            patterns: self.patterns.clone(),
+            pwm: PwmOptions { background: self.motif_background, pseudocount: self.pseudocount },
+            strict: self.strict_motifs,
+        };
+        let Some((models, notes)) = motif::models(path, &options)? else { return Ok(None) };
+        notes.iter().for_each(|note| log::warn!("{note}"));
+        Ok(Some(models))
+    }
+
+    /// The model of a motif file from which one motif is chosen; `None` for any other model.
+    pub(super) fn model(&self, path: &std::path::Path) -> Result<Option<Model>> {
+        let Some(mut models) = self.models(path)? else { return Ok(None) };
+        if models.len() > 1 {
+            let names =
+                models.iter().take(8).map(|model| model.spec.name.as_str()).collect::<Vec<_>>().join(", ");
+            bail!("{}: has {} motifs, choose one with --motif: {names}", path.display(), models.len());
+        }
+        Ok(models.pop())
     }
 }
 
@@ -141,7 +215,11 @@ impl PlanArgs {
     /// Opens a model and plans its windows.
     pub(super) fn open(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
         let options = OpenOptions { channels: self.channels.clone(), heads: heads(&self.head) };
-        let mut model = Model::find_with(path, &options)?;
+        self.plan(Model::find_with(path, &options)?, stride)
+    }
+
+    /// Plans the windows of a model.
+    pub(super) fn plan(&self, mut model: Model, stride: usize) -> Result<Planned> {
         let window = model.window(self.window)?;
         if model.free_window {
             // It is the model's own from here on, and stays so in a file that is written.

@@ -71,7 +71,7 @@ pub(super) struct MotifsArgs {
     /// Write a sheet of all filters (HTML)
     #[arg(long, value_name = "HTML")]
     report: Option<PathBuf>,
-    /// Compare the motifs with those of a file (MEME or JASPAR), as Tomtom does
+    /// Compare the motifs with those of a motif file, as Tomtom does
     #[arg(long, value_name = "MOTIFS")]
     compare: Option<PathBuf>,
     /// Highest E-value of a match
@@ -207,7 +207,9 @@ impl MotifsArgs {
     fn known(&self) -> Result<Option<Known>> {
         let Some(path) = &self.compare else { return Ok(None) };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Some(Known { name, motifs: motif::open(path)? }))
+        let collection = motif::read(path)?;
+        collection.notes().iter().for_each(|note| log::warn!("{note}"));
+        Ok(Some(Known { name, motifs: collection.motifs }))
     }
 
     /// What came out, one sentence each.

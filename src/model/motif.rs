@@ -7,7 +7,11 @@
 use std::fs;
 use std::path::Path;
 
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
 use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, name};
+use crate::digest::hex;
 use crate::{Error, Result};
 
 pub mod collection;
@@ -117,6 +121,39 @@ pub fn read_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Collection> {
     let mut builder = Builder::default();
     let format = read_lines(path, &lines, &mut builder)?;
     builder.finish(path, format)
+}
+
+/// How the motifs of a file are chosen, and become models.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MotifOptions {
+    /// IDs, names or globs of the motifs that are wanted; all of them if there are none ([`Collection::choose`]).
+    pub patterns: Vec<String>,
+    /// How log-odds are made.
+    pub pwm: PwmOptions,
+    /// Whether a motif that cannot be used is an error.
+    pub strict: bool,
+}
+
+/// The models of a motif file, one for each motif, and what there is to say about the file
+/// ([`Collection::notes`]); `None` if the file is not text, so that it is a network.
+///
+/// # Errors
+/// A file that cannot be read or is no motif file, a pattern that names no motif, and what [`Motif::to_model`] refuses.
+pub fn models(path: impl AsRef<Path>, options: &MotifOptions) -> Result<Option<(Vec<Model>, Vec<String>)>> {
+    let path = path.as_ref();
+    let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
+    if !is_text(&bytes) {
+        return Ok(None);
+    }
+    let mut collection = read_bytes(path, &bytes)?;
+    if options.strict {
+        collection = collection.strict()?;
+    }
+    let collection = collection.choose(&options.patterns)?;
+    let notes = collection.notes();
+    let models: Result<Vec<Model>> =
+        collection.motifs.par_iter().map(|motif| Ok(motif.to_model(&options.pwm)?.with_digest())).collect();
+    Ok(Some((models?, notes)))
 }
 
 /// Whether the bytes of a file, plain or gzip, are text, as motif files are and ONNX files are not.
@@ -289,6 +326,14 @@ impl Motif {
         }
         spec.provenance = provenance.as_object().cloned().unwrap_or_default();
         Model::from_network(spec, network)
+    }
+}
+
+impl Model {
+    /// The model with the digest of the file that it would be written to.
+    fn with_digest(self) -> Model {
+        let digest = Some(hex(&Sha256::digest(self.to_bytes())));
+        Model { digest, ..self }
     }
 }
 

@@ -76,7 +76,9 @@ impl MotifsArgs {
 
     /// The motifs, in the order in which they were asked for.
     fn choose(&self) -> Result<Vec<Motif>> {
-        let all = motif::open(&self.file)?;
+        let collection = motif::read(&self.file)?;
+        collection.notes().iter().for_each(|note| log::warn!("{note}"));
+        let all = collection.motifs;
         let file = self.file.display();
         let published = || FACTORS.iter().map(|&factor| factor.to_owned()).collect();
         let wanted: Vec<String> = if self.motifs.is_empty() { published() } else { self.motifs.clone() };

@@ -186,7 +186,9 @@ impl Table {
         let line = lines[lines.len() - 1].number;
         let (height, width) = (rows.len(), rows[0].len());
         if height != 4 && width == 5 && numbered(&rows) {
-            rows.iter_mut().for_each(|row| drop(row.remove(0)));
+            for row in &mut rows {
+                row.remove(0);
+            }
             return Ok(Table { rows, axis: Some(Axis::Positions), rna: false, line });
         }
         let axis = match (height, width) {
