@@ -136,7 +136,7 @@ impl MotifsArgs {
         }
         match &models[..] {
             [model] => message(format_args!("{} written to {}", model.spec.name, outputs[0].display())),
-            _ => message(format_args!("{} models written to {}", models.len()), self.output.display()),
+            _ => message(format_args!("{} models written to {}", models.len(), self.output.display())),
         }
         Ok(())
     }
