@@ -41,6 +41,10 @@ pub struct Calibration {
     pub source: String,
     /// Order of the background: k-mers of one base more have the source's frequencies.
     pub order: usize,
+    /// The genome that the background comes from, if it was one: the digest of its contigs
+    /// ([`digest_of_contigs`](crate::source::genome::digest_of_contigs)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub genome: Option<String>,
     /// The distributions.
     #[serde(flatten)]
     pub method: Method,
@@ -112,7 +116,7 @@ impl Calibration {
     fn of(plan: &WindowPlan, background: &Background, source: &str, method: Method) -> Calibration {
         let WindowPlan { window, strands, context, .. } = *plan;
         let (source, order) = (source.to_owned(), background.markov().order());
-        Calibration { window, strands, context, source, order, method }
+        Calibration { window, strands, context, source, order, genome: None, method }
     }
 
     /// Whether the distributions hold for the windows of `plan`, or why they do not. The stride does not matter.

@@ -34,6 +34,8 @@ pub struct RegionQuery {
     pub whole: Option<String>,
     /// What the text means as `contig:start-end`, or why it means nothing. `None` without a colon.
     pub interval: Option<Result<Region, String>>,
+    /// Whether it is left out, or clipped at its contig's end, where it does not fit the genome; otherwise it is refused.
+    pub optional: bool,
 }
 
 impl RegionQuery {
@@ -49,7 +51,7 @@ impl RegionQuery {
     /// ```
     pub fn parse(text: &str) -> RegionQuery {
         let interval = text.rsplit_once(':').and_then(|(contig, span)| parse_span(contig, span));
-        RegionQuery { text: text.to_owned(), whole: Some(text.to_owned()), interval }
+        RegionQuery { text: text.to_owned(), whole: Some(text.to_owned()), interval, optional: false }
     }
 }
 

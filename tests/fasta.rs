@@ -10,7 +10,7 @@ use bindscan::Result;
 use bindscan::encode::{CODE_OF_ASCII, CODE_OF_ASCII_MASKED, INVALID};
 use bindscan::genome::{Contig, RegionQuery};
 use bindscan::source::genome::{self, Genome, GenomeOptions};
-use bindscan::source::region::read_bed;
+use bindscan::source::region::read_regions;
 use bindscan::source::{Chunk, ChunkShape, SequenceSource};
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -451,23 +451,94 @@ fn bed_files() {
     let dir = TempDir::new().unwrap();
     let bed = b"track name=x\n#c\nbrowser position a:1-2\na\t2\t5\tpeak\n\nb 0 1\r\n";
     for (name, bytes) in [("x.bed", bed.to_vec()), ("x.bed.gz", gzip(bed))] {
-        let regions = read_bed(&write(&dir, name, &bytes)).unwrap();
+        let regions = read_regions(&write(&dir, name, &bytes)).unwrap();
         let options = GenomeOptions { mask_lowercase: false, regions };
         let chunks = all_routes(b">a\nACGTACGT\n>b\nA\n", &options, SHAPE);
         assert_eq!(chunks.iter().map(|chunk| chunk.own.clone()).collect::<Vec<_>>(), [2..5, 0..1]);
     }
     for (text, part) in [
-        ("a\t5\t5\n", "line 1: the interval 5 to 5 is empty"),
+        ("##fileformat=VCFv4.2\n#CHROM\tPOS\na\t100\trs1\tA\tC\n", "line 1: this is a VCF"),
+        ("a\t100\trs1\tA\tC\n", "line 1: a BED line has a contig, a start and an end; one of them is missing or no number; is this a VCF?"),
         ("# x\na\t1\n", "line 2"),
         ("# only\n", "no region"),
     ] {
-        let message = read_bed(&write(&dir, "bad.bed", text.as_bytes())).unwrap_err().to_string();
+        let message = read_regions(&write(&dir, "bad.bed", text.as_bytes())).unwrap_err().to_string();
         assert!(message.contains(part), "{message}");
     }
     let path = write(&dir, "past.bed", b"a\t0\t9\n");
-    let options = GenomeOptions { mask_lowercase: false, regions: read_bed(&path).unwrap() };
+    let options = GenomeOptions { mask_lowercase: false, regions: read_regions(&path).unwrap() };
     let message = error(b">a\nACGT\n", &options);
     assert!(message.contains("region a:1-9") && message.contains("past.bed, line 1"), "{message}");
+}
+
+/// Start and end of the stretches that are read, and what an error says.
+fn own(routes: Result<Vec<Chunk>, bindscan::Error>) -> Result<Vec<(u64, u64)>, String> {
+    let chunks = routes.map_err(|error| error.to_string())?;
+    Ok(chunks.iter().map(|chunk| (chunk.own.start, chunk.own.end)).collect())
+}
+
+#[test]
+fn regions_that_do_not_fit_are_refused_together_or_left_out() {
+    let dir = TempDir::new().unwrap();
+    let text = b">a\nACGTACGT\n>b\nACGTAC\n>c\nAC\n";
+    let plain = write(&dir, "x.fa", text);
+    let packed = write(&dir, "x.fa.gz", &gzip(text));
+    let bed = b"\xEF\xBB\xBFa\t1\t3\nb\t4\t9\nb\t7\t9\nz\t0\t1\nc\t1\t1\na\t5\t8\n";
+    let mut regions = read_regions(&write(&dir, "bad.bed", bed)).unwrap();
+    let with = |regions: &[RegionQuery]| GenomeOptions { mask_lowercase: false, regions: regions.to_vec() };
+    let shape = ChunkShape { own: 100, ..SHAPE };
+    let message = own(genome::open(&plain, &with(&regions)).and_then(|genome| collect(Ok(genome), shape))).unwrap_err();
+    for part in ["4 of 6 regions cannot be used", "2 past the end", "bad.bed, line 2)", "1 on a contig", "1 empty"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let message = own(collect(genome::open(&packed, &with(&regions)), shape)).unwrap_err();
+    assert!(message.contains("1 of 6 regions cannot be used: 1 empty"), "{message}");
+    regions.iter_mut().for_each(|region| region.optional = true);
+    for path in [&plain, &packed] {
+        let read = own(collect(genome::open(path, &with(&regions)), shape));
+        assert_eq!(read.unwrap(), [(1, 3), (5, 8), (4, 6)], "{}", path.display());
+        let message = own(collect(genome::open(path, &with(&regions[2..5])), shape)).unwrap_err();
+        assert!(message.contains("none of 3 regions can be used"), "{message}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_padding_are_passed() {
+    let dir = TempDir::new().unwrap();
+    let text = b">a x\nACGTAC\nGTAC\n>b\nACG\n";
+    let want = collect(genome::open(&write(&dir, "x.fa", text), &options(&[])), SHAPE).unwrap();
+    let marked = [b"\xEF\xBB\xBF", &text[..]].concat();
+    let padded = |zeros: usize| [gzip(text), vec![0; zeros]].concat();
+    let mut bgzf = noodles::bgzf::io::Writer::new(Vec::new());
+    std::io::Write::write_all(&mut bgzf, &marked).unwrap();
+    let bgzf = bgzf.finish().unwrap();
+    let files = [
+        marked.clone(),
+        gzip(&marked),
+        padded(1),
+        padded(70_000),
+        [padded(512), gzip(b">c\nA\n")].concat(),
+        bgzf.clone(),
+        [bgzf, vec![0; 1000]].concat(),
+    ];
+    for (i, file) in files.iter().enumerate() {
+        let chunks = collect(genome::open(&write(&dir, "y.fa", file), &options(&[])), SHAPE).unwrap();
+        let read: Vec<_> = chunks.iter().map(|chunk| (&chunk.contig.name, &chunk.codes)).collect();
+        let want: Vec<_> = want.iter().map(|chunk| (&chunk.contig.name, &chunk.codes)).collect();
+        assert_eq!(read[..want.len()], want, "{i}");
+        assert_eq!(read.len() - want.len(), usize::from(i == 4));
+    }
+    for wrong in [[gzip(text), b"x".to_vec()].concat(), padded(8)[..40].to_vec()] {
+        let path = write(&dir, "y.fa", &wrong);
+        let message = collect(genome::open(&path, &options(&[])), SHAPE).unwrap_err().to_string();
+        assert!(message.contains("cannot decompress"), "{message}");
+    }
+    // The beginning of a mark is none.
+    for start in [&b"\xEF"[..], b"\xEF\xBB", b"\xEF\xBB>"] {
+        let path = write(&dir, "y.fa.gz", &gzip(&[start, text].concat()));
+        let message = collect(genome::open(&path, &options(&[])), SHAPE).unwrap_err().to_string();
+        assert!(message.contains("byte 0xef"), "{message}");
+    }
 }
 
 #[test]

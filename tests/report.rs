@@ -192,7 +192,7 @@ fn of_many_contigs_the_longest_are_listed_and_the_others_added_up() {
     let counts = between(table, "</td><td>", "</td>").into_iter().step_by(3);
     let sum: u64 = counts.map(|count| count.replace(',', "").parse::<u64>().unwrap()).sum();
     assert_eq!(sum, total);
-    assert!(html.contains("skipped, shorter than a window"));
+    assert!(html.contains("shorter than a window of a model, which skipped them"));
 }
 
 #[test]

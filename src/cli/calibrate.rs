@@ -63,8 +63,8 @@ impl CalibrateArgs {
         let mut planned = self.plan.open(&self.model, 1)?;
         let threads = super::threads(self.threads);
         let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };
-        let (background, source) = self.null.background(&setting)?;
-        let calibration = self.null.calibrate(&planned, &background, &source, &setting)?;
+        let ground = self.null.background(&setting)?;
+        let calibration = self.null.calibrate(&planned, &ground, &setting)?;
         let nulls = calibration.nulls(&planned.model)?;
         let name = planned.model.spec.name.clone();
         ensure!(

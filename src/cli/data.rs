@@ -10,6 +10,8 @@ use bindscan::train::dataset::table::{TableOptions, Targets};
 use bindscan::train::dataset::{Dataset, TargetKind};
 use clap::{Args, ValueEnum};
 
+use super::{Session, message};
+
 /// What the data are. `train` and `eval` take the same forms.
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
@@ -24,7 +26,7 @@ pub(super) struct DataArgs {
     #[arg(long, value_name = "shuffle|genome|FASTA", default_value = "shuffle", value_parser = parse_negatives)]
     negatives: Negatives,
     /// Columns of the table with the targets, by name or rank, separated by commas; all: every one that holds numbers
-    /// [default: bound, label or target, or the first that holds numbers]
+    /// [default: bound, label, target, y or another name that says so; else the last, or the only one that holds numbers]
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     target: Vec<String>,
     /// Column with the sequences, by name or rank [default: seq, sequence or probe, or the first that holds them]
@@ -45,6 +47,12 @@ pub(super) struct DataArgs {
     /// The peaks on these contigs, separated by commas, are the test: train leaves them out, eval takes no others
     #[arg(long, value_name = "CONTIGS", value_delimiter = ',')]
     test_contigs: Vec<String>,
+    /// Leave out peaks on unknown contigs and empty ones, and count them, instead of refusing the file
+    #[arg(long)]
+    skip_bad_regions: bool,
+    /// Go on although more than half of the peaks is lost
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,18 +80,57 @@ pub(super) fn parse_column(text: &str) -> Result<Column, String> {
     }
 }
 
-impl DataArgs {
-    /// Reads the data. `ratio` negatives are made for each positive where there are none; with `stranded`, peaks are
-    /// read on their own strand.
-    pub(super) fn open(&self, ratio: f64, stranded: bool, seed: u64) -> Result<Loaded> {
-        Ok(load(&self.request(&self.data, ratio, stranded, seed)?)?)
+/// Negatives that are made for each positive, where the data have none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ratios {
+    training: f64,
+    test: f64,
+}
+
+/// Negatives made for each positive of test data, by every subcommand, unless it is said otherwise.
+const TEST_RATIO: f64 = 1.0;
+
+impl Ratios {
+    /// What is asked for, or else `training` for training data.
+    pub(super) fn of_training(asked: Option<f64>, training: f64) -> Ratios {
+        Ratios { training: asked.unwrap_or(training), test: asked.unwrap_or(TEST_RATIO) }
     }
 
-    /// Reads other data of the same form, with one negative for each positive if they have none.
-    pub(super) fn open_other(&self, path: &Path, stranded: bool, seed: u64) -> Result<Dataset> {
-        let mut request = self.request(path, 1.0, stranded, seed)?;
+    /// What is asked for, or else that of test data.
+    pub(super) fn of_test(asked: Option<f64>) -> Ratios {
+        Ratios::of_training(asked, TEST_RATIO)
+    }
+}
+
+/// How data are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    pub(super) ratios: Ratios,
+    /// Read peaks on their own strand.
+    pub(super) stranded: bool,
+    pub(super) seed: u64,
+}
+
+impl DataArgs {
+    /// Reads the data, and says what is to be said about them.
+    pub(super) fn open(&self, reading: Reading, session: Session) -> Result<Loaded> {
+        let loaded = load(&self.request(&self.data, reading)?)?;
+        if !session.quiet {
+            loaded.notes.iter().for_each(message);
+        }
+        Ok(loaded)
+    }
+
+    /// Reads other data of the same form, with as many negatives as test data have, and says what is to be said about them.
+    pub(super) fn open_other(&self, path: &Path, reading: Reading, session: Session) -> Result<Dataset> {
+        let ratios = Ratios { training: reading.ratios.test, ..reading.ratios };
+        let mut request = self.request(path, Reading { ratios, ..reading })?;
         request.peaks.test_contigs.clear();
-        Ok(load(&request)?.training)
+        let loaded = load(&request)?;
+        if !session.quiet {
+            loaded.notes.iter().for_each(|note| message(format_args!("{}: {note}", path.display())));
+        }
+        Ok(loaded.training)
     }
 
     /// The file.
@@ -96,7 +143,8 @@ impl DataArgs {
         !self.test_contigs.is_empty()
     }
 
-    fn request(&self, data: &Path, ratio: f64, stranded: bool, seed: u64) -> Result<DataRequest> {
+    fn request(&self, data: &Path, reading: Reading) -> Result<DataRequest> {
+        let Reading { ratios, stranded, seed } = reading;
         let columns = self.target.iter().map(|text| parse_column(text).map_err(anyhow::Error::msg));
         let targets = match &self.target[..] {
             [] => Targets::Usual,
@@ -110,7 +158,8 @@ impl DataArgs {
             data: data.to_path_buf(),
             genome: self.genome.clone(),
             negatives: self.negatives.clone(),
-            negatives_per_positive: ratio,
+            negatives_per_positive: ratios.training,
+            test_negatives_per_positive: Some(ratios.test),
             table: TableOptions {
                 sequence: self.column.clone(),
                 targets,
@@ -125,6 +174,8 @@ impl DataArgs {
                 max_peaks: self.max_peaks,
                 test_contigs: self.test_contigs.clone(),
                 stranded,
+                skip_bad_regions: self.skip_bad_regions,
+                force: self.force,
                 ..PeakOptions::default()
             },
             seed,

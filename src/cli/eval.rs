@@ -13,9 +13,9 @@ use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset
 use bindscan::train::metric::{Measured, Metric};
 use clap::{Args, ValueEnum};
 
-use super::data::DataArgs;
+use super::data::{DataArgs, Ratios, Reading};
 use super::models::StrandArg;
-use super::{CANCELLED, Session, message};
+use super::{CANCELLED, Session};
 
 /// Judge a model by measured sequences: AUC, AUPRC, Pearson, Spearman, with 95 % bootstrap intervals
 ///
@@ -33,9 +33,9 @@ pub(super) struct EvalArgs {
     /// What the model was trained on, in the form of the data: sequences that are in both are reported
     #[arg(long, value_name = "FILE")]
     training: Option<PathBuf>,
-    /// Negatives made for each positive, where the data have none
-    #[arg(long, value_name = "RATIO", default_value = "1")]
-    negatives_per_positive: f64,
+    /// Negatives made for each positive, where the data have none [default: 1, as train has for its test data]
+    #[arg(long, value_name = "RATIO")]
+    negatives_per_positive: Option<f64>,
     /// Standard deviations above the mean from which a number counts as positive
     #[arg(long, value_name = "SIGMAS", default_value = "4")]
     positives_above: f64,
@@ -124,12 +124,11 @@ impl EvalArgs {
         session: Session,
     ) -> Result<(Dataset, Option<usize>)> {
         let stranded = model.spec.alphabet == Alphabet::Rna;
-        let loaded = self.data.open(self.negatives_per_positive, stranded, self.seed)?;
-        if !session.quiet {
-            loaded.notes.iter().for_each(message);
-        }
+        let ratios = Ratios::of_test(self.negatives_per_positive);
+        let reading = Reading { ratios, stranded, seed: self.seed };
+        let loaded = self.data.open(reading, session)?;
         let trained_on = match &self.training {
-            Some(path) => Some(self.data.open_other(path, stranded, self.seed)?),
+            Some(path) => Some(self.data.open_other(path, reading, session)?),
             None if self.data.holds_out() => Some(loaded.training.clone()),
             None => None,
         };
@@ -179,7 +178,7 @@ fn text_table(measured: &[Measured]) -> String {
     let row = |m: &Measured| {
         [
             m.output.clone(),
-            m.metric.to_string(),
+            m.title(),
             number(m.value),
             m.interval.map_or_else(|| "-".into(), |i| format!("{:.4} to {:.4}", i.low, i.high)),
             m.count.to_string(),
@@ -202,13 +201,14 @@ fn text_table(measured: &[Measured]) -> String {
 
 fn tsv(measured: &[Measured]) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "nan".into(), |value| format!("{value:.6}"));
-    let mut text = String::from("output\tmetric\tvalue\tlow\thigh\tsequences\tpositives\n");
+    let mut text = String::from("output\tmetric\tvalue\tlow\thigh\tsequences\tpositives\tnegatives_per_positive\n");
     for m in measured {
         let (low, high) = (m.interval.map(|i| i.low), m.interval.map(|i| i.high));
         let positives = m.positives.map_or_else(String::new, |positives| positives.to_string());
+        let ratio = m.negatives_per_positive().map_or_else(String::new, |ratio| format!("{ratio:.6}"));
         let _ = writeln!(
             text,
-            "{}\t{}\t{}\t{}\t{}\t{}\t{positives}",
+            "{}\t{}\t{}\t{}\t{}\t{}\t{positives}\t{ratio}",
             m.output,
             m.metric,
             number(m.value),

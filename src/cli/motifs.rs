@@ -42,6 +42,12 @@ pub(super) struct MotifsArgs {
     /// Bases of a window around a peak's summit
     #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive)]
     width: usize,
+    /// Leave out peaks on unknown contigs and empty ones, and count them, instead of refusing the file
+    #[arg(long)]
+    skip_bad_regions: bool,
+    /// Go on although more than half of the peaks is lost
+    #[arg(long)]
+    force: bool,
     /// Column of the table with the sequences, by name or rank [default: seq, sequence or probe, or the first that holds
     /// them]
     #[arg(long, value_name = "COLUMN", value_parser = super::data::parse_column)]
@@ -200,7 +206,13 @@ impl MotifsArgs {
     fn open(&self, model: &Model) -> Result<Sequences> {
         let table = TableOptions { sequence: self.column.clone(), ..TableOptions::default() };
         let stranded = model.spec.strands == Strands::Single;
-        let peaks = PeakOptions { width: self.width, stranded, ..PeakOptions::default() };
+        let peaks = PeakOptions {
+            width: self.width,
+            stranded,
+            skip_bad_regions: self.skip_bad_regions,
+            force: self.force,
+            ..PeakOptions::default()
+        };
         Ok(Sequences::open(&self.sequences, self.genome.as_deref(), &table, &peaks)?)
     }
 

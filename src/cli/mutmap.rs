@@ -43,9 +43,12 @@ pub(super) struct MutmapArgs {
     /// Region of the genome, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all of it]
     #[arg(short, long = "region", value_name = "REGION", requires = "genome")]
     regions: Vec<String>,
-    /// Regions of the genome, as BED
+    /// Regions of the genome, as BED, narrowPeak or GFF
     #[arg(short = 'R', long, value_name = "BED", requires = "genome")]
     regions_file: Option<PathBuf>,
+    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
+    #[arg(long, requires = "genome")]
+    skip_bad_regions: bool,
     /// File to write: .svg, .png, .tsv, .tsv.gz or .bw (bigWig); - is standard output (repeatable)
     ///
     /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in a
@@ -194,7 +197,7 @@ impl MutmapArgs {
 
     /// The wanted stretches of each contig.
     fn wanted(&self, genome: &Lookup, path: &Path) -> Result<Vec<Vec<Range<u64>>>> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (path, "genome"))?;
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (path, "genome"), self.skip_bad_regions)?;
         if regions.is_empty() {
             let whole = |contig: &Arc<Contig>| std::iter::once(0..contig.length.unwrap_or(0)).collect();
             return Ok(genome.contigs().iter().map(whole).collect());

@@ -4,23 +4,25 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use bindscan::genome::RegionQuery;
-use bindscan::source::region::read_bed;
+use bindscan::source::region::read_regions;
 
-/// Regions as words (`chr1:1000-2000`) and those of a BED; none means that all is wanted. The `input` that they are regions of,
-/// in words `what`, cannot come from standard input as well.
+/// Regions as words (`chr1:1000-2000`) and those of a file; none means that all is wanted. The `input` that they are regions
+/// of, in words `what`, cannot come from standard input as well. With `skip_bad`, those that do not fit it are left out.
 pub(super) fn queries(
     words: &[String],
-    bed: Option<&Path>,
+    file: Option<&Path>,
     (input, what): (&Path, &str),
+    skip_bad: bool,
 ) -> Result<Vec<RegionQuery>> {
     let mut regions: Vec<RegionQuery> = words.iter().map(|text| RegionQuery::parse(text)).collect();
-    if let Some(bed) = bed {
+    if let Some(file) = file {
         let stdin = Path::new("-");
         ensure!(
-            bed != stdin || input != stdin,
+            file != stdin || input != stdin,
             "the {what} and the regions cannot both come from standard input"
         );
-        regions.extend(read_bed(bed)?);
+        regions.extend(read_regions(file)?);
     }
+    regions.iter_mut().for_each(|region| region.optional = skip_bad);
     Ok(regions)
 }

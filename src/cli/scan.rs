@@ -24,7 +24,7 @@ use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
 use super::region;
 use super::report::{self, ReportArgs};
-use super::significance::{self, Calibrated, NullArgs, Setting, parse_probability, warn_if_extrapolated};
+use super::significance::{Calibrated, NullArgs, Oddities, Setting, parse_probability};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
 use super::{CANCELLED, Session, counted, message};
 
@@ -63,9 +63,12 @@ pub(super) struct ScanArgs {
     /// Region to scan, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable; overlapping ones are joined)
     #[arg(short, long = "region", value_name = "REGION")]
     regions: Vec<String>,
-    /// Regions to scan, as BED
+    /// Regions to scan, as BED, narrowPeak or GFF
     #[arg(short = 'R', long, value_name = "BED")]
     regions_file: Option<PathBuf>,
+    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
+    #[arg(long)]
+    skip_bad_regions: bool,
     /// Scan one of n equal parts of the genome, as 3/10; bindscan merge joins what the parts give into what one run gives
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -178,6 +181,9 @@ impl ScanArgs {
         }
         let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
         let genome = open(&self.genome, input, &options)?;
+        if let (Some(digest), Some(_)) = (genome.digest(), self.rate()) {
+            self.null.warn_of_other_genome(&models, &digest);
+        }
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
             None => log::debug!("{}: read as a stream", self.genome.display()),
@@ -257,11 +263,13 @@ impl ScanArgs {
         progress.clear();
         let summary = result?;
         if let (Some(rate), false) = (self.qvalue, q_later) {
+            let mut oddities = Oddities::default();
             for ((name, null), tests) in nulls.iter().zip(&summary.tests) {
                 if let Some(null) = null {
-                    warn_if_extrapolated(name, null, tests.highest_p(null, rate).unwrap_or(1.0));
+                    oddities.note_extrapolation(name, null, tests.highest_p(null, rate).unwrap_or(1.0));
                 }
             }
+            oddities.warn(rate);
         }
         if let (Some(report), Some(context)) = (report, context) {
             report.write(&context, &summary, before, session.elapsed())?;
@@ -353,13 +361,15 @@ impl ScanArgs {
         let setting = Setting { genome, mask_lowercase: self.mask_lowercase, threads, session };
         let calibrated = self.null.of_models(models, &setting)?;
         let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
+        let mut oddities = Oddities::default();
         for (target, null) in targets.iter_mut().zip(nulls) {
-            target.thresholds = significance::thresholds(&target.name, null, rate);
+            target.thresholds = oddities.thresholds(&target.name, null, rate);
             if let Some(p) = self.pvalue {
-                warn_if_extrapolated(&target.name, null, p);
+                oddities.note_extrapolation(&target.name, null, p);
             }
             target.null = Some(Arc::clone(null));
         }
+        oddities.warn(rate);
         let words = |(planned, calibrated): (&Planned, &Calibrated)| {
             (planned.model.spec.name.clone(), calibrated.calibration.to_string())
         };
@@ -415,7 +425,7 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.genome, "genome"))?;
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.genome, "genome"), self.skip_bad_regions)?;
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }
@@ -474,7 +484,7 @@ fn summary_line(summary: &ScanSummary, sites: &str, before: u64, seconds: f64) -
     );
     if summary.short_segments > 0 {
         line += &format!(
-            "; {} of {} contigs or regions skipped, shorter than a window: {}",
+            "; {} of {} contigs or regions shorter than a window of a model, which skipped them: {}",
             grouped(summary.short_segments),
             grouped(summary.segments),
             summary.short_list()

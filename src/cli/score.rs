@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use bindscan::encode::ambiguous_note;
 use bindscan::engine::summary::{Summary, score_sequence};
 use bindscan::engine::{Engine, WindowPlan, Workload};
 use bindscan::output::Output;
@@ -69,7 +70,7 @@ impl ScoreArgs {
         let names: Vec<String> = models.iter().flat_map(Planned::names).collect();
         output.write(format!("sequence\t{}\n", names.join("\t")).as_bytes())?;
 
-        let (mut sequences, mut short) = (0u64, 0u64);
+        let (mut sequences, mut short, mut unscored) = (0u64, 0u64, 0u64);
         pipeline::run(
             |batch: &mut Vec<Sequence>| {
                 batch.clear();
@@ -86,20 +87,32 @@ impl ScoreArgs {
             workers,
             |rows: &mut Rows| {
                 short += rows.short;
+                unscored += rows.unscored;
                 output.write(&rows.text)
             },
             &CANCELLED,
         )?;
-        output.finish()?;
-        if !session.quiet {
-            let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
-            message(format_args!("{sequences} scored with {models}"));
-        }
         if let Reader::Reads(reads) = &reader {
             let skipped = super::reads::skipped(reads.skipped());
             if let (Some(skipped), false) = (skipped, session.quiet) {
                 message(skipped);
             }
+        }
+        ensure!(sequences > 0, "{}: there is no sequence in it to score", self.sequences.display());
+        ensure!(
+            unscored < sequences,
+            "{}: no sequence in it is long enough for a model",
+            self.sequences.display()
+        );
+        output.finish()?;
+        if !session.quiet {
+            let (sequences, models) = (counted(sequences, "sequence"), counted(models.len() as u64, "model"));
+            message(format_args!("{sequences} scored with {models}"));
+        }
+        if let Reader::Sequences(sequences) = &reader
+            && let Some(note) = ambiguous_note(sequences.ambiguous())
+        {
+            log::warn!("{note}");
         }
         if short > 0 {
             log::warn!("{} too short for a model: scored as nan", counted(short, "sequence"));
@@ -155,20 +168,24 @@ impl Scorer {
     }
 }
 
-/// A batch's rows, and how many of them have no score.
+/// A batch's rows, and how many of them lack a score.
 #[derive(Default)]
 struct Rows {
     text: Vec<u8>,
     short: u64,
+    /// Those that are too short for every model.
+    unscored: u64,
 }
 
 /// Scores a batch with every model of one worker and writes its rows.
 fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> bindscan::Result<()> {
     rows.text.clear();
-    rows.short = 0;
+    (rows.short, rows.unscored) = (0, 0);
     for sequence in batch {
         rows.text.extend_from_slice(sequence.name.as_bytes());
-        rows.short += u64::from(scorers.iter().any(|scorer| sequence.codes.len() < scorer.shortest));
+        let too_short = scorers.iter().filter(|scorer| sequence.codes.len() < scorer.shortest).count();
+        rows.short += u64::from(too_short > 0);
+        rows.unscored += u64::from(too_short == scorers.len());
         for scorer in &mut *scorers {
             for score in scorer.score(&sequence.codes)? {
                 rows.text.push(b'\t');

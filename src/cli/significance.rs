@@ -10,6 +10,7 @@ use bindscan::calibrate::null::Null;
 use bindscan::calibrate::sample::Amount;
 use bindscan::engine::Workload;
 use bindscan::genome::Strand;
+use bindscan::source::SequenceSource;
 use bindscan::source::genome::{self, GenomeOptions};
 use clap::Args;
 use rayon::prelude::*;
@@ -85,6 +86,15 @@ pub(super) struct Calibrated {
     pub(super) nulls: Vec<Arc<Null>>,
 }
 
+/// A background, and where it comes from.
+pub(super) struct Ground {
+    pub(super) background: Background,
+    /// What to call it.
+    pub(super) source: String,
+    /// The digest of the contigs that it was fitted to.
+    pub(super) genome: Option<String>,
+}
+
 impl NullArgs {
     /// Whether any was given, so that stored calibrations are not what is wanted.
     pub(super) fn any(&self) -> bool {
@@ -125,8 +135,8 @@ impl NullArgs {
                     if background.is_none() {
                         background = Some(self.background(setting)?);
                     }
-                    let (background, source) = background.as_ref().expect("it has just been set");
-                    let made = self.calibrate(planned, background, source, setting)?;
+                    let ground = background.as_ref().expect("it has just been set");
+                    let made = self.calibrate(planned, ground, setting)?;
                     log::info!("{name}: p-values made for this run: {made}");
                     made
                 }
@@ -145,8 +155,39 @@ impl NullArgs {
         })
     }
 
+    /// Warns of models whose own calibration is used and was made with another genome than the one that is scanned, whose
+    /// contigs have this digest.
+    pub(super) fn warn_of_other_genome(&self, models: &[Planned], scanned: &str) {
+        let of_other = |planned: &&Planned| {
+            let stored = planned.model.spec.null.as_ref().filter(|stored| stored.fits(&planned.plan).is_ok());
+            stored.and_then(|stored| stored.genome.as_deref()).is_some_and(|genome| genome != scanned)
+        };
+        let others: Vec<&Planned> = models.iter().filter(of_other).collect();
+        if self.any() || others.is_empty() {
+            return;
+        }
+        let names = others.iter().map(|planned| {
+            let source = planned.model.spec.null.as_ref().map_or("", |stored| &stored.source);
+            format!("{} ({source})", planned.model.spec.name)
+        });
+        log::warn!(
+            "models were calibrated on other contigs than those that are scanned; --background genome gives p-values of these: {}",
+            listed(names)
+        );
+    }
+
     /// Makes the calibration of one model.
     pub(super) fn calibrate(
+        &self,
+        planned: &Planned,
+        ground: &Ground,
+        setting: &Setting<'_>,
+    ) -> Result<Calibration> {
+        let made = self.calibrate_on(planned, &ground.background, &ground.source, setting)?;
+        Ok(Calibration { genome: ground.genome.clone(), ..made })
+    }
+
+    fn calibrate_on(
         &self,
         planned: &Planned,
         background: &Background,
@@ -174,8 +215,8 @@ impl NullArgs {
         Ok(made?)
     }
 
-    /// The background, and what to call it.
-    pub(super) fn background(&self, setting: &Setting<'_>) -> Result<(Background, String)> {
+    /// The background, and where it comes from.
+    pub(super) fn background(&self, setting: &Setting<'_>) -> Result<Ground> {
         let order = self.background_order.unwrap_or(ORDER);
         let path = match (self.background.as_deref(), setting.genome) {
             (Some("uniform"), _) => {
@@ -184,7 +225,11 @@ impl NullArgs {
                     self.background_order.is_none_or(|order| order == 0),
                     "--background uniform is of order 0"
                 );
-                return Ok((Background::uniform(), "uniform".into()));
+                return Ok(Ground {
+                    background: Background::uniform(),
+                    source: "uniform".into(),
+                    genome: None,
+                });
             }
             (None | Some("genome"), Some(genome)) => genome,
             (None | Some("genome"), None) => {
@@ -204,38 +249,133 @@ impl NullArgs {
         let fitted = Background::fitted(&mut source, order, self.shuffle, seed);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         match fitted {
-            Ok(background) => Ok((background, name)),
+            Ok(background) => {
+                let genome = Some(genome::digest_of_contigs(source.contigs()));
+                Ok(Ground { background, source: name, genome })
+            }
             Err(error @ bindscan::Error::Request(_)) => bail!("{}: {error}", path.display()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The thresholds of a target at a p-value, on the forward and the reverse strand; scores that no window reaches where there
-/// is none so low. Says what is to be said about it.
-pub(super) fn thresholds(name: &str, null: &Null, p: f64) -> [f32; 2] {
-    if null.is_constant() {
-        log::warn!("{name} gives all background the same score: it has no p-values, and no sites");
-        return [f32::MAX; 2];
+const STRANDS: [Strand; 2] = [Strand::Forward, Strand::Reverse];
+
+/// Targets whose p-values have something odd about them: each kind of it is told in one line, however many they are.
+#[derive(Debug, Default)]
+pub(super) struct Oddities {
+    constant: Vec<String>,
+    /// Those without so low a p-value, with the lowest that each has.
+    out_of_reach: Vec<(String, f64)>,
+    /// Those with extrapolated p-values, with the lowest of each that is counted.
+    extrapolated: Vec<(String, f64)>,
+}
+
+/// How many names a warning lists.
+const LISTED: usize = 3;
+
+impl Oddities {
+    /// The thresholds of a target at a p-value, on the forward and the reverse strand; scores that no window reaches where
+    /// there is none so low.
+    pub(super) fn thresholds(&mut self, name: &str, null: &Null, p: f64) -> [f32; 2] {
+        if null.is_constant() {
+            self.constant.push(name.to_owned());
+            return [f32::MAX; 2];
+        }
+        let thresholds = STRANDS.map(|strand| null.threshold(p, strand));
+        if thresholds == [None; 2] {
+            self.out_of_reach.push((name.to_owned(), null.lowest()));
+        }
+        thresholds.map(|threshold| threshold.unwrap_or(f32::MAX))
     }
-    let thresholds = STRANDS.map(|strand| null.threshold(p, strand));
-    if thresholds == [None; 2] {
-        log::warn!("no score of {name} has a p-value of {p:e} or less; the lowest is {:.1e}", null.lowest());
+
+    /// Takes a target into account whose p-values down to `p` are used.
+    pub(super) fn note_extrapolation(&mut self, name: &str, null: &Null, p: f64) {
+        let any = STRANDS.iter().any(|&strand| null.threshold(p, strand).is_some());
+        if p < null.supported() && any && !null.is_constant() {
+            self.extrapolated.push((name.to_owned(), null.supported()));
+        }
+    }
+
+    /// Warns of what there is. `p` is the p-value that was asked for, if one was.
+    pub(super) fn warn(&self, p: f64) {
+        self.messages(p).iter().for_each(|message| log::warn!("{message}"));
+    }
+
+    fn messages(&self, p: f64) -> Vec<String> {
+        let mut messages = Vec::new();
+        match &self.constant[..] {
+            [] => {}
+            [name] => messages.push(format!(
+                "{name} gives all background the same score: it has no p-values, and no sites"
+            )),
+            names => messages.push(format!(
+                "{} models give all background the same score: they have no p-values, and no sites: {}",
+                names.len(),
+                listed(names.iter().cloned())
+            )),
+        }
+        match &self.out_of_reach[..] {
+            [] => {}
+            [(name, lowest)] => messages.push(format!(
+                "no score of {name} has a p-value of {p:e} or less; the lowest is {lowest:.1e}"
+            )),
+            several => messages.push(format!(
+                "{} models have no score with a p-value of {p:e} or less, and no sites (in brackets the lowest): {}",
+                several.len(),
+                listed(several.iter().map(|(name, lowest)| format!("{name} ({lowest:.1e})")))
+            )),
+        }
+        let advice = "are extrapolated from a fitted tail, the threshold too; a longer background (--background-length) supports lower ones";
+        match &self.extrapolated[..] {
+            [] => {}
+            [(name, supported)] => {
+                messages.push(format!("p-values of {name} below {supported:.1e} {advice}"));
+            }
+            several => {
+                let supported = several.iter().map(|(_, supported)| *supported).fold(0.0, f64::max);
+                messages.push(format!(
+                    "p-values of {} models below {supported:.1e} {advice}: {}",
+                    several.len(),
+                    listed(several.iter().map(|(name, _)| name.clone()))
+                ));
+            }
+        }
+        messages
     }
     thresholds.map(|threshold| threshold.unwrap_or(f32::MAX))
 }
 
-const STRANDS: [Strand; 2] = [Strand::Forward, Strand::Reverse];
+/// The first few of some words, and how many more there are.
+fn listed(words: impl ExactSizeIterator<Item = String>) -> String {
+    let more = words.len().saturating_sub(LISTED);
+    let shown = words.take(LISTED).collect::<Vec<_>>().join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
 
-/// Warns if p-values as low as `p` are extrapolated.
-pub(super) fn warn_if_extrapolated(name: &str, null: &Null, p: f64) {
-    if p < null.supported()
-        && STRANDS.iter().any(|&strand| null.threshold(p, strand).is_some())
-        && !null.is_constant()
-    {
-        log::warn!(
-            "p-values of {name} below {:.1e} are extrapolated from a fitted tail, the threshold too; a longer background (--background-length) supports lower ones",
-            null.supported()
-        );
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_models_are_told_of_in_one_line() {
+        let mut oddities = Oddities::default();
+        assert!(oddities.messages(1e-9).is_empty());
+        oddities.out_of_reach.push(("A".into(), 2e-5));
+        oddities.constant.push("B".into());
+        oddities.extrapolated.push(("C".into(), 3e-6));
+        let one = oddities.messages(1e-9);
+        assert_eq!(one.len(), 3);
+        assert!(one[1].contains("no score of A has a p-value of 1e-9 or less; the lowest is 2.0e-5"), "{one:?}");
+        for i in 0..70 {
+            oddities.out_of_reach.push((format!("M{i}"), 1e-4));
+            oddities.constant.push(format!("N{i}"));
+            oddities.extrapolated.push((format!("O{i}"), 1e-5));
+        }
+        let many = oddities.messages(1e-9);
+        assert_eq!(many.len(), 3);
+        for (message, part) in many.iter().zip(["B, N0, N1 and 68 more", "A (2.0e-5), M0 (1.0e-4)", "below 1.0e-5"]) {
+            assert!(message.contains("71 models") && message.contains(part), "{message}");
+        }
     }
 }

@@ -22,7 +22,7 @@ use bindscan::train::trained;
 use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
 
-use super::data::DataArgs;
+use super::data::{DataArgs, Ratios, Reading};
 use super::{CANCELLED, Session, message, progress};
 
 mod layers;
@@ -71,7 +71,8 @@ pub(super) struct TrainArgs {
     /// [default there: 1]
     #[arg(long = "final", value_name = "FITS", value_parser = super::parse_positive)]
     finals: Option<usize>,
-    /// Negatives made for each positive, where the data have none
+    /// Negatives made for each positive, where the data have none [default: 10, with --recipe published 1, with layers 3; 1
+    /// for test and validation data]
     #[arg(long, value_name = "RATIO")]
     negatives_per_positive: Option<f64>,
     /// Detectors of each fit
@@ -159,7 +160,7 @@ struct Sizes {
     detectors: usize,
     /// Bases of a detector, where sequences have as many.
     length: usize,
-    /// Negatives a positive.
+    /// Negatives for each positive of the training data, unless it is said otherwise.
     ratio: f64,
 }
 
@@ -180,12 +181,11 @@ impl TrainArgs {
         let sizes = self.sizes();
         let strands = self.strands();
         let stranded = strands == Strands::Single;
-        let Loaded { mut training, mut test, notes } = self.data.open(sizes.ratio, stranded, self.seed)?;
-        if !session.quiet {
-            notes.iter().for_each(message);
-        }
+        let ratios = Ratios::of_training(self.negatives_per_positive, sizes.ratio);
+        let reading = Reading { ratios, stranded, seed: self.seed };
+        let Loaded { mut training, mut test, notes } = self.data.open(reading, session)?;
         if let Some(path) = &self.test {
-            test = Some(self.data.open_other(path, stranded, self.seed)?);
+            test = Some(self.data.open_other(path, reading, session)?);
         }
         if let Some(leak) = test.as_ref().and_then(|test| Leaks::find(&training, test, !stranded).message()) {
             log::warn!("{leak}");
@@ -301,7 +301,7 @@ impl TrainArgs {
             finals: self.finals.unwrap_or(sizes.finals),
             detectors: self.detectors.unwrap_or(sizes.detectors),
             length: sizes.length,
-            ratio: self.negatives_per_positive.unwrap_or(sizes.ratio),
+            ratio: sizes.ratio,
         }
     }
 
@@ -463,7 +463,8 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
 /// Tells how the model does on held-out data.
 fn tell_held_out(measured: &[Measured]) {
     for measured in measured {
-        let Measured { output, metric, value, interval, .. } = measured;
+        let Measured { output, value, interval, .. } = measured;
+        let metric = measured.title();
         let value = value.map_or_else(|| "not defined".into(), |value| format!("{value:.4}"));
         let interval =
             interval.as_ref().map_or_else(String::new, |i| format!(" ({:.4} to {:.4})", i.low, i.high));

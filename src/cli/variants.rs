@@ -47,9 +47,12 @@ pub(super) struct VariantsArgs {
     /// Keep only records in this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
     #[arg(short, long = "region", value_name = "REGION")]
     regions: Vec<String>,
-    /// Keep only records in the regions of a BED
+    /// Keep only records in the regions of a file: BED, narrowPeak or GFF
     #[arg(short = 'R', long, value_name = "BED")]
     regions_file: Option<PathBuf>,
+    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
+    #[arg(long)]
+    skip_bad_regions: bool,
     /// Fail at the first record that does not fit the genome: another REF, no such contig, past its end
     #[arg(long)]
     strict: bool,
@@ -143,7 +146,7 @@ impl VariantsArgs {
     }
 
     fn regions(&self, genome: &Lookup) -> Result<Option<Vec<Vec<std::ops::Range<u64>>>>> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.calls, "calls"))?;
+        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.calls, "calls"), self.skip_bad_regions)?;
         Ok(if regions.is_empty() { None } else { Some(genome.select(&regions)?) })
     }
 }

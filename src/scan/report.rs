@@ -208,7 +208,7 @@ impl ScanReport<'_> {
         if summary.short_segments > 0 {
             let _ = write!(
                 scanned,
-                "; {} skipped, shorter than a window: {}",
+                "; {} shorter than a window of a model, which skipped them: {}",
                 grouped(summary.short_segments),
                 summary.short_list()
             );

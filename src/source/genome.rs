@@ -129,6 +129,15 @@ pub fn is_genome(path: &Path) -> Result<bool> {
     Ok(first.starts_with(b">") || twobit::is_twobit(first))
 }
 
+/// SHA-256 of the names and lengths of contigs, in hexadecimal digits: what tells a genome from others.
+pub fn digest_of_contigs(contigs: &[Arc<Contig>]) -> String {
+    let mut digest = Sha256::new();
+    for contig in contigs {
+        digest.update(format!("{}\t{}\n", contig.name, contig.length.unwrap_or_default()));
+    }
+    hex(&digest.finalize())
+}
+
 /// A genome that has been opened and not read yet.
 #[derive(Debug)]
 pub struct Genome {
@@ -151,8 +160,10 @@ impl Genome {
             input => Box::new(fasta::Reader::new(path, input, options.mask_lowercase)?),
         };
         let mut selection = (!options.regions.is_empty()).then(|| Selection::new(options.regions.clone()));
-        if let (Some(selection), true) = (&mut selection, reader.is_indexed()) {
-            selection.resolve(reader.contigs())?;
+        match &mut selection {
+            Some(selection) if reader.is_indexed() => selection.resolve(reader.contigs())?,
+            Some(selection) => selection.check_intervals()?,
+            None => {}
         }
         Ok(Genome { reader, selection })
     }
@@ -169,11 +180,7 @@ impl Genome {
     /// What tells the genome from others: SHA-256 of the contigs' names and lengths, in hexadecimal digits; `None` on a
     /// stream.
     pub fn digest(&self) -> Option<String> {
-        let mut digest = Sha256::new();
-        for contig in self.contigs()? {
-            digest.update(format!("{}\t{}\n", contig.name, contig.length.unwrap_or_default()));
-        }
-        Some(hex(&digest.finalize()))
+        self.contigs().map(digest_of_contigs)
     }
 
     /// Starts to cut the contigs into chunks.
@@ -267,8 +274,9 @@ impl SequenceSource for GenomeSource {
 
     fn read_chunk(&mut self, chunk: &mut Chunk) -> Result<bool> {
         loop {
-            if let Some((stretch, begun)) = self.stretch.take() {
-                self.fill(chunk, stretch, begun)?;
+            if let Some((stretch, begun)) = self.stretch.take()
+                && self.fill(chunk, stretch, begun)?
+            {
                 return Ok(true);
             }
             self.stretch = self.stretches.pop_front().and_then(|stretch| self.not_done(stretch));
@@ -334,7 +342,7 @@ impl GenomeSource {
         let filled = self.fill(chunk, Stretch { read: own, ..Stretch::whole(segment.clone()) }, false);
         self.shape.own = own_length;
         (self.stretch, self.contig, self.passed) = (None, None, 0);
-        filled
+        filled.map(|_| ())
     }
 
     /// Goes to the next contig; `false` if nothing more is wanted.
@@ -347,12 +355,11 @@ impl GenomeSource {
             }
             return Ok(true);
         }
-        if self.finished || self.selection.as_ref().is_some_and(Selection::is_complete) {
-            return Ok(false);
-        }
-        let Some(contig) = self.reader.next_contig()? else {
+        let complete = self.selection.as_ref().is_some_and(Selection::is_complete);
+        let next = if self.finished || complete { None } else { self.reader.next_contig()? };
+        let Some(contig) = next else {
             self.finished = true;
-            return match &self.selection {
+            return match &mut self.selection {
                 Some(selection) => selection.finish(self.reader.contigs()).map(|()| false),
                 None => Ok(false),
             };
@@ -380,8 +387,9 @@ impl GenomeSource {
         self.carry_start = 0;
     }
 
-    /// Fills `chunk` with the first window starts of `stretch`, and keeps what is left of it.
-    fn fill(&mut self, chunk: &mut Chunk, mut stretch: Stretch, begun: bool) -> Result<()> {
+    /// Fills `chunk` with the first window starts of `stretch`, and keeps what is left of it; `false` if it lies behind the
+    /// end of its contig, where it may.
+    fn fill(&mut self, chunk: &mut Chunk, mut stretch: Stretch, begun: bool) -> Result<bool> {
         let ChunkShape { own, left, right, reach } = self.shape;
         let from = stretch.read.start;
         let own_stop = from.saturating_add(own as u64).min(stretch.next_cut(from));
@@ -399,6 +407,10 @@ impl GenomeSource {
         if contig_end.is_some() {
             self.contig = self.reader.contig().cloned();
         }
+        if from > 0 && contig_end.is_some_and(|length| from >= length) {
+            self.keep(chunk, chunk.start);
+            return Ok(false);
+        }
         let segment_end = contig_end.map_or(segment_end, |length| segment_end.min(length));
         let own_end = own_stop.min(segment_end);
         let last = own_end == segment_end.min(stretch.read.end);
@@ -414,7 +426,7 @@ impl GenomeSource {
         self.passed = self.passed.saturating_add(own_end - from);
         stretch.read.start = own_end;
         self.stretch = (!last).then_some((stretch, true));
-        Ok(())
+        Ok(true)
     }
 
     /// Puts contig positions from `chunk.start` to `wanted` into the chunk; gives the contig's length if it ends
@@ -440,8 +452,8 @@ impl GenomeSource {
         self.carry.extend_from_slice(&chunk.codes[skipped.min(chunk.codes.len())..]);
     }
 
-    fn check_length(&self, length: u64) -> Result<()> {
-        match (&self.selection, &self.contig) {
+    fn check_length(&mut self, length: u64) -> Result<()> {
+        match (&mut self.selection, &self.contig) {
             // Those of a shard are checked when the file is opened.
             (Some(selection), Some(contig)) if self.planned.is_none() => {
                 selection.check_length(contig, length)

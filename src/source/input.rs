@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::{GzDecoder, MultiGzDecoder};
 use noodles::bgzf;
 
 use super::mmap::MappedFile;
@@ -17,6 +17,9 @@ use crate::{Error, Result};
 const HEAD: usize = 18;
 
 const BUFFER: usize = 128 << 10;
+
+/// The mark with which some editors begin UTF-8 text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// An empty BGZF block, with which every whole BGZF file ends (SAM specification, section 4.1.2).
 pub(crate) const BGZF_END: [u8; 28] =
@@ -123,6 +126,16 @@ impl RawInput {
     /// Whether it is made of BGZF blocks.
     pub(crate) fn is_bgzf(&self) -> bool {
         is_bgzf(self.head())
+    }
+
+    /// Whether it is a BGZF file that goes on behind its end with zeros, as a gzip file may.
+    fn is_padded_bgzf(&self) -> bool {
+        let RawInput::Mapped(map) = self else { return false };
+        let content = map.content();
+        let zeros = content.iter().rev().take_while(|&&byte| byte == 0).count();
+        // The end-of-file block itself ends with zeros.
+        let own = BGZF_END.iter().rev().take_while(|&&byte| byte == 0).count();
+        zeros > own && content[..content.len() - (zeros - own)].ends_with(&BGZF_END)
     }
 
     /// Its size in bytes, where that is known.
@@ -255,7 +268,12 @@ impl BufRead for Input {
 impl From<RawInput> for Input {
     fn from(raw: RawInput) -> Input {
         match raw {
-            RawInput::Mapped(map) if !is_gzip(map.content()) => Input::Mapped(map),
+            RawInput::Mapped(mut map) if !is_gzip(map.content()) => {
+                if map.content().starts_with(BYTE_ORDER_MARK) {
+                    map.consume(BYTE_ORDER_MARK.len());
+                }
+                Input::Mapped(map)
+            }
             raw => Input::Stream(Stream::new(raw)),
         }
     }
@@ -263,18 +281,118 @@ impl From<RawInput> for Input {
 
 impl Stream {
     fn new(raw: RawInput) -> Stream {
-        let (gzip, bgzf, total) = (is_gzip(raw.head()), raw.is_bgzf(), raw.total());
+        let (gzip, total) = (is_gzip(raw.head()), raw.total());
+        let bgzf = raw.is_bgzf() && !raw.is_padded_bgzf();
         let consumed = Arc::new(AtomicU64::new(0));
         let counted = Counted::new(raw, Arc::clone(&consumed));
         let text: Box<dyn BufRead + Send> = if bgzf {
             Box::new(BgzfText(bgzf::io::Reader::new(counted)))
         } else if gzip {
-            let decoder = MultiGzDecoder::new(BufReader::with_capacity(BUFFER, counted));
-            Box::new(BufReader::with_capacity(BUFFER, decoder))
+            let members = Members::new(BufReader::with_capacity(BUFFER, counted));
+            Box::new(BufReader::with_capacity(BUFFER, members))
         } else {
             Box::new(BufReader::with_capacity(BUFFER, counted))
         };
+        let text = Box::new(Unmarked { text, begun: false, head: io::Cursor::default() });
         Stream { text, consumed, total, compressed: gzip }
+    }
+}
+
+/// Text without the byte order mark that it may begin with.
+struct Unmarked {
+    text: Box<dyn BufRead + Send>,
+    begun: bool,
+    /// First bytes that had to be taken out to tell, and are no mark.
+    head: io::Cursor<Vec<u8>>,
+}
+
+impl Unmarked {
+    fn begin(&mut self) -> io::Result<()> {
+        let block = self.text.fill_buf()?;
+        if block.starts_with(BYTE_ORDER_MARK) {
+            self.text.consume(BYTE_ORDER_MARK.len());
+        } else if !block.is_empty() && BYTE_ORDER_MARK.starts_with(block) {
+            let mut head = Vec::new();
+            self.text.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut head)?;
+            if head != BYTE_ORDER_MARK {
+                self.head = io::Cursor::new(head);
+            }
+        }
+        self.begun = true;
+        Ok(())
+    }
+
+    fn has_head(&self) -> bool {
+        self.head.position() < self.head.get_ref().len() as u64
+    }
+}
+
+impl BufRead for Unmarked {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if !self.begun {
+            self.begin()?;
+        }
+        if self.has_head() { self.head.fill_buf() } else { self.text.fill_buf() }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if self.has_head() {
+            self.head.consume(amount);
+        } else {
+            self.text.consume(amount);
+        }
+    }
+}
+
+impl Read for Unmarked {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.begun && !self.has_head() {
+            return self.text.read(out);
+        }
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// The members of a gzip file, one after the other. Zeros behind one are padding, as tapes and some archives leave it.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Members<R> {
+    fn new(compressed: R) -> Members<R> {
+        Members(Some(GzDecoder::new(compressed)))
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let count = member.read(out)?;
+            if count > 0 || out.is_empty() {
+                return Ok(count);
+            }
+            let Some(mut compressed) = self.0.take().map(GzDecoder::into_inner) else { break };
+            if pass_zeros(&mut compressed)? {
+                self.0 = Some(GzDecoder::new(compressed));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Passes zeros; `false` if the input ends with them.
+fn pass_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let block = input.fill_buf()?;
+        if block.is_empty() {
+            return Ok(false);
+        }
+        let zeros = block.iter().take_while(|&&byte| byte == 0).count();
+        let more = zeros < block.len();
+        input.consume(zeros);
+        if more {
+            return Ok(true);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Short sequences for `bindscan score`: FASTA, one a line, or a column of a table; gzip or not.
 
+use std::cell::Cell;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,10 @@ enum Form {
     Fasta {
         header: Option<String>,
     },
+    /// The line that was read last: a name, a sequence and more.
+    Located {
+        first: Option<String>,
+    },
     Lines,
     /// 0-based column.
     Table {
@@ -45,6 +50,7 @@ pub struct SequenceReader {
     form: Form,
     line: u64,
     text: String,
+    ambiguous: Cell<u64>,
 }
 
 impl SequenceReader {
@@ -67,6 +73,7 @@ impl SequenceReader {
             form: Form::Lines,
             line: 0,
             text: String::new(),
+            ambiguous: Cell::new(0),
         };
         match column {
             Some(Column::Rank(rank)) => reader.form = Form::Table { column: rank - 1 },
@@ -83,11 +90,27 @@ impl SequenceReader {
                 let first = reader.input.fill_buf().map_err(Error::io(path, "cannot read"))?.first().copied();
                 if first == Some(b'>') {
                     reader.next_line()?;
-                    reader.form = Form::Fasta { header: Some(reader.text.clone()) };
+                    let line = Some(reader.text.clone());
+                    reader.form = match is_located(&reader.text) {
+                        true => Form::Located { first: line },
+                        false => Form::Fasta { header: line },
+                    };
                 }
             }
         }
         Ok(reader)
+    }
+
+    /// Reads FASTA from behind its first header, which is line `line` of the file.
+    pub(crate) fn after_header(path: &Path, input: Input, line: u64, header: String) -> SequenceReader {
+        let form = Form::Fasta { header: Some(header) };
+        let (text, ambiguous) = (String::new(), Cell::new(0));
+        SequenceReader { path: path.to_path_buf(), input, form, line, text, ambiguous }
+    }
+
+    /// Letters read so far that stand for several bases (R, Y and others) and were read as N.
+    pub fn ambiguous(&self) -> u64 {
+        self.ambiguous.get()
     }
 
     /// The next sequence; `None` at the end.
@@ -99,6 +122,19 @@ impl SequenceReader {
             Form::Fasta { header } => {
                 let Some(header) = header.take() else { return Ok(None) };
                 self.read_record(&header).map(Some)
+            }
+            Form::Located { first } => {
+                match first.take() {
+                    Some(first) => self.text = first,
+                    None if !self.next_filled_line()? => return Ok(None),
+                    None => {}
+                }
+                let mut words = self.text.split_whitespace();
+                let (Some(name), Some(letters)) = (words.next(), words.next()) else {
+                    return Err(self.error("has no sequence behind its name"));
+                };
+                let name = name.trim_start_matches('>').to_owned();
+                Ok(Some(Sequence { codes: self.encode(letters)?, name }))
             }
             Form::Lines => {
                 if !self.next_filled_line()? {
@@ -138,6 +174,7 @@ impl SequenceReader {
     }
 
     fn encode(&self, letters: &str) -> Result<Vec<u8>> {
+        self.ambiguous.set(self.ambiguous.get() + encode::count_ambiguous(letters.as_bytes()));
         encode::encode(letters.as_bytes()).map_err(|(at, byte)| {
             let shown = char::from(byte).escape_default();
             let header = if self.line == 1 && matches!(self.form, Form::Table { .. }) {
@@ -173,6 +210,23 @@ impl SequenceReader {
     fn error(&self, message: impl Into<String>) -> Error {
         Error::format(&self.path, self.line, message)
     }
+}
+
+/// Letters that the second word of a header has at least if it is to be taken for the record's sequence.
+const SHORTEST_IN_HEADER: usize = 8;
+
+/// Whether a line that starts with `>` is a whole record, as `>chr20:307938-308038 ACGT… 0`: a name, a sequence and
+/// numbers.
+pub(crate) fn is_located(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    let named = words.next().is_some_and(|name| name.len() > 1 && name.starts_with('>'));
+    let is_sequence = |word: &str| {
+        word.len() >= SHORTEST_IN_HEADER && word.bytes().all(|letter| b"ACGTUNacgtun".contains(&letter))
+    };
+    named
+        && words.next().is_some_and(is_sequence)
+        && words.next().is_some_and(|word| word.parse::<f32>().is_ok())
+        && words.all(|word| word.parse::<f32>().is_ok())
 }
 
 #[cfg(test)]

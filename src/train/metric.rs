@@ -330,6 +330,34 @@ pub struct Measured {
     pub positives: Option<usize>,
 }
 
+impl Measured {
+    /// Negatives for each positive, of a metric that depends on it: that of chance is 1 / (1 + this).
+    pub fn negatives_per_positive(&self) -> Option<f64> {
+        let positives = self.positives.filter(|&positives| positives > 0)?;
+        let depends = self.metric == Metric::AveragePrecision;
+        depends.then(|| (self.count - positives) as f64 / positives as f64)
+    }
+
+    /// Positives to negatives, as `1:10`, where the metric depends on it.
+    pub fn ratio(&self) -> Option<String> {
+        self.negatives_per_positive().map(|ratio| format!("1:{}", ratio_text(ratio)))
+    }
+
+    /// The metric's name, with the ratio of positives to negatives where it depends on that: `AUPRC (1:10)`.
+    pub fn title(&self) -> String {
+        match self.ratio() {
+            Some(ratio) => format!("{} ({ratio})", self.metric),
+            None => self.metric.to_string(),
+        }
+    }
+}
+
+/// A ratio with as many digits as tell it from others: 10, 2.5, 0.33.
+fn ratio_text(ratio: f64) -> String {
+    let text = if ratio < 1.0 { format!("{ratio:.3}") } else { format!("{ratio:.1}") };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 /// Bootstrap samples behind an interval.
 pub const REPLICATES: usize = 1000;
 

@@ -166,7 +166,7 @@ impl TrainingReport {
             let _ = writeln!(
                 list,
                 "<li><b>{value:.3}</b><span>{} ({how_sure}{})</span></li>",
-                measured.metric,
+                escape(&measured.title()),
                 escape(&first.set)
             );
         }
@@ -195,7 +195,7 @@ impl TrainingReport {
         format!(
             "<div class=\"scroll\"><table class=\"sets\">\n<thead><tr><th scope=\"col\">Data</th><th scope=\"col\">Sequences</th>\
              {heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-             <p class=\"soft\">In brackets: 95 % bootstrap intervals.</p>"
+             <p class=\"soft\">In brackets: 95 % bootstrap intervals, and of AUPRC positives to negatives.</p>"
         )
     }
 
@@ -238,7 +238,9 @@ impl TrainingReport {
             let entry = |metric: Metric| {
                 let measured = outcome.measured.iter().find(|measured| measured.metric == metric);
                 let value = measured.and_then(|measured| measured.value);
-                (class.clone(), value.map_or(label.to_string(), |value| format!("{label} ({value:.3})")))
+                let ratio = measured.and_then(Measured::ratio);
+                let ratio = ratio.map_or_else(String::new, |ratio| format!(", {ratio}"));
+                (class.clone(), value.map_or(label.to_string(), |value| format!("{label} ({value:.3}{ratio})")))
             };
             roc_legend.push(entry(Metric::Auc));
             recall_legend.push(entry(Metric::AveragePrecision));
@@ -524,11 +526,13 @@ fn series(i: usize) -> String {
 
 fn measured_cell(measured: Option<&Measured>) -> String {
     let Some(value) = measured.and_then(|measured| measured.value) else { return "<td>–</td>".into() };
+    let ratio = measured.and_then(Measured::ratio).map_or_else(String::new, |ratio| format!("; {ratio}"));
     match measured.and_then(|measured| measured.interval) {
         Some(interval) => {
-            format!("<td>{value:.4} <small>({:.3} to {:.3})</small></td>", interval.low, interval.high)
+            format!("<td>{value:.4} <small>({:.3} to {:.3}{ratio})</small></td>", interval.low, interval.high)
         }
-        None => format!("<td>{value:.4}</td>"),
+        None if ratio.is_empty() => format!("<td>{value:.4}</td>"),
+        None => format!("<td>{value:.4} <small>({})</small></td>", ratio.trim_start_matches("; ")),
     }
 }
 

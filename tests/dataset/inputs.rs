@@ -47,13 +47,76 @@ fn the_usual_tables_need_no_options() {
 
     // SELEX: k-mers with relative affinities.
     let selex = usual("kmer,count,relKa\nCACGTGAAAA,812,1.0\nACACGTGTTT,77,0.41\n");
-    assert_eq!(selex.unwrap().output_names, ["count"], "the first that holds numbers");
+    assert_eq!(selex.unwrap().output_names, ["relKa"], "the last");
     let affinity = TableOptions { targets: Targets::These(vec![named("relKa")]), ..TableOptions::default() };
     let selex = table("kmer,count,relKa\nCACGTGAAAA,812,1.0\nACACGTGTTT,77,0.41\n", &affinity).unwrap();
     assert_eq!((selex.targets.as_slice(), selex.kind), ([1.0, 0.41].as_slice(), TargetKind::Real));
 
     let bare = usual("ACGT\nGGCA\n").unwrap();
     assert_eq!((bare.targets.as_slice(), bare.has_positives_only()), ([1.0, 1.0].as_slice(), true));
+}
+
+/// The columns taken, in the words of the note, and the values of the first row.
+fn taken(text: &str) -> Result<(String, Vec<f32>), String> {
+    let (_directory, path) = file("table", text);
+    let request = DataRequest { data: path, negatives_per_positive: 1.0, ..DataRequest::default() };
+    let loaded = load(&request).map_err(|error| error.to_string())?;
+    Ok((loaded.notes[0].clone(), loaded.training.targets[..loaded.training.outputs].to_vec()))
+}
+
+#[test]
+fn a_column_is_the_target_only_if_named_last_or_alone_and_that_is_said() {
+    let (a, b) = ("ACGTACGTAC", "GGCATTTCCA");
+    let rows = |first: &str, second: &str| format!("{first}\n{second}\n").replace('$', a).replace('%', b);
+    let cases = [
+        // Coordinates, an identifier and the GC content are no targets.
+        (rows("chr20\t0\t100\t$\t1", "chr20\t1000\t1100\t%\t0"), "sequence: column 4; target: column 5", 1.0),
+        (rows("1 0 100 $ 0.25", "1 7 100 % 7"), "sequence: column 4; target: column 5", 0.25),
+        (rows("id,sequence,y\n0,$,1", "1,%,0"), "sequence: column 2 (sequence); target: column 3 (y)", 1.0),
+        (rows("sequence,gc,y\n$,0.5,1", "%,0.4,0"), "sequence: column 1 (sequence); target: column 3 (y)", 1.0),
+        (rows("seq,dose,effect\n$,5,2.5", "%,5,1"), "sequence: column 1 (seq); target: column 3 (effect)", 2.5),
+        (rows("seq,effect,remark\n$,5,x", "%,6,y"), "sequence: column 1 (seq); target: column 2 (effect)", 5.0),
+        (rows("id\tseq\tgc\n1\t$\t0.5", "2\t%\t0.4"), "sequence: column 2 (seq); no target: all are taken for bound", 1.0),
+        (rows("chr1 0 100 $", "chr1 7 100 %"), "sequence: column 4; no target", 1.0),
+        (rows("$ 1 .", "% 0 ."), "sequence: column 1; target: column 2", 1.0),
+        (rows("$\t1557.5\t183.0", "%\t14858.0\t245.0"), "sequence: column 1; target: column 2", 1557.5),
+        (rows("$ 0.5 1", "% 0.4 0"), "sequence: column 1; target: column 3", 1.0),
+        // Lines as published with DeepSEA's and DeepBind's comparison by Zeng et al.
+        (rows(">chr20:307938-308038_shuf $ 0", ">chr20:1-101 % 1"), "sequence: column 2; target: column 3", 0.0),
+        (rows("\"seq\",\"label\"\n\"$\",\"1\"", "\"%\",\"0\""), "sequence: column 1 (seq); target: column 2 (label)", 1.0),
+        (rows("\"a, \"\"b\"\"\",seq,y\n\"x,y\",$,1", "z , \"%\" ,0"), "sequence: column 2 (seq); target: column 3 (y)", 1.0),
+        (rows("\u{feff}seq,label\n$,1.0", "%,0.0"), "sequence: column 1 (seq); target: column 2 (label)", 1.0),
+    ];
+    for (text, note, first) in cases {
+        let (said, targets) = taken(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert!(said.starts_with(note), "{said}, not {note}");
+        assert_eq!(targets, [first], "{text}");
+    }
+    let errors = [
+        (rows("seq,dose,time,remark\n$,5,2,x", "%,5,3,y"), "columns 2, 3 hold numbers: say which is the target (--target)"),
+        (rows("seq label\n1 $ 1", "2 % 0"), "the header has 2 columns, and the first row 3"),
+        (rows("seq,label\n\"$,1", "%,0"), "line 2: a quoted field does not end on its line"),
+        (rows("seq,label\n\"$\"x,1", "%,0"), "line 2: 'x' stands behind a quoted field"),
+    ];
+    for (text, message) in errors {
+        let error = taken(&text).unwrap_err();
+        assert!(error.contains(message), "{error}, not {message}");
+    }
+    // A description is no sequence, and a FASTA file none of lines.
+    let fasta = format!(">a {a} 1\n{a}\n>b\n{b}\n");
+    assert!(taken(&fasta.replace(" 1\n", " one\n")).unwrap().0.contains("dinucleotide shuffles"));
+    let (note, _) = taken(&format!("seq,y\nACGTRYNN{a},1\n{b}k,0\n")).unwrap();
+    assert!(note.starts_with("sequence: column 1"));
+}
+
+#[test]
+fn letters_read_as_n_are_counted() {
+    for text in ["seq,y\nACGTACGT,1\nACGTRYNNn,1\nACKK,0\n", ">a\nACGTRYNNn\n>b\nACKK\n"] {
+        let (_directory, path) = file("data", text);
+        let request = DataRequest { data: path, negatives_per_positive: 1.0, ..DataRequest::default() };
+        let notes = load(&request).unwrap().notes;
+        assert!(notes.iter().any(|note| note.starts_with("4 letters that stand for several bases")), "{notes:?}");
+    }
 }
 
 #[test]

@@ -28,6 +28,9 @@ fn windows_stand_on_the_summits_strongest_first() {
         + &row("chr3", 2, 8, 9.0, 3)        // N
         + &row("chrX", 2, 8, 9.0, 3);
     write(&peaks, &text);
+    let error = cut_windows(&genome, &peaks, &options(5)).unwrap_err().to_string();
+    assert!(error.contains("1 of 7 peaks cannot be used: 1 on a contig that the genome does not have"), "{error}");
+    let options = |width| PeakOptions { skip_bad_regions: true, ..options(width) };
     let cut = cut_windows(&genome, &peaks, &options(5)).unwrap();
     // Positions 9..14 of chr1, 3..8 of chr2, 3..8 of chr1.
     assert_eq!(cut.training.peaks, [codes("ACCGG"), codes("TGGGG"), codes("TACGT")]);
@@ -71,16 +74,33 @@ fn bad_peaks_are_refused_with_their_line() {
         ("", "there is no peak in it"),
         ("chr1\t1\n", "line 1: a BED line has a contig, a start and an end"),
         ("chr1\t1\t5\nchr1\tone\t5\n", "line 2: a BED line"),
-        ("chr1\t5\t5\n", "line 1: the interval 5 to 5 is empty"),
+        ("chr1\t5\t5\n", "peak chr1 5 5 ("),
+        ("chr1\t5\t5\n", "a.bed, line 1): it is empty"),
+        ("##fileformat=VCFv4.2\nchr1\t5\t.\tA\tC\n", "line 1: this is a VCF"),
         ("chr1\t1\t5\tx\t0\t.\t1\t1\t1\t4\n", "line 1: the summit 4 (column 10) is no place"),
-        ("chrX\t1\t5\n", "no peak is left (1 peaks lie on contigs that the genome does not have"),
-        ("chr1\t18446744073709551614\t18446744073709551615\n", "no peak is left (1 peaks lie past"),
+        ("chrX\t1\t5\n", "line 1): there is no contig chrX in the genome; it has chr1, chr2, chr3"),
+        ("chr1\t4\t9\nchr1\t9\t9\nchr1\t18\t40\nchr9\t1\t2\nchr8\t1\t2\n", "4 of 5 peaks cannot be used: 1 past"),
+        ("chr1\t18446744073709551614\t18446744073709551615\n", "past the end of chr1, which has 20 bases"),
     ];
     for (text, message) in cases {
         write(&peaks, text);
         let error = cut_windows(&genome, &peaks, &options(5)).unwrap_err().to_string();
         assert!(error.contains(message), "{error}, not {message}");
     }
+    let skip = PeakOptions { skip_bad_regions: true, ..options(5) };
+    for (text, message) in [
+        ("chrX\t1\t5\n", "no peak is left (1 peaks lie on contigs that the genome does not have"),
+        ("chr1\t18446744073709551614\t18446744073709551615\n", "no peak is left (1 peaks lie past"),
+        ("chr1\t4\t9\nchrX\t4\t9\nchrY\t4\t9\n", "2 of 3 peaks are lost (2 peaks lie on contigs"),
+    ] {
+        write(&peaks, text);
+        let error = cut_windows(&genome, &peaks, &skip).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}, not {message}");
+    }
+    let forced = cut_windows(&genome, &peaks, &PeakOptions { force: true, ..skip.clone() }).unwrap();
+    assert_eq!((forced.training.peaks.len(), forced.skipped.unknown_contig), (1, 2));
+    write(&peaks, "chr1\t4\t9\nchrX\t4\t9\n");
+    assert!(cut_windows(&genome, &peaks, &skip).is_ok(), "half is not more than half");
     write(&peaks, "chr1\t4\t9\n");
     let held_out = |contig: &str| PeakOptions { test_contigs: vec![contig.into()], ..options(5) };
     let error = cut_windows(&genome, &peaks, &held_out("1")).unwrap_err().to_string();
@@ -145,6 +165,31 @@ fn windows_without_peaks_match_in_gc_and_touch_no_peak() {
     }
     places.sort_unstable();
     assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 101), "no two overlap");
+}
+
+#[test]
+fn held_out_peaks_have_a_ratio_of_their_own() {
+    let bases = contig(30_000);
+    let (directory, genome) = file("genome.fa", &format!(">chr1\n{bases}\n>chr2\n{bases}\n"));
+    let bed = directory.path().join("a.bed");
+    let line = |i: usize| format!("chr{}\t{}\t{}\n", 1 + i % 2, 400 * i + 100, 400 * i + 200);
+    write(&bed, &(0..40).map(line).collect::<String>());
+    for negatives in [Negatives::Shuffle, Negatives::Genome] {
+        let mut request = DataRequest {
+            data: bed.clone(),
+            genome: Some(genome.clone()),
+            negatives,
+            negatives_per_positive: 3.0,
+            test_negatives_per_positive: Some(1.0),
+            peaks: PeakOptions { test_contigs: vec!["chr2".into()], ..options(21) },
+            ..DataRequest::default()
+        };
+        let trained = load(&request).unwrap();
+        assert_eq!((trained.training.len(), trained.test.as_ref().unwrap().len()), (80, 40));
+        // What eval reads by itself.
+        request.negatives_per_positive = 1.0;
+        assert_eq!(load(&request).unwrap().test, trained.test);
+    }
 }
 
 #[test]

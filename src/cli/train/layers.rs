@@ -15,7 +15,7 @@ use bindscan::train::search::Resources;
 use bindscan::train::trained::metric_name;
 use clap::Args;
 
-use super::{Judge, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
+use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
 use crate::cli::{CANCELLED, Session, message, parse_positive, threads};
 
 /// What makes a training one of layers.
@@ -117,16 +117,14 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     };
     let settings = args.layers.settings(args, strands)?;
     let stranded = strands == Strands::Single;
-    let ratio = args.negatives_per_positive.unwrap_or(NEGATIVES);
-    let Loaded { training: mut all, mut test, notes } = args.data.open(ratio, stranded, args.seed)?;
-    if !session.quiet {
-        notes.iter().for_each(message);
-    }
+    let ratios = Ratios::of_training(args.negatives_per_positive, NEGATIVES);
+    let reading = Reading { ratios, stranded, seed: args.seed };
+    let Loaded { training: mut all, mut test, notes } = args.data.open(reading, session)?;
     if let Some(path) = &args.test {
-        test = Some(args.data.open_other(path, stranded, args.seed)?);
+        test = Some(args.data.open_other(path, reading, session)?);
     }
     let mut given = match &args.layers.validation {
-        Some(path) => Some(args.data.open_other(path, stranded, args.seed)?),
+        Some(path) => Some(args.data.open_other(path, reading, session)?),
         None => None,
     };
     for (set, other) in [("test", &test), ("validation", &given)] {

@@ -92,16 +92,16 @@ fn parse_fai(fai: &str) -> Option<Vec<Entry>> {
 }
 
 /// Whether the entries follow each other through the file from its first byte to its last: each stands behind a
-/// header of its name, and where its bases end the next begins. Leaves the map at its start.
+/// header of its name, and where its bases end the next begins. Leaves the map where it stands.
 fn fits(entries: &[Entry], map: &mut MappedFile) -> bool {
-    let mut names = HashSet::new();
+    let (start, mut names) = (map.position(), HashSet::new());
     let follow = entries.iter().all(|entry| {
         let end = end_if_next(entry, &map.content()[map.position()..], map.position());
         map.consume(end.unwrap_or(0));
         end.is_some() && names.insert(entry.name.as_str())
     });
     let whole = !entries.is_empty() && map.content()[map.position()..].trim_ascii().is_empty();
-    map.seek(0);
+    map.seek(start);
     follow && whole
 }
 
@@ -120,10 +120,10 @@ fn end_if_next(entry: &Entry, text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// Finds the records of `map` line by line, and leaves it at its start.
+/// Finds the records of `map` line by line from where it stands, and leaves it there.
 fn build(path: &Path, map: &mut MappedFile) -> Result<Vec<Entry>> {
     let mut builder = Builder { path, entries: Vec::new(), names: HashMap::new(), layout: Layout::default() };
-    let size = map.content().len();
+    let (start, size) = (map.position(), map.content().len());
     let mut line_number = 0;
     while map.position() < size {
         line_number += 1;
@@ -131,7 +131,7 @@ fn build(path: &Path, map: &mut MappedFile) -> Result<Vec<Entry>> {
         pass_line(map);
         builder.line(&map.content()[offset..map.position()], offset as u64, line_number)?;
     }
-    map.seek(0);
+    map.seek(start);
     builder.finish()
 }
 

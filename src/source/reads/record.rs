@@ -86,6 +86,8 @@ pub enum Skip {
     ReadGroup,
     /// The record has no sequence (`*`).
     NoSequence,
+    /// Bases that are those of the reference are written as `=`, so that the record alone does not say what they are.
+    SameAsReference,
     /// It is said to be aligned, but without a place, or no base of it is.
     NoPlace,
     /// It is aligned past the end of its contig.
@@ -94,7 +96,7 @@ pub enum Skip {
 
 impl Skip {
     /// All there are, in the order in which they are counted.
-    pub const ALL: [Skip; 11] = [
+    pub const ALL: [Skip; 12] = [
         Skip::Unmapped,
         Skip::Secondary,
         Skip::Supplementary,
@@ -104,6 +106,7 @@ impl Skip {
         Skip::MappingQuality,
         Skip::ReadGroup,
         Skip::NoSequence,
+        Skip::SameAsReference,
         Skip::NoPlace,
         Skip::PastEnd,
     ];
@@ -120,6 +123,7 @@ impl Skip {
             Skip::MappingQuality => "of lower mapping quality",
             Skip::ReadGroup => "of other read groups",
             Skip::NoSequence => "without a sequence",
+            Skip::SameAsReference => "with = for bases of the reference (as samtools calmd -e writes them)",
             Skip::NoPlace => "without an aligned base",
             Skip::PastEnd => "aligned past the end of their contig",
         }
@@ -153,6 +157,13 @@ const fn codes() -> [[u8; 2]; 256] {
         byte += 1;
     }
     table
+}
+
+/// Whether one of the first `count` 4-bit bases is `=`.
+fn has_equals(bases: &[u8], count: usize) -> bool {
+    let (whole, last) = bases.split_at(count / 2);
+    let in_pairs = whole.iter().fold(false, |any, &pair| any | (pair >> 4 == 0) | (pair & 15 == 0));
+    in_pairs || (count % 2 == 1 && last.first().is_some_and(|pair| pair >> 4 == 0))
 }
 
 /// Rank of a record's contig and its place, 0-based, as they stand in it: -1 if there is none.
@@ -206,6 +217,9 @@ impl Read {
         let sequence = record.sequence();
         if sequence.is_empty() {
             return Ok(Some(Skip::NoSequence));
+        }
+        if has_equals(sequence.as_bytes(), sequence.len()) {
+            return Ok(Some(Skip::SameAsReference));
         }
         self.contig = None;
         if mapped {
@@ -303,6 +317,18 @@ mod tests {
             assert_eq!(code, want, "{}", char::from(*letter));
         }
         assert_eq!(CODES[0x18], [0, 3]);
+    }
+
+    #[test]
+    fn an_equals_sign_is_seen_at_any_place() {
+        for count in 1usize..8 {
+            let bytes = |equals: Option<usize>| -> Vec<u8> {
+                let base = |at: usize| if Some(at) == equals || at >= count { 0u8 } else { 1 };
+                (0..count.div_ceil(2)).map(|i| base(2 * i) << 4 | base(2 * i + 1)).collect()
+            };
+            assert!(!has_equals(&bytes(None), count));
+            assert!((0..count).all(|at| has_equals(&bytes(Some(at)), count)), "{count}");
+        }
     }
 
     #[test]

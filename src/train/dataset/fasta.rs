@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::source::input::Input;
 use crate::source::sequences::SequenceReader;
 use crate::{Error, Result};
 
@@ -11,12 +10,11 @@ use crate::{Error, Result};
 /// # Errors
 /// A file that cannot be read or has no sequences, an empty record, or a letter that is no nucleotide, with its line.
 pub fn read_sequences(path: &Path) -> Result<Vec<Vec<u8>>> {
-    read(path, Input::open(path)?)
+    read(path, &mut SequenceReader::open(path, None)?)
 }
 
-/// As [`read_sequences`], from an input that is open already.
-pub(super) fn read(path: &Path, input: Input) -> Result<Vec<Vec<u8>>> {
-    let mut reader = SequenceReader::new(path, input, None)?;
+/// As [`read_sequences`], from a reader that stands before the first record.
+pub(super) fn read(path: &Path, reader: &mut SequenceReader) -> Result<Vec<Vec<u8>>> {
     let mut sequences = Vec::new();
     while let Some(sequence) = reader.read()? {
         if sequence.codes.is_empty() {

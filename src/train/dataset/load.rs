@@ -8,6 +8,8 @@ use super::scaling::join_replicates;
 use super::table::{self, TableOptions};
 use super::text::Lines;
 use super::{Dataset, TargetKind};
+use crate::encode::ambiguous_note;
+use crate::source::sequences::is_located;
 use crate::train::negatives::{self, shuffles};
 use crate::{Error, Result};
 
@@ -22,12 +24,21 @@ pub struct DataRequest {
     pub negatives: Negatives,
     /// Unbound sequences for each bound one.
     pub negatives_per_positive: f64,
+    /// The same for peaks that are held out; as many, if it is not given.
+    pub test_negatives_per_positive: Option<f64>,
     /// How a table is read.
     pub table: TableOptions,
     /// How peaks are cut out. The background and the seed are set from the other fields.
     pub peaks: PeakOptions,
     /// Seed of the negatives.
     pub seed: u64,
+}
+
+impl DataRequest {
+    /// Unbound sequences for each bound one that is held out.
+    fn test_ratio(&self) -> f64 {
+        self.test_negatives_per_positive.unwrap_or(self.negatives_per_positive)
+    }
 }
 
 /// Where unbound sequences come from.
@@ -62,6 +73,7 @@ pub struct Loaded {
 /// Files that cannot be read or do not say what their format says they should, and options that do not go with them.
 pub fn load(request: &DataRequest) -> Result<Loaded> {
     negatives::wanted(1, request.negatives_per_positive)?;
+    negatives::wanted(1, request.test_ratio())?;
     let given = match &request.negatives {
         Negatives::File(path) => Some(read_sequences(path)?),
         _ => None,
@@ -79,10 +91,16 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
     let mut notes = Vec::new();
     // Opened once: it may be standard input.
     let mut lines = Lines::open(&request.data)?;
-    let dataset = if lines.starts_with(b'>')? {
-        Dataset::of_classes(fasta::read(&request.data, lines.into_input())?, Vec::new())?
+    let dataset = if is_fasta(&mut lines)? {
+        let mut reader = lines.into_sequences();
+        let sequences = fasta::read(&request.data, &mut reader)?;
+        notes.extend(ambiguous_note(reader.ambiguous()));
+        Dataset::of_classes(sequences, Vec::new())?
     } else {
-        table::read(lines, &request.table)?
+        let table = table::read(lines, &request.table)?;
+        notes.push(table.columns);
+        notes.extend(ambiguous_note(table.ambiguous));
+        table.dataset
     };
     let training = complete(dataset, given, request, request.seed, &mut notes)?;
     Ok(Loaded { training, test: None, notes })
@@ -94,10 +112,22 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
 /// As [`load`].
 pub fn sequences(path: &Path, table: &TableOptions) -> Result<Vec<Vec<u8>>> {
     let mut lines = Lines::open(path)?;
-    match lines.starts_with(b'>')? {
-        true => fasta::read(path, lines.into_input()),
-        false => Ok(table::read(lines, table)?.sequences),
+    match is_fasta(&mut lines)? {
+        true => fasta::read(path, &mut lines.into_sequences()),
+        false => Ok(table::read(lines, table)?.dataset.sequences),
     }
+}
+
+/// Whether a file, of which nothing has been read yet, is FASTA. Reads its first line if it is, and holds it if not.
+fn is_fasta(lines: &mut Lines) -> Result<bool> {
+    if !lines.starts_with(b'>')? {
+        return Ok(false);
+    }
+    let fasta = lines.next(false)?.is_some_and(|line| !is_located(line));
+    if !fasta {
+        lines.hold();
+    }
+    Ok(fasta)
 }
 
 /// Whether the name is that of a file of peaks.
@@ -110,9 +140,10 @@ pub(crate) fn has_peak_name(path: &Path) -> bool {
 fn load_peaks(request: &DataRequest, given: Option<Vec<Vec<u8>>>) -> Result<Loaded> {
     let missing = || Error::format(&request.data, None, "peaks need the genome they lie on (--genome)");
     let genome = request.genome.as_ref().ok_or_else(missing)?;
-    let background =
-        if request.negatives == Negatives::Genome { request.negatives_per_positive } else { 0.0 };
-    let options = PeakOptions { background, seed: request.seed, ..request.peaks.clone() };
+    let (ratio, test_ratio) = (request.negatives_per_positive, request.test_ratio());
+    let (background, test_background) =
+        if request.negatives == Negatives::Genome { (ratio, test_ratio) } else { (0.0, 0.0) };
+    let options = PeakOptions { background, test_background, seed: request.seed, ..request.peaks.clone() };
     let windows = cut_windows(genome, &request.data, &options)?;
     let mut notes = windows.skipped.messages();
     let (training_given, test_given) = match given {
@@ -123,16 +154,17 @@ fn load_peaks(request: &DataRequest, given: Option<Vec<Vec<u8>>>) -> Result<Load
         }
         None => (None, None),
     };
-    let mut side = |windows: Windows, given, seed| -> Result<Dataset> {
+    let mut side = |windows: Windows, given, ratio, seed| -> Result<Dataset> {
         let dataset = Dataset::of_classes(windows.peaks, windows.background)?;
-        complete(dataset, given, request, seed, &mut notes)
+        let request = DataRequest { negatives_per_positive: ratio, ..request.clone() };
+        complete(dataset, given, &request, seed, &mut notes)
     };
     let test = match windows.test {
         Windows { peaks, .. } if peaks.is_empty() => None,
         // Another stream of shuffles than that of the training set.
-        test => Some(side(test, test_given, !request.seed)?),
+        test => Some(side(test, test_given, test_ratio, !request.seed)?),
     };
-    let training = side(windows.training, training_given, request.seed)?;
+    let training = side(windows.training, training_given, ratio, request.seed)?;
     Ok(Loaded { training, test, notes })
 }
 

@@ -1,13 +1,16 @@
 //! Windows of a genome around measured peaks, and windows without peaks that match them in GC content.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::text::Lines;
 use crate::encode::{N, reverse_complement_into};
+use crate::genome::Contig;
+use crate::source::region::{BadRegions, Flaw, RegionLines, suggestion};
 use crate::source::{Chunk, ChunkShape, SequenceSource, genome};
 use crate::{Error, Result};
 
@@ -24,8 +27,14 @@ pub struct PeakOptions {
     pub stranded: bool,
     /// Windows without peaks that are drawn for each peak, on average; 0 for none.
     pub background: f64,
+    /// The same for each peak on the test contigs.
+    pub test_background: f64,
     /// Seed of the windows without peaks.
     pub seed: u64,
+    /// Leave out peaks that do not fit the genome (unknown contig, past its end, empty) instead of refusing them.
+    pub skip_bad_regions: bool,
+    /// Go on although more than half of the peaks is lost.
+    pub force: bool,
 }
 
 impl Default for PeakOptions {
@@ -37,7 +46,10 @@ impl Default for PeakOptions {
             test_contigs: Vec::new(),
             stranded: false,
             background: 0.0,
+            test_background: 0.0,
             seed: 1,
+            skip_bad_regions: false,
+            force: false,
         }
     }
 }
@@ -67,6 +79,8 @@ pub struct PeakWindows {
 pub struct Skipped {
     /// On a contig that the genome does not have.
     pub unknown_contig: usize,
+    /// Intervals that are empty.
+    pub empty: usize,
     /// The window would reach past the contig's ends.
     pub past_end: usize,
     /// More than half of the window is N.
@@ -84,6 +98,7 @@ impl Skipped {
     pub fn messages(&self) -> Vec<String> {
         let kinds = [
             (self.unknown_contig, "peaks lie on contigs that the genome does not have"),
+            (self.empty, "peaks are empty"),
             (self.past_end, "peaks lie past a contig's end, or too close to it"),
             (self.n_rich, "peaks lie in stretches that are more than half N"),
             (self.same_summit, "peaks have the summit of another"),
@@ -104,6 +119,7 @@ impl Skipped {
 /// A line of a BED or narrowPeak file.
 #[derive(Debug, Clone, PartialEq)]
 struct Peak {
+    line: u64,
     contig: String,
     start: u64,
     end: u64,
@@ -121,18 +137,24 @@ const NARROW_PEAK_COLUMNS: usize = 10;
 /// Strongest first is by signal (narrowPeak) or score (fifth column), then in the order of the file.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is no BED line, a test contig that the genome does not have, and nothing
-/// left outside the test contigs, or on them if there are any.
+/// A file that cannot be read, a line that is no BED line, peaks that do not fit the genome (all of them are counted) unless they
+/// are skipped, more than half of the peaks lost unless that is forced, a test contig that the genome does not have, and
+/// nothing left outside the test contigs, or on them if there are any.
 pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result<PeakWindows> {
     if options.width == 0 {
         return Err(Error::Request("a window must have 1 base or more".into()));
     }
     let mut skipped = Skipped::default();
-    let peaks_by_contig = by_contig(read_peaks(peaks)?, &mut skipped);
+    let all = read_peaks(peaks)?;
+    let total = all.len();
+    let mut check = Check { file: peaks, bad: BadRegions::default(), contigs: Vec::new(), ends: HashMap::new() };
+    all.iter().for_each(|peak| check.take(peak, &mut skipped));
+    let peaks_by_contig = by_contig(all.into_iter().filter(|peak| !peak.is_empty()).collect(), &mut skipped);
     let mut names = BTreeSet::new();
     let mut cut = Vec::new();
     for_each_contig(genome, |name, codes| {
         names.insert(name.to_owned());
+        check.met(name, codes.len() as u64);
         if let Some(peaks) = peaks_by_contig.get(name) {
             let rng = Xoshiro256PlusPlus::seed_from_u64(options.seed.wrapping_add(names.len() as u64));
             cut.extend(cut_contig(codes, peaks, options, rng, &mut skipped));
@@ -145,6 +167,7 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         let message = format!("it has no contig {unknown} to test on; it has {}", some(names.iter()));
         return Err(Error::format(genome, None, message));
     }
+    check.settle(total, options.skip_bad_regions)?;
     let windows = split(cut, options, skipped);
     let held_out = !options.test_contigs.is_empty();
     let missing = |where_from: &str| {
@@ -159,12 +182,79 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         let why = if why.is_empty() { String::new() } else { format!(" ({})", why.join("; ")) };
         Err(Error::format(peaks, None, format!("no peak is left{where_from}{why}")))
     };
+    let Skipped { unknown_contig, empty, past_end, n_rich, .. } = windows.skipped;
+    let lost = unknown_contig + empty + past_end + n_rich;
+    let any_left = windows.training.peaks.len() + windows.test.peaks.len() > 0;
+    if any_left && 2 * lost > total && !options.force {
+        let message = format!(
+            "{lost} of {total} peaks are lost ({}): is this the genome that they were found on? --force goes on",
+            windows.skipped.messages().join("; ")
+        );
+        return Err(Error::format(peaks, None, message));
+    }
     match &windows {
         PeakWindows { training, .. } if training.peaks.is_empty() => {
             missing(if held_out { " outside the test contigs" } else { "" })
         }
         PeakWindows { test, .. } if test.peaks.is_empty() && held_out => missing(" on the test contigs"),
         _ => Ok(windows),
+    }
+}
+
+/// Peaks that do not fit the genome.
+struct Check<'a> {
+    file: &'a Path,
+    bad: BadRegions,
+    /// Contigs of the genome as far as they have been read.
+    contigs: Vec<Arc<Contig>>,
+    /// Line and end of the peaks of each contig that has not been met.
+    ends: HashMap<String, Vec<(u64, u64)>>,
+}
+
+impl Check<'_> {
+    /// Takes a peak into account.
+    fn take(&mut self, peak: &Peak, skipped: &mut Skipped) {
+        if peak.is_empty() {
+            skipped.empty += 1;
+            let (contig, start, end) = (&peak.contig, peak.start, peak.end);
+            let place = self.place(peak.line);
+            self.bad.add(Flaw::Empty, || format!("{contig} {start} {end} {place}: it is empty"));
+        } else {
+            self.ends.entry(peak.contig.clone()).or_default().push((peak.line, peak.end));
+        }
+    }
+
+    fn place(&self, line: u64) -> String {
+        format!("({}, line {line})", self.file.display())
+    }
+
+    /// Counts the peaks that end behind a contig of this length.
+    fn met(&mut self, name: &str, length: u64) {
+        let id = self.contigs.len();
+        self.contigs.push(Arc::new(Contig { id, name: name.to_owned(), length: Some(length) }));
+        for (line, end) in self.ends.remove(name).unwrap_or_default() {
+            if end > length {
+                let place = self.place(line);
+                let words = || format!("{place} runs to {end}, past the end of {name}, which has {length} bases");
+                self.bad.add_clipped(words);
+            }
+        }
+    }
+
+    /// Refuses what does not fit, once all contigs are met; or says what is left out.
+    fn settle(&mut self, total: usize, skip: bool) -> Result<()> {
+        let mut unknown: Vec<(u64, String)> = Vec::new();
+        for (name, ends) in std::mem::take(&mut self.ends) {
+            unknown.extend(ends.into_iter().map(|(line, _)| (line, name.clone())));
+        }
+        unknown.sort_unstable();
+        for (line, name) in unknown {
+            let (place, contigs) = (self.place(line), &self.contigs);
+            let words = || format!("{place}: there is no contig {name} in the genome; {}", suggestion(&name, contigs));
+            self.bad.add(Flaw::UnknownContig, words);
+        }
+        // What is left out is told with the other notes.
+        if skip { Ok(()) } else { self.bad.settle(total, "peaks", false) }
     }
 }
 
@@ -226,7 +316,7 @@ fn cut_contig(
         let codes = if options.stranded && peak.reverse { reversed(window) } else { window.to_vec() };
         cuts.push(Cut { rank: *rank, test, codes, background: Vec::new() });
     }
-    if options.background > 0.0 {
+    if options.background > 0.0 || options.test_background > 0.0 {
         let half = options.width as u64 / 2;
         for (_, peak) in peaks {
             let taken =
@@ -236,6 +326,12 @@ fn cut_contig(
         draw_background(codes, &mut cuts, options, &mut rng, skipped);
     }
     cuts
+}
+
+impl Peak {
+    fn is_empty(&self) -> bool {
+        self.end <= self.start
+    }
 }
 
 fn reversed(codes: &[u8]) -> Vec<u8> {
@@ -260,8 +356,9 @@ fn draw_background(
     rng: &mut Xoshiro256PlusPlus,
     skipped: &mut Skipped,
 ) {
-    let share = |count: usize| (count as f64 * options.background).round() as usize;
     for (i, cut) in cuts.iter_mut().enumerate() {
+        let background = if cut.test { options.test_background } else { options.background };
+        let share = |count: usize| (count as f64 * background).round() as usize;
         let wanted = share(i + 1) - share(i);
         for _ in 0..wanted {
             let Some(start) = free_window(codes, &cut.codes, rng) else {
@@ -320,13 +417,18 @@ fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8])) -> Res
 
 fn read_peaks(path: &Path) -> Result<Vec<Peak>> {
     let mut lines = Lines::open(path)?;
-    let mut peaks = Vec::new();
-    while let Some(line) = lines.next(true)? {
-        if ["track", "browser"].contains(&line.split_whitespace().next().unwrap_or_default()) {
-            continue;
+    let (mut peaks, mut regions) = (Vec::new(), RegionLines::default());
+    while let Some(line) = lines.next(false)? {
+        let peak = match regions.parse(line) {
+            Ok(Some((contig, start, end))) => parse_peak(line, contig, start, end).map(Some),
+            Ok(None) => Ok(None),
+            Err(message) => Err(message),
+        };
+        let peak = peak.map_err(|message| lines.error(message))?;
+        if regions.ended {
+            break;
         }
-        let peak = parse_peak(line);
-        peaks.push(peak.map_err(|message| lines.error(message))?);
+        peaks.extend(peak.map(|peak| Peak { line: lines.number(), ..peak }));
     }
     if peaks.is_empty() {
         return Err(lines.file_error("there is no peak in it"));
@@ -334,14 +436,22 @@ fn read_peaks(path: &Path) -> Result<Vec<Peak>> {
     Ok(peaks)
 }
 
-fn parse_peak(line: &str) -> Result<Peak, String> {
+/// A peak with this interval; the line is counted by the caller.
+fn parse_peak(line: &str, contig: &str, start: u64, end: u64) -> Result<Peak, String> {
     let fields: Vec<&str> = line.split_whitespace().collect();
-    let position = |i: usize| fields.get(i).and_then(|field| field.parse::<u64>().ok());
-    let (Some(start), Some(end)) = (position(1), position(2)) else {
-        return Err("a BED line has a contig, a start and an end; one of them is missing or no number".into());
+    let bed = fields.get(1).is_some_and(|field| field.parse::<u64>().is_ok());
+    let peak = Peak {
+        line: 0,
+        contig: contig.to_owned(),
+        start,
+        end,
+        summit: start,
+        strength: 0.0,
+        reverse: fields.get(if bed { 5 } else { 6 }) == Some(&"-"),
     };
-    if end <= start {
-        return Err(format!("the interval {start} to {end} is empty; BED ends lie after their starts"));
+    if !bed || peak.is_empty() {
+        let summit = start + end.saturating_sub(start) / 2;
+        return Ok(Peak { summit, ..peak });
     }
     let narrow = fields.len() == NARROW_PEAK_COLUMNS;
     let offset = match fields.get(NARROW_PEAK_COLUMNS - 1).filter(|_| narrow) {
@@ -352,12 +462,6 @@ fn parse_peak(line: &str) -> Result<Peak, String> {
         }
     };
     let number = |i: usize| fields.get(i).and_then(|field| field.parse::<f64>().ok()).filter(|x| !x.is_nan());
-    Ok(Peak {
-        contig: fields[0].to_owned(),
-        start,
-        end,
-        summit: start + offset,
-        strength: number(if narrow { 6 } else { 4 }).unwrap_or(0.0),
-        reverse: fields.get(5) == Some(&"-"),
-    })
+    let strength = number(if narrow { 6 } else { 4 }).unwrap_or(0.0);
+    Ok(Peak { summit: start + offset, strength, ..peak })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::encode;
 use crate::source::input::Input;
+use crate::source::sequences::SequenceReader;
 use crate::{Error, Result};
 
 /// Reads a text file line by line.
@@ -13,18 +14,25 @@ pub(super) struct Lines {
     input: Input,
     number: u64,
     text: Vec<u8>,
+    /// Whether `text` is to be given once more.
+    held: bool,
 }
 
 impl Lines {
     /// Opens a file; `-` is standard input. gzip is recognised by content.
     pub(super) fn open(path: &Path) -> Result<Lines> {
-        Ok(Lines { path: path.to_path_buf(), input: Input::open(path)?, number: 0, text: Vec::new() })
+        Ok(Lines { path: path.to_path_buf(), input: Input::open(path)?, number: 0, text: Vec::new(), held: false })
+    }
+
+    /// Makes the line that was read last the next one again.
+    pub(super) fn hold(&mut self) {
+        self.held = true;
     }
 
     /// The next line without its end; `None` at the end of the file. Blank lines and, with `comments`, those that
     /// start with `#` are passed over.
     pub(super) fn next(&mut self, comments: bool) -> Result<Option<&str>> {
-        loop {
+        while !std::mem::take(&mut self.held) {
             self.text.clear();
             let action = self.input.read_action();
             let read = self.input.read_until(b'\n', &mut self.text);
@@ -48,9 +56,15 @@ impl Lines {
         Ok(self.input.fill_buf().map_err(Error::io(&self.path, "cannot read"))?.first() == Some(&byte))
     }
 
-    /// The input, from where the lines have been read to.
-    pub(super) fn into_input(self) -> Input {
-        self.input
+    /// The sequences of a FASTA file, of which only the first line has been read.
+    pub(super) fn into_sequences(self) -> SequenceReader {
+        let header = String::from_utf8_lossy(&self.text).trim_end_matches(['\n', '\r']).to_owned();
+        SequenceReader::after_header(&self.path, self.input, self.number, header)
+    }
+
+    /// Number of the line that was read last.
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// An error at the line that was read last.
