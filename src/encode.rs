@@ -62,7 +62,8 @@ pub fn encode(letters: &[u8]) -> Result<Vec<u8>, (usize, u8)> {
 
 /// How many letters stand for several bases, and for fewer than N does: they are read as N.
 pub fn count_ambiguous(letters: &[u8]) -> u64 {
-    let ambiguous = |&&letter: &&u8| letter & !LOWERCASE_BIT != b'N' && CODE_OF_ASCII[usize::from(letter)] == N;
+    let ambiguous =
+        |&&letter: &&u8| letter & !LOWERCASE_BIT != b'N' && CODE_OF_ASCII[usize::from(letter)] == N;
     letters.iter().filter(ambiguous).count() as u64
 }
 

@@ -458,7 +458,10 @@ fn bed_files() {
     }
     for (text, part) in [
         ("##fileformat=VCFv4.2\n#CHROM\tPOS\na\t100\trs1\tA\tC\n", "line 1: this is a VCF"),
-        ("a\t100\trs1\tA\tC\n", "line 1: a BED line has a contig, a start and an end; one of them is missing or no number; is this a VCF?"),
+        (
+            "a\t100\trs1\tA\tC\n",
+            "line 1: a BED line has a contig, a start and an end; one of them is missing or no number; is this a VCF?",
+        ),
         ("# x\na\t1\n", "line 2"),
         ("# only\n", "no region"),
     ] {
@@ -487,8 +490,11 @@ fn regions_that_do_not_fit_are_refused_together_or_left_out() {
     let mut regions = read_regions(&write(&dir, "bad.bed", bed)).unwrap();
     let with = |regions: &[RegionQuery]| GenomeOptions { mask_lowercase: false, regions: regions.to_vec() };
     let shape = ChunkShape { own: 100, ..SHAPE };
-    let message = own(genome::open(&plain, &with(&regions)).and_then(|genome| collect(Ok(genome), shape))).unwrap_err();
-    for part in ["4 of 6 regions cannot be used", "2 past the end", "bad.bed, line 2)", "1 on a contig", "1 empty"] {
+    let message =
+        own(genome::open(&plain, &with(&regions)).and_then(|genome| collect(Ok(genome), shape))).unwrap_err();
+    for part in
+        ["4 of 6 regions cannot be used", "2 past the end", "bad.bed, line 2)", "1 on a contig", "1 empty"]
+    {
         assert!(message.contains(part), "{message}");
     }
     let message = own(collect(genome::open(&packed, &with(&regions)), shape)).unwrap_err();

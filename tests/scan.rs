@@ -178,7 +178,9 @@ fn short_contigs_are_counted_and_named() {
     assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 6);
     let summary = String::from_utf8(output.stderr).unwrap();
     assert!(
-        summary.contains("2 of 3 contigs or regions shorter than a window of a model, which skipped them: empty, one"),
+        summary.contains(
+            "2 of 3 contigs or regions shorter than a window of a model, which skipped them: empty, one"
+        ),
         "{summary}"
     );
 }

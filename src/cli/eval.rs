@@ -201,7 +201,8 @@ fn text_table(measured: &[Measured]) -> String {
 
 fn tsv(measured: &[Measured]) -> String {
     let number = |value: Option<f64>| value.map_or_else(|| "nan".into(), |value| format!("{value:.6}"));
-    let mut text = String::from("output\tmetric\tvalue\tlow\thigh\tsequences\tpositives\tnegatives_per_positive\n");
+    let mut text =
+        String::from("output\tmetric\tvalue\tlow\thigh\tsequences\tpositives\tnegatives_per_positive\n");
     for m in measured {
         let (low, high) = (m.interval.map(|i| i.low), m.interval.map(|i| i.high));
         let positives = m.positives.map_or_else(String::new, |positives| positives.to_string());

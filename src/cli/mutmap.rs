@@ -197,7 +197,12 @@ impl MutmapArgs {
 
     /// The wanted stretches of each contig.
     fn wanted(&self, genome: &Lookup, path: &Path) -> Result<Vec<Vec<Range<u64>>>> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (path, "genome"), self.skip_bad_regions)?;
+        let regions = region::queries(
+            &self.regions,
+            self.regions_file.as_deref(),
+            (path, "genome"),
+            self.skip_bad_regions,
+        )?;
         if regions.is_empty() {
             let whole = |contig: &Arc<Contig>| std::iter::once(0..contig.length.unwrap_or(0)).collect();
             return Ok(genome.contigs().iter().map(whole).collect());

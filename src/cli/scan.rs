@@ -425,7 +425,12 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.genome, "genome"), self.skip_bad_regions)?;
+        let regions = region::queries(
+            &self.regions,
+            self.regions_file.as_deref(),
+            (&self.genome, "genome"),
+            self.skip_bad_regions,
+        )?;
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }

@@ -366,7 +366,10 @@ mod tests {
         oddities.extrapolated.push(("C".into(), 3e-6));
         let one = oddities.messages(1e-9);
         assert_eq!(one.len(), 3);
-        assert!(one[1].contains("no score of A has a p-value of 1e-9 or less; the lowest is 2.0e-5"), "{one:?}");
+        assert!(
+            one[1].contains("no score of A has a p-value of 1e-9 or less; the lowest is 2.0e-5"),
+            "{one:?}"
+        );
         for i in 0..70 {
             oddities.out_of_reach.push((format!("M{i}"), 1e-4));
             oddities.constant.push(format!("N{i}"));
@@ -374,7 +377,9 @@ mod tests {
         }
         let many = oddities.messages(1e-9);
         assert_eq!(many.len(), 3);
-        for (message, part) in many.iter().zip(["B, N0, N1 and 68 more", "A (2.0e-5), M0 (1.0e-4)", "below 1.0e-5"]) {
+        for (message, part) in
+            many.iter().zip(["B, N0, N1 and 68 more", "A (2.0e-5), M0 (1.0e-4)", "below 1.0e-5"])
+        {
             assert!(message.contains("71 models") && message.contains(part), "{message}");
         }
     }

@@ -146,7 +146,12 @@ impl VariantsArgs {
     }
 
     fn regions(&self, genome: &Lookup) -> Result<Option<Vec<Vec<std::ops::Range<u64>>>>> {
-        let regions = region::queries(&self.regions, self.regions_file.as_deref(), (&self.calls, "calls"), self.skip_bad_regions)?;
+        let regions = region::queries(
+            &self.regions,
+            self.regions_file.as_deref(),
+            (&self.calls, "calls"),
+            self.skip_bad_regions,
+        )?;
         Ok(if regions.is_empty() { None } else { Some(genome.select(&regions)?) })
     }
 }

@@ -130,7 +130,9 @@ fn other_format(line: &str) -> Option<&'static str> {
         );
     }
     if line.starts_with("@HD\t") || line.starts_with("@SQ\t") {
-        return Some("this has a SAM header, as Picard's interval lists have, and regions are given as BED or GFF");
+        return Some(
+            "this has a SAM header, as Picard's interval lists have, and regions are given as BED or GFF",
+        );
     }
     line.starts_with('>').then_some("this is FASTA, and regions are given as BED or GFF")
 }
@@ -386,7 +388,11 @@ impl Selection {
         for (i, segment) in self.current.drain(..).filter(|(_, segment)| is_past(segment, length)) {
             let words = || past_end(&self.queries[i].text, contig, length);
             any = true;
-            if segment.start < length { self.bad.add_clipped(words) } else { self.bad.add(Flaw::PastEnd, words) }
+            if segment.start < length {
+                self.bad.add_clipped(words)
+            } else {
+                self.bad.add(Flaw::PastEnd, words)
+            }
         }
         if any && !self.optional {
             return self.bad.settle(self.queries.len(), "regions", false);
@@ -604,7 +610,14 @@ mod tests {
         let mut queries: Vec<_> = texts.iter().map(|text| RegionQuery::parse(text)).collect();
         let all = contigs(&["c", "e"]);
         let message = Selection::new(queries.clone()).resolve(&all).unwrap_err().to_string();
-        for part in ["4 of 5 regions", "2 past the end", "c:991-1001", "1 on a contig", "1 empty", "--skip-bad-regions"] {
+        for part in [
+            "4 of 5 regions",
+            "2 past the end",
+            "c:991-1001",
+            "1 on a contig",
+            "1 empty",
+            "--skip-bad-regions",
+        ] {
             assert!(message.contains(part), "{message}");
         }
         queries.iter_mut().for_each(|query| query.optional = true);

@@ -240,7 +240,10 @@ impl TrainingReport {
                 let value = measured.and_then(|measured| measured.value);
                 let ratio = measured.and_then(Measured::ratio);
                 let ratio = ratio.map_or_else(String::new, |ratio| format!(", {ratio}"));
-                (class.clone(), value.map_or(label.to_string(), |value| format!("{label} ({value:.3}{ratio})")))
+                (
+                    class.clone(),
+                    value.map_or(label.to_string(), |value| format!("{label} ({value:.3}{ratio})")),
+                )
             };
             roc_legend.push(entry(Metric::Auc));
             recall_legend.push(entry(Metric::AveragePrecision));

@@ -73,19 +73,51 @@ fn a_column_is_the_target_only_if_named_last_or_alone_and_that_is_said() {
         (rows("chr20\t0\t100\t$\t1", "chr20\t1000\t1100\t%\t0"), "sequence: column 4; target: column 5", 1.0),
         (rows("1 0 100 $ 0.25", "1 7 100 % 7"), "sequence: column 4; target: column 5", 0.25),
         (rows("id,sequence,y\n0,$,1", "1,%,0"), "sequence: column 2 (sequence); target: column 3 (y)", 1.0),
-        (rows("sequence,gc,y\n$,0.5,1", "%,0.4,0"), "sequence: column 1 (sequence); target: column 3 (y)", 1.0),
-        (rows("seq,dose,effect\n$,5,2.5", "%,5,1"), "sequence: column 1 (seq); target: column 3 (effect)", 2.5),
-        (rows("seq,effect,remark\n$,5,x", "%,6,y"), "sequence: column 1 (seq); target: column 2 (effect)", 5.0),
-        (rows("id\tseq\tgc\n1\t$\t0.5", "2\t%\t0.4"), "sequence: column 2 (seq); no target: all are taken for bound", 1.0),
+        (
+            rows("sequence,gc,y\n$,0.5,1", "%,0.4,0"),
+            "sequence: column 1 (sequence); target: column 3 (y)",
+            1.0,
+        ),
+        (
+            rows("seq,dose,effect\n$,5,2.5", "%,5,1"),
+            "sequence: column 1 (seq); target: column 3 (effect)",
+            2.5,
+        ),
+        (
+            rows("seq,effect,remark\n$,5,x", "%,6,y"),
+            "sequence: column 1 (seq); target: column 2 (effect)",
+            5.0,
+        ),
+        (
+            rows("id\tseq\tgc\n1\t$\t0.5", "2\t%\t0.4"),
+            "sequence: column 2 (seq); no target: all are taken for bound",
+            1.0,
+        ),
         (rows("chr1 0 100 $", "chr1 7 100 %"), "sequence: column 4; no target", 1.0),
         (rows("$ 1 .", "% 0 ."), "sequence: column 1; target: column 2", 1.0),
         (rows("$\t1557.5\t183.0", "%\t14858.0\t245.0"), "sequence: column 1; target: column 2", 1557.5),
         (rows("$ 0.5 1", "% 0.4 0"), "sequence: column 1; target: column 3", 1.0),
         // Lines as published with DeepSEA's and DeepBind's comparison by Zeng et al.
-        (rows(">chr20:307938-308038_shuf $ 0", ">chr20:1-101 % 1"), "sequence: column 2; target: column 3", 0.0),
-        (rows("\"seq\",\"label\"\n\"$\",\"1\"", "\"%\",\"0\""), "sequence: column 1 (seq); target: column 2 (label)", 1.0),
-        (rows("\"a, \"\"b\"\"\",seq,y\n\"x,y\",$,1", "z , \"%\" ,0"), "sequence: column 2 (seq); target: column 3 (y)", 1.0),
-        (rows("\u{feff}seq,label\n$,1.0", "%,0.0"), "sequence: column 1 (seq); target: column 2 (label)", 1.0),
+        (
+            rows(">chr20:307938-308038_shuf $ 0", ">chr20:1-101 % 1"),
+            "sequence: column 2; target: column 3",
+            0.0,
+        ),
+        (
+            rows("\"seq\",\"label\"\n\"$\",\"1\"", "\"%\",\"0\""),
+            "sequence: column 1 (seq); target: column 2 (label)",
+            1.0,
+        ),
+        (
+            rows("\"a, \"\"b\"\"\",seq,y\n\"x,y\",$,1", "z , \"%\" ,0"),
+            "sequence: column 2 (seq); target: column 3 (y)",
+            1.0,
+        ),
+        (
+            rows("\u{feff}seq,label\n$,1.0", "%,0.0"),
+            "sequence: column 1 (seq); target: column 2 (label)",
+            1.0,
+        ),
     ];
     for (text, note, first) in cases {
         let (said, targets) = taken(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -93,7 +125,10 @@ fn a_column_is_the_target_only_if_named_last_or_alone_and_that_is_said() {
         assert_eq!(targets, [first], "{text}");
     }
     let errors = [
-        (rows("seq,dose,time,remark\n$,5,2,x", "%,5,3,y"), "columns 2, 3 hold numbers: say which is the target (--target)"),
+        (
+            rows("seq,dose,time,remark\n$,5,2,x", "%,5,3,y"),
+            "columns 2, 3 hold numbers: say which is the target (--target)",
+        ),
         (rows("seq label\n1 $ 1", "2 % 0"), "the header has 2 columns, and the first row 3"),
         (rows("seq,label\n\"$,1", "%,0"), "line 2: a quoted field does not end on its line"),
         (rows("seq,label\n\"$\"x,1", "%,0"), "line 2: 'x' stands behind a quoted field"),
@@ -115,7 +150,10 @@ fn letters_read_as_n_are_counted() {
         let (_directory, path) = file("data", text);
         let request = DataRequest { data: path, negatives_per_positive: 1.0, ..DataRequest::default() };
         let notes = load(&request).unwrap().notes;
-        assert!(notes.iter().any(|note| note.starts_with("4 letters that stand for several bases")), "{notes:?}");
+        assert!(
+            notes.iter().any(|note| note.starts_with("4 letters that stand for several bases")),
+            "{notes:?}"
+        );
     }
 }
 

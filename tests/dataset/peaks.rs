@@ -29,7 +29,10 @@ fn windows_stand_on_the_summits_strongest_first() {
         + &row("chrX", 2, 8, 9.0, 3);
     write(&peaks, &text);
     let error = cut_windows(&genome, &peaks, &options(5)).unwrap_err().to_string();
-    assert!(error.contains("1 of 7 peaks cannot be used: 1 on a contig that the genome does not have"), "{error}");
+    assert!(
+        error.contains("1 of 7 peaks cannot be used: 1 on a contig that the genome does not have"),
+        "{error}"
+    );
     let options = |width| PeakOptions { skip_bad_regions: true, ..options(width) };
     let cut = cut_windows(&genome, &peaks, &options(5)).unwrap();
     // Positions 9..14 of chr1, 3..8 of chr2, 3..8 of chr1.
@@ -79,7 +82,10 @@ fn bad_peaks_are_refused_with_their_line() {
         ("##fileformat=VCFv4.2\nchr1\t5\t.\tA\tC\n", "line 1: this is a VCF"),
         ("chr1\t1\t5\tx\t0\t.\t1\t1\t1\t4\n", "line 1: the summit 4 (column 10) is no place"),
         ("chrX\t1\t5\n", "line 1): there is no contig chrX in the genome; it has chr1, chr2, chr3"),
-        ("chr1\t4\t9\nchr1\t9\t9\nchr1\t18\t40\nchr9\t1\t2\nchr8\t1\t2\n", "4 of 5 peaks cannot be used: 1 past"),
+        (
+            "chr1\t4\t9\nchr1\t9\t9\nchr1\t18\t40\nchr9\t1\t2\nchr8\t1\t2\n",
+            "4 of 5 peaks cannot be used: 1 past",
+        ),
         ("chr1\t18446744073709551614\t18446744073709551615\n", "past the end of chr1, which has 20 bases"),
     ];
     for (text, message) in cases {

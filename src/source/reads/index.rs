@@ -163,8 +163,7 @@ mod tests {
 
     /// Two contigs: one with a bin of two chunks and three intervals, one with nothing.
     fn bai() -> Vec<u8> {
-        let numbers: [u32; 21] =
-            [2, 1, 4681, 2, 0, 1, 0, 2, 0, 2, 0, 3, 3, 0, 1, 0, 1, 0, 1, 0, 0];
+        let numbers: [u32; 21] = [2, 1, 4681, 2, 0, 1, 0, 2, 0, 2, 0, 3, 3, 0, 1, 0, 1, 0, 1, 0, 0];
         let mut content = b"BAI\x01".to_vec();
         numbers.iter().for_each(|number| content.extend(number.to_le_bytes()));
         content

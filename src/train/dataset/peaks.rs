@@ -147,7 +147,8 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
     let mut skipped = Skipped::default();
     let all = read_peaks(peaks)?;
     let total = all.len();
-    let mut check = Check { file: peaks, bad: BadRegions::default(), contigs: Vec::new(), ends: HashMap::new() };
+    let mut check =
+        Check { file: peaks, bad: BadRegions::default(), contigs: Vec::new(), ends: HashMap::new() };
     all.iter().for_each(|peak| check.take(peak, &mut skipped));
     let peaks_by_contig = by_contig(all.into_iter().filter(|peak| !peak.is_empty()).collect(), &mut skipped);
     let mut names = BTreeSet::new();
@@ -235,7 +236,8 @@ impl Check<'_> {
         for (line, end) in self.ends.remove(name).unwrap_or_default() {
             if end > length {
                 let place = self.place(line);
-                let words = || format!("{place} runs to {end}, past the end of {name}, which has {length} bases");
+                let words =
+                    || format!("{place} runs to {end}, past the end of {name}, which has {length} bases");
                 self.bad.add_clipped(words);
             }
         }
@@ -250,7 +252,9 @@ impl Check<'_> {
         unknown.sort_unstable();
         for (line, name) in unknown {
             let (place, contigs) = (self.place(line), &self.contigs);
-            let words = || format!("{place}: there is no contig {name} in the genome; {}", suggestion(&name, contigs));
+            let words = || {
+                format!("{place}: there is no contig {name} in the genome; {}", suggestion(&name, contigs))
+            };
             self.bad.add(Flaw::UnknownContig, words);
         }
         // What is left out is told with the other notes.

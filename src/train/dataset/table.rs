@@ -48,14 +48,47 @@ pub struct TableOptions {
 /// Names under which the columns are looked for, in lower case.
 const SEQUENCE_NAMES: [&str; 3] = ["seq", "sequence", "probe"];
 const TARGET_NAMES: [&str; 12] = [
-    BOUND, "label", "target", "y", "class", "signal", "intensity", "affinity", "activity", "expression", "score", "value",
+    BOUND,
+    "label",
+    "target",
+    "y",
+    "class",
+    "signal",
+    "intensity",
+    "affinity",
+    "activity",
+    "expression",
+    "score",
+    "value",
 ];
 const FOLD_NAMES: [&str; 2] = ["fold", "foldid"];
 
 /// Names, in lower case, of columns that hold numbers and are no targets.
 const OTHER_NAMES: [&str; 24] = [
-    "id", "index", "idx", "name", "row", "rank", "chr", "chrom", "chromosome", "contig", "start", "chromstart", "end",
-    "chromend", "stop", "pos", "position", "strand", "length", "len", "gc", "gc_content", "background", "split",
+    "id",
+    "index",
+    "idx",
+    "name",
+    "row",
+    "rank",
+    "chr",
+    "chrom",
+    "chromosome",
+    "contig",
+    "start",
+    "chromstart",
+    "end",
+    "chromend",
+    "stop",
+    "pos",
+    "position",
+    "strand",
+    "length",
+    "len",
+    "gc",
+    "gc_content",
+    "background",
+    "split",
 ];
 
 /// Letters that a field has at least if it is to be taken for a sequence.
@@ -281,7 +314,9 @@ impl Layout {
         let sequence = column(&self.sequence);
         let targets: Vec<String> = self.targets.iter().map(column).collect();
         match targets.len() {
-            0 => format!("sequence: {sequence}; no target: all are taken for bound (--target chooses a column)"),
+            0 => format!(
+                "sequence: {sequence}; no target: all are taken for bound (--target chooses a column)"
+            ),
             1 => format!("sequence: {sequence}; target: {}", targets[0]),
             _ => format!("sequence: {sequence}; targets: {}", targets.join(", ")),
         }

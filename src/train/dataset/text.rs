@@ -21,7 +21,13 @@ pub(super) struct Lines {
 impl Lines {
     /// Opens a file; `-` is standard input. gzip is recognised by content.
     pub(super) fn open(path: &Path) -> Result<Lines> {
-        Ok(Lines { path: path.to_path_buf(), input: Input::open(path)?, number: 0, text: Vec::new(), held: false })
+        Ok(Lines {
+            path: path.to_path_buf(),
+            input: Input::open(path)?,
+            number: 0,
+            text: Vec::new(),
+            held: false,
+        })
     }
 
     /// Makes the line that was read last the next one again.
