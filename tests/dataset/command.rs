@@ -33,13 +33,16 @@ fn classes_are_judged_in_three_formats() {
     let table = printed(&eval(directory, &["toy.onnx", "data.tsv"]));
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines.len(), 5);
-    assert!(
-        lines[0].starts_with("output  metric     value") && lines[1].starts_with("bound   AUC       0.6667")
-    );
+    let words = |line: usize| lines[line].split_whitespace().collect::<Vec<_>>();
+    assert_eq!(words(0)[..3], ["output", "metric", "value"]);
+    assert_eq!(words(1)[..3], ["bound", "AUC", "0.6667"]);
+    // Three positives, two negatives.
+    assert_eq!(words(2)[..3], ["bound", "AUPRC", "(1:0.667)"]);
 
     // Scores 2.5, 2.5, 1.5 against 0, 2.5: two won, two tied and two half of six.
     let rows = printed(&eval(directory, &["toy.onnx", "data.tsv", "--format", "tsv"]));
     assert!(rows.lines().nth(1).unwrap().starts_with("bound\tAUC\t0.666667\t"), "{rows}");
+    assert_eq!(rows.lines().nth(2).unwrap().split('\t').next_back(), Some("0.666667"), "the ratio");
     let forward = printed(&eval(directory, &["toy.onnx", "data.tsv", "--format", "tsv", "--strand", "+"]));
     assert!(forward.lines().nth(1).unwrap().starts_with("bound\tAUC\t0.500000\t"), "{forward}");
 

@@ -81,7 +81,7 @@ fn bad_peaks_are_refused_with_their_line() {
         ("chr1\t5\t5\n", "a.bed, line 1): it is empty"),
         ("##fileformat=VCFv4.2\nchr1\t5\t.\tA\tC\n", "line 1: this is a VCF"),
         ("chr1\t1\t5\tx\t0\t.\t1\t1\t1\t4\n", "line 1: the summit 4 (column 10) is no place"),
-        ("chrX\t1\t5\n", "line 1): there is no contig chrX in the genome; it has chr1, chr2, chr3"),
+        ("chrX\t1\t5\n", "line 1): there is no contig chrX in the genome; did you mean chr1"),
         (
             "chr1\t4\t9\nchr1\t9\t9\nchr1\t18\t40\nchr9\t1\t2\nchr8\t1\t2\n",
             "4 of 5 peaks cannot be used: 1 past",
