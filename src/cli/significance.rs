@@ -343,7 +343,6 @@ impl Oddities {
         }
         messages
     }
-    thresholds.map(|threshold| threshold.unwrap_or(f32::MAX))
 }
 
 /// The first few of some words, and how many more there are.
