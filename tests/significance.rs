@@ -92,7 +92,7 @@ fn sites_are_those_of_the_threshold_that_the_p_value_means() {
     let cut = |text: &str| -> Vec<String> {
         rows(text).iter().map(|row| [&row[..4], &row[5..7]].concat().join(" ")).collect()
     };
-    assert!(by_p.lines().count() > 50);
+    assert!(by_p.lines().count() > 20);
     assert_eq!(cut(&by_p), cut(&by_score));
     for row in rows(&by_p) {
         let p = number(row[7]);
@@ -297,7 +297,8 @@ fn every_output_of_a_model_has_its_own_null_distribution() {
             assert!(same > 10 && 10 * same >= 9 * found.len().max(want.len() - 1), "{name}, {by}: {same}");
         }
     }
-    let scores: Vec<&str> = rows(&table).iter().filter(|row| row[1] == "1e-3").map(|row| row[2]).collect();
+    let scores: Vec<&str> =
+        rows(&table).iter().filter(|row| row[1] == "1e-3" && row[4] != "-").map(|row| row[2]).collect();
     assert!(number(scores[1]) > 2.0 * number(scores[0]), "{scores:?}");
 }
 

@@ -56,7 +56,10 @@ fn runs_of_n_do_not_change_q_values() {
     let at = directory.path();
     save("words", &one_output(1.0, 0.0, false), 24, at);
     let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
-    let bases: Vec<u8> = genome.lines().skip(1).flat_map(str::bytes).collect();
+    let mut bases: Vec<u8> = genome.lines().skip(1).flat_map(str::bytes).collect();
+    for at in (1_000..91_000).step_by(3_000) {
+        bases[at..at + 18].copy_from_slice(b"CACGTGACAAGGGAAATT");
+    }
     let runs = [&bases[..], &vec![b'N'; 150_000]].concat();
     write_genome(at, "plain.fa", &[("sim1", &bases)]);
     write_genome(at, "runs.fa", &[("sim1", &runs)]);
@@ -75,7 +78,11 @@ fn runs_of_n_do_not_change_q_values() {
 
 /// Bases as a scan reads them: with lower case as N if it is masked.
 fn has_too_much_n(window: &[u8], masked: bool, most: usize) -> bool {
-    window.iter().filter(|base| **base == b'N' || (masked && base.is_ascii_lowercase())).count() > most
+    window
+        .iter()
+        .filter(|base| base.eq_ignore_ascii_case(&b'N') || (masked && base.is_ascii_lowercase()))
+        .count()
+        > most
 }
 
 #[test]
@@ -137,7 +144,8 @@ fn windows_with_too_much_n_are_in_no_output() {
                 match left_out {
                     0 => assert_eq!(counted, None, "{said}"),
                     _ => {
-                        assert!(counted.unwrap().replace(',', "").starts_with(&format!("{left_out} window")))
+                        let counted = counted.unwrap().replace(',', "");
+                        assert!(counted.starts_with(&format!("{left_out} window")), "{words}: {counted}");
                     }
                 }
                 assert_eq!(said.contains("(or lower case)"), masked && left_out > 0, "{said}");
@@ -242,6 +250,12 @@ fn a_scaled_model_has_the_same_sites() {
     const FACTOR: f32 = 1.0 / 16_384.0;
     let directory = simulated("200k", 1, 100);
     let at = directory.path();
+    let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
+    let mut bases: Vec<u8> = genome.lines().skip(1).flat_map(str::bytes).collect();
+    for at in (1_000..190_000).step_by(3_000) {
+        bases[at..at + 18].copy_from_slice(b"CACGTGACAAGGGAAATT");
+    }
+    write_genome(at, "genome.fa", &[("sim1", &bases)]);
     let mut random = Random::seed_from_u64(8);
     let pwm = matrix(&mut random, 8);
     let scaled = |network: &Network| {
@@ -281,7 +295,7 @@ fn a_scaled_model_has_the_same_sites() {
 fn the_better_of_two_overlapping_windows_is_kept_however_small_the_scores() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
-    save("prob", &one_output(1.0, -16.0, true), 24, at);
+    save("prob", &one_output(1.0, -24.0, true), 24, at);
     let mut random = Random::seed_from_u64(21);
     let bases = random_bases(&mut random, 20_000, b"ACGT");
     write_genome(at, "g.fa", &[("c", &bases)]);
@@ -289,9 +303,11 @@ fn the_better_of_two_overlapping_windows_is_kept_however_small_the_scores() {
     let score = |row: &Vec<&str>| row[6].parse::<f32>().unwrap();
     let start = |row: &Vec<&str>| row[1].parse::<usize>().unwrap();
     let all = rows(&all);
-    let threshold = 1e-5f32;
+    let mut sorted: Vec<f32> = all.iter().map(score).collect();
+    sorted.sort_by(f32::total_cmp);
+    let threshold = sorted[sorted.len() * 4 / 5];
+    assert!(threshold < 5e-5, "{threshold}");
     let mut hits: Vec<_> = all.iter().filter(|row| score(row) >= threshold).collect();
-    assert!(hits.len() > 100 && hits.len() < 15_000, "{}", hits.len());
     hits.sort_by(|a, b| score(b).total_cmp(&score(a)).then(start(a).cmp(&start(b))));
     let mut want: Vec<usize> = Vec::new();
     for hit in hits {
@@ -300,7 +316,7 @@ fn the_better_of_two_overlapping_windows_is_kept_however_small_the_scores() {
         }
     }
     want.sort_unstable();
-    let found = stdout(at, "scan -m prob.onnx g.fa --threshold 1e-5");
+    let found = stdout(at, &format!("scan -m prob.onnx g.fa --threshold {threshold}"));
     let found: Vec<usize> = rows(&found).iter().map(start).collect();
     assert_eq!(found, want);
     // Its p-values are not all 1.
