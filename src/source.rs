@@ -42,6 +42,8 @@ pub struct Chunk {
     pub own: Range<u64>,
     /// No window may reach past this contig position: the segment's end, or where the codes of an inner chunk end.
     pub end: u64,
+    /// First base of the segment, a contig position.
+    pub segment_start: u64,
     /// First chunk of its segment.
     pub first: bool,
     /// Last chunk of its segment.
@@ -60,6 +62,7 @@ impl Default for Chunk {
             codes: Vec::new(),
             own: 0..0,
             end: 0,
+            segment_start: 0,
             first: true,
             last: true,
             kept: EVERYWHERE,
@@ -78,6 +81,7 @@ impl Chunk {
             codes,
             own: 0..length,
             end: length,
+            segment_start: 0,
             first: true,
             last: true,
             kept: EVERYWHERE,

@@ -108,6 +108,57 @@ fn shards_joined_are_the_whole_for_any_genome_model_threshold_and_number() {
     }
 }
 
+/// One to three regions of contigs of these lengths, as options; they may overlap.
+fn regions(random: &mut Random, lengths: &[usize]) -> String {
+    let mut words = String::new();
+    for _ in 0..random.random_range(1..4) {
+        let contig = random.random_range(0..lengths.len());
+        let start = random.random_range(0..lengths[contig]);
+        let end = random.random_range(start..lengths[contig]) + 1;
+        words += &format!(" -r c{contig}:{}-{end}", start + 1);
+    }
+    words
+}
+
+#[test]
+fn regions_in_shards_and_chunks_are_the_whole_for_any_stride_and_bin() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let random = &mut Random::seed_from_u64(23);
+    for case in 0..60 {
+        let lengths: Vec<usize> = (0..random.random_range(1..4))
+            .map(|_| [40, 700, 2_000, 6_000][random.random_range(0..4)])
+            .collect();
+        let mut genome = String::new();
+        for (contig, &length) in lengths.iter().enumerate() {
+            genome += &format!(">c{contig}\n{}\n", sequence(random, length));
+        }
+        fs::write(at.join("genome.fa"), genome).unwrap();
+        let width = random.random_range(1..25);
+        motif(at, random, "a", width);
+        let mut words = format!("-m a.onnx genome.fa -t 2{}", regions(random, &lengths));
+        let stride = [1, 1, 3, 40][random.random_range(0..4)];
+        words += &format!(" --stride {stride}");
+        let track = ["bedGraph", "bw", "bedGraph.gz", "bed"][case % 4];
+        if track == "bed" {
+            words += " --threshold=-4";
+        } else {
+            let bin = [1, 7, 100, 1_000, 2_500, 100_000][random.random_range(0..6)];
+            let summary = ["mean", "max"][random.random_range(0..2)];
+            words += &format!(" --bin-size {bin} --summary {summary}");
+            if random.random_bool(0.3) {
+                words += " --sparse --threshold=-8";
+            }
+        }
+        let want = whole(at, &words, track);
+        let chunk = [30, 137, 1_000, 5_000][random.random_range(0..4)];
+        let words = format!("{words} --chunk-size {chunk}");
+        assert!(whole(at, &words, track) == want, "case {case}: {words}, {track}");
+        let of = [2, 3, 5][random.random_range(0..3)];
+        assert!(merged(at, &words, track, of, "") == want, "case {case}: {words}, {of} shards, {track}");
+    }
+}
+
 #[test]
 fn q_values_are_those_of_all_shards() {
     let directory = simulated("60k", 3, 60);

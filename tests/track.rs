@@ -451,3 +451,51 @@ fn damaged_bigwigs_are_errors() {
         let _ = read(&damaged);
     }
 }
+
+/// The number of lines of each contig that an index has, by its name, and whether it says where they stand.
+fn counted(path: &Path) -> Vec<(String, Option<u64>)> {
+    use noodles::csi::BinningIndex;
+    use noodles::csi::binning_index::ReferenceSequence;
+    let index = noodles::tabix::fs::read(path).unwrap();
+    assert_eq!(index.unplaced_unmapped_record_count(), Some(0));
+    let names = index.header().unwrap().reference_sequence_names().iter().map(|name| name.to_string());
+    let counts = index.reference_sequences().iter().map(|contig| {
+        let metadata = contig.metadata()?;
+        assert!(metadata.start_position() < metadata.end_position());
+        assert_eq!(metadata.unmapped_record_count(), 0);
+        Some(metadata.mapped_record_count())
+    });
+    names.zip(counts.collect::<Vec<_>>()).collect()
+}
+
+#[test]
+fn an_index_counts_the_lines_of_each_contig() {
+    let directory = simulated("60k", 3, 100);
+    let at = directory.path();
+    for name in ["a.bed.gz", "a.tsv.gz", "a.gff3.gz", "a.narrowPeak.gz", "a.bedGraph.gz"] {
+        run_ok(at, &format!("scan -m motif.onnx genome.fa --threshold=-3 --header -o {name}"));
+        let text = String::from_utf8(decompressed(&at.join(name))).unwrap();
+        let mut want: Vec<(String, Option<u64>)> = Vec::new();
+        for line in text.lines().filter(|line| line.starts_with("sim")) {
+            let contig = line.split('\t').next().unwrap();
+            match want.last_mut() {
+                Some((last, count)) if last == contig => *count = count.map(|count| count + 1),
+                _ => want.push((contig.to_owned(), Some(1))),
+            }
+        }
+        assert_eq!(want.len(), 3, "{name}");
+        assert_eq!(counted(&at.join(format!("{name}.tbi"))), want, "{name}");
+    }
+}
+
+#[test]
+fn a_bigwig_lists_no_contig_of_length_zero() {
+    let directory = simulated("2k", 1, 10);
+    let at = directory.path();
+    let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
+    fs::write(at.join("genome.fa"), format!(">first\n{genome}>last\n")).unwrap();
+    run_ok(at, "scan -m motif.onnx genome.fa -o scores.bw");
+    let reader = bindscan::track::bigwig::Reader::open(&at.join("scores.bw")).unwrap();
+    let contigs: Vec<_> = reader.contigs().iter().map(|contig| (&*contig.name, contig.length)).collect();
+    assert_eq!(contigs, [("first", Some(1)), ("sim1", Some(2_000)), ("last", Some(1))]);
+}

@@ -419,6 +419,7 @@ impl GenomeSource {
         chunk.codes.truncate(usize::try_from(reached).unwrap_or(usize::MAX));
         chunk.own = from..own_end;
         chunk.end = segment_end.min(own_end.saturating_add(reach as u64));
+        chunk.segment_start = stretch.segment.start;
         chunk.first = !begun;
         chunk.last = last;
         chunk.kept = stretch.kept.clone();

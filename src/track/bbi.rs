@@ -46,6 +46,8 @@ pub(super) struct Block {
     pub(super) end: u64,
     /// Bytes in the file.
     pub(super) bytes: usize,
+    /// Values or lines in it.
+    pub(super) items: u64,
 }
 
 /// What a format puts into the container.
@@ -216,6 +218,8 @@ impl BigFile {
                 Some(length) => self.position(contig, length)?,
                 None => reached,
             };
+            // Readers refuse a contig without a base, and take the ids to count from 0 without a gap: it stays, as one base.
+            let length = length.max(1);
             listed.push((contig.name.as_str(), self.number(contig)?, length));
         }
         let longest = listed.iter().map(|&(.., length)| u64::from(length)).max().unwrap_or(0);

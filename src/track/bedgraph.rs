@@ -37,7 +37,8 @@ pub(super) fn write_blocks(
         let from = out.bytes.len();
         lines.chunks(BGZF_INPUT).for_each(|piece| deflater.bgzf(piece, &mut out.bytes));
         let (start, end) = (values.at(first).start, values.at(next - 1).end);
-        out.blocks.push(Block { start, end, bytes: out.bytes.len() - from });
+        let items = (next - first) as u64;
+        out.blocks.push(Block { start, end, bytes: out.bytes.len() - from, items });
     };
     let mut first = 0;
     for i in 0..values.len() {

@@ -106,8 +106,9 @@ impl BigBedSink {
         let Some(contig) = self.contigs.last().filter(|_| self.items > 0) else { return Ok(()) };
         let mut bytes = Vec::new();
         self.deflater.zlib(&self.block, &mut bytes);
-        let block = Block { start: self.start, end: self.end, bytes: bytes.len() };
-        let sizes = (self.items as u64, self.block.len());
+        let items = self.items as u64;
+        let block = Block { start: self.start, end: self.end, bytes: bytes.len(), items };
+        let sizes = (items, self.block.len());
         self.file.write(contig, &bytes, &[block], &self.coverage.cells, sizes)?;
         self.coverage.cells.clear();
         self.block.clear();

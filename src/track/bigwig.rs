@@ -153,14 +153,15 @@ impl Encoder {
 
     fn stretches(&mut self, contig: &Contig, values: &[Stretch], deflater: &mut Deflater, out: &mut Encoded) {
         let (start, end) = (values[0].start, values[values.len() - 1].end);
-        self.header(contig, &(start..end), (0, 0), BEDGRAPH, values.chunk_by(same).count());
+        let count = values.chunk_by(same).count();
+        self.header(contig, &(start..end), (0, 0), BEDGRAPH, count);
         for stretch in values.chunk_by(same) {
             let (start, end) = (stretch[0].start as u32, stretch[stretch.len() - 1].end as u32);
             self.section.extend_from_slice(&start.to_le_bytes());
             self.section.extend_from_slice(&end.to_le_bytes());
             self.section.extend_from_slice(&stretch[0].value.to_le_bytes());
         }
-        self.end(start, end, deflater, out);
+        self.end(start, end, count, deflater, out);
     }
 
     /// Appends values of `span` bases each, in equal steps.
@@ -178,7 +179,7 @@ impl Encoder {
         for (bytes, value) in self.section[HEADER..].chunks_exact_mut(4).zip(values) {
             bytes.copy_from_slice(&value.to_le_bytes());
         }
-        self.end(bases.start, bases.end, deflater, out);
+        self.end(bases.start, bases.end, values.len(), deflater, out);
     }
 
     fn header(
@@ -197,10 +198,10 @@ impl Encoder {
         self.section.extend_from_slice(&(count as u16).to_le_bytes());
     }
 
-    fn end(&mut self, start: u64, end: u64, deflater: &mut Deflater, out: &mut Encoded) {
+    fn end(&mut self, start: u64, end: u64, items: usize, deflater: &mut Deflater, out: &mut Encoded) {
         let from = out.bytes.len();
         deflater.zlib(&self.section, &mut out.bytes);
-        out.blocks.push(Block { start, end, bytes: out.bytes.len() - from });
+        out.blocks.push(Block { start, end, bytes: out.bytes.len() - from, items: items as u64 });
     }
 }
 

@@ -126,7 +126,9 @@ impl Encoded {
     /// Everything as numbers of 8 bytes, little-endian, and then the bytes.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut numbers = vec![self.blocks.len() as u64, self.cells.len() as u64];
-        numbers.extend(self.blocks.iter().flat_map(|block| [block.start, block.end, block.bytes as u64]));
+        numbers.extend(
+            self.blocks.iter().flat_map(|block| [block.start, block.end, block.bytes as u64, block.items]),
+        );
         numbers.extend(self.cells.iter().flat_map(|cell| cell.to_numbers()));
         let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
         bytes.extend_from_slice(&self.bytes);
@@ -141,18 +143,22 @@ impl Encoded {
         };
         let (blocks, cells) = (number(0)? as usize, number(1)? as usize);
         let mut encoded = Encoded::default();
-        for i in (0..blocks).map(|i| 2 + 3 * i) {
+        // More than there are bytes for is not believed.
+        let first_cell = blocks.checked_mul(4)?.checked_add(2)?;
+        let first_byte = cells.checked_mul(Cell::NUMBERS)?.checked_add(first_cell)?.checked_mul(8)?;
+        let rest = bytes.get(first_byte..)?;
+        for i in (2..first_cell).step_by(4) {
             let (start, end, bytes) = (number(i)?, number(i + 1)?, number(i + 2)? as usize);
-            encoded.blocks.push(Block { start, end, bytes });
+            encoded.blocks.push(Block { start, end, bytes, items: number(i + 3)? });
         }
-        for i in (0..cells).map(|i| 2 + 3 * blocks + Cell::NUMBERS * i) {
+        for i in (0..cells).map(|i| first_cell + Cell::NUMBERS * i) {
             let mut numbers = [0; Cell::NUMBERS];
             for (j, place) in numbers.iter_mut().enumerate() {
                 *place = number(i + j)?;
             }
             encoded.cells.push(Cell::from_numbers(numbers));
         }
-        encoded.bytes = bytes[8 * (2 + 3 * blocks + Cell::NUMBERS * cells)..].to_vec();
+        encoded.bytes = rest.to_vec();
         Some(encoded)
     }
 }
@@ -275,9 +281,9 @@ impl ScorePart {
             }
             bins.clear();
             parts.for_each(|part| series.put_bins(of_tile.part(part), bins));
-            // The ends of a segment cut its first and its last bin.
+            // The ends of a segment cut its first and its last bin, whichever chunk has windows there.
             for bin in bins.iter_mut() {
-                bin.start = if chunk.first { bin.start.max(chunk.own.start) } else { bin.start };
+                bin.start = bin.start.max(chunk.segment_start);
                 bin.end = if chunk.last { bin.end.min(chunk.end) } else { bin.end };
             }
             bins.retain(|bin| chunk.kept.contains(&bin.start));

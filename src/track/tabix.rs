@@ -12,7 +12,9 @@ use noodles::csi::binning_index::Indexer;
 use noodles::csi::binning_index::index::header::format::CoordinateSystem;
 use noodles::csi::binning_index::index::header::{Builder, Format, Header};
 use noodles::csi::binning_index::index::reference_sequence::bin::Chunk;
-use noodles::csi::binning_index::index::reference_sequence::{self, index::BinnedIndex, index::LinearIndex};
+use noodles::csi::binning_index::index::reference_sequence::{
+    self, Metadata, index::BinnedIndex, index::LinearIndex,
+};
 use noodles::csi::binning_index::index::{Index, ReferenceSequence};
 use noodles::tabix;
 
@@ -55,6 +57,8 @@ struct Entry {
     end: u64,
     /// Virtual position of the first line, and past the last.
     chunk: (u64, u64),
+    /// Lines.
+    lines: u64,
 }
 
 /// Collects the entries of an index: a few dozen bytes a block.
@@ -131,12 +135,14 @@ impl IndexBuilder {
             Some(entry) if entry.contig == contig && bin(entry.start) == bin(end.max(1) - 1) => {
                 entry.end = entry.end.max(end);
                 entry.latest = start;
+                entry.lines += 1;
             }
             last => {
                 if let Some(last) = last {
                     last.chunk.1 = offset as u64;
                 }
-                self.open.push(Entry { contig, start, latest: start, end, chunk: (offset as u64, 0) });
+                let chunk = (offset as u64, 0);
+                self.open.push(Entry { contig, start, latest: start, end, chunk, lines: 1 });
             }
         }
     }
@@ -159,7 +165,14 @@ impl IndexBuilder {
     pub(super) fn add_block(&mut self, contig: &str, block: &Block) {
         let contig = self.contig(contig.as_bytes());
         let chunk = (self.written << 16, (self.written + block.bytes as u64) << 16);
-        self.entries.push(Entry { contig, start: block.start, latest: block.start, end: block.end, chunk });
+        self.entries.push(Entry {
+            contig,
+            start: block.start,
+            latest: block.start,
+            end: block.end,
+            chunk,
+            lines: block.items,
+        });
         self.written += block.bytes as u64;
     }
 
@@ -198,13 +211,29 @@ impl IndexBuilder {
             )?;
         }
         let index = indexer.build(self.names.len());
-        // Without the counts of records: entries are no lines.
-        let uncounted = |contig: &ReferenceSequence<I>| {
-            ReferenceSequence::new(contig.bins().clone(), contig.index().clone(), None)
-        };
-        let contigs = index.reference_sequences().iter().map(uncounted).collect();
+        // The indexer counts entries; readers of the index want lines.
+        let counted = index.reference_sequences().iter().zip(self.metadata()).map(|(contig, metadata)| {
+            ReferenceSequence::new(contig.bins().clone(), contig.index().clone(), metadata)
+        });
+        let contigs = counted.collect();
         let builder = Index::builder().set_min_shift(MIN_SHIFT).set_depth(depth).set_header(self.header());
+        // Every line has a place.
+        let builder = builder.set_unplaced_unmapped_record_count(0);
         Ok(builder.set_reference_sequences(contigs).build())
+    }
+
+    /// The pseudo-bin of each contig, as htslib writes it: where its lines stand in the file, and how many there are. htslib
+    /// needs it to read a file from its start through the index, and to count records.
+    fn metadata(&self) -> Vec<Option<Metadata>> {
+        let mut all: Vec<Option<Metadata>> = vec![None; self.names.len()];
+        for &Entry { contig, chunk: (from, to), lines, .. } in &self.entries {
+            let (from, before) = match &all[contig] {
+                Some(known) => (known.start_position(), known.mapped_record_count()),
+                None => (VirtualPosition::from(from), 0),
+            };
+            all[contig] = Some(Metadata::new(from, VirtualPosition::from(to), before + lines, 0));
+        }
+        all
     }
 
     /// Writes the index, if the lines were sorted.

@@ -74,6 +74,7 @@ pub fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usize) -> 
             start: from as u64,
             codes: chunk.codes[from..(end + flank).min(total)].to_vec(),
             own: start as u64..(start + own) as u64,
+            segment_start: 0,
             end: end as u64,
             first: start == 0,
             last: start + own >= total,
