@@ -6,7 +6,7 @@
 //!
 //! Coordinates are `u64`, 0-based and half-open everywhere in the library; formats convert at their own door.
 
-mod digest;
+pub mod digest;
 pub mod error;
 pub mod genome;
 mod guard;

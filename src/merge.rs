@@ -3,21 +3,24 @@
 //! A shard's track says in a comment which part of what it is ([`ShardMark`]). Shards hold what starts in them and nothing
 //! else, so text is joined end to end; comments are written once, and only where one run would have written them.
 //!
-//! A shard that was cut short or changed is refused: text and bigWig hold a checksum of themselves, BGZF has its own.
+//! A shard that was cut short or changed is refused: text, compressed or not, and bigWig hold a checksum of themselves.
 
+use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::calibrate::discovery::ShardTests;
+use crate::genome::Contig;
 use crate::output::{Output, Sealed};
 use crate::source::input::Input;
 use crate::source::shard::Shard;
 use crate::track::bigwig::{self, BigWigSink, Values};
 use crate::track::checksum::{self, crc32};
 use crate::track::line::LineSink;
-use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary};
+use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary, TILE};
 use crate::track::site::{LATER, QValue};
 use crate::track::tabix::Layout;
 use crate::track::{Format, ScoreFormat, SiteFormat};
@@ -40,6 +43,9 @@ pub struct ShardMark {
     pub rate: Option<f64>,
     /// Contigs of the genome: SHA-256 of their names and lengths.
     pub genome: String,
+    /// What was read, and the digest of each file's content: paths may be the same where files are not.
+    #[serde(default)]
+    pub inputs: Vec<(String, String)>,
 }
 
 /// What stands before the mark.
@@ -211,13 +217,26 @@ impl Shards {
         let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
         let mut writer = ScoreWriter::new(series, sink);
         let (mut values, mut bins) = (Values::default(), Vec::new());
-        let mut contigs = Vec::new();
+        let mut contigs: Vec<Arc<Contig>> = Vec::new();
+        let mut reached = (0, 0);
         for path in &self.paths {
+            let damaged = |message| Err(Error::format(path, None, message));
             let mut reader = bigwig::Reader::open(path)?;
+            if !contigs.is_empty() && contigs != reader.contigs() {
+                return damaged("has other contigs than the shard before it");
+            }
             contigs = reader.contigs().to_vec();
             while reader.read(&mut values)? {
                 bins.clear();
-                values.stretches.iter().for_each(|&stretch| cut(stretch, bin, &mut bins));
+                for &(start, end, value) in &values.stretches {
+                    // A block is a tile at the most, and what follows comes behind it.
+                    let bins_of = end.saturating_sub(start) / bin;
+                    if start >= end || (values.contig, start) < reached || bins_of > TILE {
+                        return damaged("the file is damaged: its values are not in order");
+                    }
+                    cut((start, end, value), bin, &mut bins);
+                    reached = (values.contig, end);
+                }
                 writer.write_values(&contigs[values.contig], &bins)?;
             }
         }
@@ -230,13 +249,15 @@ struct Rates {
     /// The highest q-value of a site.
     rate: f64,
     /// The q-value of each step of each target.
-    q: Vec<Vec<f64>>,
+    q: Vec<BTreeMap<usize, f64>>,
 }
 
 impl Rates {
     /// Appends those of a shard's lines that are sites, with their q-values.
     fn keep(&self, path: &Path, format: Format, lines: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let Format::Sites(format) = format else { unreachable!("scores have no q-values") };
+        let Format::Sites(format) = format else {
+            return Err(Error::format(path, None, "the file is damaged: scores have no q-values"));
+        };
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             if line.starts_with(TESTS.as_bytes()) {
                 continue;
@@ -264,7 +285,7 @@ impl Rates {
         let end = rest.iter().position(|byte| !byte.is_ascii_digit() && *byte != b'.')?;
         let (target, step) = str::from_utf8(&rest[..end]).ok()?.split_once('.')?;
         let (target, step): (usize, usize) = (target.parse().ok()?, step.parse().ok()?);
-        Some((before, *self.q.get(target)?.get(step)?, &rest[end..]))
+        Some((before, *self.q.get(target)?.get(&step)?, &rest[end..]))
     }
 }
 
@@ -272,7 +293,7 @@ impl Rates {
 fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64, f32)>) {
     let mut from = start;
     while from < end {
-        let to = (from - from % bin + bin).min(end);
+        let to = (from - from % bin).saturating_add(bin).min(end);
         bins.push((from, to, value));
         from = to;
     }
@@ -299,16 +320,9 @@ fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<
     }
     let damaged = |message| Err(Error::format(path, None, message));
     let Some(last) = lines.strip_suffix(b"\n") else {
-        return if lines.is_empty() && input.is_compressed() {
-            Ok(())
-        } else {
-            damaged("the last line is cut short: make this shard again")
-        };
+        return damaged("its last line is cut short or missing: make this shard again");
     };
     let Some(digits) = last.strip_prefix(checksum::MARK.as_bytes()) else {
-        if input.is_compressed() {
-            return take(&lines);
-        }
         return damaged("there is no checksum at its end: it was cut short; make this shard again");
     };
     if digits != format!("{checksum:08x}").as_bytes() {
@@ -363,7 +377,9 @@ impl Head {
                 first += &line;
             } else if let Some(json) = line.strip_prefix(MARK) {
                 let read = serde_json::from_str::<ShardMark>(json);
-                mark = Some(read.map_err(|_| Error::format(path, None, "its shard comment cannot be read"))?);
+                let read = read.ok().filter(|mark| (1..=mark.shard.of).contains(&mark.shard.number));
+                let unreadable = || Error::format(path, None, "its shard comment cannot be read");
+                mark = Some(read.ok_or_else(unreadable)?);
             } else {
                 comments += &line;
             }
@@ -379,6 +395,8 @@ impl Head {
         let (a, b) = (&self.mark, &first.mark);
         let difference = if a.genome != b.genome {
             "are of different genomes"
+        } else if a.inputs != b.inputs {
+            "were made from files with different content (genome, regions or background)"
         } else if a.shard.of != b.shard.of {
             "are of different numbers of shards"
         } else if a.format != b.format || a.rate != b.rate {

@@ -155,12 +155,47 @@ const NAMES_KEPT: usize = 5;
 /// # Errors
 /// Whatever the source, an engine or an output meets first.
 pub fn run(
+    source: Box<dyn SequenceSource>,
+    workers: Vec<Vec<Scanner>>,
+    scan: Scan,
+    progress: impl FnMut((u64, Option<u64>), &ScanSummary),
+    cancel: &AtomicBool,
+) -> Result<ScanSummary> {
+    let (summary, finished) = run_unpublished(source, workers, scan, progress, cancel)?;
+    finished.publish(None)?;
+    Ok(summary)
+}
+
+/// The tracks of a scan, whole and without their names, and what was kept for an interruption.
+#[derive(Debug)]
+pub struct Finished {
+    sealed: Vec<Sealed>,
+    journal: Option<Journal>,
+}
+
+impl Finished {
+    /// Gives the tracks their names, and `page` with them; then what was kept is removed. Dropped instead, a scan leaves no
+    /// track, and keeps what another with the same journal goes on from.
+    ///
+    /// # Errors
+    /// A name that cannot be taken.
+    pub fn publish(self, page: Option<Sealed>) -> Result<()> {
+        output::publish(self.sealed.into_iter().chain(page))?;
+        self.journal.map_or(Ok(()), Journal::remove)
+    }
+}
+
+/// As [`run`], but the tracks wait for [`Finished::publish`].
+///
+/// # Errors
+/// As [`run`].
+pub fn run_unpublished(
     mut source: Box<dyn SequenceSource>,
     workers: Vec<Vec<Scanner>>,
     scan: Scan,
     mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
-) -> Result<ScanSummary> {
+) -> Result<(ScanSummary, Finished)> {
     let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
     let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
     let needs_lengths =
@@ -210,9 +245,7 @@ pub fn run(
         source.end_contig()?;
     }
     let (summary, sealed, journal) = writer.seal(source.contigs())?;
-    output::publish(sealed)?;
-    journal.map_or(Ok(()), Journal::remove)?;
-    Ok(summary)
+    Ok((summary, Finished { sealed, journal }))
 }
 
 #[derive(Default)]

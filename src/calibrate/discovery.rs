@@ -1,5 +1,7 @@
 //! From p-values to q-values: Benjamini & Hochberg's false discovery rate over all windows of a scan.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::null::Null;
@@ -91,23 +93,32 @@ impl ShardTests {
         ShardTests { tests: tests.tests, steps }
     }
 
-    /// The q-value of each step, of all shards of a scan; `None` if the shards had different null distributions.
-    pub fn q_values(shards: &[ShardTests]) -> Option<Vec<f64>> {
-        let (mut counts, mut p) = (TestCounts::default(), Vec::new());
+    /// The q-value of each step with tests, of all shards of a scan; `None` if the shards had different null distributions, or
+    /// counts that no scan gives.
+    pub fn q_values(shards: &[ShardTests]) -> Option<BTreeMap<usize, f64>> {
+        // A map, not a list with a place for each step: a damaged file may name any step.
+        let (mut tests, mut steps) = (0u64, BTreeMap::new());
         for shard in shards {
-            counts.tests += shard.tests;
-            for &(step, p_of, count) in &shard.steps {
-                if p.len() <= step {
-                    p.resize(step + 1, None);
-                    counts.counts.resize(step + 1, 0);
-                }
-                if *p[step].get_or_insert(p_of) != p_of {
+            tests = tests.checked_add(shard.tests)?;
+            for &(step, p, count) in &shard.steps {
+                let (known, sum) = steps.entry(step).or_insert((p, 0u64));
+                if *known != p {
                     return None;
                 }
-                counts.counts[step] += count;
+                *sum = sum.checked_add(count)?;
             }
         }
-        Some(counts.q_values_of(p.len(), |step| p[step].unwrap_or(1.0)))
+        let (mut q, mut rejected) = (BTreeMap::new(), 0u64);
+        for (&step, &(p, count)) in steps.iter().rev() {
+            rejected = rejected.checked_add(count)?;
+            q.insert(step, (p * tests as f64 / rejected as f64).min(1.0));
+        }
+        let mut lowest = 1.0f64;
+        for q in q.values_mut() {
+            lowest = lowest.min(*q);
+            *q = lowest;
+        }
+        Some(q)
     }
 }
 
@@ -130,6 +141,17 @@ mod tests {
         q
     }
 
+    #[test]
+    fn counts_that_no_scan_gives_are_refused_without_room_for_them() {
+        let of = |tests, steps: &[(usize, f64, u64)]| ShardTests { tests, steps: steps.to_vec() };
+        let far = ShardTests::q_values(&[of(10, &[(usize::MAX, 0.1, 2)])]).unwrap();
+        assert_eq!(far.into_iter().collect::<Vec<_>>(), [(usize::MAX, 0.5)]);
+        assert!(ShardTests::q_values(&[of(u64::MAX, &[]), of(1, &[])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, 0.5, u64::MAX), (2, 0.4, 1)])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, 0.5, 1)]), of(1, &[(1, 0.4, 1)])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, f64::NAN, 1)])]).is_none());
+    }
+
     proptest! {
         #[test]
         fn counts_of_steps_give_what_sorted_p_values_give(
@@ -148,7 +170,7 @@ mod tests {
             first.merge(&second);
             let q = first.q_values(&null);
             for step in (0..q.len()).filter(|&step| first.counts.get(step).is_some_and(|&count| count > 0)) {
-                prop_assert_eq!(of_shards[step], q[step]);
+                prop_assert_eq!(of_shards[&step], q[step]);
             }
             let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
             for (p, want) in by_definition(p, steps.len() + more as usize) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use bindscan::engine::StrandChoice;
 use bindscan::model::ModelSpec;
-use bindscan::output::Output;
+use bindscan::output::{Output, Sealed};
 use bindscan::scan::ScanSummary;
 use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, absolute, relative_url};
 use bindscan::scan::report::{ReportTarget, ScanReport};
@@ -145,16 +145,17 @@ fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
 }
 
 impl Report {
-    /// Writes the page; so many bases `before` were scanned by an interrupted run.
+    /// Writes the page, which waits for its name as the tracks do; so many bases `before` were scanned by an interrupted run.
     pub(super) fn write(
         self,
         context: &Context<'_>,
         summary: &ScanSummary,
         before: u64,
         time: Duration,
-    ) -> Result<()> {
+    ) -> Result<Sealed> {
         let Report { mut output, folder, igv, mut tracks } = self;
-        tracks.retain(|track| track.path.is_file());
+        // Tracks have no names yet; only standard output, pipes and devices are there and no files.
+        tracks.retain(|track| track.path != Path::new("-") && (track.path.is_file() || !track.path.exists()));
         let name = |path: &Path| {
             path.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
         };
@@ -182,6 +183,6 @@ impl Report {
         };
         let statistics = summary.statistics.as_ref().expect("a scan with a report gathers statistics");
         output.write(report.to_html(summary, statistics).as_bytes())?;
-        Ok(output.finish()?)
+        Ok(output.seal()?)
     }
 }

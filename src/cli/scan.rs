@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use bindscan::digest;
 use bindscan::engine::StrandChoice;
 use bindscan::merge::ShardMark;
 use bindscan::model::Strands;
@@ -189,6 +190,7 @@ impl ScanArgs {
             None => log::debug!("{}: read as a stream", self.genome.display()),
         }
         log::debug!("{threads} workers, {} window starts at a time", shape.own);
+        let inputs = self.inputs()?;
         let mark = self.shard.map(|shard| ShardMark {
             shard,
             format: Format::Sites(SiteFormat::Bed),
@@ -196,6 +198,7 @@ impl ScanArgs {
             bin: None,
             rate: self.qvalue,
             genome: genome.digest().unwrap_or_default(),
+            inputs: inputs.clone(),
         });
         let mut source = match &self.shard {
             None => genome.into_chunks(shape),
@@ -208,7 +211,8 @@ impl ScanArgs {
         };
         let provenance = Provenance { shard: mark, ..provenance(&models, &significance, session) };
         let tracks = outputs.open(&targets, &strands, &provenance)?;
-        let journal = self.resume.then(|| self.journal(&tracks, &outputs, &provenance)).transpose()?;
+        let journal =
+            self.resume.then(|| self.journal(&tracks, &outputs, &provenance, &inputs)).transpose()?;
         let before = journal.as_ref().map_or(0, Journal::bases);
         if let Some(journal) = &journal {
             source.skip_to(journal.place());
@@ -253,7 +257,7 @@ impl ScanArgs {
             None => Findings::Sites,
         };
         let mut progress = Progress::start(session, "scanning the first chunk");
-        let result = scan::run(
+        let result = scan::run_unpublished(
             Box::new(source),
             workers,
             scan,
@@ -261,7 +265,7 @@ impl ScanArgs {
             &CANCELLED,
         );
         progress.clear();
-        let summary = result?;
+        let (summary, finished) = result?;
         if let (Some(rate), false) = (self.qvalue, q_later) {
             let mut oddities = Oddities::default();
             for ((name, null), tests) in nulls.iter().zip(&summary.tests) {
@@ -271,9 +275,13 @@ impl ScanArgs {
             }
             oddities.warn(rate);
         }
-        if let (Some(report), Some(context)) = (report, context) {
-            report.write(&context, &summary, before, session.elapsed())?;
-        }
+        let page = match (report, context) {
+            (Some(report), Some(context)) => {
+                Some(report.write(&context, &summary, before, session.elapsed())?)
+            }
+            _ => None,
+        };
+        finished.publish(page)?;
         if !session.quiet {
             let sites = match findings {
                 Findings::Candidates if q_later => {
@@ -309,8 +317,34 @@ impl ScanArgs {
         targets.iter().map(|target| Target { thresholds: thresholds(target), ..target.clone() }).collect()
     }
 
+    /// Digests of the files that decide what is found, beside the models. Only what is joined or goes on needs them: shards, and
+    /// scans with --resume.
+    fn inputs(&self) -> Result<Vec<(String, String)>> {
+        if self.shard.is_none() && !self.resume {
+            return Ok(Vec::new());
+        }
+        let mut inputs = Vec::new();
+        let files = [
+            ("genome", Some(&*self.genome)),
+            ("regions", self.regions_file.as_deref()),
+            ("background", self.null.background_file()),
+        ];
+        for (option, path) in files {
+            if let Some(path) = path.filter(|path| path.is_file()) {
+                inputs.push((option.to_owned(), digest::of_file(path)?));
+            }
+        }
+        Ok(inputs)
+    }
+
     /// What an interrupted run of the same scan has left, or a new journal.
-    fn journal(&self, tracks: &Tracks, outputs: &Outputs, provenance: &Provenance) -> Result<Journal> {
+    fn journal(
+        &self,
+        tracks: &Tracks,
+        outputs: &Outputs,
+        provenance: &Provenance,
+        inputs: &[(String, String)],
+    ) -> Result<Journal> {
         ensure!(
             self.genome != Path::new("-"),
             "--resume: what came from standard input is gone after an interruption; give the genome as a file"
@@ -326,8 +360,10 @@ impl ScanArgs {
         let comments = provenance.comments();
         // A page needs to know of everything, from the beginning.
         let report = self.report.is_wanted();
-        let key =
-            format!("{comments}{} bytes, {changed:?}, {outputs:?}, {files:?}, {report}", metadata.len());
+        let key = format!(
+            "{comments}{} bytes, {changed:?}, {inputs:?}, {outputs:?}, {files:?}, {report}",
+            metadata.len()
+        );
         Ok(Journal::open(&files[0], key)?)
     }
 

@@ -108,6 +108,12 @@ impl NullArgs {
             || background_seed.is_some()
     }
 
+    /// The file that the background is taken from, if one was given.
+    pub(super) fn background_file(&self) -> Option<&Path> {
+        let given = self.background.as_deref().filter(|given| !["genome", "uniform", "-"].contains(given));
+        given.map(Path::new)
+    }
+
     /// The null distributions of each model: its own calibration where it has one that fits and nothing else is asked for, or
     /// else one made now.
     pub(super) fn of_models(&self, models: &[Planned], setting: &Setting<'_>) -> Result<Vec<Calibrated>> {

@@ -387,7 +387,9 @@ impl Opener<'_> {
 
     fn lines(&mut self, path: &Path, header: &str, layout: Layout) -> Result<LineSink> {
         let output = self.open(path)?;
-        Ok(if self.compressed {
+        Ok(if self.compressed && self.provenance.shard.is_some() {
+            LineSink::compressed_and_checked(output, header, layout)?
+        } else if self.compressed {
             LineSink::compressed(output, header, layout)?
         } else if self.provenance.shard.is_some() {
             LineSink::checked(output, header)?

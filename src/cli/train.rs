@@ -175,6 +175,9 @@ impl TrainArgs {
         let began = Instant::now();
         let state = state_path(&self.output, "training.json");
         self.check(&state)?;
+        if self.resume && !state.exists() && !session.quiet {
+            eprintln!("bindscan: there is no training to resume ({}): starts anew", state.display());
+        }
         if let Some(option) = self.layers.misplaced() {
             bail!("{option} goes with a network of layers only; choose one with --arch");
         }
@@ -237,7 +240,6 @@ impl TrainArgs {
                 "{}: left by an interrupted training; go on with --resume, or remove it to begin anew",
                 state.display()
             ),
-            (false, true) => bail!("{}: there is no training to resume", state.display()),
             _ => {}
         }
         // Better now than after the search.

@@ -5,6 +5,9 @@
 //! chunk of the input that belongs, how many bytes of the log, and what waits for the next chunk. It is replaced as a
 //! whole, after the log has reached the disk; what the log holds past it is forgotten.
 //!
+//! Every record of the log has a checksum, and so has `state`. The log also holds earlier states, few enough to take little
+//! room: where a record or `state` is damaged, the scan goes on from the last one before the damage.
+//!
 //! What is saved belongs to one scan, told by its key: the command, the models, the genome, and the outputs.
 
 use std::fs::{self, File, TryLockError};
@@ -20,6 +23,7 @@ use crate::genome::{Contig, Strand};
 use crate::hits::Hit;
 use crate::scan::statistics::{Sampled, Stretch};
 use crate::source::Place;
+use crate::track::checksum::crc32;
 use crate::track::score::{Encoded, ScoreState};
 use crate::{Error, Result};
 
@@ -33,6 +37,8 @@ pub struct Journal {
     log: BufWriter<File>,
     /// Bytes of the log.
     logged: u64,
+    /// Of these, those behind the last state in it.
+    since: u64,
     key: String,
     /// The state that was found.
     found: Option<State>,
@@ -106,20 +112,26 @@ impl Journal {
                 output.display()
             )));
         }
-        let found = read_state(&folder)?;
+        let found = find_state(&folder, &log)?;
         if found.as_ref().is_some_and(|found| found.key != key) {
-            let message = "was left by an interrupted scan with another command, model, genome or version; finish that, or \
+            let message = "was left by an interrupted scan with another command, model, genome, regions, background or version; finish that, or \
                 remove this folder to begin anew";
             return Err(Error::format(&folder, None, message));
         }
         let logged = found.as_ref().map_or(0, |found| found.logged);
-        if log.metadata().map_err(failed("cannot read"))?.len() < logged {
-            return Err(Error::format(&folder, None, "is damaged; remove this folder to begin anew"));
-        }
         log.set_len(logged).map_err(failed("cannot write"))?;
         log.seek(SeekFrom::Start(0)).map_err(failed("cannot read"))?;
         let log = BufWriter::with_capacity(1 << 18, log);
-        Ok(Journal { folder, log, logged, key, found, saved: Instant::now(), spacing: Duration::ZERO })
+        Ok(Journal {
+            folder,
+            log,
+            logged,
+            since: 0,
+            key,
+            found,
+            saved: Instant::now(),
+            spacing: Duration::ZERO,
+        })
     }
 
     /// Where the scan goes on.
@@ -137,8 +149,14 @@ impl Journal {
         let Some(state) = self.found.take() else { return Ok(None) };
         let failed = |error| Error::io(&self.folder, "cannot read")(error);
         let mut log = BufReader::with_capacity(1 << 18, self.log.get_ref()).take(self.logged);
+        let mut record = Vec::new();
         while log.limit() > 0 {
-            replay(Entry::read(&mut log).map_err(failed)?)?;
+            if !read_record(&mut log, &mut record).map_err(failed)? {
+                return Err(Error::format(&self.folder, None, DAMAGED));
+            }
+            if record.first() != Some(&STATE) {
+                replay(Entry::read(&mut &*record).map_err(failed)?)?;
+            }
         }
         self.log.seek(SeekFrom::Start(self.logged)).map_err(failed)?;
         Ok(Some(state))
@@ -190,10 +208,14 @@ impl Journal {
         ])
     }
 
+    /// Appends a record: its length, its checksum, and the parts.
     fn write(&mut self, parts: &[&[u8]]) -> Result<()> {
-        for part in parts {
+        let length = number(parts.iter().map(|part| part.len() as u64).sum());
+        let checksum = parts.iter().fold(crc32(0, &length), |sum, part| crc32(sum, part)).to_le_bytes();
+        for part in [&length[..], &checksum].iter().chain(parts) {
             self.log.write_all(part).map_err(Error::io(&self.folder, "cannot write"))?;
             self.logged += part.len() as u64;
+            self.since += part.len() as u64;
         }
         Ok(())
     }
@@ -206,13 +228,23 @@ impl Journal {
     /// Saves where the scan stands: the log up to here, and `state`.
     pub(super) fn save(&mut self, state: State) -> Result<()> {
         let begun = Instant::now();
-        let state = State { key: self.key.clone(), logged: self.logged, ..state };
+        let failed = || Error::io(&self.folder, "cannot write");
+        let mut state = State { key: self.key.clone(), logged: self.logged, ..state };
+        let mut json = serde_json::to_vec(&state).map_err(|error| failed()(error.into()))?;
+        if self.since >= STATE_SHARE * json.len() as u64 {
+            self.write(&[&[STATE], &json])?;
+            self.since = 0;
+            state.logged = self.logged;
+            json = serde_json::to_vec(&state)
+                .map_err(|error| Error::io(&self.folder, "cannot write")(error.into()))?;
+        }
         let saved = (|| {
             self.log.flush()?;
             self.log.get_ref().sync_data()?;
             let (new, name) = (self.folder.join("state.new"), self.folder.join("state"));
             let mut file = File::create(&new)?;
-            file.write_all(&serde_json::to_vec(&state)?)?;
+            file.write_all(&crc32(0, &json).to_le_bytes())?;
+            file.write_all(&json)?;
             file.sync_data()?;
             fs::rename(new, name)
         })();
@@ -243,13 +275,51 @@ pub fn folder_of(output: &Path) -> PathBuf {
     output.with_file_name(format!(".{name}.resume"))
 }
 
-fn read_state(folder: &Path) -> Result<Option<State>> {
-    let text = match fs::read(folder.join("state")) {
+const DAMAGED: &str = "is damaged; remove this folder to begin anew";
+
+/// The state to go on from: what `state` says if that and the log before it are whole, or else the last state in the log that
+/// has no damage before it.
+fn find_state(folder: &Path, log: &File) -> Result<Option<State>> {
+    let failed = || Error::io(folder, "cannot read");
+    let bytes = match fs::read(folder.join("state")) {
+        // Nothing was saved, or the outputs have their names: the log means nothing then.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        read => read.map_err(Error::io(folder, "cannot read"))?,
+        read => read.map_err(failed())?,
     };
-    let state = serde_json::from_slice(&text);
-    state.map(Some).map_err(|_| Error::format(folder, None, "is damaged; remove this folder to begin anew"))
+    let saved = bytes
+        .split_first_chunk()
+        .filter(|(checksum, json)| u32::from_le_bytes(**checksum) == crc32(0, json))
+        .and_then(|(_, json)| serde_json::from_slice::<State>(json).ok());
+    let mut log = BufReader::with_capacity(1 << 18, log).take(u64::MAX);
+    let (mut whole, mut earlier, mut record) = (0, None, Vec::new());
+    while read_record(&mut log, &mut record).map_err(failed())? {
+        whole = u64::MAX - log.limit();
+        if let Some(json) = record.strip_prefix(&[STATE]) {
+            let state = serde_json::from_slice::<State>(json).ok();
+            earlier = state.map(|state| State { logged: whole, ..state }).or(earlier);
+        }
+        if saved.as_ref().is_some_and(|saved| saved.logged <= whole) {
+            return Ok(saved);
+        }
+    }
+    if saved.as_ref().is_some_and(|saved| saved.logged == 0) {
+        return Ok(saved);
+    }
+    let from = if earlier.is_some() { "goes on from before the damage" } else { "begins anew" };
+    log::warn!("{}: is damaged: the scan {from}", folder.display());
+    Ok(earlier)
+}
+
+/// Reads the next record; `false` if there is none that is whole.
+fn read_record(log: &mut impl Read, record: &mut Vec<u8>) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    log.by_ref().take(12).read_to_end(&mut head)?;
+    let Some((length, checksum)) = head.split_first_chunk::<8>() else { return Ok(false) };
+    let bytes = u64::from_le_bytes(*length);
+    record.clear();
+    let read = log.by_ref().take(bytes).read_to_end(record)?;
+    let sum = crc32(crc32(0, length), record).to_le_bytes();
+    Ok(bytes > 0 && read as u64 == bytes && checksum == sum)
 }
 
 const LINES: u8 = 0;
@@ -257,6 +327,10 @@ const SCORES: u8 = 1;
 const SITES: u8 = 2;
 const END: u8 = 3;
 const SAMPLE: u8 = 4;
+const STATE: u8 = 5;
+
+/// How many times more bytes of other records stand between two states in the log.
+const STATE_SHARE: u64 = 16;
 
 /// One call to a track, to the sites that wait, or to the statistics.
 #[derive(Debug)]
@@ -311,5 +385,71 @@ fn read_bytes(log: &mut impl Read) -> std::io::Result<Vec<u8>> {
         Ok(bytes)
     } else {
         Err(std::io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(i: u64) -> Vec<u8> {
+        format!("line {i}\n").repeat(200).into_bytes()
+    }
+
+    /// Opens the journal and gives how many lines belong to its state, after a check that it gives back these.
+    fn replayed(output: &Path) -> u64 {
+        let mut journal = Journal::open(output, "key".into()).unwrap();
+        let mut lines = Vec::new();
+        let state = journal.replay(|entry| match entry {
+            Entry::Lines(0, bytes) => {
+                lines.push(bytes);
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        });
+        let count = state.unwrap().map_or(0, |state| state.windows[0]);
+        assert_eq!(lines, (0..count).map(line).collect::<Vec<_>>());
+        count
+    }
+
+    #[test]
+    fn damage_costs_what_came_after_the_last_state_before_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("a.bed");
+        let mut journal = Journal::open(&output, "key".into()).unwrap();
+        for i in 0..60 {
+            journal.lines(0, &line(i)).unwrap();
+            journal.save(State { windows: vec![i + 1], ..State::default() }).unwrap();
+        }
+        drop(journal);
+        assert_eq!(replayed(&output), 60);
+        let names = ["log", "state"].map(|name| folder_of(&output).join(name));
+        let whole = names.clone().map(|name| fs::read(name).unwrap());
+        let mut counts = Vec::new();
+        for place in (0..whole[0].len()).step_by(whole[0].len() / 50) {
+            let mut log = whole[0].clone();
+            log[place] ^= 1;
+            fs::write(&names[0], &log).unwrap();
+            fs::write(&names[1], &whole[1]).unwrap();
+            let count = replayed(&output);
+            // No more is lost than what stands between two states.
+            let before = (place * 60 / whole[0].len()) as u64;
+            assert!(count <= before && count + 12 >= before, "{count} of {before}");
+            counts.push(count);
+        }
+        assert!(counts.contains(&0) && counts.iter().any(|&count| count > 30), "{counts:?}");
+        for place in 0..whole[1].len() {
+            let mut state = whole[1].clone();
+            state[place] ^= 1;
+            fs::write(&names[0], &whole[0]).unwrap();
+            fs::write(&names[1], &state).unwrap();
+            assert!(replayed(&output) >= 48, "{place}");
+        }
+        fs::write(&names[0], &whole[0][..whole[0].len() / 2]).unwrap();
+        fs::write(&names[1], &whole[1]).unwrap();
+        assert!((10..31).contains(&replayed(&output)));
+        // Without a state the log means nothing.
+        fs::remove_file(&names[1]).unwrap();
+        assert_eq!(replayed(&output), 0);
     }
 }

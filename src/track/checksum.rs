@@ -3,7 +3,7 @@
 //! It is gzip's CRC-32, in a comment. In text that is the last line, and sums up everything before it. In a bigWig it is
 //! the last of the comments, and sums up what follows the front, and then the front with eight zeros in its place.
 
-pub(crate) use zlib_rs::crc32::crc32;
+pub(crate) use zlib_rs::crc32::{crc32, crc32_combine};
 
 /// What stands before the digits.
 pub(crate) const MARK: &str = "# crc32: ";

@@ -1,7 +1,7 @@
 //! Where lines go.
 
 use super::bbi::Block;
-use super::checksum::{self, crc32};
+use super::checksum::{self, crc32, crc32_combine};
 use super::deflate::{BGZF_END, BGZF_INPUT, Deflater};
 use super::tabix::{IndexBuilder, Layout};
 use crate::genome::Contig;
@@ -29,6 +29,8 @@ struct Compressed {
     /// Compressed blocks that are not written yet.
     blocks: Vec<u8>,
     index: IndexBuilder,
+    /// Checksum of the text so far, if one is written.
+    checksum: Option<u32>,
 }
 
 /// Compression of lines.
@@ -59,12 +61,23 @@ impl LineSink {
     /// # Errors
     /// An output that cannot be written.
     pub fn compressed(output: Output, header: impl AsRef<[u8]>, layout: Layout) -> Result<LineSink> {
-        let header = header.as_ref();
+        LineSink::bgzf(output, header.as_ref(), layout, None)
+    }
+
+    /// As [`LineSink::compressed`], with a comment at the end that holds a checksum of the text before it.
+    ///
+    /// # Errors
+    /// An output that cannot be written.
+    pub fn compressed_and_checked(output: Output, header: &str, layout: Layout) -> Result<LineSink> {
+        LineSink::bgzf(output, header.as_bytes(), layout, Some(crc32(0, header.as_bytes())))
+    }
+
+    fn bgzf(output: Output, header: &[u8], layout: Layout, checksum: Option<u32>) -> Result<LineSink> {
         let header_lines = header.iter().filter(|&&byte| byte == b'\n').count() as u32;
         let index = IndexBuilder::new(&output, layout, header_lines)?;
         let deflater = Deflater::new(LEVEL);
         let (text, blocks) = (header.to_vec(), Vec::new());
-        let mut compressed = Compressed { output, deflater, text, blocks, index };
+        let mut compressed = Compressed { output, deflater, text, blocks, index, checksum };
         compressed.end_block()?;
         Ok(LineSink(Sink::Compressed(Box::new(compressed))))
     }
@@ -94,11 +107,7 @@ impl LineSink {
     pub(crate) fn comment(&mut self, line: &str) -> Result<()> {
         match &mut self.0 {
             Sink::Plain(..) => self.write(line.as_bytes()),
-            Sink::Compressed(compressed) => {
-                compressed.end_block()?;
-                compressed.text.extend_from_slice(line.as_bytes());
-                compressed.end_block()
-            }
+            Sink::Compressed(compressed) => compressed.comment(line),
         }
     }
 
@@ -122,6 +131,9 @@ impl LineSink {
         for block in blocks {
             compressed.index.add_block(&contig.name, block);
         }
+        if let Some(checksum) = &mut compressed.checksum {
+            *checksum = with_blocks(*checksum, bytes);
+        }
         compressed.output.write(bytes)
     }
 
@@ -143,6 +155,20 @@ impl LineSink {
 }
 
 impl Compressed {
+    fn comment(&mut self, line: &str) -> Result<()> {
+        self.end_block()?;
+        self.add(line.as_bytes());
+        self.end_block()
+    }
+
+    /// Takes text, and adds it to the checksum.
+    fn add(&mut self, text: &[u8]) {
+        if let Some(checksum) = &mut self.checksum {
+            *checksum = crc32(*checksum, text);
+        }
+        self.text.extend_from_slice(text);
+    }
+
     fn write(&mut self, mut lines: &[u8]) -> Result<()> {
         while !lines.is_empty() {
             let length = memchr::memchr(b'\n', lines).map_or(lines.len(), |newline| newline + 1);
@@ -151,8 +177,9 @@ impl Compressed {
             if self.text.len() + line.len() > BGZF_INPUT {
                 self.end_block()?;
             }
-            self.index.add_line(line, self.text.len());
-            self.text.extend_from_slice(line);
+            let added = self.index.add_line(line, self.text.len());
+            added.map_err(|message| Error::format(self.output.path(), None, message))?;
+            self.add(line);
         }
         Ok(())
     }
@@ -173,12 +200,30 @@ impl Compressed {
 
     fn seal(mut self) -> Result<Vec<Sealed>> {
         self.end_block()?;
+        if let Some(checksum) = self.checksum {
+            self.comment(&checksum::comment(checksum))?;
+        }
         self.output.write(&BGZF_END)?;
         // An index of what stood there before would be believed, whether there is a new one or not.
         let mut sealed = vec![self.output.seal()?.replacing(self.index.places())];
         sealed.extend(self.index.seal()?);
         Ok(sealed)
     }
+}
+
+/// The checksum of a text and of what blocks of BGZF behind it hold: each has the checksum and the length of its own text at
+/// its end.
+fn with_blocks(mut checksum: u32, mut blocks: &[u8]) -> u32 {
+    while let Some(&[low, high]) = blocks.get(16..18) {
+        let (block, rest) =
+            blocks.split_at(blocks.len().min(usize::from(u16::from_le_bytes([low, high])) + 1));
+        blocks = rest;
+        if let Some(&[a, b, c, d, length @ ..]) = block.last_chunk::<8>() {
+            let length = u32::from_le_bytes(length);
+            checksum = crc32_combine(checksum, u32::from_le_bytes([a, b, c, d]), length.into());
+        }
+    }
+    checksum
 }
 
 #[cfg(test)]
@@ -213,6 +258,23 @@ mod tests {
             assert!(text.contains(&line(wanted)), "{wanted}");
             assert!(text.lines().count() < 20_000);
         }
+    }
+
+    #[test]
+    fn a_checksum_is_that_of_the_text_however_it_was_compressed() {
+        let text: Vec<u8> =
+            (0..200_000u32).flat_map(|i| format!("chr1\t{i}\t{}\n", i + 9).into_bytes()).collect();
+        let (mut deflater, mut blocks) = (Deflater::new(1), Vec::new());
+        text.chunks(BGZF_INPUT).for_each(|piece| deflater.bgzf(piece, &mut blocks));
+        assert_eq!(with_blocks(crc32(0, b"# head\n"), &blocks), crc32(crc32(0, b"# head\n"), &text));
+    }
+
+    #[test]
+    fn lines_without_a_place_are_errors() {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Output::create(&directory.path().join("a.vcf.gz")).unwrap();
+        let mut sink = LineSink::compressed(output, "", Layout::Vcf).unwrap();
+        assert!(sink.write(b"chr1\tx\t.\tA\tC\t.\t.\t.\n").is_err());
     }
 
     #[test]

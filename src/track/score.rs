@@ -30,7 +30,7 @@ pub(super) use tile::{Stretch, TileValues};
 mod tile;
 
 /// Bins of a tile.
-pub(super) const TILE: u64 = 4096;
+pub(crate) const TILE: u64 = 4096;
 
 /// A format of scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -116,10 +116,10 @@ impl IndexBuilder {
         self.names.len() - 1
     }
 
-    /// Takes a line that starts at byte `offset` of the block at hand.
-    pub(super) fn add_line(&mut self, line: &[u8], offset: usize) {
+    /// Takes a line that starts at byte `offset` of the block at hand; or else says what is wrong with it.
+    pub(super) fn add_line(&mut self, line: &[u8], offset: usize) -> Result<(), &'static str> {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let (name, start, end) = self.layout.place(line).expect("lines have positions");
+        let (name, start, end) = self.layout.place(line).ok_or("a line has no position")?;
         let (start, end) = (start.min(LONGEST_CSI - 1), end.min(LONGEST_CSI));
         let last = self.open.last().or(self.entries.last());
         let follows = match self.names.last() {
@@ -128,7 +128,7 @@ impl IndexBuilder {
         };
         self.unsorted |= !follows;
         if self.unsorted {
-            return;
+            return Ok(());
         }
         let contig = self.contig(name);
         match self.open.last_mut() {
@@ -145,6 +145,7 @@ impl IndexBuilder {
                 self.open.push(Entry { contig, start, latest: start, end, chunk, lines: 1 });
             }
         }
+        Ok(())
     }
 
     /// Ends the block at hand: of so many bytes, compressed to so many.
