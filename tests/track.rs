@@ -454,9 +454,8 @@ fn damaged_bigwigs_are_errors() {
 
 /// The number of lines of each contig that an index has, by its name, and whether it says where they stand.
 fn counted(path: &Path) -> Vec<(String, Option<u64>)> {
-    use noodles::csi::BinningIndex;
     use noodles::csi::binning_index::ReferenceSequence;
-    let index = noodles::tabix::fs::read(path).unwrap();
+    let index = tabix::fs::read(path).unwrap();
     assert_eq!(index.unplaced_unmapped_record_count(), Some(0));
     let names = index.header().unwrap().reference_sequence_names().iter().map(|name| name.to_string());
     let counts = index.reference_sequences().iter().map(|contig| {
@@ -495,7 +494,7 @@ fn a_bigwig_lists_no_contig_of_length_zero() {
     let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
     fs::write(at.join("genome.fa"), format!(">first\n{genome}>last\n")).unwrap();
     run_ok(at, "scan -m motif.onnx genome.fa -o scores.bw");
-    let reader = bindscan::track::bigwig::Reader::open(&at.join("scores.bw")).unwrap();
+    let reader = Reader::open(&at.join("scores.bw")).unwrap();
     let contigs: Vec<_> = reader.contigs().iter().map(|contig| (&*contig.name, contig.length)).collect();
     assert_eq!(contigs, [("first", Some(1)), ("sim1", Some(2_000)), ("last", Some(1))]);
 }

@@ -291,9 +291,9 @@ fn find_state(folder: &Path, log: &File) -> Result<Option<State>> {
         .filter(|(checksum, json)| u32::from_le_bytes(**checksum) == crc32(0, json))
         .and_then(|(_, json)| serde_json::from_slice::<State>(json).ok());
     let mut log = BufReader::with_capacity(1 << 18, log).take(u64::MAX);
-    let (mut whole, mut earlier, mut record) = (0, None, Vec::new());
+    let (mut earlier, mut record) = (None, Vec::new());
     while read_record(&mut log, &mut record).map_err(failed())? {
-        whole = u64::MAX - log.limit();
+        let whole = u64::MAX - log.limit();
         if let Some(json) = record.strip_prefix(&[STATE]) {
             let state = serde_json::from_slice::<State>(json).ok();
             earlier = state.map(|state| State { logged: whole, ..state }).or(earlier);
