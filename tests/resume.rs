@@ -186,6 +186,25 @@ fn a_page_tells_of_the_whole_scan_after_an_interruption() {
 }
 
 #[test]
+fn a_page_that_cannot_be_written_costs_neither_state_nor_order() {
+    let directory = simulated("400k", 2, 100);
+    let at = directory.path();
+    let words = "scan -m ELK1 genome.fa -t 1 --chunk-size 2000 --resume -o sites.bed --threshold 0 --report page.html";
+    let mut scan = start(at, words);
+    while !at.join(".sites.bed.resume/state").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The page cannot take its name any more.
+    fs::create_dir(at.join("page.html")).unwrap();
+    assert!(!scan.wait().unwrap().success());
+    assert!(at.join(".sites.bed.resume/state").exists());
+    fs::remove_dir(at.join("page.html")).unwrap();
+    let said = String::from_utf8(run(at, words).stderr).unwrap();
+    assert!(said.contains("goes on after"), "{said}");
+    assert!(at.join("page.html").is_file() && !at.join(".sites.bed.resume").exists());
+}
+
+#[test]
 fn what_cannot_go_on_is_refused() {
     let directory = simulated("1M", 2, 10);
     let at = directory.path();
@@ -204,6 +223,20 @@ fn what_cannot_go_on_is_refused() {
         said.contains(".sites.bed.resume: was left by an interrupted scan with another command"),
         "{said}"
     );
+    // A regions file has other content than before.
+    fs::write(at.join("motif.bed"), "sim1\t0\t500000\nsim2\t0\t400000\n").unwrap();
+    let regions =
+        "scan -m ELK1 genome.fa -t 1 --chunk-size 2000 --resume -o r.bed --threshold 0 -R motif.bed";
+    let mut scan = start(at, regions);
+    while !at.join(".r.bed.resume/state").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    fs::write(at.join("motif.bed"), "sim1\t0\t500000\nsim2\t0\t400001\n").unwrap();
+    assert!(error_line(at, regions).contains("was left by an interrupted scan"));
+    fs::remove_dir_all(at.join(".r.bed.resume")).unwrap();
+
     // The genome has changed since.
     let genome = File::options().append(true).open(at.join("genome.fa")).unwrap();
     genome.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();

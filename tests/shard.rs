@@ -382,6 +382,123 @@ fn shards_that_were_damaged_are_refused() {
     }
 }
 
+/// The checksum of gzip.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}
+
+#[test]
+fn damage_under_a_right_checksum_is_an_error_or_harmless() {
+    let directory = simulated("20k", 2, 50);
+    let at = directory.path();
+    let random = &mut Random::seed_from_u64(17);
+    let scan = "scan -m motif.onnx genome.fa --background uniform";
+    for (track, words) in [
+        ("a.bed", "--qvalue 0.3"),
+        ("b.tsv", "--pvalue 0.01"),
+        ("c.gff3", "--qvalue 0.3"),
+        ("d.bedGraph", "--threshold=-3 --sparse"),
+    ] {
+        let words = if track == "d.bedGraph" {
+            "scan -m motif.onnx genome.fa --threshold=-3 --sparse".into()
+        } else {
+            format!("{scan} {words}")
+        };
+        for number in 1..=2 {
+            run_ok(at, &format!("{words} --shard {number}/2 -o {number}.{track}"));
+        }
+        let paths = [1, 2].map(|number| at.join(format!("{number}.{track}")));
+        let whole = fs::read(&paths[1]).unwrap();
+        let sealed = whole.len() - "# crc32: 12345678\n".len();
+        let mut refused = 0;
+        for case in 0..300 {
+            let mut damaged = whole[..sealed].to_vec();
+            // Numbers grow, digits and separators change, lines go.
+            let place = random.random_range(0..sealed);
+            match case % 4 {
+                0 => drop(damaged.splice(place..place, *b"999999999999999")),
+                1 => damaged[place] = b"09-.,[]\t\n"[random.random_range(0..9)],
+                2 => damaged[place] ^= random.random_range(1..=255u8),
+                _ => drop(damaged.drain(place..(place + 40).min(sealed))),
+            }
+            let seal = format!("# crc32: {:08x}\n", crc32(&damaged));
+            damaged.extend_from_slice(seal.as_bytes());
+            fs::write(&paths[1], &damaged).unwrap();
+            // Compressed, an index is made of the lines as well.
+            for into in [at.join("merged"), at.join("merged.gz")] {
+                if let Err(message) = merge(&paths, &into) {
+                    assert!(!message.contains('\n'), "{message}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 20, "{track}: {refused}");
+    }
+}
+
+#[test]
+fn a_compressed_shard_without_some_of_its_blocks_is_refused() {
+    let directory = simulated("60k", 2, 50);
+    let at = directory.path();
+    for track in ["a.bed.gz", "a.bedGraph.gz"] {
+        for number in 1..=2 {
+            run_ok(
+                at,
+                &format!(
+                    "scan -m motif.onnx genome.fa --threshold=-12 --shard {number}/2 -o {number}.{track}"
+                ),
+            );
+        }
+        let paths = [1, 2].map(|number| at.join(format!("{number}.{track}")));
+        let into = at.join(format!("merged.{track}"));
+        let want = merge(&paths, &into).unwrap();
+        run_ok(at, &format!("scan -m motif.onnx genome.fa --threshold=-12 -o whole.{track}"));
+        assert!(want == fs::read(at.join(format!("whole.{track}"))).unwrap());
+        let whole = fs::read(&paths[1]).unwrap();
+        let (mut starts, mut start) = (Vec::new(), 0);
+        while start < whole.len() {
+            starts.push(start);
+            start += usize::from(u16::from_le_bytes([whole[start + 16], whole[start + 17]])) + 1;
+        }
+        starts.push(whole.len());
+        assert!(starts.len() > 5, "{track}: {starts:?}");
+        // All but the empty one at the end.
+        for block in starts.windows(2).take(starts.len() - 2) {
+            let cut = [&whole[..block[0]], &whole[block[1]..]].concat();
+            fs::write(&paths[1], cut).unwrap();
+            let message = merge(&paths, &into).unwrap_err();
+            assert!(message.contains(track), "{message}");
+        }
+    }
+}
+
+#[test]
+fn shards_of_other_content_under_the_same_names_are_refused() {
+    let directory = simulated("20k", 2, 50);
+    let at = directory.path();
+    fs::write(at.join("regions.bed"), "sim1\t100\t6000\n").unwrap();
+    fs::copy(at.join("genome.fa"), at.join("other.fa")).unwrap();
+    let words = "scan -m motif.onnx genome.fa -R regions.bed --pvalue 0.01 --background other.fa";
+    let shard = |number: u64| run_ok(at, &format!("{words} --shard {number}/2 -o {number}.bed"));
+    shard(1);
+    shard(2);
+    run_ok(at, "merge 1.bed 2.bed -o merged.bed");
+    run_ok(at, &format!("{words} -o whole.bed"));
+    assert_eq!(fs::read(at.join("merged.bed")).unwrap(), fs::read(at.join("whole.bed")).unwrap());
+    for (file, from, to) in [("regions.bed", "6000", "6001"), ("other.fa", "A", "C"), ("genome.fa", "G", "T")]
+    {
+        let old = fs::read_to_string(at.join(file)).unwrap();
+        fs::write(at.join(file), old.replace(from, to)).unwrap();
+        shard(2);
+        let message = error_line(at, "merge 1.bed 2.bed -o mixed.bed");
+        assert!(message.contains("different content"), "{file}: {message}");
+        assert!(!at.join("mixed.bed").exists());
+        fs::write(at.join(file), old).unwrap();
+    }
+}
+
 #[test]
 fn compressed_genomes_are_cut_as_well() {
     let directory = simulated("20k", 2, 50);
