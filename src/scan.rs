@@ -12,7 +12,7 @@ use crate::engine::kernel::MatrixScanner;
 use crate::engine::{Engine, WindowPlan};
 use crate::genome::Contig;
 use crate::hits::Hit;
-use crate::output;
+use crate::output::{self, Sealed};
 use crate::pipeline;
 use crate::source::{Chunk, ChunkShape, SequenceSource};
 use crate::track::Target;
