@@ -2,10 +2,12 @@
 
 use std::hint::black_box;
 
+use bindscan::engine::Engine;
 use bindscan::engine::kernel::{KernelEngine, Simd};
-use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use bindscan::model::{Activation, Alphabet, Dense, ModelSpec, Network, PadKind, Padding, Pooling, Strands};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;

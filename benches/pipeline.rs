@@ -4,16 +4,20 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
+use bindscan::Result;
+use bindscan::engine::Engine;
+use bindscan::genome;
+use bindscan::io::line::LineSink;
+use bindscan::io::output::Output;
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
-use bindscan::output::Output;
 use bindscan::scan::{self, Overlaps, Scan, Scanner, chunk_shape};
+use bindscan::scores::Scores;
+use bindscan::seq::alphabet;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
-use bindscan::source::{Chunk, genome};
-use bindscan::track::line::LineSink;
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
 use bindscan::track::{ScoreScale, SiteFormat, Target};
-use bindscan::{Result, encode};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LENGTH: u64 = 20_000_000;
@@ -73,7 +77,7 @@ fn pipeline(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("pipeline");
     group.throughput(Throughput::Elements(LENGTH)).sample_size(10);
-    group.bench_function("encode", |b| b.iter(|| black_box(encode::encode(&bases).unwrap())));
+    group.bench_function("encode", |b| b.iter(|| black_box(alphabet::encode(&bases).unwrap())));
     for threads in [1, 2] {
         group.bench_function(format!("null engine, {threads} workers"), |b| {
             b.iter(|| scan_with_null_engine(file.path(), threads));

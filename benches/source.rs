@@ -8,9 +8,11 @@ use std::hint::black_box;
 use std::io::Write;
 use std::path::Path;
 
-use bindscan::encode::encode_in_place;
-use bindscan::source::genome::{self, GenomeOptions};
-use bindscan::source::{Chunk, ChunkShape, SequenceSource};
+use bindscan::genome;
+use bindscan::genome::GenomeOptions;
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::seq::alphabet::encode_in_place;
+use bindscan::seq::chunk::{Chunk, ChunkShape};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;

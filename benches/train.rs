@@ -4,10 +4,10 @@
 use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 
+use bindscan::dataset::Dataset;
 use bindscan::model::{Pooling, Strands};
-use bindscan::train::dataset::Dataset;
-use bindscan::train::fit::{Examples, Fit, Settings};
-use bindscan::train::initial::Start;
+use bindscan::train::deepbind::fit::{Examples, Fit, Settings};
+use bindscan::train::deepbind::init::Start;
 use bindscan::train::{Architecture, Optimizer, Penalty};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};

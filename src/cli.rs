@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use bindscan::io::output;
 use bindscan::model::name::printable;
-use bindscan::output;
-use bindscan::source::reads::cram::DECODER;
+use bindscan::reads::cram::DECODER;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod bench;

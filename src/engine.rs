@@ -1,61 +1,21 @@
 //! Engines score every window of a chunk.
 
+use crate::scores::Scores;
+use crate::seq::window::WindowPlan;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::{Model, ModelSpec};
-use crate::source::Chunk;
+use crate::seq::chunk::Chunk;
 use crate::{Error, Result};
 
 pub mod kernel;
+
 pub mod onnx;
+
 pub mod reference;
+
 pub mod summary;
-
-/// Which strands are scored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StrandChoice {
-    /// Both; a window's score is the better one.
-    Both,
-    /// Forward only.
-    Forward,
-    /// Reverse only.
-    Reverse,
-}
-
-impl StrandChoice {
-    /// Whether the forward strand is scored.
-    pub fn forward(self) -> bool {
-        self != StrandChoice::Reverse
-    }
-    /// Whether the reverse strand is scored.
-    pub fn reverse(self) -> bool {
-        self != StrandChoice::Forward
-    }
-}
-
-impl fmt::Display for StrandChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            StrandChoice::Both => "both strands",
-            StrandChoice::Forward => "the forward strand",
-            StrandChoice::Reverse => "the reverse strand",
-        })
-    }
-}
-
-/// What a padded network sees past a window's ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Context {
-    /// The network's own padding: a window is scored for itself, as the published program does.
-    Padding,
-    /// The real bases beside the window; N only past the contig's ends.
-    Flank,
-}
 
 /// Where an engine computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -89,50 +49,6 @@ impl FromStr for Device {
                 let number = text.strip_prefix("cuda:").ok_or_else(unknown)?;
                 number.parse().map(Device::Cuda).map_err(|_| unknown())
             }
-        }
-    }
-}
-
-/// Which windows of a contig are scored, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowPlan {
-    /// Window in bases.
-    pub window: usize,
-    /// Bases between window starts; starts are multiples of it, counted from the contig's first base.
-    pub stride: usize,
-    /// Strands scored.
-    pub strands: StrandChoice,
-    /// What lies past a window's ends.
-    pub context: Context,
-}
-
-/// Scores of the windows of one chunk.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Scores {
-    /// Contig position of the first window's first base.
-    pub start: u64,
-    /// Bases between window starts.
-    pub stride: usize,
-    /// Windows scored.
-    pub windows: usize,
-    /// Model outputs.
-    pub outputs: usize,
-    /// `forward[output * windows + window]`; empty if that strand is not scored.
-    pub forward: Vec<f32>,
-    /// As `forward`, for the reverse complement of each window; entry i is the window with start i here too.
-    pub reverse: Vec<f32>,
-}
-
-impl Scores {
-    /// Sets the shape for the windows of `chunk` under `plan`, all scores 0; keeps the allocations.
-    pub fn reset(&mut self, chunk: &Chunk, plan: &WindowPlan, outputs: usize) {
-        let (start, windows) = chunk.windows(plan);
-        (self.start, self.windows, self.stride, self.outputs) = (start, windows, plan.stride, outputs);
-        for (strand, wanted) in
-            [(&mut self.forward, plan.strands.forward()), (&mut self.reverse, plan.strands.reverse())]
-        {
-            strand.clear();
-            strand.resize(if wanted { outputs * windows } else { 0 }, 0.0);
         }
     }
 }

@@ -5,67 +5,25 @@
 //!
 //! A shard that was cut short or changed is refused: text, compressed or not, and bigWig hold a checksum of themselves.
 
+use crate::track::provenance::{MARK, ShardMark, TESTS};
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-use crate::calibrate::discovery::ShardTests;
-use crate::genome::Contig;
-use crate::output::{Output, Sealed};
-use crate::source::input::Input;
-use crate::source::shard::Shard;
+use crate::io::checksum;
+use crate::io::checksum::crc32;
+use crate::io::input::Input;
+use crate::io::line::LineSink;
+use crate::io::output::{Output, Sealed};
+use crate::io::tabix::Layout;
+use crate::null::fdr::ShardTests;
+use crate::seq::contig::Contig;
 use crate::track::bigwig::{self, BigWigSink, Values};
-use crate::track::checksum::{self, crc32};
-use crate::track::line::LineSink;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary, TILE};
 use crate::track::site::{LATER, QValue};
-use crate::track::tabix::Layout;
 use crate::track::{Format, ScoreFormat, SiteFormat};
 use crate::{Error, Result};
-
-/// What a shard's track says of itself, in JSON.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShardMark {
-    /// Which part it is.
-    #[serde(flatten)]
-    pub shard: Shard,
-    /// The track's format.
-    pub format: Format,
-    /// What the track is of, where a run writes one for each: the target's name, and the strand.
-    pub track: Option<String>,
-    /// Bases of a bin, of scores.
-    pub bin: Option<u64>,
-    /// The false discovery rate, of sites whose q-values depend on all shards.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<f64>,
-    /// Contigs of the genome: SHA-256 of their names and lengths.
-    pub genome: String,
-    /// What was read, and the digest of each file's content: paths may be the same where files are not.
-    #[serde(default)]
-    pub inputs: Vec<(String, String)>,
-}
-
-/// What stands before the mark.
-const MARK: &str = "# shard: ";
-
-/// What stands before the tests of a shard, in JSON.
-const TESTS: &str = "# tests: ";
-
-/// A comment that says how a shard's windows tested: what the q-values depend on.
-pub(crate) fn tests_comment(targets: &[ShardTests]) -> String {
-    format!("{TESTS}{}\n", serde_json::to_string(targets).expect("counts are plain data"))
-}
-
-impl ShardMark {
-    /// The line of a header.
-    pub fn comment(&self) -> String {
-        let json = serde_json::to_string(self).expect("a mark is plain data");
-        format!("{MARK}{json}\n")
-    }
-}
 
 /// The shards of one track, complete and in order.
 #[derive(Debug)]

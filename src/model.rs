@@ -1,5 +1,6 @@
 //! Models: an ONNX graph, the specification that says how to use it, and the DeepBind network it may contain.
 
+use crate::model::onnx::recognize;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
@@ -7,19 +8,24 @@ use std::path::Path;
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::Calibration;
-use crate::digest::hex;
-use crate::output::Output;
+use crate::io::digest::hex;
+use crate::io::output::Output;
+use crate::null::calibration::Calibration;
 use crate::{Error, Result};
 
 pub mod bundled;
+
 pub mod deepbind;
+
 pub mod inspect;
+
 pub mod motif;
+
 pub mod name;
+
 pub mod network;
+
 pub mod onnx;
-pub mod recognize;
 
 pub use network::{Dense, Network, Padding, Pooling};
 
@@ -254,7 +260,7 @@ impl ModelSpec {
         if self.score_range.is_some_and(|[low, high]| !(low <= high && low.is_finite() && high.is_finite())) {
             return Err(format!("the score range {:?} is not a range", self.score_range));
         }
-        self.null.as_ref().map_or(Ok(()), |calibration| calibration.check(self))
+        self.null.as_ref().map_or(Ok(()), |calibration| calibration.check(self.outputs.len()))
     }
 
     /// Checks that the specification says of `network` what its layers say.

@@ -1,10 +1,13 @@
 //! What the reports share: a web page that needs nothing else, for screens wide and narrow, light and dark, and for paper.
 
+pub mod logo;
+pub(crate) mod svg;
 use std::fmt::Write;
 
-use crate::logo::escape;
+use crate::report::svg::escape;
 
 pub(crate) mod chart;
+
 pub(crate) mod detector;
 
 use chart::Chart;

@@ -7,27 +7,36 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::Result;
-use crate::calibrate::discovery::TestCounts;
+use crate::engine::Engine;
 use crate::engine::kernel::MatrixScanner;
-use crate::engine::{Engine, WindowPlan};
-use crate::genome::Contig;
-use crate::hits::Hit;
-use crate::output::{self, Sealed};
+use crate::genome::sequence_source::SequenceSource;
+use crate::io::output;
+use crate::io::output::Sealed;
+use crate::null::fdr::TestCounts;
 use crate::pipeline;
-use crate::source::{Chunk, ChunkShape, SequenceSource};
+use crate::scores::Hit;
+use crate::seq::chunk::{Chunk, ChunkShape};
+use crate::seq::contig::Contig;
+use crate::seq::window::WindowPlan;
 use crate::track::Target;
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
 mod ambiguous;
-mod find;
+
+mod chunk_hits;
 pub mod journal;
+
 pub mod reads;
+
 pub mod report;
-pub mod seam;
-mod spool;
+
+mod deferred;
+pub mod shard_overlap;
 pub mod statistics;
+
 mod worker;
+
 mod writer;
 
 use journal::Journal;
@@ -48,7 +57,7 @@ pub struct Scan {
     /// their target.
     pub scores: Vec<(Series, ScoreSink)>,
     /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
-    /// threshold that is the lowest score with a p-value of that rate or less: [`crate::calibrate::discovery`] says why no
+    /// threshold that is the lowest score with a p-value of that rate or less: [`crate::null::fdr`] says why no
     /// other can be a site. The sites wait for the end of the scan in a temporary file.
     pub false_discovery_rate: Option<f64>,
     /// Whether this is a shard whose q-values wait for [`crate::merge`]: the sites are those up to the p-value of the false discovery
@@ -63,7 +72,7 @@ pub struct Scan {
 /// What becomes of hits whose windows overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlaps {
-    /// The best of them is reported ([`crate::hits::suppress`]).
+    /// The best of them is reported ([`crate::sites::suppress`]).
     Suppress,
     /// All are reported.
     Keep,

@@ -4,9 +4,10 @@
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::genome::Strand;
+use crate::seq::contig::Strand;
 
 pub mod dataset;
+
 pub mod genome;
 
 pub use genome::Simulation;

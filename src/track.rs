@@ -1,31 +1,31 @@
 //! Tracks: what a scan writes. Site tracks have a line for each site ([`site`]), score tracks a value for each stretch
 //! of the genome ([`score`]); reads can be written as they came, with their best windows in tags.
 
-use std::fmt::{self, Write};
+pub mod provenance;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::null::Null;
-use crate::merge::ShardMark;
 use crate::model::{Activation, ModelSpec};
+use crate::null::distribution::Null;
 
 pub(crate) mod bam;
-mod bbi;
-mod bedgraph;
-pub mod bigbed;
-pub mod bigwig;
-pub(crate) mod checksum;
-pub(crate) mod deflate;
-pub mod line;
-pub(crate) mod number;
-pub mod read;
-pub mod score;
-pub mod site;
-pub mod tabix;
 
-pub use number::push_score;
+mod bedgraph;
+
+pub mod bigbed;
+
+pub mod bigwig;
+
+pub mod read;
+
+pub mod score;
+
+pub mod site;
+
+pub use crate::io::number::push_score;
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
 
@@ -139,42 +139,5 @@ impl ScoreScale {
             ScoreScale::Probability => score,
         };
         (share.clamp(0.0, 1.0) * 1000.0).round() as u16
-    }
-}
-
-/// How tracks were made: what their headers say.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Provenance {
-    /// The command, without what never changes a track.
-    pub command: String,
-    /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
-    pub models: Vec<(String, String)>,
-    /// Where the p-values of each model come from, in words; empty without p-values.
-    pub significance: Vec<String>,
-    /// Of the track of a shard, which that is.
-    pub shard: Option<ShardMark>,
-}
-
-impl Provenance {
-    /// The provenance of one of the tracks: of a shard's, it says which track.
-    pub fn of_track(&self, format: Format, track: Option<String>, bin: Option<u64>) -> Provenance {
-        let shard = self.shard.as_ref().map(|mark| {
-            let rate = mark.rate.filter(|_| matches!(format, Format::Sites(_)));
-            ShardMark { format, track, bin, rate, ..mark.clone() }
-        });
-        Provenance { shard, ..self.clone() }
-    }
-
-    /// The lines of a header, each of which starts with `# `.
-    pub fn comments(&self) -> String {
-        let mut lines = format!("# bindscan {}\n# command: {}\n", env!("CARGO_PKG_VERSION"), self.command);
-        for (name, digest) in &self.models {
-            writeln!(lines, "# model: {name} sha256:{digest}").expect("writing to memory does not fail");
-        }
-        for words in &self.significance {
-            writeln!(lines, "# p-values: {words}").expect("writing to memory does not fail");
-        }
-        lines += &self.shard.as_ref().map(ShardMark::comment).unwrap_or_default();
-        lines
     }
 }

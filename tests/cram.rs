@@ -8,8 +8,8 @@ use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use bindscan::source::input::RawInput;
-use bindscan::source::reads::sequences::ReadSequences;
+use bindscan::io::input::RawInput;
+use bindscan::reads::sequences::ReadSequences;
 use common::{error_line, run_ok, stdout, stdout_of_input, tagged};
 use noodles::bam;
 use tempfile::TempDir;

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bindscan::Result;
-use bindscan::encode::{CODE_OF_ASCII, CODE_OF_ASCII_MASKED, INVALID};
-use bindscan::genome::{Contig, RegionQuery};
-use bindscan::source::genome::{self, Genome, GenomeOptions};
-use bindscan::source::region::read_regions;
-use bindscan::source::{Chunk, ChunkShape, SequenceSource};
+use bindscan::genome;
+use bindscan::genome::regions::read_regions;
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::genome::{Genome, GenomeOptions};
+use bindscan::seq::alphabet::{CODE_OF_ASCII, CODE_OF_ASCII_MASKED, INVALID};
+use bindscan::seq::chunk::{Chunk, ChunkShape};
+use bindscan::seq::contig::{Contig, RegionQuery};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -4,9 +4,9 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use bindscan::engine::Device;
 use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::window_scores;
-use bindscan::engine::{Context, Device, Scores, StrandChoice, WindowPlan};
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::tensor_proto::{DataLocation, DataType};
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;
@@ -16,7 +16,9 @@ use bindscan::model::onnx::proto::{
 };
 use bindscan::model::onnx::tensor::{Data, Tensor};
 use bindscan::model::{Model, bundled};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use common::onnx::{assert_same, codes, floats, int, ints, library_is_there, model, node, scores, value};
 use common::{error_line, run, stdout};
 use prost::Message;

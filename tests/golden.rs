@@ -5,14 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use bindscan::encode::encode;
+use bindscan::engine;
 use bindscan::engine::onnx::library::find_library;
 use bindscan::engine::summary::{Summary, score_sequence};
-use bindscan::engine::{
-    self, Context, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload,
-};
+use bindscan::engine::{Device, Engine, EngineKind, Workload};
 use bindscan::model::{Model, Strands, deepbind};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::alphabet::encode;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use flate2::read::MultiGzDecoder;
 
 /// An engine under test. `every` thins out all but the smallest tables: the reference engine would need minutes.

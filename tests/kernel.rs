@@ -1,11 +1,13 @@
 //! The compiled kernel against the reference engine, on random networks, plans and sequences, for every instruction
 //! set of the machine; and against itself, bit for bit, however the input is cut.
 
+use bindscan::engine::Engine;
 use bindscan::engine::kernel::{KernelEngine, Simd};
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Context, Engine, Scores, StrandChoice, WindowPlan};
 use bindscan::model::{Dense, ModelSpec, Network, Padding, Pooling};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;

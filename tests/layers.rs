@@ -7,20 +7,22 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bindscan::Error;
+use bindscan::dataset::{Dataset, TargetKind};
 use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Context, Device, Engine, StrandChoice, WindowPlan};
+use bindscan::engine::{Device, Engine};
 use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::{Alphabet, Model, Strands};
-use bindscan::nn::export::{self, Labels};
-use bindscan::nn::training::Training;
-use bindscan::nn::{
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use bindscan::train::deepbind::search::Resources;
+use bindscan::train::layers::export;
+use bindscan::train::layers::export::Labels;
+use bindscan::train::layers::training::Training;
+use bindscan::train::layers::{
     Architecture, Cell, Function, InputForm, Layer, NAMES, Network, NetworkEngine, Padding, PoolKind,
     Settings,
 };
-use bindscan::source::Chunk;
-use bindscan::train::dataset::{Dataset, TargetKind};
-use bindscan::train::search::Resources;
 use common::onnx::{assert_same, codes, library_is_there, scores};
 use common::{error_line, run, stdout};
 use proptest::prelude::*;

@@ -1,10 +1,11 @@
 //! Scanning with many matrices at once: thresholds lose no hit, for every instruction set of the machine.
 
 use bindscan::engine::kernel::{MatrixScanner, Simd};
-use bindscan::engine::{Context, StrandChoice, WindowPlan};
-use bindscan::hits::{self, Hit};
 use bindscan::model::{Dense, Network, Padding, Pooling};
-use bindscan::source::Chunk;
+use bindscan::scores::Hit;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use bindscan::sites;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -55,7 +56,7 @@ proptest! {
                 let lower = sorted.get(at / 2).copied().unwrap_or_default();
                 let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
-                hits::collect(scores, 0, &[0..scores.windows], threshold, &mut found).unwrap();
+                sites::collect(scores, 0, &[0..scores.windows], threshold, &mut found).unwrap();
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
                 expected.push(found);

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use bindscan::encode::encode;
 use bindscan::engine::reference::window_scores;
 use bindscan::model::motif::{self, Background, Motif, PwmOptions};
 use bindscan::model::{Alphabet, Model};
+use bindscan::seq::alphabet::encode;
 
 const MEME: &str = "MEME version 5\n\nALPHABET= ACGT\n\nstrands: + -\n\nBackground letter frequencies (from x):\n\
     A 0.3 C 0.2 G 0.2 T 0.3\n\nMOTIF M1 one\nlog-odds matrix: alength= 4 w= 1\n 1 2 3 4\n\

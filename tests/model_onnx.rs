@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use bindscan::encode::encode;
 use bindscan::engine::reference::window_scores;
 use bindscan::model::onnx::proto::{AttributeProto, NodeProto};
-use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling, recognize};
+use bindscan::model::onnx::recognize;
+use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
+use bindscan::seq::alphabet::encode;
 use proptest::prelude::*;
 
 fn pytorch() -> PathBuf {

@@ -5,13 +5,14 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use bindscan::encode::{encode, reverse_complement_into};
-use bindscan::filter::learn::{Learned, Method, Search, learn};
-use bindscan::filter::sequences::Sequences;
-use bindscan::filter::{Filter, Transfer, filters, without_complements};
 use bindscan::model::motif::similarity::Database;
 use bindscan::model::motif::{self, Motif};
+use bindscan::model::onnx::recognize::Transfer;
 use bindscan::model::{Model, bundled};
+use bindscan::motifs::sequences::Sequences;
+use bindscan::motifs::sites::{Learned, Method, Search, learn};
+use bindscan::motifs::{Filter, filters, without_complements};
+use bindscan::seq::alphabet::{encode, reverse_complement_into};
 use common::html::elements;
 use common::{error_line, gzip, motif_file, run, simulated, stdout, stdout_of_input};
 use rand::{RngExt, SeedableRng};

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use bindscan::encode::{ascii_of_code, encode, reverse_complement_into};
 use bindscan::engine::reference::window_scores;
 use bindscan::model::{Network, Padding, Pooling};
+use bindscan::seq::alphabet::{ascii_of_code, encode, reverse_complement_into};
 use bindscan::track::bigwig::{Reader, Values};
 use common::network::{matrix, network, save};
 use common::{error_line, run_ok, stdout};

@@ -6,14 +6,16 @@ mod common;
 
 use std::path::Path;
 
+use bindscan::engine::Device;
 use bindscan::engine::onnx::OnnxEngine;
-use bindscan::engine::{Context, Device, Scores, StrandChoice, WindowPlan};
 use bindscan::model::inspect::inspect;
 use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, NodeProto};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use common::onnx::{assert_same, codes, floats, in_chunks, int, ints, library_is_there, scores};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Context, Device, Engine, StrandChoice, WindowPlan};
+use bindscan::engine::{Device, Engine};
 use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as Dim;
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;
 use bindscan::model::onnx::proto::{NodeProto, ValueInfoProto, tensor_shape_proto::Dimension};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbind};
-use bindscan::source::Chunk;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
 use proptest::prelude::*;
 use rand::SeedableRng;

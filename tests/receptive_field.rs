@@ -5,9 +5,9 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use bindscan::model::onnx::field::{Node, Seen, of_nodes};
 use bindscan::model::onnx::interface::{Dim, float_shape};
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
+use bindscan::model::onnx::receptive_field::{Node, Seen, of_nodes};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{ACGT, Input, Layout, Model};
 use common::onnx::{int, ints};

@@ -5,8 +5,8 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bindscan::io::output::Output;
 use bindscan::merge::Shards;
-use bindscan::output::Output;
 use common::{error_line, gzip, put_runs, run, run_ok, simulated, stdout};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;

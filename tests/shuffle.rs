@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bindscan::encode::{N, encode};
-use bindscan::shuffle::{LONGEST, shuffle_kmers};
+use bindscan::seq::alphabet::{N, encode};
+use bindscan::seq::shuffle::{LONGEST, shuffle_kmers};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -8,12 +8,12 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::calibrate::background::Background;
 use bindscan::calibrate::sample::{Amount, sample};
-use bindscan::engine::{
-    Context, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload, open,
-};
-use bindscan::genome::Strand;
+use bindscan::engine::{Device, Engine, EngineKind, Workload, open};
 use bindscan::model::ModelSpec;
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::contig::Strand;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use common::network::word_network;
 use common::{error_line, failure, put_runs, run, run_ok, simulated, stdout, stdout_of_input};
 

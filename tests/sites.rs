@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use bindscan::encode::encode;
-use bindscan::engine::{Context, Device, EngineKind, Scores, StrandChoice, WindowPlan, Workload, open};
+use bindscan::engine::{Device, EngineKind, Workload, open};
 use bindscan::model::{Dense, Model, ModelSpec, Network};
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::alphabet::encode;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use common::network::{matrix, save, word_network};
 use common::{run, run_ok, simulated, stdout};
 use rand::{RngExt, SeedableRng};

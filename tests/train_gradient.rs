@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use bindscan::engine::reference;
 use bindscan::model::{Dense, Network, Padding, Pooling, Strands};
-use bindscan::train::gradient::{Loss, loss_and_gradient};
-use bindscan::train::symmetric;
+use bindscan::train::deepbind::gradient::{Loss, loss_and_gradient};
+use bindscan::train::deepbind::rc_tied;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -59,14 +59,14 @@ fn loss_by_definition(
     sequences: &[Vec<u8>],
     targets: &[f32],
 ) -> f64 {
-    let unfolded = (strands == Strands::Symmetric).then(|| symmetric::unfold(network));
+    let unfolded = (strands == Strands::Symmetric).then(|| rc_tied::unfold(network));
     let network = unfolded.as_ref().unwrap_or(network);
     let (mut total, mut count) = (0.0, 0);
     for (codes, targets) in sequences.iter().zip(targets.chunks(network.output.outputs)) {
         let mut scores = reference::window_scores(network, codes, true);
         if strands == Strands::Both {
             let mut reverse = Vec::new();
-            bindscan::encode::reverse_complement_into(codes, &mut reverse);
+            bindscan::seq::alphabet::reverse_complement_into(codes, &mut reverse);
             let other = reference::window_scores(network, &reverse, true);
             scores.iter_mut().zip(other).for_each(|(s, o)| *s = s.max(o));
         }

@@ -5,12 +5,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bindscan::dataset::metric;
+use bindscan::dataset::{Dataset, TargetKind};
 use bindscan::engine::reference;
 use bindscan::model::{Alphabet, Dense, Model, Network, Padding, Pooling, Strands};
-use bindscan::train::dataset::{Dataset, TargetKind};
-use bindscan::train::ensemble::merge;
-use bindscan::train::search::{self, Outcome, Progress, Protocol, Resources};
-use bindscan::train::{Recipe, Space, metric, trained};
+use bindscan::train::deepbind::ensemble::merge;
+use bindscan::train::deepbind::search;
+use bindscan::train::deepbind::search::{Outcome, Progress, Protocol, Resources};
+use bindscan::train::deepbind::trained;
+use bindscan::train::{Recipe, Space};
 use bindscan::{Error, Result};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -27,7 +30,7 @@ fn dataset(count: usize, seed: u64) -> Dataset {
                 let mut motif = MOTIF.to_vec();
                 if rng.random() {
                     motif.clear();
-                    bindscan::encode::reverse_complement_into(&MOTIF, &mut motif);
+                    bindscan::seq::alphabet::reverse_complement_into(&MOTIF, &mut motif);
                 }
                 let at = rng.random_range(0..codes.len() - motif.len());
                 codes[at..at + motif.len()].copy_from_slice(&motif);
@@ -115,7 +118,7 @@ fn a_symmetric_network_scores_both_strands_alike() {
     let mut scores = Vec::new();
     for codes in &data.sequences {
         let mut reverse = Vec::new();
-        bindscan::encode::reverse_complement_into(codes, &mut reverse);
+        bindscan::seq::alphabet::reverse_complement_into(codes, &mut reverse);
         let score = |codes: &[u8]| reference::window_scores(&outcome.network, codes, true)[0] as f32;
         let (one, other) = (score(codes), score(&reverse));
         assert!((one - other).abs() < 1e-5 * one.abs().max(1.0), "{one} {other}");
@@ -130,7 +133,7 @@ fn a_symmetric_network_scores_both_strands_alike() {
 
 fn score(network: &Network, codes: &[u8]) -> f32 {
     let mut reverse = Vec::new();
-    bindscan::encode::reverse_complement_into(codes, &mut reverse);
+    bindscan::seq::alphabet::reverse_complement_into(codes, &mut reverse);
     let [forward, reverse] = [codes, &reverse].map(|codes| reference::window_scores(network, codes, true)[0]);
     forward.max(reverse) as f32
 }
@@ -251,7 +254,7 @@ fn folds_hold_every_example_once_and_both_classes() {
         copies.sequences[99 - rank].clear();
         match rank % 2 {
             0 => copies.sequences[99 - rank].extend(codes),
-            _ => bindscan::encode::reverse_complement_into(&codes, &mut copies.sequences[99 - rank]),
+            _ => bindscan::seq::alphabet::reverse_complement_into(&codes, &mut copies.sequences[99 - rank]),
         }
     }
     let folds = protocol(Recipe::Tuned).folds(&copies);

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bindscan::Result;
-use bindscan::genome::RegionQuery;
-use bindscan::source::genome::{self, GenomeOptions};
-use bindscan::source::{Chunk, ChunkShape, SequenceSource};
+use bindscan::genome;
+use bindscan::genome::GenomeOptions;
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::seq::chunk::{Chunk, ChunkShape};
+use bindscan::seq::contig::RegionQuery;
 use proptest::prelude::*;
 use tempfile::TempDir;
 

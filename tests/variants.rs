@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use bindscan::encode::{ascii_of_code, reverse_complement_into};
 use bindscan::engine::reference::window_scores;
 use bindscan::model::{Network, Padding, Pooling};
+use bindscan::seq::alphabet::{ascii_of_code, reverse_complement_into};
 use common::network::{matrix, network, save};
 use common::{error_line, gzip, run, run_ok, stdout, stdout_of_input};
 use noodles::csi::binning_index::Indexer;
@@ -265,7 +265,7 @@ fn check(case: &Case, genome: &[(String, Vec<u8>)], line: &str) -> usize {
                 assert_eq!((fields, difference, effect), (["."; 6], ".", "."), "{line}");
                 continue;
             }
-            let allele = bindscan::encode::encode(allele.as_bytes()).unwrap();
+            let allele = bindscan::seq::alphabet::encode(allele.as_bytes()).unwrap();
             let haplotype = [&contig[..start], &allele, &contig[end..]].concat();
             if contig.len().min(haplotype.len()) < shortest {
                 assert_eq!((fields, difference), (["."; 6], "."), "{line}");

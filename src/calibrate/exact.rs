@@ -5,12 +5,12 @@
 //! position's grid is shifted so that rounding takes little away, and the most that it may have taken is given back to
 //! every score: a p-value is never below the true one, and hardly above it.
 
-use super::background::Markov;
-use super::null::{Null, Origin, at_least, thin};
-use crate::encode::complement;
-use crate::engine::StrandChoice;
-use crate::genome::Strand;
 use crate::model::Network;
+use crate::null::distribution::{Null, Origin, at_least, thin};
+use crate::null::markov::Markov;
+use crate::seq::alphabet::complement;
+use crate::seq::contig::Strand;
+use crate::seq::window::StrandChoice;
 
 /// Steps of the grid between the lowest and the highest score, for a background of order 0 to 5.
 const GRID: [usize; 6] = [1 << 18, 1 << 17, 1 << 16, 1 << 15, 1 << 15, 1 << 15];

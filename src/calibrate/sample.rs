@@ -4,16 +4,17 @@
 //! are wanted, so that engines can rule most windows out: counts of rare scores rest on all windows, and how the others are spread
 //! below them on the first.
 
+use crate::null::distribution::Distribution;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use serde::{Deserialize, Serialize};
-
 use super::background::Background;
-use super::null::{Null, Origin, at_least, thin};
-use super::tail::Tail;
-use crate::engine::{Engine, Scores, StrandChoice, WindowPlan};
-use crate::source::Chunk;
+use crate::engine::Engine;
+use crate::null::distribution::{at_least, thin};
+use crate::null::tail::Tail;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::window::{StrandChoice, WindowPlan};
 use crate::{Error, Result, pipeline};
 
 /// Windows of a block: what a worker scores at a time, on a stretch of background of its own.
@@ -62,55 +63,6 @@ impl Amount {
     /// Windows that are scored in full; p-values above about 1e-3 rest on these. `None` if that is all of them.
     pub fn full(self) -> Option<u64> {
         (self.blocks() > FULL).then_some(FULL * BLOCK as u64)
-    }
-}
-
-/// The distribution of one output's scores on background sequence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Distribution {
-    /// Scores at which the distribution falls, ascending.
-    scores: Vec<f32>,
-    /// Scored strands of windows with each score or a higher one; where not all windows were scored in full, those of common
-    /// scores as the first windows suggest.
-    counts: Vec<u64>,
-    /// Scored strands of windows, in all.
-    tests: u64,
-    /// What goes on above the last of the scores.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tail: Option<Tail>,
-    /// The distribution on the reverse strand, if both strands were scored and this is of the forward one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reverse: Option<Box<Distribution>>,
-}
-
-impl Distribution {
-    /// The null distribution.
-    pub fn null(&self) -> Null {
-        let p = |count: &u64| *count as f64 / self.tests as f64;
-        let steps = self.scores.iter().copied().zip(self.counts.iter().map(p));
-        let null = Null::new(steps, Origin::Sampled);
-        let null = self.tail.iter().fold(null, Null::with_tail);
-        match &self.reverse {
-            Some(reverse) => Null::of_strands(null, reverse.null()),
-            None => null,
-        }
-    }
-
-    /// Whether the numbers are those of a distribution: for what is read from a file.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let sound = self.scores.len() == self.counts.len()
-            && !self.scores.is_empty()
-            && self.scores.is_sorted_by(|a, b| a < b)
-            && self.scores.iter().all(|score| score.is_finite())
-            && self.counts.is_sorted_by(|a, b| a >= b)
-            && self.counts[0] <= self.tests
-            && self.counts.last().is_some_and(|&count| count > 0)
-            && self.tail.is_none_or(|tail| tail.is_sound());
-        if sound {
-            self.reverse.as_ref().map_or(Ok(()), |reverse| reverse.check())
-        } else {
-            Err("its null distribution is damaged; run bindscan calibrate again".into())
-        }
     }
 }
 

@@ -6,12 +6,15 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
-use bindscan::encode;
-use bindscan::engine::Context;
-use bindscan::engine::{self, Device, Engine, EngineKind, Scores, StrandChoice, WindowPlan, Workload};
+use bindscan::engine;
+use bindscan::engine::{Device, Engine, EngineKind, Workload};
 use bindscan::model::{Model, OpenOptions};
+use bindscan::scores::Scores;
+use bindscan::seq::alphabet;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::Context;
+use bindscan::seq::window::{StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
-use bindscan::source::Chunk;
 use clap::Args;
 
 use super::models::{MotifFileArgs, StrandArg};
@@ -181,5 +184,5 @@ fn strands(choice: StrandChoice) -> &'static str {
 fn random_chunk(length: usize) -> Chunk {
     let genome = Simulation { length: length as u64, contigs: 1, gc: 0.41, sites: 0, seed: 1 };
     let (name, bases, _) = genome.contig(0, &[]);
-    Chunk::whole(&name, encode::encode(&bases).expect("simulated bases are nucleotides"))
+    Chunk::whole(&name, alphabet::encode(&bases).expect("simulated bases are nucleotides"))
 }

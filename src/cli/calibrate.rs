@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bindscan::calibrate::null::{Null, Origin};
-use bindscan::genome::Strand;
+use bindscan::io::output;
 use bindscan::model::Model;
-use bindscan::output;
+use bindscan::null::distribution::{Null, Origin};
+use bindscan::seq::contig::Strand;
 use clap::Args;
 
 use super::models::{MotifFileArgs, PlanArgs};

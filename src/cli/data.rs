@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use bindscan::source::sequences::Column;
-use bindscan::train::dataset::load::{DataRequest, Loaded, Negatives, load};
-use bindscan::train::dataset::peaks::PeakOptions;
-use bindscan::train::dataset::table::{TableOptions, Targets};
-use bindscan::train::dataset::{Dataset, TargetKind};
+use bindscan::dataset::load::{DataRequest, Loaded, Negatives, load};
+use bindscan::dataset::peaks::PeakOptions;
+use bindscan::dataset::table::{TableOptions, Targets};
+use bindscan::dataset::{Dataset, TargetKind};
+use bindscan::genome::sequences::Column;
 use clap::{Args, ValueEnum};
 
 use super::{Session, message};

@@ -4,13 +4,15 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bindscan::engine::{self, Context, Device, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::dataset::evaluation::{choose_outputs, measure_dataset, score_dataset};
+use bindscan::dataset::metric::{Measured, Metric};
+use bindscan::dataset::scaling::{PROVENANCE_KEY, Scaling};
+use bindscan::dataset::{Dataset, Leaks, TargetKind};
+use bindscan::engine;
+use bindscan::engine::{Device, EngineKind, Workload};
+use bindscan::io::output::Output;
 use bindscan::model::{Alphabet, Model, OpenOptions, Strands};
-use bindscan::output::Output;
-use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scaling};
-use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
-use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
-use bindscan::train::metric::{Measured, Metric};
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};

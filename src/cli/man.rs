@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use bindscan::output::Output;
+use bindscan::io::output::Output;
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 

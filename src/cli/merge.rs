@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use bindscan::io::output;
+use bindscan::io::output::Output;
 use bindscan::merge::Shards;
-use bindscan::output::{self, Output};
 use bindscan::track::Format;
 use clap::Args;
 

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
+use bindscan::engine;
 use bindscan::engine::kernel::{MatrixScanner, Simd};
-use bindscan::engine::{self, Context, Device, Engine, EngineKind, StrandChoice, WindowPlan, Workload};
+use bindscan::engine::{Device, Engine, EngineKind, Workload};
 use bindscan::model::motif::{self, Background, MotifOptions, PwmOptions};
 use bindscan::model::{Heads, Model, Network, OpenOptions, Strands};
 use bindscan::scan::Scanner;
-use bindscan::variant::score::Target;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use bindscan::variants::scorer::Target;
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]

@@ -6,18 +6,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use bindscan::Error;
-use bindscan::filter::learn::{Learned, Method, Search, learn};
-use bindscan::filter::report::{ComparedWith, FilterEntry, FilterReport};
-use bindscan::filter::sequences::Sequences;
-use bindscan::filter::{self, Trim};
-use bindscan::logo::Logo;
+use bindscan::dataset::peaks::PeakOptions;
+use bindscan::dataset::table::TableOptions;
+use bindscan::genome::sequences::Column;
+use bindscan::io::output::Output;
 use bindscan::model::motif::similarity::{Database, Match};
 use bindscan::model::motif::{self, Motif};
 use bindscan::model::{Alphabet, Heads, Model, OpenOptions, Strands, name};
-use bindscan::output::Output;
-use bindscan::source::sequences::Column;
-use bindscan::train::dataset::peaks::PeakOptions;
-use bindscan::train::dataset::table::TableOptions;
+use bindscan::motifs;
+use bindscan::motifs::Trim;
+use bindscan::motifs::report::{ComparedWith, FilterEntry, FilterReport};
+use bindscan::motifs::sequences::Sequences;
+use bindscan::motifs::sites::{Learned, Method, Search, learn};
+use bindscan::report::logo::Logo;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
@@ -115,14 +116,14 @@ impl MotifsArgs {
         let options = OpenOptions { heads: Heads::First, ..OpenOptions::default() };
         let model = Model::find_with(&self.model, &options)?;
         let both_strands = self.both_strands(&model)?;
-        let filters = filter::filters(&model).map_err(|reason| {
+        let filters = motifs::filters(&model).map_err(|reason| {
             Error::model(
                 &model.spec.name,
                 format!("has no first layer that can be shown as motifs: {reason}"),
             )
         })?;
         let (filters, complements) =
-            if both_strands { filter::without_complements(filters) } else { (filters, 0) };
+            if both_strands { motifs::without_complements(filters) } else { (filters, 0) };
         let known = self.known()?;
         // What cannot be written is found out before the work.
         let mut meme = Output::create(&self.output)?;

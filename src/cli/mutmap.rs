@@ -7,15 +7,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::genome::Contig;
-use bindscan::mutmap::{self, Picture, Series, Shown, Sink, Stretch, TABLE_HEADER};
-use bindscan::output::Output;
-use bindscan::source::lookup::Lookup;
-use bindscan::source::sequences::SequenceReader;
+use bindscan::genome::random_access::Lookup;
+use bindscan::genome::sequences::SequenceReader;
+use bindscan::io::line::LineSink;
+use bindscan::io::output::Output;
+use bindscan::io::tabix::Layout;
+use bindscan::seq::contig::Contig;
 use bindscan::track::bigwig::BaseSink;
-use bindscan::track::line::LineSink;
-use bindscan::track::tabix::Layout;
-use bindscan::variant::score::{Target, flank};
+use bindscan::variants::mutation_map;
+use bindscan::variants::mutation_map::{Picture, Series, Shown, Sink, Stretch, TABLE_HEADER};
+use bindscan::variants::scorer::{Target, flank};
 use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
@@ -145,7 +146,7 @@ impl MutmapArgs {
             ShownArg::Difference => Shown::Difference,
         };
         let mut progress = Progress::start(session, "mapping the first positions");
-        let done = mutmap::run(
+        let done = mutation_map::run(
             &mut *stretches,
             (&targets, workers),
             (shown, sinks),

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bindscan::genome::RegionQuery;
+use bindscan::io::input::RawInput;
+use bindscan::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
 use bindscan::scan::reads::{self, Aggregate, ReadScan, ReadSummary};
 use bindscan::scan::{Overlaps, Scanner};
-use bindscan::source::input::RawInput;
-use bindscan::source::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
-use bindscan::track::{Provenance, Target};
+use bindscan::seq::contig::RegionQuery;
+use bindscan::track::Target;
+use bindscan::track::provenance::Provenance;
 use clap::{Args, ValueEnum};
 
 use super::progress::{Findings, Progress, bases_per_second, grouped};

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use bindscan::genome::RegionQuery;
-use bindscan::source::region::read_regions;
+use bindscan::genome::regions::read_regions;
+use bindscan::seq::contig::RegionQuery;
 
 /// Regions as words (`chr1:1000-2000`) and those of a file; none means that all is wanted. The `input` that they are regions
 /// of, in words `what`, cannot come from standard input as well. With `skip_bad`, those that do not fit it are left out.

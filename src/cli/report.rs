@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use bindscan::engine::StrandChoice;
+use bindscan::genome::shard::Shard;
+use bindscan::io::output::{Output, Sealed};
 use bindscan::model::ModelSpec;
-use bindscan::output::{Output, Sealed};
 use bindscan::scan::ScanSummary;
 use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, absolute, relative_url};
 use bindscan::scan::report::{ReportTarget, ScanReport};
 use bindscan::scan::statistics::Statistics;
-use bindscan::source::shard::Shard;
+use bindscan::seq::window::StrandChoice;
 use bindscan::track::Target;
 use clap::Args;
 

@@ -4,19 +4,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use bindscan::digest;
-use bindscan::engine::StrandChoice;
-use bindscan::merge::ShardMark;
+use bindscan::genome;
+use bindscan::genome::GenomeOptions;
+use bindscan::genome::shard::Shard;
+use bindscan::io::digest;
+use bindscan::io::input::RawInput;
 use bindscan::model::Strands;
+use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
 use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
-use bindscan::source::genome::{self, GenomeOptions};
-use bindscan::source::input::RawInput;
-use bindscan::source::reads::ReadFormat;
-use bindscan::source::shard::Shard;
+use bindscan::seq::window::StrandChoice;
+use bindscan::track::provenance::Provenance;
+use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
-use bindscan::track::{Format, Provenance, ScoreScale, SiteFormat, Target};
+use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
@@ -205,7 +207,13 @@ impl ScanArgs {
             Some(shard) => {
                 let mut source = genome.into_shard(shape, shard, outputs.seam_unit())?;
                 let overlaps = outputs.have_sites().then_some(overlaps);
-                scan::seam::widen(&mut source, &mut workers[0], &targets, self.stride as u64, overlaps)?;
+                scan::shard_overlap::widen(
+                    &mut source,
+                    &mut workers[0],
+                    &targets,
+                    self.stride as u64,
+                    overlaps,
+                )?;
                 source
             }
         };

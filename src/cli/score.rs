@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bindscan::encode::ambiguous_note;
 use bindscan::engine::summary::{Summary, score_sequence};
-use bindscan::engine::{Engine, WindowPlan, Workload};
-use bindscan::output::Output;
+use bindscan::engine::{Engine, Workload};
+use bindscan::genome::sequences::{Column, Sequence, SequenceReader};
+use bindscan::io::input::RawInput;
+use bindscan::io::output::Output;
 use bindscan::pipeline;
-use bindscan::source::input::RawInput;
-use bindscan::source::reads::ReadFormat;
-use bindscan::source::reads::sequences::ReadSequences;
-use bindscan::source::sequences::{Column, Sequence, SequenceReader};
+use bindscan::reads::ReadFormat;
+use bindscan::reads::sequences::ReadSequences;
+use bindscan::seq::alphabet::ambiguous_note;
+use bindscan::seq::window::WindowPlan;
 use bindscan::track::push_score;
 use clap::Args;
 

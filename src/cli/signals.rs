@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use bindscan::output;
+use bindscan::io::output;
 
 use super::{CANCELLED, message};
 
@@ -106,7 +106,7 @@ fn handle(inputs: Vec<Input>) -> Result<()> {
         [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|&signal| !is_ignored(signal)).collect();
     watched.push(SIGBUS);
     let mut signals = signal_hook::iterator::Signals::new(watched)?;
-    bindscan::source::mmap::park_after_fault()?;
+    bindscan::io::mmap::park_after_fault()?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
             match signal {

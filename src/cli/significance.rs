@@ -4,14 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::calibrate::Calibration;
-use bindscan::calibrate::background::{Background, HIGHEST_ORDER};
-use bindscan::calibrate::null::Null;
+use bindscan::calibrate::background::Background;
 use bindscan::calibrate::sample::Amount;
 use bindscan::engine::Workload;
-use bindscan::genome::Strand;
-use bindscan::source::SequenceSource;
-use bindscan::source::genome::{self, GenomeOptions};
+use bindscan::genome;
+use bindscan::genome::GenomeOptions;
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::null::calibration::Calibration;
+use bindscan::null::distribution::Null;
+use bindscan::null::markov::HIGHEST_ORDER;
+use bindscan::seq::contig::Strand;
 use clap::Args;
 use rayon::prelude::*;
 

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use super::Session;
 use super::models::Planned;
 use anyhow::{Result, bail, ensure};
-use bindscan::engine::StrandChoice;
-use bindscan::output::Output;
+use bindscan::io::line::LineSink;
+use bindscan::io::output::Output;
+use bindscan::io::tabix::Layout;
+use bindscan::seq::window::StrandChoice;
 use bindscan::track::bigbed::BigBedSink;
 use bindscan::track::bigwig::BigWigSink;
-use bindscan::track::line::LineSink;
+use bindscan::track::provenance::Provenance;
 use bindscan::track::score::{ScoreSink, Series, Shown, Summary};
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
-use bindscan::track::tabix::Layout;
-use bindscan::track::{Format, Provenance, ReadsFormat, ScoreFormat, SiteFormat, Target};
+use bindscan::track::{Format, ReadsFormat, ScoreFormat, SiteFormat, Target};
 use clap::{Args, ValueEnum};
 
 #[derive(Debug, Args)]

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bindscan::output::Output;
-use bindscan::source::lookup::Lookup;
-use bindscan::variant::{self, Annotation, Calls, Counts, Format, Summary, Watch};
+use bindscan::genome::random_access::Lookup;
+use bindscan::io::output::Output;
+use bindscan::variants;
+use bindscan::variants::{Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
 
 use super::models::{ModelArgs, scanners, variant_targets};
@@ -103,7 +104,7 @@ impl VariantsArgs {
         }
         let mut view = View { progress: Progress::start(session, "scoring the first records"), told: 0 };
         let done =
-            variant::annotate(calls, &annotation, workers, &provenance, outputs, &mut view, &CANCELLED);
+            variants::annotate(calls, &annotation, workers, &provenance, outputs, &mut view, &CANCELLED);
         view.progress.clear();
         let summary = done?;
         let seconds = session.elapsed().as_secs_f64();

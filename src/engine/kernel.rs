@@ -13,31 +13,39 @@
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
 //! whatever instruction set is used: it is the same bits however the input is cut.
 
+pub mod geometry;
+pub(crate) mod prefilter;
 use std::sync::{Arc, OnceLock};
 
-use self::coarse::Coarse;
 use self::dense::Head;
-use self::detector::Detectors;
-use self::overhang::{End, Overhang};
-use self::sweep::promise::{Look, Looks};
-use self::sweep::{Buffers, Job};
 use super::reference::{check_window, flanks};
-use super::{Context, Engine, Scores, StrandChoice, WindowPlan};
-use crate::genome::Strand;
+use crate::engine::Engine;
+use crate::engine::kernel::filters::Detectors;
+use crate::engine::kernel::padded_edges::{End, Overhang};
+use crate::engine::kernel::prefilter::quantized::Coarse;
+use crate::engine::kernel::prefilter::{Look, Looks};
+use crate::engine::kernel::strand_scan::{Buffers, Job};
 use crate::model::{ModelSpec, Network};
-use crate::source::Chunk;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Strand;
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-mod coarse;
 mod convolve;
+
 mod dense;
-mod detector;
-mod live;
+
+mod filters;
 mod matrices;
-mod overhang;
+mod prune;
+
+mod padded_edges;
 mod pool;
+
 mod simd;
-mod sweep;
+
+mod strand_scan;
 
 pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
@@ -56,7 +64,7 @@ pub struct KernelEngine {
 
 /// What is derived from the network once.
 #[derive(Debug)]
-struct Compiled {
+pub(crate) struct Compiled {
     network: Network,
     /// The detectors that are computed, in the order of their lanes.
     order: Vec<usize>,
@@ -83,7 +91,7 @@ impl Compiled {
 
 /// One strand's tables.
 #[derive(Debug)]
-struct Side {
+pub(crate) struct Side {
     detectors: Detectors,
     /// The overhanging alignments of each group at the low and the high end of a window.
     ends: Vec<[Overhang; 2]>,
@@ -108,7 +116,7 @@ impl KernelEngine {
     /// A network whose parts do not fit together ([`Network::check`]).
     pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
         network.check().map_err(|message| Error::model(&spec.name, message))?;
-        let order = live::detectors(&network);
+        let order = prune::detectors(&network);
         let forward = Side::new(&network, &order, Strand::Forward, simd);
         let reverse = Side::new(&network, &order, Strand::Reverse, simd);
         let coarse = Default::default();

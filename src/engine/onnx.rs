@@ -11,16 +11,20 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::reference::{check_window, flanks};
-use super::{Context, Device, Engine, Scores, WindowPlan};
-use crate::encode::{N, ONE_HOT, one_hot, reverse_complement_into};
-use crate::genome::Strand;
+use crate::engine::{Device, Engine};
 use crate::model::onnx::dense::{Rewrite, rewrite};
 use crate::model::{ACGT, Layout, Model, ModelSpec};
-use crate::source::Chunk;
+use crate::scores::Scores;
+use crate::seq::alphabet::{N, ONE_HOT, one_hot, reverse_complement_into};
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Strand;
+use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 mod dense;
+
 pub mod library;
+
 mod session;
 
 use session::{Runner, SharedSession};

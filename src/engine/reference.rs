@@ -1,9 +1,11 @@
 //! The oracle: one window at a time, one strand at a time, in plain f64. Slow, short, and right.
 
-use super::{Context, Engine, Scores, WindowPlan};
-use crate::encode::{ONE_HOT, complement};
+use crate::engine::Engine;
 use crate::model::{Dense, ModelSpec, Network};
-use crate::source::Chunk;
+use crate::scores::Scores;
+use crate::seq::alphabet::{ONE_HOT, complement};
+use crate::seq::chunk::Chunk;
+use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 /// Scores a [`Network`] as its definition reads.

@@ -1,7 +1,9 @@
 //! One score for a whole sequence, as the published DeepBind program gives it.
 
-use super::{Context, Engine, Scores, StrandChoice, WindowPlan};
-use crate::source::Chunk;
+use crate::engine::Engine;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
 /// How the scores of a sequence's windows become one.

@@ -12,7 +12,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, Strands, stem};
-use crate::digest::hex;
+use crate::io::digest::hex;
 use crate::{Error, Result};
 
 /// Largest value of any size in a file; the published ones are 36 and less.

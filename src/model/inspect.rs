@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::name::printable;
-use super::onnx::field::{self, Node};
 use super::onnx::interface::{Dim, float_shape, show_shape};
 use super::onnx::proto::tensor_proto::DataType;
 use super::onnx::proto::{NodeProto, TensorProto};
@@ -11,6 +10,8 @@ use super::{
     Activation, Alphabet, Layout, Model, ModelSpec, Network, PadKind, Padding, Pooling, SPEC_KEY, Strands,
     onnx,
 };
+use crate::model::onnx::receptive_field;
+use crate::model::onnx::receptive_field::Node;
 
 /// A description of a model; `Display` gives the text of `bindscan inspect`.
 #[derive(Debug, Clone)]
@@ -138,7 +139,7 @@ fn nodes(model: &Model) -> Vec<Layer> {
             parameters: tensors.iter().fold(0, |sum, tensor| sum.saturating_add(size(tensor))),
         })
     };
-    let seen = field::of_nodes(&model.graph, &model.input, model.spec.window);
+    let seen = receptive_field::of_nodes(&model.graph, &model.input, model.spec.window);
     graph.node.iter().zip(seen).filter_map(layer).collect()
 }
 

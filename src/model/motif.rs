@@ -11,15 +11,21 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::{Dense, Model, ModelSpec, Network, Padding, Pooling, name};
-use crate::digest::hex;
+use crate::io::digest::hex;
 use crate::{Error, Result};
 
 pub mod collection;
+
 mod matrix;
+
 mod meme;
+
 mod sections;
+
 pub mod similarity;
+
 mod sites;
+
 mod text;
 
 pub use collection::Collection;

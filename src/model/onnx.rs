@@ -1,5 +1,6 @@
 //! ONNX files: the message types, their decoding with checks, and the graph of a [`Network`](super::Network).
 
+pub mod recognize;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,21 +10,34 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 pub mod build;
+
 pub(super) mod constant;
+
 pub mod dense;
+
 mod external;
-pub mod field;
+
 pub(super) mod head;
+pub mod receptive_field;
+
 mod inference;
+
 pub mod interface;
+
 mod operator;
+
 mod precision;
+
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
+
 mod shape;
-mod slide;
+
+mod conv_geometry;
 pub mod tensor;
+
 pub(super) mod value;
+
 mod visit;
 
 pub use proto::ModelProto;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::logo::escape;
+use crate::report::svg::escape;
 
 /// One axis of a chart.
 #[derive(Debug, Clone)]

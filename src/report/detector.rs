@@ -1,7 +1,7 @@
 //! Detectors of a network as look-ups: where in a sequence they fit best, and what a score owes to them.
 
-use crate::encode::{ONE_HOT, reverse_complement_into};
 use crate::model::{Network, Pooling};
+use crate::seq::alphabet::{ONE_HOT, reverse_complement_into};
 
 /// A detector as a look-up: what each code adds at each position.
 #[derive(Debug, Clone)]

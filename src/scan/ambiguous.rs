@@ -5,8 +5,8 @@
 
 use std::ops::Range;
 
-use crate::encode::N;
-use crate::source::Chunk;
+use crate::seq::alphabet::N;
+use crate::seq::chunk::Chunk;
 
 /// How many N a window may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,11 +132,11 @@ mod tests {
                 runs.iter().flat_map(|&(bases, n)| [vec![1; bases], vec![N; n]].concat()).collect();
             let length = codes.len() as u64;
             let chunk = Chunk { start, own: start..start + length, end: start + length, ..Chunk::whole("c", codes) };
-            let plan = crate::engine::WindowPlan {
+            let plan = crate::seq::window::WindowPlan {
                 window: window as usize,
                 stride,
-                strands: crate::engine::StrandChoice::Both,
-                context: crate::engine::Context::Padding,
+                strands: crate::seq::window::StrandChoice::Both,
+                context: crate::seq::window::Context::Padding,
             };
             let (first, count) = chunk.windows(&plan);
             let windows = Windows { first, stride: stride as u64, count };

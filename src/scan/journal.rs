@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::calibrate::discovery::TestCounts;
-use crate::genome::{Contig, Strand};
-use crate::hits::Hit;
+use crate::genome::sequence_source::Place;
+use crate::io::checksum::crc32;
+use crate::null::fdr::TestCounts;
 use crate::scan::statistics::{Sampled, Stretch};
-use crate::source::Place;
-use crate::track::checksum::crc32;
+use crate::scores::Hit;
+use crate::seq::contig::{Contig, Strand};
 use crate::track::score::{Encoded, ScoreState};
 use crate::{Error, Result};
 

@@ -1,7 +1,7 @@
 //! Scanning sequencing reads: each read's own bases are scored, and what is found is lifted to the reference.
 //!
 //! A read is scored by itself, as it is stored: in the direction of the reference, so that strands are those of the
-//! reference. Sites are placed as [`Alignment::lift`](crate::source::reads::alignment::Alignment::lift) says.
+//! reference. Sites are placed as [`Alignment::lift`](crate::reads::alignment::Alignment::lift) says.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -9,24 +9,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::find::{Found, Need};
 use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
 use crate::Result;
-use crate::engine::Scores;
-use crate::genome::{Contig, Strand};
-use crate::hits::{self, Hit, choose};
-use crate::output::{self, Output, Sealed};
+use crate::io::output;
+use crate::io::output::{Output, Sealed};
 use crate::pipeline;
-use crate::source::Chunk;
-use crate::source::reads::record::Read;
-use crate::source::reads::{self, Batch, ReadFilter, ReadSource, Skip};
+use crate::reads;
+use crate::reads::record::Read;
+use crate::reads::{Batch, ReadFilter, ReadSource, Skip};
+use crate::scan::chunk_hits::{Found, Need};
+use crate::scores::Scores;
+use crate::scores::{Hit, choose};
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::{Contig, Strand};
+use crate::sites;
+use crate::track::Target;
 use crate::track::bam::{self, BamSink, BestWindow, Tagger};
+use crate::track::provenance::Provenance;
 use crate::track::read::ReadSite;
 use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
 use crate::track::site::{Site, SiteLines, SiteSink};
-use crate::track::{Provenance, Target};
 
 mod aggregate;
+
 mod lines;
 
 pub use aggregate::Aggregate;
@@ -246,7 +251,7 @@ impl Layout<'_> {
         for range in kept {
             let forward = &scores.forward[part(&scores.forward, range)];
             let reverse = &scores.reverse[part(&scores.reverse, range)];
-            let best = hits::best(forward, reverse).map_err(|at| start(range.start + at))?;
+            let best = crate::scores::best(forward, reverse).map_err(|at| start(range.start + at))?;
             if let Some((at, score, strand)) = best
                 && found.is_none_or(|(_, highest, _)| score > highest)
             {
@@ -425,7 +430,7 @@ impl<'a> Worker<'a> {
                 match layout.overlaps {
                     Overlaps::Keep => sites.append(found),
                     Overlaps::Suppress => {
-                        sites.extend(hits::suppress(found, target.window, &(0..u64::MAX)).hits);
+                        sites.extend(sites::suppress(found, target.window, &(0..u64::MAX)).hits);
                     }
                 }
             }

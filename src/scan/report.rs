@@ -5,14 +5,15 @@ use std::fmt::Write;
 
 use super::ScanSummary;
 use super::statistics::{CONTIGS, Histogram, Statistics, TargetStatistics};
-use crate::genome::Strand;
-use crate::logo::escape;
 use crate::model::{Alphabet, Network};
 use crate::report::chart::{Axis, Chart};
+use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
+use crate::seq::contig::Strand;
 use crate::track::Target;
 
 pub mod browser;
+
 mod site;
 
 use browser::Browser;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::genome::Contig;
-use crate::hits::Hit;
-use crate::source::Chunk;
+use crate::scores::Hit;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Contig;
 
 mod histogram;
+
 mod sample;
 
 pub use histogram::Histogram;
@@ -120,7 +121,7 @@ impl Statistics {
         let rank = hit.target;
         let target = &mut self.targets[rank];
         target.sites.add(hit.score, 1);
-        target.forward += u64::from(hit.strand == crate::genome::Strand::Forward);
+        target.forward += u64::from(hit.strand == crate::seq::contig::Strand::Forward);
         let place = (contig.id as u64, hit.start);
         let site = || FoundSite { contig: Arc::clone(contig), hit: *hit, codes: codes.to_vec() };
         target.best.offer((ordered(hit.score), Reverse(place)), site);
@@ -261,7 +262,7 @@ impl Stretch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genome::Strand;
+    use crate::seq::contig::Strand;
 
     fn contig(id: usize) -> Arc<Contig> {
         Arc::new(Contig { id, name: format!("c{id}"), length: None })

@@ -3,14 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::find::{Found, Need};
 use super::statistics::{Sampled, Sampler, Stretch};
-use super::{Layout, Overlaps, Scanner, sort, spool};
 use crate::Result;
-use crate::engine::Scores;
-use crate::genome::{Contig, Strand};
-use crate::hits::{self, Hit};
-use crate::source::Chunk;
+use crate::scan::chunk_hits::{Found, Need};
+use crate::scan::{Layout, Overlaps, Scanner, deferred, sort};
+use crate::scores::Hit;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::{Contig, Strand};
+use crate::sites;
 use crate::track::Target;
 use crate::track::score::{Encoder, ScorePart};
 
@@ -32,7 +33,7 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// Whether there are sites in the settled stretch, wanted or not.
     pub(super) settled: bool,
-    /// The sites as a [spool](super::spool) holds them: in place of lines if they wait for their q-values, or else beside them if
+    /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else beside them if
     /// statistics are wanted.
     pub(super) spooled: Vec<u8>,
     /// The windows of each target that are in the sample of the statistics, if there are any.
@@ -171,7 +172,7 @@ impl<'a> Worker<'a> {
             if layout.overlaps == Overlaps::Keep {
                 sites.append(found);
             } else {
-                let found = hits::suppress(found, layout.targets[rank].window, &seen);
+                let found = sites::suppress(found, layout.targets[rank].window, &seen);
                 settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
                 sites.extend(found.hits);
             }
@@ -201,7 +202,7 @@ impl<'a> Worker<'a> {
             let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
             part.sites += 1;
             if spools || statistics {
-                spool::encode(hit, if statistics { codes } else { &[] }, &mut part.spooled);
+                deferred::encode(hit, if statistics { codes } else { &[] }, &mut part.spooled);
             }
             if !spools {
                 self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::journal::{self, Counts, Journal, State};
-use super::spool::{self, Entry, Spool};
 use super::statistics::{self, Statistics, Stretch};
 use super::worker::Part;
 use super::{Layout, NAMES_KEPT, ScanSummary, sort};
 use crate::Result;
-use crate::calibrate::discovery::{ShardTests, TestCounts};
-use crate::genome::Contig;
-use crate::hits::{self, Hit};
-use crate::merge;
-use crate::output::Sealed;
-use crate::source::Place;
+use crate::genome::sequence_source::Place;
+use crate::io::output::Sealed;
+use crate::null::fdr::{ShardTests, TestCounts};
+use crate::scan::deferred;
+use crate::scan::deferred::{Entry, Spool};
+use crate::scores::Hit;
+use crate::seq::contig::Contig;
+use crate::sites;
 use crate::track::Target;
 use crate::track::score::ScoreWriter;
 use crate::track::site::SiteSink;
@@ -241,7 +242,7 @@ impl<'a> Writer<'a> {
         let mut left = Vec::new();
         for (rank, target) in self.layout.targets.iter().enumerate() {
             let hits: Vec<Hit> = self.pending.iter().copied().filter(|hit| hit.target == rank).collect();
-            let sites = hits::suppress(&hits, target.window, &(0..seen));
+            let sites = sites::suppress(&hits, target.window, &(0..seen));
             settled_to = settled_to.min(sites.settled_to);
             left.extend(sites.hits);
         }
@@ -255,7 +256,7 @@ impl<'a> Writer<'a> {
                 codes.expect("pending hits have their codes")
             });
             if self.spool.is_some() || codes.is_some() {
-                spool::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
+                deferred::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
             }
             if self.spool.is_none() {
                 self.layout.write_site(contig, &hit, None, &mut self.lines);
@@ -279,7 +280,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Takes [encoded](spool::encode) sites of a contig that wait for their q-values, or that statistics are made of.
+    /// Takes [encoded](deferred::encode) sites of a contig that wait for their q-values, or that statistics are made of.
     fn keep_sites(&mut self, contig: &Arc<Contig>, sites: &[u8]) -> Result<()> {
         self.journal.iter_mut().try_for_each(|journal| journal.sites(contig, sites))?;
         self.take_sites(contig, sites)
@@ -289,7 +290,7 @@ impl<'a> Writer<'a> {
         match (&mut self.spool, &mut self.statistics) {
             (Some(spool), _) => spool.append(contig, sites)?,
             (None, Some(statistics)) => {
-                for (hit, codes) in spool::sites(sites, &self.coded) {
+                for (hit, codes) in deferred::sites(sites, &self.coded) {
                     statistics.add_site(contig, &hit, codes);
                 }
             }
@@ -382,7 +383,7 @@ impl<'a> Writer<'a> {
             let nulls = self.layout.targets.iter().filter_map(|target| target.null.as_ref());
             let tests =
                 self.summary.tests.iter().zip(nulls).map(|(tests, null)| ShardTests::new(tests, null));
-            let comment = merge::tests_comment(&tests.collect::<Vec<_>>());
+            let comment = crate::track::provenance::tests_comment(&tests.collect::<Vec<_>>());
             self.sinks.iter_mut().try_for_each(|sink| sink.comment(&comment))?;
         }
         let mut sealed = Vec::new();

@@ -6,8 +6,8 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::place;
-use crate::genome::Strand;
 use crate::model::motif::Motif;
+use crate::seq::contig::Strand;
 use crate::{Error, Result};
 
 /// The factors of the published data set, by their names in JASPAR 2016.

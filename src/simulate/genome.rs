@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::place;
-use crate::genome::Strand;
+use crate::seq::contig::Strand;
 use crate::{Error, Result};
 
 /// Bases of the longest contig that is made: contigs are held in memory one at a time.

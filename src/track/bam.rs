@@ -8,11 +8,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::deflate::{BGZF_END, BGZF_INPUT, Deflater};
-use super::{Provenance, Target};
 use crate::Result;
-use crate::genome::{Contig, Strand};
-use crate::output::{Output, Sealed};
+use crate::io::deflate::{BGZF_END, BGZF_INPUT, Deflater};
+use crate::io::output::{Output, Sealed};
+use crate::seq::contig::{Contig, Strand};
+use crate::track::Target;
+use crate::track::provenance::Provenance;
 
 /// The names of the tags: score, offset, strand. (PacBio's reads have a `ws` of their own; none of the common sequencers and
 /// aligners has tags in `y`.)

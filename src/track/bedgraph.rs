@@ -1,10 +1,10 @@
 //! bedGraph: contig, start (0-based), end, value.
 
-use super::bbi::Block;
-use super::deflate::{BGZF_INPUT, Deflater};
-use super::number::{push_integer, push_score};
 use super::score::{Encoded, Stretch, TileValues};
-use crate::genome::Contig;
+use crate::io::bbi::Block;
+use crate::io::deflate::{BGZF_INPUT, Deflater};
+use crate::io::number::{push_integer, push_score};
+use crate::seq::contig::Contig;
 
 /// Compression of lines: dense scores are long, and workers have to keep up with the scan.
 pub(super) const LEVEL: i32 = 1;

@@ -9,12 +9,13 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::bbi::{self, BigFile, Block, Cell, Content, Summary};
-use super::deflate::Deflater;
 use super::site::Columns;
 use crate::Result;
-use crate::genome::Contig;
-use crate::output::{Output, Sealed};
+use crate::io::bbi;
+use crate::io::bbi::{BigFile, Block, Cell, Content, Summary};
+use crate::io::deflate::Deflater;
+use crate::io::output::{Output, Sealed};
+use crate::seq::contig::Contig;
 
 const MAGIC: u32 = 0x8789_F2EB;
 

@@ -12,14 +12,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::bbi::{BigFile, Block, Cell, Content, Summary};
-use super::deflate::Deflater;
 use super::score::{Encoded, Stretch, TILE, TileValues};
 use crate::Result;
-use crate::genome::Contig;
-use crate::output::{Output, Sealed};
+use crate::io::bbi::{BigFile, Block, Cell, Content, Summary};
+use crate::io::deflate::Deflater;
+use crate::io::output::{Output, Sealed};
+use crate::seq::contig::Contig;
 
 mod bases;
+
 mod reader;
 
 pub use bases::BaseSink;

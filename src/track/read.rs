@@ -8,8 +8,8 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::number::{push_integer, push_score};
 use super::site::{Site, SiteFormat, SiteLines};
+use crate::io::number::{push_integer, push_score};
 
 /// Names of the columns that TSV has of a read.
 pub(super) const TSV_COLUMNS: &str = "\tread\tread_start\tflags\tmapq\tblock_sizes\tblock_starts";

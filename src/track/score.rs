@@ -14,16 +14,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::engine::Scores;
-use crate::genome::Contig;
-use crate::output::Sealed;
-use crate::source::Chunk;
+use crate::io::output::Sealed;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Contig;
 
-use super::bbi::{self, Block, Cell};
 use super::bigwig::BigWigSink;
-use super::deflate::Deflater;
-use super::line::LineSink;
 use super::{bedgraph, bigwig};
+use crate::io::bbi;
+use crate::io::bbi::{Block, Cell};
+use crate::io::deflate::Deflater;
+use crate::io::line::LineSink;
 use tile::{Bin, Centred};
 pub(super) use tile::{Stretch, TileValues};
 

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bigbed::BigBedSink;
-use super::line::LineSink;
-use super::number::{push_fixed, push_integer, push_score};
-use super::tabix::Layout;
-use super::{Provenance, Target};
 use crate::Result;
-use crate::calibrate::null::Origin;
-use crate::genome::Contig;
-use crate::hits::Hit;
-use crate::output::Sealed;
+use crate::io::line::LineSink;
+use crate::io::number::{push_fixed, push_integer, push_score};
+use crate::io::output::Sealed;
+use crate::io::tabix::Layout;
+use crate::null::distribution::Origin;
+use crate::scores::Hit;
+use crate::seq::contig::Contig;
+use crate::track::Target;
+use crate::track::provenance::Provenance;
 
 /// A format of sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -344,7 +345,7 @@ fn push_escaped(text: &str, plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::genome::Strand;
+    use crate::seq::contig::Strand;
     use crate::track::ScoreScale;
 
     fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {

@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-use crate::logo::{Logo, escape};
+use crate::dataset::TargetKind;
+use crate::dataset::metric::{Measured, Metric, precision_recall_curve, roc_curve};
 use crate::model::Alphabet;
 use crate::model::inspect::Layer;
 use crate::report::chart::{Axis, Chart, significant};
+use crate::report::logo::Logo;
+use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
-use crate::train::dataset::TargetKind;
-use crate::train::metric::{Measured, Metric, precision_recall_curve, roc_curve};
 
 pub mod detector;
 
@@ -55,7 +56,7 @@ pub struct ScoredSet {
     pub scores: Vec<f32>,
     /// Targets, one a sequence; NaN where missing.
     pub targets: Vec<f32>,
-    /// The metrics ([`super::metric::measure`]).
+    /// The metrics ([`crate::dataset::metric::measure`]).
     pub measured: Vec<Measured>,
 }
 

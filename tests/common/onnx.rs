@@ -2,9 +2,8 @@
 
 use std::sync::LazyLock;
 
-use bindscan::encode::N;
+use bindscan::engine::Engine;
 use bindscan::engine::onnx::library::find_library;
-use bindscan::engine::{Engine, Scores, WindowPlan};
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::tensor_proto::DataType;
 use bindscan::model::onnx::proto::tensor_shape_proto::Dimension;
@@ -14,7 +13,10 @@ use bindscan::model::onnx::proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
     TypeProto, ValueInfoProto,
 };
-use bindscan::source::Chunk;
+use bindscan::scores::Scores;
+use bindscan::seq::alphabet::N;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::WindowPlan;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 

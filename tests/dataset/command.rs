@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use bindscan::train::dataset::scaling::{PROVENANCE_KEY, Scale, Scaling};
+use bindscan::dataset::scaling::{PROVENANCE_KEY, Scale, Scaling};
 
 use super::evaluation::toy;
 use super::{file, write};

@@ -5,13 +5,14 @@ use std::io::Read;
 use std::sync::atomic::AtomicBool;
 
 use bindscan::Error;
+use bindscan::dataset::Dataset;
+use bindscan::dataset::evaluation::{choose_outputs, measure_dataset, score_dataset};
+use bindscan::dataset::metric::Metric;
+use bindscan::dataset::table::{TableOptions, read_table};
+use bindscan::engine::Engine;
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Context, Engine, StrandChoice, WindowPlan};
 use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbind};
-use bindscan::train::dataset::Dataset;
-use bindscan::train::dataset::table::{TableOptions, read_table};
-use bindscan::train::evaluation::{choose_outputs, measure_dataset, score_dataset};
-use bindscan::train::metric::Metric;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::train::report::detector::profiles;
 
 use super::{codes, shared};

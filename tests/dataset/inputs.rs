@@ -1,11 +1,11 @@
 //! Tables and FASTA files, good and bad, and what becomes of them.
 
-use bindscan::source::sequences::Column;
-use bindscan::train::dataset::fasta::read_sequences;
-use bindscan::train::dataset::load::{DataRequest, Negatives, load};
-use bindscan::train::dataset::scaling::{Scaling, join_replicates};
-use bindscan::train::dataset::table::{TableOptions, Targets, read_table};
-use bindscan::train::dataset::{Dataset, Leaks, TargetKind};
+use bindscan::dataset::fasta::read_sequences;
+use bindscan::dataset::load::{DataRequest, Negatives, load};
+use bindscan::dataset::scaling::{Scaling, join_replicates};
+use bindscan::dataset::table::{TableOptions, Targets, read_table};
+use bindscan::dataset::{Dataset, Leaks, TargetKind};
+use bindscan::genome::sequences::Column;
 
 use super::{codes, file, shared, write, write_gzip};
 

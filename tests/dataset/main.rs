@@ -13,11 +13,11 @@ mod report;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bindscan::encode;
+use bindscan::seq::alphabet;
 
 /// Codes of letters.
 fn codes(letters: &str) -> Vec<u8> {
-    encode::encode(letters.as_bytes()).expect("nucleotides")
+    alphabet::encode(letters.as_bytes()).expect("nucleotides")
 }
 
 /// A file with this text in a directory that lives as long as the first value.

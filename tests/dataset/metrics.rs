@@ -1,7 +1,7 @@
 //! Metrics against scikit-learn 1.x and SciPy, against their definitions, and under transformations.
 
-use bindscan::train::dataset::TargetKind;
-use bindscan::train::metric::{
+use bindscan::dataset::TargetKind;
+use bindscan::dataset::metric::{
     Metric, auc, average_precision, labels_above, measure, pearson, precision_recall_curve, quantile, r2,
     roc_curve, spearman,
 };

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bindscan::encode::N;
-use bindscan::shuffle::shuffle_kmers;
-use bindscan::train::negatives::shuffles;
+use bindscan::dataset::negatives::shuffles;
+use bindscan::seq::alphabet::N;
+use bindscan::seq::shuffle::shuffle_kmers;
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use bindscan::train::dataset::load::{DataRequest, Negatives, load};
-use bindscan::train::dataset::peaks::{PeakOptions, cut_windows};
+use bindscan::dataset::load::{DataRequest, Negatives, load};
+use bindscan::dataset::peaks::{PeakOptions, cut_windows};
 
 use super::{codes, file, shared, write, write_gzip};
 
@@ -246,6 +246,6 @@ fn windows_of_placed_peaks_are_the_published_sequences() {
 }
 
 fn known_sequences(path: &Path) -> std::collections::HashSet<Vec<u8>> {
-    use bindscan::train::dataset::table::{TableOptions, read_table};
+    use bindscan::dataset::table::{TableOptions, read_table};
     read_table(path, &TableOptions::default()).unwrap().sequences.into_iter().collect()
 }

@@ -1,9 +1,9 @@
 //! The training report: complete, well formed, and on its own.
 
+use bindscan::dataset::TargetKind;
+use bindscan::dataset::metric::measure;
 use bindscan::model::Alphabet;
 use bindscan::model::inspect::Layer;
-use bindscan::train::dataset::TargetKind;
-use bindscan::train::metric::measure;
 use bindscan::train::report::detector::DetectorProfile;
 use bindscan::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial, facts};
 

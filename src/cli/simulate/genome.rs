@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use bindscan::Error;
-use bindscan::output::Output;
+use bindscan::io::output::Output;
 use bindscan::simulate::Simulation;
 use clap::Args;
 

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::Error;
+use bindscan::dataset::table::is_taken_for_data;
+use bindscan::io::output;
+use bindscan::io::output::Output;
 use bindscan::model::motif::{self, Motif};
-use bindscan::output::{self, Output};
 use bindscan::simulate::dataset::{DatasetSimulation, Example, FACTORS};
-use bindscan::train::dataset::table::is_taken_for_data;
 use clap::Args;
 
 use crate::cli::progress::grouped;

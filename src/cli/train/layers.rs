@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bindscan::Error;
+use bindscan::dataset::load::Loaded;
+use bindscan::dataset::scaling::PROVENANCE_KEY;
+use bindscan::dataset::{Dataset, Leaks};
 use bindscan::model::Strands;
-use bindscan::nn::training::{self, Progress, Training};
-use bindscan::nn::{Architecture, Function, NetworkEngine, Settings, trained};
-use bindscan::train::dataset::load::Loaded;
-use bindscan::train::dataset::scaling::PROVENANCE_KEY;
-use bindscan::train::dataset::{Dataset, Leaks};
-use bindscan::train::search::Resources;
-use bindscan::train::trained::metric_name;
+use bindscan::train::deepbind::search::Resources;
+use bindscan::train::deepbind::trained::metric_name;
+use bindscan::train::layers::training;
+use bindscan::train::layers::training::{Progress, Training};
+use bindscan::train::layers::{Architecture, Function, NetworkEngine, Settings, trained};
 use clap::Args;
 
 use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
@@ -203,7 +204,7 @@ fn fit(
     training: &Training<'_>,
     resources: &Resources<'_>,
     session: Session,
-) -> Result<bindscan::nn::training::Outcome> {
+) -> Result<bindscan::train::layers::training::Outcome> {
     let shown = meter::shared(session);
     let (most, metric) = (training.fits * training.settings.epochs, metric_name(training.training.kind));
     let outcome = training.run(resources, &|progress: Progress| {

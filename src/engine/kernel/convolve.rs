@@ -4,14 +4,14 @@
 //! Along a sequence, the other way round ([`advance`]): the rows that three bases select in all tables lie side by
 //! side, and each is added to the sum of another position, the one that has this table's columns there.
 
-use super::detector::{TRIPLE, Table, triple};
 use super::simd::{Lanes, Numbers, Simd, Task, Vector};
+use crate::engine::kernel::filters::{TRIPLE, Table, triple};
 
 /// Codes to look-up indices: `triples[i]` is the index of codes `i .. i + 3`.
-pub(super) struct Index<'a> {
+pub(crate) struct Index<'a> {
     /// Two more than there are `triples`.
-    pub(super) codes: &'a [u8],
-    pub(super) triples: &'a mut [u8],
+    pub(crate) codes: &'a [u8],
+    pub(crate) triples: &'a mut [u8],
 }
 
 impl Task for Index<'_> {
@@ -36,7 +36,7 @@ const INDICES: usize = 256;
 
 /// The tables of 16 detectors in the order in which an instruction set reads them.
 #[derive(Debug)]
-pub(super) struct Tables {
+pub(crate) struct Tables {
     rounds: Vec<Round>,
     count: usize,
 }
@@ -50,7 +50,7 @@ struct Round {
 
 impl Tables {
     /// Arranges `tables` for `simd`.
-    pub(super) fn new(tables: &[Table], simd: Simd) -> Tables {
+    pub(crate) fn new(tables: &[Table], simd: Simd) -> Tables {
         let count = tables.len();
         let rounds = count.div_ceil(TABLES);
         let round = |i: usize| {
@@ -63,12 +63,12 @@ impl Tables {
     }
 
     /// Whether there are none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// How far the indices that [`advance`] looks at are ahead of the positions that it completes.
-    pub(super) fn lead(&self) -> usize {
+    pub(crate) fn lead(&self) -> usize {
         (self.count - 1) * TRIPLE
     }
 }
@@ -102,7 +102,7 @@ impl Task for Arrange<'_> {
 }
 
 /// Indices that are read (but need not mean anything) past the last position, for detectors with this many tables.
-pub(super) fn slack(tables: usize) -> usize {
+pub(crate) fn slack(tables: usize) -> usize {
     tables * TRIPLE + SPAN
 }
 
@@ -110,18 +110,18 @@ pub(super) fn slack(tables: usize) -> usize {
 const SPAN: usize = TABLES * TRIPLE + SIDE;
 
 /// Convolution (with threshold and rectifier) at `out.len()` positions.
-pub(super) struct Convolve<'a> {
-    pub(super) tables: &'a Tables,
+pub(crate) struct Convolve<'a> {
+    pub(crate) tables: &'a Tables,
     /// Indices, from that of the first position on; at least [`slack`] more than there are positions.
-    pub(super) triples: &'a [u8],
-    pub(super) rectify: bool,
-    pub(super) out: &'a mut [Lanes],
-    pub(super) to: To,
+    pub(crate) triples: &'a [u8],
+    pub(crate) rectify: bool,
+    pub(crate) out: &'a mut [Lanes],
+    pub(crate) to: To,
 }
 
 /// How activations lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum To {
+pub(crate) enum To {
     /// One vector after another.
     Vectors,
     /// As a [block](Vector).
@@ -231,7 +231,7 @@ fn sums<P: Numbers, const T: usize, const START: bool, const RECTIFY: bool, cons
 /// `pending`, `Tables::lead` rows; what is there for the first `Tables::lead` indices of a sequence may be anything, and
 /// the results are nothing. `turn`: how many indices there were before, modulo three.
 #[inline(always)]
-pub(super) fn advance<P: Numbers>(
+pub(crate) fn advance<P: Numbers>(
     tables: &Tables,
     part: usize,
     triples: &[u8],

@@ -15,7 +15,7 @@ const SIDE: usize = 8;
 type Pair = [Lanes; 2];
 
 /// Windows that [`Apply`] takes at a time.
-pub(super) const WINDOWS: usize = 2 * WIDTH;
+pub(crate) const WINDOWS: usize = 2 * WIDTH;
 
 /// A dense layer with its weights in the order of their use. Weights of 0 are left out where a stretch of inputs has
 /// no other for eight outputs, as between the members of an ensemble.
@@ -250,7 +250,7 @@ fn window<V: Vector>(windows: &Sixteen<'_, PartRow<V>>, i: usize) -> V {
 
 /// The dense layers of a network, for windows with a given number of alignments.
 #[derive(Debug, Clone)]
-pub(super) struct Head {
+pub(crate) struct Head {
     layers: Layers,
     sigmoid: bool,
     /// For each output, layers that bound it from above.
@@ -331,7 +331,7 @@ impl Two {
 impl Head {
     /// The layers of `network`, where a mean is over `alignments` activations: features come as sums, and the
     /// division is part of the weights. `order`: the detectors in the lanes.
-    pub(super) fn new(network: &Network, order: &[usize], alignments: usize) -> Head {
+    pub(crate) fn new(network: &Network, order: &[usize], alignments: usize) -> Head {
         let detectors = network.detectors;
         let maxima = if network.pooling.has_max() { detectors } else { 0 };
         let pooled = |i: usize| if i < maxima { 1.0 } else { 1.0 / alignments as f64 };
@@ -343,7 +343,7 @@ impl Head {
     }
 
     /// Makes the [`bounds`](Head::bounds), if they are not there yet and pay.
-    pub(super) fn make_bounds(&mut self) {
+    pub(crate) fn make_bounds(&mut self) {
         let Layers::Two(two) = &self.layers else { return };
         let outputs = two.output.outputs;
         if self.bounds.is_empty() && outputs <= MOST_BOUNDED {
@@ -355,12 +355,12 @@ impl Head {
 
     /// For each output, layers that bound it from above (the output of the same number): they take the greatest and
     /// the least of each vector of features, one after the other. Empty unless [made](Head::make_bounds).
-    pub(super) fn bounds(&self) -> &[Head] {
+    pub(crate) fn bounds(&self) -> &[Head] {
         &self.bounds
     }
 
     /// Weights of one output for the features of 16 detectors a vector, if the score is linear in the features.
-    pub(super) fn weights(&self, output: usize) -> Option<&[Lanes]> {
+    pub(crate) fn weights(&self, output: usize) -> Option<&[Lanes]> {
         match &self.layers {
             Layers::One(layer) => Some(&layer.weights[output * layer.vectors..][..layer.vectors]),
             Layers::Two(_) => None,
@@ -368,12 +368,12 @@ impl Head {
     }
 
     /// Whether there is a hidden layer.
-    pub(super) fn is_deep(&self) -> bool {
+    pub(crate) fn is_deep(&self) -> bool {
         matches!(self.layers, Layers::Two(_))
     }
 
     /// Working memory that [`Apply`] needs.
-    pub(super) fn scratch(&self) -> usize {
+    pub(crate) fn scratch(&self) -> usize {
         match &self.layers {
             Layers::One(output) => output.bias.len(),
             Layers::Two(two) => {
@@ -385,19 +385,19 @@ impl Head {
 }
 
 /// Scores of consecutive windows from their pooled features.
-pub(super) struct Apply<'a> {
-    pub(super) head: &'a Head,
+pub(crate) struct Apply<'a> {
+    pub(crate) head: &'a Head,
     /// Features, 16 detectors a vector, all maxima before all sums: a [block](Vector) of windows for each vector.
-    pub(super) features: &'a [Lanes],
+    pub(crate) features: &'a [Lanes],
     /// Windows that each vector of features has room for, a multiple of [`WINDOWS`].
-    pub(super) room: usize,
+    pub(crate) room: usize,
     /// Windows that there are.
-    pub(super) windows: usize,
-    pub(super) scratch: &'a mut [Pair],
+    pub(crate) windows: usize,
+    pub(crate) scratch: &'a mut [Pair],
     /// `out[output * pitch + window]`.
-    pub(super) out: &'a mut [f32],
+    pub(crate) out: &'a mut [f32],
     /// Distance between outputs.
-    pub(super) pitch: usize,
+    pub(crate) pitch: usize,
 }
 
 impl Task for Apply<'_> {

@@ -4,24 +4,26 @@
 //! 16 lanes empty. Here the matrices share them, both strands of one side by side, shorter ones filled up with zeros
 //! at the end. One convolution gives the scores of eight matrices on both strands.
 //!
-//! Where only scores above thresholds are wanted, fixed point comes first ([`coarse`]): sums of bytes say how far scores
+//! Where only scores above thresholds are wanted, fixed point comes first ([`quantized`]): sums of bytes say how far scores
 //! are below the greatest, in steps so large that all that fall short of the threshold stay at 255. Exact scores are
 //! computed where one does not.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::coarse::table::{Promising, SIDE, Tables};
-use super::coarse::{self, Lane};
 use super::convolve::{self, Convolve, Index, To};
-use super::detector::{Detectors, TRIPLE};
 use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
-use crate::encode::complement;
-use crate::engine::{Scores, StrandChoice, WindowPlan};
-use crate::genome::Strand;
-use crate::hits::{Hit, choose};
+use crate::engine::kernel::filters::{Detectors, TRIPLE};
+use crate::engine::kernel::prefilter::quantized;
+use crate::engine::kernel::prefilter::quantized::Lane;
+use crate::engine::kernel::prefilter::quantized::table::{Promising, SIDE, Tables};
 use crate::model::Network;
-use crate::source::Chunk;
+use crate::scores::Scores;
+use crate::scores::{Hit, choose};
+use crate::seq::alphabet::complement;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Strand;
+use crate::seq::window::{StrandChoice, WindowPlan};
 
 /// Positions that go through the stages together.
 const TILE: usize = 256;
@@ -130,7 +132,7 @@ impl MatrixScanner {
     pub(crate) fn plan(&self, rank: usize) -> WindowPlan {
         let Compiled { stride, strands, .. } = *self.compiled;
         let window = self.compiled.widths[rank];
-        WindowPlan { window, stride, strands, context: crate::engine::Context::Padding }
+        WindowPlan { window, stride, strands, context: crate::seq::window::Context::Padding }
     }
 
     /// Appends the windows that reach a threshold of `thresholds[rank]`, forward and reverse, to `hits[rank]`, by start;
@@ -218,7 +220,7 @@ impl MatrixScanner {
             let best = |j: usize| group.columns[j].iter().map(|row| f64::from(row.0[lane])).take(5);
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
             let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
-            let margin = coarse::margin(*longest) * f64::from(group.size.0[lane]);
+            let margin = quantized::margin(*longest) * f64::from(group.size.0[lane]);
             let room = top + margin - f64::from(self.threshold(lane, thresholds[rank]));
             if room < 0.0 {
                 return Lane::hopeless(*longest);

@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use super::simd::{Lanes, Numbers, Task, Vector, WIDTH};
 
 /// A statistic that is pooled.
-pub(super) trait Statistic {
+pub(crate) trait Statistic {
     /// The result over nothing.
     const EMPTY: f32;
     /// Takes more values in.
@@ -20,7 +20,7 @@ pub(super) trait Statistic {
 
 /// The greatest activation.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Max;
+pub(crate) struct Max;
 
 impl Statistic for Max {
     const EMPTY: f32 = f32::NEG_INFINITY;
@@ -32,7 +32,7 @@ impl Statistic for Max {
 
 /// The greatest activation, where none is negative.
 #[derive(Debug, Clone, Default)]
-pub(super) struct RectifiedMax;
+pub(crate) struct RectifiedMax;
 
 impl Statistic for RectifiedMax {
     const EMPTY: f32 = 0.0;
@@ -44,7 +44,7 @@ impl Statistic for RectifiedMax {
 
 /// The sum of the activations.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Sum;
+pub(crate) struct Sum;
 
 impl Statistic for Sum {
     const EMPTY: f32 = 0.0;
@@ -56,7 +56,7 @@ impl Statistic for Sum {
 
 /// Results of a sliding window between calls, for 16 detectors, in [blocks](Vector).
 #[derive(Debug, Clone, Default)]
-pub(super) struct Running {
+pub(crate) struct Running {
     /// `back[i]`: over positions `i ..` of the last whole block; the last entry is over nothing.
     back: Vec<Lanes>,
     /// Over the current block up to the current position.
@@ -65,7 +65,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Forgets everything, for windows of `window` positions.
-    pub(super) fn reset<S: Statistic>(&mut self, window: usize) {
+    pub(crate) fn reset<S: Statistic>(&mut self, window: usize) {
         let empty = Lanes([S::EMPTY; WIDTH]);
         self.back.resize(window + 1, empty);
         self.back[window] = empty;
@@ -76,21 +76,21 @@ impl Running {
 /// Which positions the next step of a sliding window covers, and which windows it ends. Positions count from
 /// the start of a block.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// First position to slide over, counted from the first of all.
-    pub(super) position: usize,
+    pub(crate) position: usize,
     /// The same position, counted from the start of a block.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// One past the last.
-    pub(super) stop: usize,
+    pub(crate) stop: usize,
     /// First position that has ever been computed.
-    pub(super) valid: usize,
+    pub(crate) valid: usize,
     /// Last position of the next window.
-    pub(super) window_end: usize,
+    pub(crate) window_end: usize,
     /// Positions between windows.
-    pub(super) stride: usize,
+    pub(crate) stride: usize,
     /// Windows that end.
-    pub(super) ended: usize,
+    pub(crate) ended: usize,
 }
 
 /// Slides one statistic over a [`Step`], for part `part` of the detectors.
@@ -98,7 +98,7 @@ pub(super) struct Step {
 /// `activations`: of all positions from the start of the block that `step.start` lies in, or an earlier one. `out`: one
 /// row for each window that ends in the step.
 #[inline(always)]
-pub(super) fn slide<S: Statistic, P: Numbers>(
+pub(crate) fn slide<S: Statistic, P: Numbers>(
     step: Step,
     part: usize,
     activations: &[P::Row],
@@ -169,12 +169,12 @@ fn backwards<S: Statistic, N: Numbers>(values: &[N::Row], back: &mut [N::Row]) {
 }
 
 /// One statistic over all of `values`, for windows that share no positions.
-pub(super) struct Reduce<'a, S> {
-    pub(super) values: &'a [Lanes],
-    pub(super) statistic: PhantomData<S>,
+pub(crate) struct Reduce<'a, S> {
+    pub(crate) values: &'a [Lanes],
+    pub(crate) statistic: PhantomData<S>,
     /// The result becomes vector `at` of this block.
-    pub(super) block: &'a mut [Lanes],
-    pub(super) at: usize,
+    pub(crate) block: &'a mut [Lanes],
+    pub(crate) at: usize,
 }
 
 impl<S: Statistic> Task for Reduce<'_, S> {

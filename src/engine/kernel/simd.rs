@@ -12,14 +12,17 @@ use crate::{Error, Result};
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+
 #[cfg(target_arch = "aarch64")]
 mod neon;
+
 mod scalar;
 
 /// Detectors in a vector.
-pub(super) const WIDTH: usize = 16;
+pub(crate) const WIDTH: usize = 16;
 
 /// The environment variable that forces an instruction set.
 pub const VARIABLE: &str = "BINDSCAN_SIMD";
@@ -27,7 +30,7 @@ pub const VARIABLE: &str = "BINDSCAN_SIMD";
 /// Sixteen numbers in memory, one cache line.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(64))]
-pub(super) struct Lanes(pub(super) [f32; WIDTH]);
+pub(crate) struct Lanes(pub(crate) [f32; WIDTH]);
 
 impl Default for Lanes {
     fn default() -> Lanes {
@@ -37,26 +40,26 @@ impl Default for Lanes {
 
 impl Lanes {
     /// Zero in every lane.
-    pub(super) const ZERO: Lanes = Lanes([0.0; WIDTH]);
+    pub(crate) const ZERO: Lanes = Lanes([0.0; WIDTH]);
 }
 
 /// Lanes of a [`Row`].
-pub(super) const BYTES: usize = 32;
+pub(crate) const BYTES: usize = 32;
 
 /// Thirty-two small numbers in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(32))]
-pub(super) struct Row(pub(super) [u8; BYTES]);
+pub(crate) struct Row(pub(crate) [u8; BYTES]);
 
 impl Row {
     /// Zero in every lane.
-    pub(super) const ZERO: Row = Row([0; BYTES]);
+    pub(crate) const ZERO: Row = Row([0; BYTES]);
     /// The greatest number in every lane.
-    pub(super) const FULL: Row = Row([u8::MAX; BYTES]);
+    pub(crate) const FULL: Row = Row([u8::MAX; BYTES]);
 }
 
 /// Thirty-two small numbers in registers.
-pub(super) trait Bytes: Copy {
+pub(crate) trait Bytes: Copy {
     /// Reads a row.
     fn load(from: &Row) -> Self;
     /// Writes a row.
@@ -72,10 +75,10 @@ pub(super) trait Bytes: Copy {
 /// Eight numbers in memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[repr(C, align(32))]
-pub(super) struct Octet(pub(super) [f32; WIDTH / 2]);
+pub(crate) struct Octet(pub(crate) [f32; WIDTH / 2]);
 
 /// Numbers in memory that make up [`Lanes`], all of them or a half.
-pub(super) trait Part: Copy {
+pub(crate) trait Part: Copy {
     /// How many of these make sixteen numbers.
     const PARTS: usize;
     /// `lanes` as these, one after another.
@@ -113,7 +116,7 @@ impl Part for Octet {
 }
 
 /// Numbers in registers, sixteen or eight.
-pub(super) trait Numbers: Copy {
+pub(crate) trait Numbers: Copy {
     /// As many numbers in memory.
     type Row: Part;
     /// How many of these make sixteen numbers.
@@ -159,14 +162,14 @@ pub(super) trait Numbers: Copy {
 }
 
 /// What one part of a vector is in memory.
-pub(super) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
+pub(crate) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
 
 /// Sixteen numbers in registers.
 ///
 /// Where a register holds eight, stages that read much take one half of the detectors after the other: half of the
 /// tables and half of the activations fit the first-level cache where all of them would not. What passes between such
 /// stages lies in memory in *blocks*: of a number of vectors, first all first parts and then all second ones.
-pub(super) trait Vector: Numbers<Row = Lanes> {
+pub(crate) trait Vector: Numbers<Row = Lanes> {
     /// What stages take at a time: a half, or all of it.
     type Part: Numbers;
     /// Small numbers.
@@ -239,11 +242,11 @@ pub(super) trait Vector: Numbers<Row = Lanes> {
 }
 
 /// The first and the second parts of sixteen vectors; the same twice where a part is all of a vector.
-pub(super) type Sixteen<'a, R> = [&'a [R; WIDTH]; 2];
+pub(crate) type Sixteen<'a, R> = [&'a [R; WIDTH]; 2];
 
 /// Two halves of a vector.
 #[derive(Clone, Copy)]
-pub(super) struct Pair<H>(H, H);
+pub(crate) struct Pair<H>(H, H);
 
 impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
     type Row = Lanes;
@@ -300,7 +303,7 @@ impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
 
 /// Work that is compiled for every instruction set. `run` and what it calls must be `#[inline(always)]`, or the
 /// compiler will not use the instruction set.
-pub(super) trait Task {
+pub(crate) trait Task {
     /// Does the work with vectors of type `V`.
     fn run<V: Vector>(self);
 }
@@ -386,7 +389,7 @@ impl Simd {
     }
 
     /// How many parts of vectors the registers hold ([`Numbers::REGISTERS`]).
-    pub(super) fn registers(self) -> usize {
+    pub(crate) fn registers(self) -> usize {
         struct Registers<'a>(&'a mut usize);
         impl Task for Registers<'_> {
             #[inline(always)]
@@ -400,7 +403,7 @@ impl Simd {
     }
 
     /// Runs `task` with this instruction set.
-    pub(super) fn run(self, task: impl Task) {
+    pub(crate) fn run(self, task: impl Task) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512(token) => token.run(task),

@@ -1,13 +1,15 @@
 //! Scoring with a dense graph: all windows of a stretch in one run.
 
 use super::{Batch, Failure, Form, OnnxEngine, expand, oriented, start_of};
-use crate::encode::N;
-use crate::engine::{Context, Device, Scores, WindowPlan};
-use crate::genome::Strand;
+use crate::engine::Device;
 use crate::model::onnx::dense::Rewrite;
 use crate::model::onnx::{ModelProto, build};
 use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
-use crate::source::Chunk;
+use crate::scores::Scores;
+use crate::seq::alphabet::N;
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Strand;
+use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 /// Most window starts in a stretch on the processor.

@@ -9,7 +9,7 @@
 //! is taken, as if they were independent.
 
 use super::{Motif, reverse_complement};
-use crate::genome::Strand;
+use crate::seq::contig::Strand;
 
 /// Steps that column scores are rounded to.
 const STEPS: usize = 100;

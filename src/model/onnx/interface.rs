@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::field::{self, Axes};
 use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension::Value as DimValue;
 use super::proto::type_proto::Value as TypeValue;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
+use crate::model::onnx::receptive_field;
+use crate::model::onnx::receptive_field::Axes;
 use crate::model::{ACGT, Input, Layout};
 
 /// Most outputs of a model. The largest networks on sequence have some 20,000 (Sei).
@@ -141,7 +142,7 @@ pub fn output(
     let value = value.ok_or_else(|| format!("the graph has no output `{name}`"))?;
     let declared = float_shape(value)?;
     let found = match input.length.or(window) {
-        Some(window) => field::output_axes(model, input, name, window),
+        Some(window) => receptive_field::output_axes(model, input, name, window),
         None => tried(model, input, name),
     };
     let output = match (found, declared.as_deref()) {
@@ -162,7 +163,7 @@ pub fn output(
 fn tried(model: &ModelProto, input: &Input, name: &str) -> Result<Axes, String> {
     let mut found = Err(String::new());
     for window in TRIED_WINDOWS {
-        found = field::output_axes(model, input, name, window);
+        found = receptive_field::output_axes(model, input, name, window);
         if found.is_ok() {
             break;
         }

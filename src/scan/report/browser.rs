@@ -8,7 +8,7 @@ use std::path::{self, Component, Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::logo::escape;
+use crate::report::svg::escape;
 use crate::track::{Format, ScoreFormat, SiteFormat};
 
 /// Where igv.js is looked for unless the user says otherwise: beside the page.

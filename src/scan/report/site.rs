@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use super::{AROUND, ReportTarget, browser};
-use crate::encode::{ascii_of_code, reverse_complement_into};
-use crate::genome::Strand;
-use crate::hits::Hit;
-use crate::logo::{Logo, escape};
 use crate::model::{Alphabet, Network};
 use crate::report::detector::{Detector, Stretch, active, counts, shares};
 use crate::report::grouped;
+use crate::report::logo::Logo;
+use crate::report::svg::escape;
 use crate::scan::statistics::{FoundSite, TargetStatistics};
+use crate::scores::Hit;
+use crate::seq::alphabet::{ascii_of_code, reverse_complement_into};
+use crate::seq::contig::Strand;
 
 /// Logos of a network's detectors.
 const LOGOS: usize = 4;

@@ -6,11 +6,11 @@ use std::ops::Range;
 
 use super::Sampled;
 use crate::Result;
-use crate::engine::Scores;
-use crate::hits::better_strand;
 use crate::scan::ambiguous::{self, Ambiguous, Rule, Windows};
 use crate::scan::{Scanner, chunk_shape};
-use crate::source::{Chunk, ChunkShape};
+use crate::scores::Scores;
+use crate::scores::better_strand;
+use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::track::Target;
 
 /// Window starts of a block; blocks are counted from the first base that is scanned.

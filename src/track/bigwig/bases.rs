@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::{BigWigSink, Encoder};
 use crate::Result;
-use crate::genome::Contig;
-use crate::output::{Output, Sealed};
-use crate::track::bbi::LEVEL;
-use crate::track::deflate::Deflater;
+use crate::io::bbi::LEVEL;
+use crate::io::deflate::Deflater;
+use crate::io::output::{Output, Sealed};
+use crate::seq::contig::Contig;
 use crate::track::score::{Encoded, TILE, TileValues};
 
 /// A bigWig of values of single bases, in the order of the contigs.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use zlib_rs::{InflateConfig, ReturnCode, decompress_slice};
 
 use super::{BEDGRAPH, FIXED_STEP, HEADER as SECTION_HEADER, MAGIC};
-use crate::genome::Contig;
-use crate::track::checksum::{self, DIGITS, crc32};
+use crate::io::checksum;
+use crate::io::checksum::{DIGITS, crc32};
+use crate::seq::contig::Contig;
 use crate::{Error, Result};
 
 /// Longest block there is, uncompressed: a header, and as many values as it can say that there are.

@@ -3,8 +3,7 @@
 use std::ops::Range;
 
 use super::{Series, Shown, Summary, TILE, UNIT};
-use crate::engine::Scores;
-use crate::hits;
+use crate::scores::Scores;
 
 /// The scores whose windows have their centre in one bin.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,7 +132,7 @@ impl Series {
         };
         for strand in shown.into_iter().filter(|strand| !strand.is_empty()) {
             for range in kept {
-                if let Some(i) = hits::first_nan(&strand[range.clone()]) {
+                if let Some(i) = crate::scores::first_nan(&strand[range.clone()]) {
                     return Err(scores.start + ((range.start + i) * scores.stride) as u64);
                 }
             }
@@ -142,7 +141,7 @@ impl Series {
             [only, []] | [[], only] => only,
             [forward, reverse] => {
                 buffer.clear();
-                hits::better_scores(forward, reverse, buffer);
+                crate::scores::better_scores(forward, reverse, buffer);
                 buffer
             }
         })

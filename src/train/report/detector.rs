@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use crate::dataset::metric::{auc, spearman};
+use crate::dataset::{Dataset, TargetKind};
 use crate::model::Network;
 use crate::report::detector::{Detector, Stretch, active, counts};
-use crate::train::dataset::{Dataset, TargetKind};
-use crate::train::metric::{auc, spearman};
 
 /// One detector, seen through the data.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Any text is a network that fits a window, or an error: no panic, no memory beyond its description.
 #![no_main]
 
-use bindscan::nn::Architecture;
+use bindscan::train::layers::Architecture;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

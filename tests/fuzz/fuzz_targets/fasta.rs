@@ -8,9 +8,11 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use bindscan::Result;
-use bindscan::genome::RegionQuery;
-use bindscan::source::genome::{self, Genome, GenomeOptions};
-use bindscan::source::{Chunk, ChunkShape, SequenceSource};
+use bindscan::seq::contig::RegionQuery;
+use bindscan::genome;
+use bindscan::genome::{Genome, GenomeOptions};
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::seq::chunk::{Chunk, ChunkShape};
 use libfuzzer_sys::fuzz_target;
 
 /// A chunk's contig, place, codes and flags.

@@ -4,8 +4,8 @@
 use std::fs;
 
 use bindscan::merge::Shards;
-use bindscan::output::Output;
-use bindscan::output::Sealed;
+use bindscan::io::output::Output;
+use bindscan::io::output::Sealed;
 use libfuzzer_sys::fuzz_target;
 
 const FORMATS: [&str; 5] = ["bed", "tsv", "narrowpeak", "gff3", "bedgraph"];

@@ -8,8 +8,8 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use bindscan::source::input::RawInput;
-use bindscan::source::reads::sequences::ReadSequences;
+use bindscan::io::input::RawInput;
+use bindscan::reads::sequences::ReadSequences;
 use libfuzzer_sys::fuzz_target;
 
 const HEADER: &[u8] = b"BAM\x01\0\0\0\0\x01\0\0\0\x02\0\0\0c\0\xe8\x03\0\0";

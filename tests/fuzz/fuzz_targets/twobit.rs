@@ -7,8 +7,10 @@
 use std::io::Write;
 
 use bindscan::Result;
-use bindscan::source::genome::{self, GenomeOptions};
-use bindscan::source::{Chunk, ChunkShape, SequenceSource};
+use bindscan::genome;
+use bindscan::genome::GenomeOptions;
+use bindscan::genome::sequence_source::SequenceSource;
+use bindscan::seq::chunk::{Chunk, ChunkShape};
 use libfuzzer_sys::fuzz_target;
 
 fn codes(path: &std::path::Path, mask_lowercase: bool, own: usize) -> Result<Vec<(String, Vec<u8>)>> {

@@ -10,15 +10,15 @@ use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 
 use bindscan::engine::kernel::{MatrixScanner, Simd};
-use bindscan::engine::{Context, StrandChoice, WindowPlan};
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::model::motif::{self, PwmOptions};
-use bindscan::output::Output;
+use bindscan::io::output::Output;
 use bindscan::scan::Scanner;
-use bindscan::source::input::RawInput;
-use bindscan::source::lookup::Lookup;
-use bindscan::track::Provenance;
-use bindscan::variant::score::Target;
-use bindscan::variant::{Annotation, Calls, Counts, Format, Watch, annotate};
+use bindscan::io::input::RawInput;
+use bindscan::genome::random_access::Lookup;
+use bindscan::track::provenance::Provenance;
+use bindscan::variants::scorer::Target;
+use bindscan::variants::{Annotation, Calls, Counts, Format, Watch, annotate};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 

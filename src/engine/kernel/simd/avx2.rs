@@ -6,17 +6,17 @@ use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDT
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
     /// The proof, or `None` where the CPU lacks one of them.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let present = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         present.then_some(Avx2(()))
     }
 
     /// Runs `task`.
-    pub(super) fn run(self, task: impl Task) {
+    pub(crate) fn run(self, task: impl Task) {
         // SAFETY: `self` exists only where `new` found every feature that `enter` enables.
         unsafe { enter(task) }
     }
@@ -35,7 +35,7 @@ struct Ymm(__m256);
 /// Thirty-two small numbers. The type is named nowhere but in the vectors of [`enter`] and of the same function for
 /// AVX-512, which has all that AVX2 has.
 #[derive(Clone, Copy)]
-pub(super) struct Small(__m256i);
+pub(crate) struct Small(__m256i);
 
 impl Bytes for Small {
     #[inline(always)]

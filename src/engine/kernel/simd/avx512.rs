@@ -6,11 +6,11 @@ use super::{Lanes, Numbers, Sixteen, Task, Vector, WIDTH};
 
 /// Proof that the CPU has the AVX-512 instructions that [`enter`] is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
     /// The proof, or `None` where the CPU lacks one of the features.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let present = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
@@ -21,7 +21,7 @@ impl Avx512 {
     }
 
     /// Runs `task`.
-    pub(super) fn run(self, task: impl Task) {
+    pub(crate) fn run(self, task: impl Task) {
         // SAFETY: `self` exists only where `new` found every feature that `enter` enables.
         unsafe { enter(task) }
     }

@@ -7,16 +7,16 @@ use super::{Bytes, Numbers, Octet, Pair, Row, Task, Vector};
 
 /// Proof that the CPU has NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Neon(());
+pub(crate) struct Neon(());
 
 impl Neon {
     /// The proof, or `None` where the CPU lacks NEON.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         is_aarch64_feature_detected!("neon").then_some(Neon(()))
     }
 
     /// Runs `task`.
-    pub(super) fn run(self, task: impl Task) {
+    pub(crate) fn run(self, task: impl Task) {
         // SAFETY: `self` exists only where `new` found NEON.
         unsafe { enter(task) }
     }

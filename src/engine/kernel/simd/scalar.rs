@@ -4,11 +4,11 @@ use super::{BYTES, Bytes, Lanes, Numbers, Row, Vector, WIDTH};
 
 /// A vector as an array.
 #[derive(Clone, Copy)]
-pub(super) struct Array([f32; WIDTH]);
+pub(crate) struct Array([f32; WIDTH]);
 
 /// Small numbers as an array.
 #[derive(Clone, Copy)]
-pub(super) struct Small([u8; BYTES]);
+pub(crate) struct Small([u8; BYTES]);
 
 impl Bytes for Small {
     #[inline(always)]

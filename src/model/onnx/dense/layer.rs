@@ -3,9 +3,9 @@
 use super::{Flow, TOO_LARGE, Walk};
 use crate::model::onnx::build::{self, dense::maximum_levels};
 use crate::model::onnx::constant::{float, int};
+use crate::model::onnx::conv_geometry::{Convolution, Slide};
 use crate::model::onnx::proto::NodeProto;
 use crate::model::onnx::shape::{Over, Shape};
-use crate::model::onnx::slide::{Convolution, Slide};
 use crate::model::onnx::tensor::{Tensor, permute};
 use crate::model::onnx::value::Inputs;
 

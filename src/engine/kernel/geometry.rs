@@ -1,0 +1,34 @@
+//! Where the alignments of windows lie in a chunk.
+
+use super::Side;
+use crate::model::Network;
+use crate::seq::window::{Context, WindowPlan};
+
+/// How far the bound of a score may be below it.
+pub(crate) fn slack(network: &Network) -> f32 {
+    // The library's exponential may be off by a last bit, and then a bound too.
+    if network.sigmoid { 1e-6 } else { 0.0 }
+}
+
+/// Where the alignments of windows lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Geometry {
+    /// Padding columns before and after each window.
+    pub(crate) padding: (usize, usize),
+    /// Inner alignments of a window.
+    pub(crate) inner: usize,
+    /// Where the alignment at position 0 starts in the codes.
+    pub(crate) origin: usize,
+}
+
+impl Geometry {
+    pub(crate) fn new(network: &Network, side: &Side, plan: &WindowPlan, margin: usize) -> Geometry {
+        let detectors = &side.detectors;
+        let padded = plan.context == Context::Padding;
+        let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };
+        let bases = if padded { plan.window } else { plan.window + detectors.before + detectors.after };
+        let inner = (bases + 1).saturating_sub(network.detector_length);
+        let origin = if padded { margin } else { margin - detectors.before };
+        Geometry { padding, inner, origin }
+    }
+}

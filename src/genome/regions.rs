@@ -1,0 +1,639 @@
+//! Which parts of a genome are wanted: regions matched to contigs, checked, sorted and merged.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::io::input::Input;
+use crate::seq::contig::{Contig, Region, RegionQuery};
+use crate::{Error, Result};
+
+/// How many names an error suggests.
+const SUGGESTIONS: usize = 3;
+
+/// Reads regions from a file: BED with three columns or more, narrowPeak or GFF, told apart by content; gzip too; `-` is
+/// standard input. Lines that are blank or start with `#`, `track` or `browser` are skipped.
+///
+/// An empty interval is a region like any other here: it is refused, or left out, with those that do not fit the genome.
+///
+/// # Errors
+/// The file cannot be read, is of another format or has no region, or a line is none; the line is named.
+pub fn read_regions(path: &Path) -> Result<Vec<RegionQuery>> {
+    let mut input = Input::open(path)?;
+    let (mut queries, mut lines) = (Vec::new(), RegionLines::default());
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let action = input.read_action();
+        if input.read_until(b'\n', &mut line).map_err(Error::io(path, action))? == 0 {
+            break;
+        }
+        let text = std::str::from_utf8(&line)
+            .map_err(|_| Error::format(path, number, "this is no text; regions are given as BED or GFF"))?;
+        let interval = lines.parse(text).map_err(|message| Error::format(path, number, message))?;
+        if lines.ended {
+            break;
+        }
+        queries.extend(interval.map(|(contig, start, end)| region_of_line(contig, start, end, path, number)));
+    }
+    if queries.is_empty() {
+        return Err(Error::format(path, None, "there is no region in it"));
+    }
+    Ok(queries)
+}
+
+fn region_of_line(contig: &str, start: u64, end: u64, path: &Path, line: u64) -> RegionQuery {
+    let place = format!("({}, line {line})", path.display());
+    if end <= start {
+        return RegionQuery {
+            text: format!("{contig} {start} {end} {place}"),
+            whole: None,
+            interval: Some(Err("it is empty".into())),
+            optional: false,
+        };
+    }
+    let text = format!("{contig}:{}-{end} {place}", start + 1);
+    let region = Region { contig: contig.to_owned(), start, end: Some(end) };
+    RegionQuery { text, whole: None, interval: Some(Ok(region)), optional: false }
+}
+
+/// The layout of a file's lines, found at the first one that has an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Start and end are columns 2 and 3, 0-based and half-open.
+    Bed,
+    /// Start and end are columns 4 and 5, 1-based and inclusive.
+    Gff,
+}
+
+/// Reads the lines of a file of regions.
+#[derive(Debug, Default)]
+pub(crate) struct RegionLines {
+    layout: Option<Layout>,
+    /// Whether what follows is no region: the sequences at the end of a GFF.
+    pub(crate) ended: bool,
+}
+
+impl RegionLines {
+    /// Contig, start and end (0-based, half-open) of a line; `None` of one without an interval.
+    ///
+    /// # Errors
+    /// Why the line is none of a file of regions.
+    pub(crate) fn parse<'a>(&mut self, line: &'a str) -> Result<Option<(&'a str, u64, u64)>, String> {
+        let line = line.trim_end_matches(['\n', '\r']);
+        if line.starts_with("##FASTA") {
+            self.ended = true;
+        }
+        if let Some(other) = other_format(line) {
+            return Err(other.into());
+        }
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let Some(&first) = columns.first() else { return Ok(None) };
+        if first.starts_with('#') || ["track", "browser"].contains(&first) {
+            return Ok(None);
+        }
+        let number = |i: usize| columns.get(i).and_then(|column| column.parse::<u64>().ok());
+        let layout = match self.layout {
+            Some(layout) => layout,
+            None if number(1).is_none() && is_gff(&columns) => Layout::Gff,
+            None => Layout::Bed,
+        };
+        self.layout = Some(layout);
+        let wrong = |form: &str| {
+            let hint = if looks_like_vcf(&columns) { "; is this a VCF?" } else { "" };
+            format!("{form}; one of them is missing or no number{hint}")
+        };
+        match layout {
+            Layout::Bed => {
+                let (Some(start), Some(end)) = (number(1), number(2)) else {
+                    return Err(wrong("a BED line has a contig, a start and an end"));
+                };
+                Ok(Some((first, start, end)))
+            }
+            Layout::Gff => {
+                let (Some(start), Some(end)) = (number(3), number(4)) else {
+                    return Err(wrong("a GFF line has a contig, and in columns 4 and 5 start and end"));
+                };
+                let before = start.checked_sub(1).ok_or("a GFF start of 0: its positions count from 1")?;
+                Ok(Some((first, before, end)))
+            }
+        }
+    }
+}
+
+/// What to say of a line that shows that the file is of another format.
+fn other_format(line: &str) -> Option<&'static str> {
+    if line.starts_with("##fileformat=VCF") || line.starts_with("#CHROM\tPOS\t") {
+        return Some(
+            "this is a VCF, and regions are given as BED or GFF; bcftools query -f '%CHROM\\t%POS0\\t%END\\n' makes BED of it",
+        );
+    }
+    if line.starts_with("@HD\t") || line.starts_with("@SQ\t") {
+        return Some(
+            "this has a SAM header, as Picard's interval lists have, and regions are given as BED or GFF",
+        );
+    }
+    line.starts_with('>').then_some("this is FASTA, and regions are given as BED or GFF")
+}
+
+fn is_gff(columns: &[&str]) -> bool {
+    let number = |i: usize| columns.get(i).is_some_and(|column: &&str| column.parse::<u64>().is_ok());
+    let strand = columns.get(6).is_some_and(|strand| ["+", "-", ".", "?"].contains(strand));
+    columns.len() >= 8 && number(3) && number(4) && strand
+}
+
+/// Whether a line has a position, and alleles behind it.
+fn looks_like_vcf(columns: &[&str]) -> bool {
+    let is_allele = |i: usize| {
+        columns.get(i).is_some_and(|allele: &&str| {
+            !allele.is_empty() && allele.bytes().all(|letter| b"ACGTNacgtn,*.".contains(&letter))
+        })
+    };
+    columns.get(1).is_some_and(|position| position.parse::<u64>().is_ok()) && is_allele(3) && is_allele(4)
+}
+
+/// Why a region cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// It ends behind its contig.
+    PastEnd,
+    /// The genome has no such contig.
+    UnknownContig,
+    /// It ends before it begins, or where it does.
+    Empty,
+}
+
+impl Flaw {
+    const ALL: [Flaw; 3] = [Flaw::PastEnd, Flaw::UnknownContig, Flaw::Empty];
+
+    fn words(self) -> &'static str {
+        match self {
+            Flaw::PastEnd => "past the end of its contig",
+            Flaw::UnknownContig => "on a contig that the genome does not have",
+            Flaw::Empty => "empty or no interval",
+        }
+    }
+}
+
+/// Regions that cannot be used, counted by their flaw.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BadRegions {
+    counts: [usize; Flaw::ALL.len()],
+    /// The first of each, in words.
+    first: [String; Flaw::ALL.len()],
+    /// Those of which a part is used.
+    clipped: usize,
+}
+
+impl BadRegions {
+    /// Counts a region, which `words` describes.
+    pub(crate) fn add(&mut self, flaw: Flaw, words: impl FnOnce() -> String) {
+        let count = &mut self.counts[flaw as usize];
+        *count += 1;
+        if *count == 1 {
+            self.first[flaw as usize] = words();
+        }
+    }
+
+    /// Counts a region that is used up to its contig's end.
+    pub(crate) fn add_clipped(&mut self, words: impl FnOnce() -> String) {
+        self.clipped += 1;
+        self.add(Flaw::PastEnd, words);
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    fn list(&self) -> String {
+        let kinds = Flaw::ALL.into_iter().filter(|&flaw| self.counts[flaw as usize] > 0);
+        let words = kinds.map(|flaw| {
+            format!("{} {} ({})", self.counts[flaw as usize], flaw.words(), self.first[flaw as usize])
+        });
+        words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Refuses them, or says that they are left out if they are `optional`. There are `total` of `what` in all.
+    ///
+    /// # Errors
+    /// There are some, and they are not optional; or no other is left.
+    pub(crate) fn settle(&self, total: usize, what: &str, optional: bool) -> Result<()> {
+        let bad = self.count();
+        if bad == 0 {
+            return Ok(());
+        }
+        let list = self.list();
+        if !optional {
+            let only = self.first.iter().find(|first| !first.is_empty()).filter(|_| total == 1);
+            return Err(Error::Request(match only {
+                Some(words) => format!("{} {words}", what.trim_end_matches('s')),
+                None => format!(
+                    "{bad} of {total} {what} cannot be used: {list}; --skip-bad-regions leaves them out"
+                ),
+            }));
+        }
+        if bad - self.clipped == total {
+            return Err(Error::Request(format!("none of {total} {what} can be used: {list}")));
+        }
+        let (left_out, clipped) = (bad - self.clipped, self.clipped);
+        log::warn!("{left_out} of {total} {what} are left out, {clipped} clipped: {list}");
+        Ok(())
+    }
+}
+
+/// A wanted stretch of one contig, half-open; `u64::MAX` as its end stands for the contig's.
+pub(crate) type Segment = std::ops::Range<u64>;
+
+/// The segment that is a whole contig.
+pub(crate) const WHOLE: Segment = 0..u64::MAX;
+
+/// The regions asked for, matched to contigs as these are met.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    queries: Vec<RegionQuery>,
+    /// Whether a query has met its contig, or has been left out.
+    found: Vec<bool>,
+    /// Queries by the contig that they may mean.
+    by_contig: HashMap<String, Vec<usize>>,
+    /// Queries of the contig met last, with their stretches.
+    current: Vec<(usize, Segment)>,
+    missing: usize,
+    /// Whether those that do not fit are left out.
+    optional: bool,
+    bad: BadRegions,
+    /// Whether those that do not fit have been refused or told.
+    settled: bool,
+}
+
+impl Selection {
+    /// A selection of everything in `queries`.
+    pub(crate) fn new(queries: Vec<RegionQuery>) -> Selection {
+        let mut by_contig: HashMap<String, Vec<usize>> = HashMap::new();
+        for (i, query) in queries.iter().enumerate() {
+            let mut add = |name: &str| by_contig.entry(name.to_owned()).or_default().push(i);
+            query.whole.iter().for_each(|name| add(name));
+            if let Some(Ok(region)) = &query.interval {
+                add(&region.contig);
+            }
+        }
+        let (found, missing) = (vec![false; queries.len()], queries.len());
+        let optional = !queries.is_empty() && queries.iter().all(|query| query.optional);
+        let bad = BadRegions::default();
+        Selection { queries, found, by_contig, current: Vec::new(), missing, optional, bad, settled: false }
+    }
+
+    /// Settles every query against the whole list of contigs, whose lengths are known.
+    ///
+    /// # Errors
+    /// Queries that mean no contig, run past its end or are empty, unless they are optional; all of them are counted.
+    pub(crate) fn resolve(&mut self, contigs: &[Arc<Contig>]) -> Result<()> {
+        let by_name: HashMap<&str, &Contig> =
+            contigs.iter().map(|contig| (contig.name.as_str(), &**contig)).collect();
+        for i in 0..self.queries.len() {
+            let query = &mut self.queries[i];
+            if query.whole.as_deref().is_some_and(|name| by_name.contains_key(name)) {
+                query.interval = None;
+                continue;
+            }
+            let contig = match &query.interval {
+                Some(Ok(region)) => by_name.get(region.contig.as_str()),
+                _ => None,
+            };
+            let (Some(contig), Some(Ok(region))) = (contig, &mut query.interval) else {
+                let (flaw, words) = no_contig(query, contigs);
+                self.bad.add(flaw, || words);
+                self.leave_out(i);
+                continue;
+            };
+            let Some(length) = contig.length.filter(|&length| is_past(&segment_of(region), length)) else {
+                continue;
+            };
+            let words = past_end(&query.text, contig, length);
+            if region.start < length {
+                region.end = Some(length);
+                self.bad.add_clipped(|| words);
+            } else {
+                self.bad.add(Flaw::PastEnd, || words);
+                self.leave_out(i);
+            }
+        }
+        self.settled = true;
+        self.bad.settle(self.queries.len(), "regions", self.optional)
+    }
+
+    /// Refuses queries that are no interval, before a stream is read for them.
+    ///
+    /// # Errors
+    /// There are some, and they are not optional.
+    pub(crate) fn check_intervals(&self) -> Result<()> {
+        let mut bad = BadRegions::default();
+        for query in self.queries.iter().filter(|query| query.whole.is_none()) {
+            if let Some(Err(reason)) = &query.interval {
+                bad.add(Flaw::Empty, || format!("{}: {reason}", query.text));
+            }
+        }
+        if self.optional && bad.count() < self.queries.len() {
+            return Ok(());
+        }
+        bad.settle(self.queries.len(), "regions", self.optional)
+    }
+
+    /// Forgets a query.
+    fn leave_out(&mut self, i: usize) {
+        let query = &mut self.queries[i];
+        (query.whole, query.interval) = (None, None);
+        if !std::mem::replace(&mut self.found[i], true) {
+            self.missing -= 1;
+        }
+    }
+
+    /// Whether every query has met its contig.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.missing == 0
+    }
+
+    /// What is wanted of `contig`: sorted, and merged where stretches overlap or touch, so that no window is
+    /// reported twice.
+    ///
+    /// # Errors
+    /// A query that fits two contigs of a stream.
+    pub(crate) fn take(&mut self, contig: &Contig) -> Result<Vec<Segment>> {
+        self.current.clear();
+        for &i in self.by_contig.get(&contig.name).map_or(&[][..], Vec::as_slice) {
+            let query = &self.queries[i];
+            let whole = query.whole.as_deref() == Some(contig.name.as_str());
+            let segment = match &query.interval {
+                _ if whole => WHOLE,
+                Some(Ok(region)) => segment_of(region),
+                _ => continue,
+            };
+            if self.found[i] && whole {
+                return Err(ambiguous(query));
+            }
+            if !std::mem::replace(&mut self.found[i], true) {
+                self.missing -= 1;
+                self.current.push((i, segment));
+            }
+        }
+        Ok(merge(contig, self.current.iter().map(|(_, segment)| segment.clone()).collect()))
+    }
+
+    /// Checks the regions of the contig met last, once its length is known.
+    ///
+    /// # Errors
+    /// Regions past the contig's end, unless they are optional.
+    pub(crate) fn check_length(&mut self, contig: &Contig, length: u64) -> Result<()> {
+        let mut any = false;
+        for (i, segment) in self.current.drain(..).filter(|(_, segment)| is_past(segment, length)) {
+            let words = || past_end(&self.queries[i].text, contig, length);
+            any = true;
+            if segment.start < length {
+                self.bad.add_clipped(words)
+            } else {
+                self.bad.add(Flaw::PastEnd, words)
+            }
+        }
+        if any && !self.optional {
+            return self.bad.settle(self.queries.len(), "regions", false);
+        }
+        Ok(())
+    }
+
+    /// To be called when all contigs have been met, or all queries have met theirs.
+    ///
+    /// # Errors
+    /// Queries that mean no contig, unless they are optional.
+    pub(crate) fn finish(&mut self, contigs: &[Arc<Contig>]) -> Result<()> {
+        if std::mem::replace(&mut self.settled, true) {
+            return Ok(());
+        }
+        for i in (0..self.queries.len()).filter(|&i| !self.found[i]) {
+            let (flaw, words) = no_contig(&self.queries[i], contigs);
+            self.bad.add(flaw, || words);
+        }
+        self.bad.settle(self.queries.len(), "regions", self.optional)
+    }
+}
+
+fn segment_of(region: &Region) -> Segment {
+    region.start..region.end.unwrap_or(u64::MAX)
+}
+
+/// Whether a segment does not lie within a contig of this length.
+fn is_past(segment: &Segment, length: u64) -> bool {
+    let open = segment.end == u64::MAX;
+    if open { segment.start > 0 && segment.start >= length } else { segment.end > length }
+}
+
+fn past_end(text: &str, contig: &Contig, length: u64) -> String {
+    format!("{text} runs past the end of {}, which has {length} bases", contig.name)
+}
+
+fn merge(contig: &Contig, mut segments: Vec<Segment>) -> Vec<Segment> {
+    let asked = segments.len();
+    segments.sort_unstable_by_key(|segment| (segment.start, segment.end));
+    segments.dedup_by(|next, last| {
+        let joined = next.start <= last.end;
+        if joined {
+            last.end = last.end.max(next.end);
+        }
+        joined
+    });
+    if segments.len() < asked {
+        let kept = segments.len();
+        log::info!("{}: {asked} regions overlap or touch and were merged into {kept}", contig.name);
+    }
+    segments
+}
+
+fn ambiguous(query: &RegionQuery) -> Error {
+    let text = &query.text;
+    Error::Request(format!(
+        "region {text} can mean two contigs of this input; give the interval, as in {text}:1-"
+    ))
+}
+
+/// What is wrong with a query that means no contig.
+fn no_contig(query: &RegionQuery, contigs: &[Arc<Contig>]) -> (Flaw, String) {
+    let text = &query.text;
+    let name = match &query.interval {
+        Some(Err(reason)) => return (Flaw::Empty, format!("{text}: {reason}")),
+        Some(Ok(region)) => &region.contig,
+        None => query.whole.as_ref().unwrap_or(text),
+    };
+    let hint = suggestion(name, contigs);
+    (Flaw::UnknownContig, format!("{text}: there is no contig {name} in the input; {hint}"))
+}
+
+/// The contig that another naming scheme calls `name`.
+pub(crate) fn namesake<'a>(name: &str, contigs: &'a [Arc<Contig>]) -> Option<&'a Arc<Contig>> {
+    contigs.iter().find(|contig| plain_name(&contig.name) == plain_name(name))
+}
+
+/// Names close to `name`, or the first few where none is.
+pub(crate) fn suggestion(name: &str, contigs: &[Arc<Contig>]) -> String {
+    let plain = plain_name(name);
+    let mut near: Vec<(usize, &str)> = contigs
+        .iter()
+        .map(|contig| (edit_distance(&plain, &plain_name(&contig.name)), contig.name.as_str()))
+        .filter(|&(distance, _)| distance <= plain.chars().count().div_ceil(3))
+        .collect();
+    near.sort_by_key(|&(distance, _)| distance);
+    // `1` is as good as certain to be `chr1`: do not offer chr2 as well.
+    if near.first().is_some_and(|&(distance, _)| distance == 0) {
+        near.retain(|&(distance, _)| distance == 0);
+    }
+    let names: Vec<&str> = near.iter().map(|&(_, name)| name).take(SUGGESTIONS).collect();
+    if !names.is_empty() {
+        return format!("did you mean {}?", names.join(" or "));
+    }
+    let first: Vec<&str> = contigs.iter().map(|contig| contig.name.as_str()).take(SUGGESTIONS).collect();
+    match contigs.len() - first.len() {
+        0 => format!("it has {}", first.join(", ")),
+        more => format!("it has {} and {more} more", first.join(", ")),
+    }
+}
+
+/// A name without what naming schemes disagree on: case, the prefix `chr`, and M or MT for the mitochondrion.
+pub(crate) fn plain_name(name: &str) -> String {
+    let lower = name.to_lowercase();
+    match lower.strip_prefix("chr").unwrap_or(&lower) {
+        "mt" => "m".to_owned(),
+        rest => rest.to_owned(),
+    }
+}
+
+/// Letters to insert, delete or replace to turn `a` into `b`.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, &y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contigs(names: &[&str]) -> Vec<Arc<Contig>> {
+        let contig = |(id, name): (usize, &&str)| {
+            Arc::new(Contig { id, name: (*name).to_owned(), length: Some(1000) })
+        };
+        names.iter().enumerate().map(contig).collect()
+    }
+
+    fn error(text: &str, names: &[&str]) -> String {
+        Selection::new(vec![RegionQuery::parse(text)]).resolve(&contigs(names)).unwrap_err().to_string()
+    }
+
+    fn take(texts: &[&str], name: &str) -> Result<Vec<Segment>> {
+        let contigs = contigs(&[name]);
+        let mut selection = Selection::new(texts.iter().map(|text| RegionQuery::parse(text)).collect());
+        selection.resolve(&contigs)?;
+        selection.take(&contigs[0])
+    }
+
+    #[test]
+    fn unknown_contigs_get_near_names() {
+        let human = ["chr1", "chr2", "chr10", "chrM"];
+        assert!(error("1:5-10", &human).ends_with("did you mean chr1?"));
+        assert!(error("chrMT", &human).ends_with("did you mean chrM?"));
+        assert!(error("MT", &human).ends_with("did you mean chrM?"));
+        assert!(error("scafold_12", &["scaffold_12", "x"]).ends_with("did you mean scaffold_12?"));
+        assert!(error("plasmid", &human).ends_with("it has chr1, chr2, chr10 and 1 more"));
+        assert!(error("chr1:0-5", &human).contains("count from 1"));
+    }
+
+    #[test]
+    fn whole_names_win_over_intervals() {
+        assert_eq!(take(&["HLA:1-5"], "HLA:1-5").unwrap(), [WHOLE]);
+        assert_eq!(take(&["HLA:1-5"], "HLA").unwrap()[0], 0..5);
+        assert_eq!(take(&["HLA:7-5"], "HLA:7-5").unwrap(), [WHOLE]);
+    }
+
+    #[test]
+    fn stretches_are_sorted_and_merged() {
+        let segments = take(&["c:50-60", "c:1-10", "c:11-20", "c:55-58", "c:60-70", "c:80-90"], "c").unwrap();
+        assert_eq!(segments, [0..20, 49..70, 79..90]);
+    }
+
+    #[test]
+    fn intervals_past_the_end_are_named() {
+        for text in ["c:1-1001", "c:1001-", "c:2000"] {
+            let message = take(&[text], "c").unwrap_err().to_string();
+            assert!(message.contains(text) && message.contains("1000 bases"), "{message}");
+        }
+        assert_eq!(take(&["c:1000-1000"], "c").unwrap()[0], 999..1000);
+    }
+
+    #[test]
+    fn lines_of_every_format() {
+        let parse = |line: &'static str| RegionLines::default().parse(line);
+        assert_eq!(parse("c\t0\t5\tname\n"), Ok(Some(("c", 0, 5))));
+        assert_eq!(parse("c 3 5\r\n"), Ok(Some(("c", 3, 5))));
+        assert_eq!(parse("c\t5\t5"), Ok(Some(("c", 5, 5))), "empty, which is for later");
+        assert_eq!(parse("c\thavana\tgene\t11\t20\t.\t-\t.\tID=x y"), Ok(Some(("c", 10, 20))));
+        assert_eq!(parse("c\t.\texon\t1\t2\t0.5\t+\t0\tgene_id \"x\""), Ok(Some(("c", 0, 2))));
+        let narrow_peak = "c\t10\t20\tp\t0\t.\t4.2\t-1\t-1\t5";
+        assert_eq!(parse(narrow_peak), Ok(Some(("c", 10, 20))));
+        for skipped in ["", "\n", "# c 1 2", "track name=x", "browser position c:1-2", "##gff-version 3"] {
+            assert_eq!(parse(skipped), Ok(None));
+        }
+        for bad in ["c", "c 1", "c x 5", "c -1 5", "c\ts\tgene\t0\t2\t.\t+\t.\tx"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        for (line, word) in [
+            ("##fileformat=VCFv4.2", "this is a VCF"),
+            ("#CHROM\tPOS\tID\tREF", "this is a VCF"),
+            ("c\t100\trs1\tA\tC\t.\t.\t.", "is this a VCF?"),
+            ("@SQ\tSN:c\tLN:5", "Picard"),
+            (">c", "FASTA"),
+        ] {
+            assert!(parse(line).unwrap_err().contains(word), "{line}");
+        }
+        let mut lines = RegionLines::default();
+        assert!(lines.parse("c\ts\tgene\t1\t2\t.\t+\t.\tx").is_ok());
+        assert!(lines.parse("c\t1\t2").unwrap_err().contains("GFF"), "the first line decides");
+    }
+
+    #[test]
+    fn all_that_do_not_fit_are_counted_and_left_out_if_they_may_be() {
+        let texts = ["c:1-10", "c:991-1001", "c:1001-1002", "d:1-5", "x:9-8"];
+        let mut queries: Vec<_> = texts.iter().map(|text| RegionQuery::parse(text)).collect();
+        let all = contigs(&["c", "e"]);
+        let message = Selection::new(queries.clone()).resolve(&all).unwrap_err().to_string();
+        for part in [
+            "4 of 5 regions",
+            "2 past the end",
+            "c:991-1001",
+            "1 on a contig",
+            "1 empty",
+            "--skip-bad-regions",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+        queries.iter_mut().for_each(|query| query.optional = true);
+        let mut selection = Selection::new(queries.clone());
+        selection.resolve(&all).unwrap();
+        assert_eq!(selection.take(&all[0]).unwrap(), [0..10, 990..1000]);
+        assert!(selection.is_complete());
+        let message = Selection::new(queries[2..].to_vec()).resolve(&all).unwrap_err().to_string();
+        assert!(message.starts_with("none of 3 regions can be used"), "{message}");
+    }
+
+    #[test]
+    fn edit_distances() {
+        for (a, b, distance) in [("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("x", "x", 0)]
+        {
+            assert_eq!(edit_distance(a, b), distance);
+        }
+    }
+}

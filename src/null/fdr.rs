@@ -1,0 +1,182 @@
+//! From p-values to q-values: Benjamini & Hochberg's false discovery rate over all windows of a scan.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::null::distribution::Null;
+
+/// How the tests of one target came out: one test a scanned strand of a window.
+///
+/// p-values come in the steps of a [`Null`], so that counts of steps are all that q-values need, however many windows
+/// there are. Tests above the p-value that is asked about need not be counted, only be among [`TestCounts::tests`]:
+/// Benjamini & Hochberg's procedure at a rate α never looks at p-values above α.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestCounts {
+    /// Tests made.
+    pub tests: u64,
+    /// Tests on each step of the null distribution; steps past the end have none.
+    counts: Vec<u64>,
+}
+
+impl TestCounts {
+    /// Counts a test on a step; it is not added to [`TestCounts::tests`].
+    pub fn add(&mut self, step: usize) {
+        if self.counts.len() <= step {
+            self.counts.resize(step + 1, 0);
+        }
+        self.counts[step] += 1;
+    }
+
+    /// Adds the counts of another part of the same scan, made with the same null distribution.
+    pub fn merge(&mut self, other: &TestCounts) {
+        self.tests += other.tests;
+        self.counts.resize(self.counts.len().max(other.counts.len()), 0);
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    /// Tests counted on each step.
+    pub fn counts(&self) -> &[u64] {
+        &self.counts
+    }
+
+    /// The highest p-value of a test whose q-value is `rate` or less.
+    pub fn highest_p(&self, null: &Null, rate: f64) -> Option<f64> {
+        let q = self.q_values(null);
+        let tested = self.counts.iter().enumerate().filter(|&(step, &count)| count > 0 && q[step] <= rate);
+        tested.map(|(step, _)| null.p_of(step)).reduce(f64::max)
+    }
+
+    /// The q-value of each step: the lowest false discovery rate at which a test on it is rejected,
+    /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
+    /// which there is no test has that of the next higher p-value with one.
+    pub fn q_values(&self, null: &Null) -> Vec<f64> {
+        self.q_values_of(null.steps(), |step| null.p_of(step))
+    }
+
+    /// As [`TestCounts::q_values`], of so many steps; `p_of` is asked for those with tests.
+    fn q_values_of(&self, steps: usize, p_of: impl Fn(usize) -> f64) -> Vec<f64> {
+        let p: Vec<f64> = (0..steps).map(p_of).collect();
+        let mut by_p: Vec<usize> = (0..steps).collect();
+        by_p.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
+        let mut rejected = 0;
+        let mut q: Vec<f64> = vec![1.0; steps];
+        for &step in by_p.iter().rev() {
+            let here = self.counts.get(step).copied().unwrap_or(0);
+            rejected += here;
+            if here > 0 {
+                q[step] = (p[step] * self.tests as f64 / rejected as f64).min(1.0);
+            }
+        }
+        let mut lowest = 1.0f64;
+        for step in by_p {
+            lowest = lowest.min(q[step]);
+            q[step] = lowest;
+        }
+        q
+    }
+}
+
+/// A shard's tests of one target, and what the q-values of the whole need of the null distribution.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShardTests {
+    tests: u64,
+    /// Steps with tests: the step, its p-value, and how many.
+    steps: Vec<(usize, f64, u64)>,
+}
+
+impl ShardTests {
+    /// Those counted in `tests`, whose steps are those of `null`.
+    pub fn new(tests: &TestCounts, null: &Null) -> ShardTests {
+        let counts = tests.counts.iter().enumerate().filter(|&(_, &count)| count > 0);
+        let steps = counts.map(|(step, &count)| (step, null.p_of(step), count)).collect();
+        ShardTests { tests: tests.tests, steps }
+    }
+
+    /// The q-value of each step with tests, of all shards of a scan; `None` if the shards had different null distributions, or
+    /// counts that no scan gives.
+    pub fn q_values(shards: &[ShardTests]) -> Option<BTreeMap<usize, f64>> {
+        // A map, not a list with a place for each step: a damaged file may name any step.
+        let (mut tests, mut steps) = (0u64, BTreeMap::new());
+        for shard in shards {
+            tests = tests.checked_add(shard.tests)?;
+            for &(step, p, count) in &shard.steps {
+                let (known, sum) = steps.entry(step).or_insert((p, 0u64));
+                if *known != p {
+                    return None;
+                }
+                *sum = sum.checked_add(count)?;
+            }
+        }
+        let (mut q, mut rejected) = (BTreeMap::new(), 0u64);
+        for (&step, &(p, count)) in steps.iter().rev() {
+            rejected = rejected.checked_add(count)?;
+            q.insert(step, (p * tests as f64 / rejected as f64).min(1.0));
+        }
+        let mut lowest = 1.0f64;
+        for q in q.values_mut() {
+            lowest = lowest.min(*q);
+            *q = lowest;
+        }
+        Some(q)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::null::distribution::Origin;
+
+    /// Benjamini and Hochberg as their paper has it: sorted p-values, one by one.
+    fn by_definition(mut p: Vec<f64>, tests: usize) -> Vec<(f64, f64)> {
+        p.sort_by(f64::total_cmp);
+        let mut q = Vec::new();
+        let mut lowest = 1.0f64;
+        for (rank, p) in p.iter().enumerate().rev() {
+            lowest = lowest.min(p * tests as f64 / (rank + 1) as f64);
+            q.push((*p, lowest));
+        }
+        q
+    }
+
+    #[test]
+    fn counts_that_no_scan_gives_are_refused_without_room_for_them() {
+        let of = |tests, steps: &[(usize, f64, u64)]| ShardTests { tests, steps: steps.to_vec() };
+        let far = ShardTests::q_values(&[of(10, &[(usize::MAX, 0.1, 2)])]).unwrap();
+        assert_eq!(far.into_iter().collect::<Vec<_>>(), [(usize::MAX, 0.5)]);
+        assert!(ShardTests::q_values(&[of(u64::MAX, &[]), of(1, &[])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, 0.5, u64::MAX), (2, 0.4, 1)])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, 0.5, 1)]), of(1, &[(1, 0.4, 1)])]).is_none());
+        assert!(ShardTests::q_values(&[of(1, &[(1, f64::NAN, 1)])]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn counts_of_steps_give_what_sorted_p_values_give(
+            steps in prop::collection::vec(1usize..40, 0..300), more in 0u64..1000, cut in 0usize..300
+        ) {
+            let null = Null::new((1..40).map(|i| (i as f32, 0.8f64.powi(i))), Origin::Exact);
+            let (mut first, mut second) = (TestCounts::default(), TestCounts::default());
+            for (i, &step) in steps.iter().enumerate() {
+                let part = if i < cut { &mut first } else { &mut second };
+                part.add(step);
+                part.tests += 1;
+            }
+            second.tests += more;
+            let shards = [&first, &second].map(|part| ShardTests::new(part, &null));
+            let of_shards = ShardTests::q_values(&shards).unwrap();
+            first.merge(&second);
+            let q = first.q_values(&null);
+            for step in (0..q.len()).filter(|&step| first.counts.get(step).is_some_and(|&count| count > 0)) {
+                prop_assert_eq!(of_shards[&step], q[step]);
+            }
+            let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
+            for (p, want) in by_definition(p, steps.len() + more as usize) {
+                let step = (0..null.steps()).find(|&step| null.p_of(step) == p).unwrap();
+                prop_assert!((q[step] - want).abs() < 1e-12);
+            }
+        }
+    }
+}

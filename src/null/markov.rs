@@ -1,0 +1,123 @@
+//! Markov models of background sequence.
+
+use crate::Result;
+use crate::seq::alphabet::N;
+use crate::seq::shuffle;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+/// Highest order of a [`Markov`] model.
+pub const HIGHEST_ORDER: usize = shuffle::LONGEST - 1;
+
+/// A Markov model of DNA: the probability of a base, given so many bases before it (the order).
+///
+/// It is kept as the counts of its k-mers, k = order + 1, so that it can be stored exactly. Each count is taken one
+/// higher (Laplace), so that nothing is impossible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Markov {
+    /// `counts[kmer]`, 4^(order + 1) of them: a k-mer is read as a number to the base 4, its first base the highest digit.
+    pub(crate) counts: Vec<u64>,
+}
+
+impl Markov {
+    /// A model without counts: every base as likely as any other.
+    ///
+    /// # Panics
+    /// If `order` is above [`HIGHEST_ORDER`].
+    pub fn new(order: usize) -> Markov {
+        assert!(order <= HIGHEST_ORDER, "order {order} is too high");
+        Markov { counts: vec![0; 4usize.pow(order as u32 + 1)] }
+    }
+
+    /// Bases that the next one depends on.
+    pub fn order(&self) -> usize {
+        self.counts.len().ilog(4) as usize - 1
+    }
+
+    /// Whether the counts are those of a model: for what is read from a file.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let orders = 0..=HIGHEST_ORDER;
+        let shaped = orders.into_iter().any(|order| self.counts.len() == 4usize.pow(order as u32 + 1));
+        let sum = self.counts.iter().try_fold(0u64, |sum, &count| sum.checked_add(count));
+        if !shaped || sum.is_none() {
+            return Err("its background has counts that are no k-mers'".into());
+        }
+        Ok(())
+    }
+
+    /// Counts the k-mers of a stretch; those with an N are left out.
+    pub fn count(&mut self, codes: &[u8]) {
+        let order = self.order();
+        let kmers = self.counts.len();
+        for stretch in codes.split(|&code| code >= N).filter(|stretch| stretch.len() > order) {
+            let mut kmer = 0;
+            for (i, &code) in stretch.iter().enumerate() {
+                kmer = (kmer * 4 + usize::from(code)) % kmers;
+                if i >= order {
+                    self.counts[kmer] += 1;
+                }
+            }
+        }
+    }
+
+    /// k-mers counted.
+    pub fn counted(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Probabilities of A, C, G and T after each context; contexts are numbered as k-mers are.
+    pub fn probabilities(&self) -> Vec<[f64; 4]> {
+        let of_context = |counts: &[u64]| {
+            let all: f64 = counts.iter().map(|&count| count as f64 + 1.0).sum();
+            std::array::from_fn(|base| (counts[base] as f64 + 1.0) / all)
+        };
+        self.counts.chunks_exact(4).map(of_context).collect()
+    }
+
+    /// How often each context occurs, as a probability.
+    pub fn contexts(&self) -> Vec<f64> {
+        let all = self.counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>();
+        let of_context = |counts: &[u64]| counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>() / all;
+        self.counts.chunks_exact(4).map(of_context).collect()
+    }
+
+    /// What bases are drawn with.
+    pub(crate) fn dice(&self) -> Dice {
+        let mut context = 0.0;
+        let contexts = self.contexts().into_iter().map(|p| {
+            context += p;
+            context
+        });
+        let edges = |p: &[f64; 4]| [p[0], p[0] + p[1], p[0] + p[1] + p[2]].map(|p| (p * TWO_32) as u64);
+        Dice { contexts: contexts.collect(), edges: self.probabilities().iter().map(edges).collect() }
+    }
+}
+
+pub(crate) const TWO_32: f64 = (1u64 << 32) as f64;
+
+/// A [`Markov`] model prepared for drawing.
+#[derive(Debug, Clone)]
+pub(crate) struct Dice {
+    /// Cumulative probability of the contexts.
+    contexts: Vec<f64>,
+    /// For each context, where C, G and T begin in a number of 32 bits.
+    edges: Vec<[u64; 3]>,
+}
+
+impl Dice {
+    pub(crate) fn fill(&self, length: usize, rng: &mut impl Rng, out: &mut Vec<u8>) {
+        let draw: f64 = rng.random();
+        let mut context = self.contexts.partition_point(|&p| p <= draw).min(self.contexts.len() - 1);
+        out.clear();
+        while out.len() < length {
+            let bits: u64 = rng.random();
+            for draw in [bits & 0xFFFF_FFFF, bits >> 32] {
+                let [c, g, t] = self.edges[context];
+                let base = usize::from(draw >= c) + usize::from(draw >= g) + usize::from(draw >= t);
+                out.push(base as u8);
+                context = (context * 4 + base) % self.edges.len();
+            }
+        }
+        out.truncate(length);
+    }
+}

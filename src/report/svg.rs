@@ -1,0 +1,198 @@
+//! Words in drawings: as text of SVG, or as outlines, which need no fonts where the drawing is shown.
+
+use std::fmt::Write;
+use std::sync::LazyLock;
+
+use ttf_parser::{Face, OutlineBuilder};
+
+/// How words are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lettering {
+    /// As text: in the fonts of whoever shows it.
+    Text,
+    /// As paths, in Ubuntu Light.
+    Outlines,
+}
+
+/// Where words stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// Words of a drawing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Label<'a> {
+    pub(crate) words: &'a str,
+    /// Where they are anchored, on the base line.
+    pub(crate) at: (f64, f64),
+    pub(crate) anchor: Anchor,
+    /// Height of the font in units of the drawing.
+    pub(crate) size: f64,
+    pub(crate) color: &'a str,
+    pub(crate) bold: bool,
+    /// Whether they are read from below to above.
+    pub(crate) turned: bool,
+    /// For the marks of an axis, which style sheets know as `tick`.
+    pub(crate) tick: bool,
+}
+
+impl<'a> Label<'a> {
+    pub(crate) fn new(
+        words: &'a str,
+        at: (f64, f64),
+        anchor: Anchor,
+        size: f64,
+        color: &'a str,
+    ) -> Label<'a> {
+        Label { words, at, anchor, size, color, bold: false, turned: false, tick: false }
+    }
+
+    pub(crate) fn draw(&self, svg: &mut String, lettering: Lettering) {
+        match lettering {
+            Lettering::Text => self.draw_text(svg),
+            Lettering::Outlines => self.draw_outlines(svg),
+        }
+    }
+
+    fn draw_text(&self, svg: &mut String) {
+        let (x, y) = self.at;
+        let class = if self.tick { " class=\"tick\"" } else { "" };
+        let family = if self.tick { " font-family=\"sans-serif\"" } else { "" };
+        let anchor = match self.anchor {
+            Anchor::Start => "",
+            Anchor::Middle => " text-anchor=\"middle\"",
+            Anchor::End => " text-anchor=\"end\"",
+        };
+        let weight = if self.bold { " font-weight=\"bold\"" } else { "" };
+        let place = match self.turned {
+            true => format!("transform=\"translate({x:.1} {y:.1}) rotate(-90)\""),
+            false => format!("x=\"{x:.1}\" y=\"{y:.1}\""),
+        };
+        let _ = write!(
+            svg,
+            "<text{class} {place}{anchor} font-size=\"{}\"{weight} fill=\"{}\"{family}>{}</text>",
+            self.size,
+            self.color,
+            escape(self.words)
+        );
+    }
+
+    fn draw_outlines(&self, svg: &mut String) {
+        let face = &*FACE;
+        let mut outline = Outline::default();
+        for letter in self.words.chars() {
+            let glyph = face.glyph_index(letter).or_else(|| face.glyph_index('?')).unwrap_or_default();
+            face.outline_glyph(glyph, &mut outline);
+            outline.x += f32::from(face.glyph_hor_advance(glyph).unwrap_or(0));
+        }
+        if outline.path.is_empty() {
+            return;
+        }
+        let scale = self.size / f64::from(face.units_per_em());
+        let back = match self.anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => f64::from(outline.x) / 2.0,
+            Anchor::End => f64::from(outline.x),
+        };
+        let turn = if self.turned { " rotate(-90)" } else { "" };
+        // A light face is drawn with a pen, the broader one for bold.
+        let pen = f64::from(face.units_per_em()) * if self.bold { 0.06 } else { 0.015 };
+        let _ = write!(
+            svg,
+            "<path transform=\"translate({:.2} {:.2}){turn} scale({scale:.5} {:.5}) translate({:.1} 0)\" fill=\"{color}\" \
+             stroke=\"{color}\" stroke-width=\"{pen:.1}\" d=\"{}\"/>",
+            self.at.0,
+            self.at.1,
+            -scale,
+            -back,
+            outline.path,
+            color = self.color
+        );
+    }
+}
+
+/// Ubuntu Light, which has Latin, Greek and Cyrillic.
+static FACE: LazyLock<Face<'static>> =
+    LazyLock::new(|| Face::parse(epaint_default_fonts::UBUNTU_LIGHT, 0).expect("the font is whole"));
+
+/// Letters as a path, in units of the font, upwards.
+#[derive(Default)]
+struct Outline {
+    path: String,
+    /// Where the next letter begins.
+    x: f32,
+}
+
+impl Outline {
+    fn add(&mut self, command: char, points: &[(f32, f32)]) {
+        self.path.push(command);
+        for (rank, (x, y)) in points.iter().enumerate() {
+            let blank = if rank > 0 { " " } else { "" };
+            let _ = write!(self.path, "{blank}{} {y}", x + self.x);
+        }
+    }
+}
+
+impl OutlineBuilder for Outline {
+    fn move_to(&mut self, x: f32, y: f32) {
+        self.add('M', &[(x, y)]);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        self.add('L', &[(x, y)]);
+    }
+
+    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
+        self.add('Q', &[(x1, y1), (x, y)]);
+    }
+
+    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
+        self.add('C', &[(x1, y1), (x2, y2), (x, y)]);
+    }
+
+    fn close(&mut self) {
+        self.path.push('Z');
+    }
+}
+
+/// Text as it may stand in XML and HTML, attributes included.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            letter if letter.is_control() => escaped.push(' '),
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(words: &str, lettering: Lettering) -> String {
+        let mut svg = String::new();
+        Label::new(words, (3.0, 4.0), Anchor::End, 8.0, "#555").draw(&mut svg, lettering);
+        svg
+    }
+
+    #[test]
+    fn text_is_text_and_outlines_are_paths() {
+        let want =
+            "<text x=\"3.0\" y=\"4.0\" text-anchor=\"end\" font-size=\"8\" fill=\"#555\">a&lt;b</text>";
+        assert_eq!(drawn("a<b", Lettering::Text), want);
+        let outlines = drawn("a<b", Lettering::Outlines);
+        assert!(outlines.starts_with("<path ") && outlines.matches('M').count() >= 5, "{outlines}");
+        assert_eq!(drawn(" ", Lettering::Outlines), "");
+        // What the font lacks is a question mark.
+        assert_eq!(drawn("\u{6f22}", Lettering::Outlines), drawn("?", Lettering::Outlines));
+    }
+}

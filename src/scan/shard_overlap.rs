@@ -1,0 +1,142 @@
+//! How far a shard has to read past its seams.
+//!
+//! Whether a hit is a site hangs on the better hits that overlap it, and so on from hit to hit: a chain of falling scores
+//! can run any distance. A shard therefore reads past its seams until no hit that it owns can be reached by a chain from
+//! beyond. What it then finds among its own positions is what a scan of the whole finds there.
+
+use std::ops::Range;
+
+use crate::Result;
+use crate::genome::GenomeSource;
+use crate::genome::regions::Segment;
+use crate::scan::worker::{Part, Worker};
+use crate::scan::{Layout, Overlaps, Scanner};
+use crate::scores::Hit;
+use crate::seq::chunk::{Chunk, EVERYWHERE};
+use crate::sites;
+use crate::track::Target;
+use crate::track::site::{Columns, SiteFormat, SiteLines};
+
+/// Windows and strides read past a seam at first, and how many times more in each further trial.
+const FIRST: u64 = 4;
+const MORE: u64 = 4;
+
+/// Window starts scored at a time.
+const PIECE: u64 = 65_536;
+
+/// Makes a shard's `source` read as far past its seams as the sites of `targets` at `stride` need. `overlaps` is `None`
+/// where no sites are called. Nothing may have been read from the source.
+///
+/// # Errors
+/// Whatever the source or an engine meets.
+pub fn widen(
+    source: &mut GenomeSource,
+    scanners: &mut Vec<Scanner>,
+    targets: &[Target],
+    stride: u64,
+    overlaps: Option<Overlaps>,
+) -> Result<()> {
+    let reach = targets.iter().map(|target| target.window).max().unwrap_or(1) + stride;
+    let lines = [SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() }];
+    let layout = Layout {
+        targets,
+        overlaps: Overlaps::Keep,
+        lines: &lines,
+        series: &[],
+        false_discovery_rate: None,
+        q_later: false,
+        statistics: false,
+    };
+    let mut worker = Worker::new(layout, std::mem::take(scanners));
+    let chains = overlaps == Some(Overlaps::Suppress);
+    let last = source.planned().len().wrapping_sub(1);
+    for end in [Some(0), (last != 0).then_some(last)].into_iter().flatten() {
+        let Some((contig, mut stretch)) = source.planned().get(end).cloned() else { continue };
+        let mut look = Look { source, worker: &mut worker, contig, segment: stretch.segment.clone() };
+        if stretch.read.start > stretch.segment.start {
+            stretch.read.start = look.left(stretch.read.start, reach, chains)?;
+        }
+        if stretch.read.end < stretch.segment.end {
+            stretch.read.end = look.right(stretch.read.end, reach, chains)?;
+        }
+        source.planned()[end].1 = stretch;
+    }
+    *scanners = worker.into_scanners();
+    Ok(())
+}
+
+/// Looks at the hits around a seam.
+struct Look<'a, 'b> {
+    source: &'a mut GenomeSource,
+    worker: &'a mut Worker<'b>,
+    contig: usize,
+    segment: Segment,
+}
+
+impl Look<'_, '_> {
+    /// Where to begin for the sites that start at `seam` or later.
+    fn left(&mut self, seam: u64, reach: u64, chains: bool) -> Result<u64> {
+        let (mut from, mut distance) = (seam, FIRST * reach);
+        let mut hits: Vec<Vec<Hit>> = Vec::new();
+        loop {
+            let begin = seam.saturating_sub(distance).max(self.segment.start);
+            if chains {
+                let mut found = self.hits(begin..from)?;
+                found.iter_mut().zip(&mut hits).for_each(|(found, later)| found.append(later));
+                hits = found;
+            }
+            from = begin;
+            let open = if begin == self.segment.start { 0 } else { begin };
+            let settled = self.windows().zip(&hits).all(|(window, hits)| {
+                // No hit that hangs on what lies farther left overlaps one of the shard.
+                sites::suppress(hits, window, &(open..seam)).settled_from + window - 1 <= seam
+            });
+            if settled || begin == self.segment.start {
+                return Ok(begin);
+            }
+            distance = distance.saturating_mul(MORE);
+        }
+    }
+
+    /// Where to end for the sites that start before `seam`.
+    fn right(&mut self, seam: u64, reach: u64, chains: bool) -> Result<u64> {
+        let (mut from, mut distance) = (seam, FIRST * reach);
+        let mut hits: Vec<Vec<Hit>> = Vec::new();
+        loop {
+            let end = seam.saturating_add(distance).min(self.segment.end);
+            if chains {
+                let found = self.hits(from..end)?;
+                hits.resize(found.len(), Vec::new());
+                hits.iter_mut().zip(found).for_each(|(hits, mut found)| hits.append(&mut found));
+            }
+            from = end;
+            let open = if end == self.segment.end { u64::MAX } else { end };
+            let settled = self.windows().zip(&hits).all(|(window, hits)| {
+                sites::suppress(hits, window, &(seam..open)).settled_to >= seam + window - 1
+            });
+            if settled || end == self.segment.end {
+                return Ok(end);
+            }
+            distance = distance.saturating_mul(MORE);
+        }
+    }
+
+    fn windows(&self) -> impl Iterator<Item = u64> + use<'_> {
+        self.worker.targets().iter().map(|target| target.window)
+    }
+
+    /// The hits of each target among the window starts `own`.
+    fn hits(&mut self, own: Range<u64>) -> Result<Vec<Vec<Hit>>> {
+        let (mut chunk, mut part) = (Chunk::default(), Part::default());
+        let mut hits = vec![Vec::new(); self.worker.targets().len()];
+        let mut start = own.start;
+        while start < own.end {
+            let end = own.end.min(start + PIECE);
+            self.source.read_window_starts(self.contig, &self.segment, start..end, &mut chunk)?;
+            debug_assert!(chunk.own == (start..end) && chunk.kept == EVERYWHERE);
+            self.worker.find(&chunk, &mut part, |rank, found| hits[rank].append(found))?;
+            start = end;
+        }
+        Ok(hits)
+    }
+}

@@ -1,0 +1,125 @@
+//! Scores of windows, and the hits among them.
+
+use crate::seq::contig::Strand;
+
+use crate::Result;
+use crate::seq::chunk::Chunk;
+use crate::seq::window::WindowPlan;
+
+/// Scores of the windows of one chunk.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scores {
+    /// Contig position of the first window's first base.
+    pub start: u64,
+    /// Bases between window starts.
+    pub stride: usize,
+    /// Windows scored.
+    pub windows: usize,
+    /// Model outputs.
+    pub outputs: usize,
+    /// `forward[output * windows + window]`; empty if that strand is not scored.
+    pub forward: Vec<f32>,
+    /// As `forward`, for the reverse complement of each window; entry i is the window with start i here too.
+    pub reverse: Vec<f32>,
+}
+
+impl Scores {
+    /// Sets the shape for the windows of `chunk` under `plan`, all scores 0; keeps the allocations.
+    pub fn reset(&mut self, chunk: &Chunk, plan: &WindowPlan, outputs: usize) {
+        let (start, windows) = chunk.windows(plan);
+        (self.start, self.windows, self.stride, self.outputs) = (start, windows, plan.stride, outputs);
+        for (strand, wanted) in
+            [(&mut self.forward, plan.strands.forward()), (&mut self.reverse, plan.strands.reverse())]
+        {
+            strand.clear();
+            strand.resize(if wanted { outputs * windows } else { 0 }, 0.0);
+        }
+    }
+}
+
+/// A window that reached the threshold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Contig position of the window's first base, 0-based.
+    pub start: u64,
+    /// Rank of the target (a model's output) that scored it.
+    pub target: usize,
+    /// Score on the better of the scanned strands.
+    pub score: f32,
+    /// That strand; forward where both scores are equal.
+    pub strand: Strand,
+}
+
+/// The better of two strands' scores; the forward one where they are equal.
+pub fn better_strand(forward: f32, reverse: f32) -> (f32, Strand) {
+    if reverse > forward { (reverse, Strand::Reverse) } else { (forward, Strand::Forward) }
+}
+
+/// Returns the better of the scanned strands that reach their thresholds, forward and reverse; the forward one where the
+/// scores are equal.
+pub fn choose(forward: Option<f32>, reverse: Option<f32>, thresholds: [f32; 2]) -> Option<(f32, Strand)> {
+    let forward = forward.filter(|&score| score >= thresholds[0]);
+    let reverse = reverse.filter(|&score| score >= thresholds[1]);
+    match (forward, reverse) {
+        (Some(forward), Some(reverse)) => Some(better_strand(forward, reverse)),
+        (Some(score), None) => Some((score, Strand::Forward)),
+        (None, Some(score)) => Some((score, Strand::Reverse)),
+        (None, None) => None,
+    }
+}
+
+/// Appends the score of each window's [better strand](better_strand).
+pub(crate) fn better_scores(forward: &[f32], reverse: &[f32], out: &mut Vec<f32>) {
+    let better = |(&forward, &reverse): (&f32, &f32)| if reverse > forward { reverse } else { forward };
+    out.extend(forward.iter().zip(reverse).map(better));
+}
+
+/// The first score that is NaN.
+pub(crate) fn first_nan(scores: &[f32]) -> Option<usize> {
+    let has = |block: &&[f32]| block.iter().fold(0, |nan, score| nan | u32::from(score.is_nan())) != 0;
+    scores.chunks(BLOCK).find(has)?;
+    scores.iter().position(|score| score.is_nan())
+}
+
+/// Returns the best of some windows: its place among them, its score, and the strand. Of windows with equal scores the
+/// first counts, and of strands the forward one; either may be left out. `None` without a window.
+///
+/// # Errors
+/// The place of a window whose score is NaN.
+pub(crate) fn best(forward: &[f32], reverse: &[f32]) -> Result<Option<(usize, f32, Strand)>, usize> {
+    let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
+    if nan || nan_too {
+        let is_nan = |strand: &[f32]| strand.iter().position(|score| score.is_nan());
+        return Err(is_nan(forward).into_iter().chain(is_nan(reverse)).min().unwrap_or_default());
+    }
+    let highest = if second > first { second } else { first };
+    let place = |strand: &[f32]| strand.iter().position(|&score| score == highest);
+    Ok(match (place(forward), place(reverse)) {
+        (Some(at), None) => Some((at, forward[at], Strand::Forward)),
+        (Some(at), Some(other)) if at <= other => Some((at, forward[at], Strand::Forward)),
+        (_, Some(at)) => Some((at, reverse[at], Strand::Reverse)),
+        (None, None) => None,
+    })
+}
+
+/// Windows looked at together: most blocks have no hit and cost one comparison.
+pub(crate) const BLOCK: usize = 64;
+
+/// The greatest of some scores, and whether one of them is NaN.
+pub(crate) fn peak(scores: &[f32]) -> (f32, bool) {
+    /// Side by side, so that this compiles to vector code.
+    const SIDE: usize = 16;
+    let (mut best, mut nan) = ([f32::NEG_INFINITY; SIDE], [0u32; SIDE]);
+    let (chunks, rest) = scores.as_chunks::<SIDE>();
+    for chunk in chunks {
+        for i in 0..SIDE {
+            best[i] = if chunk[i] > best[i] { chunk[i] } else { best[i] };
+            nan[i] |= u32::from(chunk[i].is_nan());
+        }
+    }
+    for (i, &score) in rest.iter().enumerate() {
+        best[i] = if score > best[i] { score } else { best[i] };
+        nan[i] |= u32::from(score.is_nan());
+    }
+    (best.into_iter().fold(f32::NEG_INFINITY, f32::max), nan.iter().any(|&nan| nan != 0))
+}

@@ -1,0 +1,60 @@
+//! Which windows of a contig are scored, on which strands, and in what context.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Which strands are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StrandChoice {
+    /// Both; a window's score is the better one.
+    Both,
+    /// Forward only.
+    Forward,
+    /// Reverse only.
+    Reverse,
+}
+
+impl StrandChoice {
+    /// Whether the forward strand is scored.
+    pub fn forward(self) -> bool {
+        self != StrandChoice::Reverse
+    }
+    /// Whether the reverse strand is scored.
+    pub fn reverse(self) -> bool {
+        self != StrandChoice::Forward
+    }
+}
+
+impl fmt::Display for StrandChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StrandChoice::Both => "both strands",
+            StrandChoice::Forward => "the forward strand",
+            StrandChoice::Reverse => "the reverse strand",
+        })
+    }
+}
+
+/// What a padded network sees past a window's ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Context {
+    /// The network's own padding: a window is scored for itself, as the published program does.
+    Padding,
+    /// The real bases beside the window; N only past the contig's ends.
+    Flank,
+}
+
+/// Which windows of a contig are scored, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowPlan {
+    /// Window in bases.
+    pub window: usize,
+    /// Bases between window starts; starts are multiples of it, counted from the contig's first base.
+    pub stride: usize,
+    /// Strands scored.
+    pub strands: StrandChoice,
+    /// What lies past a window's ends.
+    pub context: Context,
+}

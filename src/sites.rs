@@ -1,0 +1,272 @@
+//! From window scores to binding sites: thresholding, and non-maximum suppression that gives the same sites however
+//! the genome was cut into chunks.
+
+use crate::scores::{BLOCK, Hit, choose, peak};
+use std::collections::BTreeSet;
+use std::ops::{Range, RangeInclusive};
+
+use crate::scores::Scores;
+
+/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that reach the threshold of a strand
+/// ([`choose`]), by start; [`Hit::target`] is the output.
+///
+/// # Errors
+/// The start of a window whose score is NaN.
+pub fn collect(
+    scores: &Scores,
+    output: usize,
+    kept: &[Range<usize>],
+    thresholds: [f32; 2],
+    hits: &mut Vec<Hit>,
+) -> Result<(), u64> {
+    let row = |strand: &'_ [f32]| -> Range<usize> {
+        if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
+    };
+    let forward = &scores.forward[row(&scores.forward)];
+    let reverse = &scores.reverse[row(&scores.reverse)];
+    let blocks = |range: &Range<usize>| {
+        let end = range.end;
+        range.clone().step_by(BLOCK).map(move |from| from..(from + BLOCK).min(end))
+    };
+    for block in kept.iter().flat_map(blocks) {
+        let from = block.start;
+        let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
+        let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
+        let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
+        if nan || nan_too {
+            let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
+            let at = (0..block.len()).find(is_nan).unwrap_or_default();
+            return Err(scores.start + ((from + at) * scores.stride) as u64);
+        }
+        if first < thresholds[0] && second < thresholds[1] {
+            continue;
+        }
+        for i in 0..block.len() {
+            let at = |strand: &[f32]| strand.get(i).copied();
+            if let Some((score, strand)) = choose(at(forward), at(reverse), thresholds) {
+                let start = scores.start + ((from + i) * scores.stride) as u64;
+                hits.push(Hit { start, target: output, score, strand });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Hits of one target, in order of start, after suppression within what has been seen.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Sites {
+    /// Hits that are sites, and hits that may become sites once more is seen; the overlapped ones are gone.
+    pub hits: Vec<Hit>,
+    /// All hits that wait for windows to the left start before this position.
+    pub settled_from: u64,
+    /// All hits that wait for windows to the right start at or after this position.
+    pub settled_to: u64,
+}
+
+/// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the
+/// next best, and so on; of equal scores the leftmost wins. `hits` are one target's, sorted by start; all hits with a
+/// start in `seen` are among them. A hit whose fate hangs on windows outside `seen` is kept and marked by
+/// [`Sites::settled_from`] and [`Sites::settled_to`].
+pub fn suppress(hits: &[Hit], window: u64, seen: &Range<u64>) -> Sites {
+    // A negative zero is equal to zero, in every order.
+    let scores: Vec<f32> = hits.iter().map(|hit| hit.score + 0.0).collect();
+    let mut sites = Sites { hits: Vec::new(), settled_from: 0, settled_to: u64::MAX };
+    // Hits that are neither sites nor overlapped by one.
+    let mut open: Vec<usize> = (0..hits.len()).collect();
+    loop {
+        let before = open.len();
+        settle_peaks(hits, &scores, window, seen, &mut open, &mut sites.hits);
+        if open.is_empty() || 4 * open.len() > 3 * before {
+            break;
+        }
+    }
+
+    open.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    // Starts of the better hits: sites, and those that wait for windows to the left or to the right.
+    let (mut taken, mut left, mut right) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for hit in open.into_iter().map(|i| hits[i]) {
+        let reach = reach(hit, window);
+        let among = |starts: &BTreeSet<u64>| starts.range(reach.clone()).next().is_some();
+        if among(&taken) {
+            continue;
+        }
+        let waits_left = (seen.start > 0 && *reach.start() < seen.start) || among(&left);
+        let waits_right = *reach.end() >= seen.end || among(&right);
+        if waits_left {
+            left.insert(hit.start);
+            sites.settled_from = sites.settled_from.max(hit.start + 1);
+        }
+        if waits_right {
+            right.insert(hit.start);
+            sites.settled_to = sites.settled_to.min(hit.start);
+        }
+        if !waits_left && !waits_right {
+            taken.insert(hit.start);
+        }
+        sites.hits.push(hit);
+    }
+    sites.hits.sort_unstable_by_key(|hit| hit.start);
+    sites
+}
+
+/// Starts of the windows that overlap a hit's.
+fn reach(hit: Hit, window: u64) -> RangeInclusive<u64> {
+    hit.start.saturating_sub(window - 1)..=hit.start.saturating_add(window - 1)
+}
+
+/// Moves hits that beat all `open` ones which they overlap to `sites`, unless windows outside `seen` have a say, and drops
+/// what they overlap. That is what the order of scores would come to for them, in linear time and without sorting.
+fn settle_peaks(
+    hits: &[Hit],
+    scores: &[f32],
+    window: u64,
+    seen: &Range<u64>,
+    open: &mut Vec<usize>,
+    sites: &mut Vec<Hit>,
+) {
+    let overlap = |a: usize, b: usize| hits[b].start - hits[a].start < window;
+    let (mut kept, mut at) = (0, 0);
+    // Those before `undecided` are kept (the first `kept`), sites, or dropped.
+    let mut undecided = 0;
+    while let Some(&peak) = open.get(at) {
+        let better = open[at + 1..].iter().position(|&i| !overlap(peak, i) || scores[i] > scores[peak]);
+        let next = better.map_or(open.len(), |distance| at + 1 + distance);
+        if next < open.len() && overlap(peak, open[next]) {
+            at = next;
+            continue;
+        }
+        // Nothing to the right beats it.
+        let left = open[undecided..at].iter().rev().take_while(|&&i| overlap(i, peak));
+        let reach = reach(hits[peak], window);
+        let inside = (seen.start == 0 || *reach.start() >= seen.start) && *reach.end() < seen.end;
+        let first = at - left.clone().count();
+        if inside && left.clone().all(|&i| scores[i] < scores[peak]) {
+            open.copy_within(undecided..first, kept);
+            kept += first - undecided;
+            sites.push(hits[peak]);
+            undecided = next;
+        }
+        at = next;
+    }
+    let end = open.len();
+    open.copy_within(undecided..end, kept);
+    open.truncate(kept + end - undecided);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hit(start: u64, score: f32) -> Hit {
+        Hit { start, target: 0, score, strand: Strand::Forward }
+    }
+
+    /// Suppression as its definition reads, over a whole contig.
+    fn greedy(hits: &[Hit], window: u64) -> Vec<Hit> {
+        let mut left = hits.to_vec();
+        left.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.start.cmp(&b.start)));
+        let mut sites: Vec<Hit> = Vec::new();
+        for hit in left {
+            if sites.iter().all(|site| site.start.abs_diff(hit.start) >= window) {
+                sites.push(hit);
+            }
+        }
+        sites.sort_by_key(|hit| hit.start);
+        sites
+    }
+
+    #[test]
+    fn the_best_of_overlapping_hits_stays_and_ties_go_left() {
+        let hits = [hit(0, 1.0), hit(3, 5.0), hit(6, 2.0), hit(20, 7.0), hit(21, 7.0)];
+        let sites = suppress(&hits, 5, &(0..u64::MAX));
+        assert_eq!(sites.hits, [hit(3, 5.0), hit(20, 7.0)]);
+    }
+
+    #[test]
+    fn hits_are_windows_that_reach_the_threshold_exactly() {
+        let mut scores = Scores { start: 30, stride: 3, windows: 200, outputs: 2, ..Scores::default() };
+        scores.forward = vec![-9.0; 400];
+        scores.reverse = vec![-9.0; 400];
+        scores.forward[200 + 70] = 5.0;
+        scores.forward[200 + 71] = 5.0f32.next_down();
+        scores.reverse[200 + 199] = 6.0;
+        scores.forward[200 + 165] = 7.0;
+        scores.forward[5] = 100.0;
+        let mut hits = Vec::new();
+        let kept = [0..160, 170..200];
+        collect(&scores, 1, &kept, [5.0; 2], &mut hits).unwrap();
+        let want = [
+            Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
+            Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
+        ];
+        assert_eq!(hits, want);
+        scores.reverse[200 + 165] = f32::NAN;
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Ok(()));
+        scores.reverse[200 + 100] = f32::NAN;
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Err(330));
+        hits.clear();
+        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], &mut hits).unwrap();
+        assert_eq!(hits.len(), 190);
+    }
+
+    proptest! {
+        #[test]
+        fn better_scores_are_those_of_better_strands(
+            scores in prop::collection::vec((-30i32..30, -3i32..4, -3i32..4), 0..200)
+        ) {
+            // Many that are nearly the same.
+            let score = |&(whole, near, _): &(i32, i32, i32)| whole as f32 / 10.0 + near as f32 * 3e-5;
+            let other = |&(whole, _, near): &(i32, i32, i32)| whole.max(-29) as f32 / 10.0 + near as f32 * 3e-5;
+            let mut forward: Vec<f32> = scores.iter().map(score).collect();
+            let reverse: Vec<f32> = scores.iter().map(other).collect();
+            forward.iter_mut().step_by(7).for_each(|score| *score = f32::NEG_INFINITY);
+            let mut better = Vec::new();
+            better_scores(&forward, &reverse, &mut better);
+            for ((&forward, &reverse), better) in forward.iter().zip(&reverse).zip(better) {
+                prop_assert_eq!(better.to_bits(), better_strand(forward, reverse).0.to_bits());
+            }
+            prop_assert_eq!(first_nan(&forward), None);
+            if let Some(last) = forward.last_mut() {
+                *last = f32::NAN;
+                prop_assert_eq!(first_nan(&forward), Some(forward.len() - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn hits_near_an_open_edge_wait() {
+        let hits = [hit(100, 1.0), hit(130, 2.0), hit(195, 3.0)];
+        let sites = suppress(&hits, 10, &(100..200));
+        assert_eq!(sites.hits, hits);
+        assert_eq!((sites.settled_from, sites.settled_to), (101, 195));
+    }
+
+    proptest! {
+        #[test]
+        fn whole_contigs_equal_the_definition(
+            starts in prop::collection::btree_map(0u64..400, 0u8..6, 0..120), window in 1u64..40
+        ) {
+            let hits: Vec<Hit> = starts.iter().map(|(&s, &score)| hit(s, f32::from(score))).collect();
+            let sites = suppress(&hits, window, &(0..u64::MAX));
+            prop_assert_eq!(&sites.hits, &greedy(&hits, window));
+            prop_assert_eq!((sites.settled_from, sites.settled_to), (0, u64::MAX));
+        }
+
+        #[test]
+        fn what_is_settled_in_a_part_is_so_in_the_whole(
+            starts in prop::collection::btree_map(0u64..600, 0u8..6, 0..200), window in 1u64..20, from in 1u64..200
+        ) {
+            let hits: Vec<Hit> = starts.iter().map(|(&s, &score)| hit(s, f32::from(score))).collect();
+            let seen = from..from + 350;
+            let part: Vec<Hit> = hits.iter().copied().filter(|hit| seen.contains(&hit.start)).collect();
+            let sites = suppress(&part, window, &seen);
+            let settled = sites.settled_from.max(seen.start)..sites.settled_to.min(seen.end);
+            let inside = |hits: Vec<Hit>| -> Vec<Hit> {
+                hits.into_iter().filter(|hit| settled.contains(&hit.start)).collect()
+            };
+            prop_assert_eq!(inside(sites.hits), inside(greedy(&hits, window)));
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Initial parameters.
+
+use std::collections::HashMap;
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::dataset::{Dataset, TargetKind};
+use crate::model::{Dense, Network, Strands};
+use crate::seq::alphabet::{N, complement};
+use crate::train::deepbind::parameters::Architecture;
+
+/// How parameters are drawn before the first step. Weights are normal with mean 0, thresholds and biases are 0 (the
+/// bias of an output with real targets: their mean).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    /// Standard deviation of the detectors' weights.
+    pub detector_scale: f32,
+    /// Standard deviation of the dense layers' weights; `None` for 1 / √inputs.
+    pub dense_scale: Option<f32>,
+    /// Share of the detectors that begin as a k-mer that is over-represented in the positives (or in the sequences
+    /// with high targets).
+    pub kmers: f32,
+}
+
+/// Draws a network for the examples with the given ranks.
+pub(crate) fn network(
+    dataset: &Dataset,
+    ranks: &[u32],
+    architecture: &Architecture,
+    start: Start,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Network {
+    let Architecture { detectors, detector_length, pooling, hidden, outputs, .. } = *architecture;
+    let features = detectors * pooling.features_per_detector();
+    let mut weights = normals(detectors * 4 * detector_length, start.detector_scale, rng);
+    let mut dense = |inputs: usize, outputs: usize| Dense {
+        inputs,
+        outputs,
+        weights: normals(inputs * outputs, start.dense_scale.unwrap_or(1.0 / (inputs as f32).sqrt()), rng),
+        bias: vec![0.0; outputs],
+    };
+    let hidden_layer = (hidden > 0).then(|| dense(features, hidden));
+    let mut output = dense(if hidden > 0 { hidden } else { features }, outputs);
+    if dataset.kind == TargetKind::Real {
+        output.bias = (0..outputs).map(|output| mean(dataset, ranks, output)).collect();
+    }
+    let mut thresholds = vec![0.0; detectors];
+    let from_kmers = (detectors as f32 * start.kmers).round() as usize;
+    let length = KMER.min(detector_length);
+    let kmers = if from_kmers > 0 {
+        enriched(dataset, ranks, length, architecture.strands, from_kmers)
+    } else {
+        Vec::new()
+    };
+    for (k, kmer) in kmers.into_iter().enumerate() {
+        let offset = (detector_length - length) / 2;
+        for (j, base) in letters(kmer, length).enumerate() {
+            for b in 0..4 {
+                let weight = if b == base { MATCH } else { -MATCH / 3.0 };
+                weights[(k * 4 + usize::from(b)) * detector_length + offset + j] += weight;
+            }
+        }
+        thresholds[k] = -MATCH * (length as f32 - 2.0 * 4.0 / 3.0);
+    }
+    Network {
+        detectors,
+        detector_length,
+        weights,
+        thresholds,
+        rectify: true,
+        padding: architecture.padding(),
+        pooling,
+        hidden: hidden_layer,
+        output,
+        sigmoid: false,
+    }
+}
+
+/// Length of the k-mers that detectors begin as.
+const KMER: usize = 8;
+
+/// Weight of a k-mer's own base; the other three have minus a third of it, so that an N gives 0. The threshold is
+/// crossed with fewer than two mismatches.
+const MATCH: f32 = 0.25;
+
+/// Sequences that are counted, at most: enough to rank k-mers.
+const COUNTED: usize = 20_000;
+
+/// The `count` k-mers whose presence in a sequence goes with a high target, most strongly first, none within one
+/// mismatch and one shift of another. A k-mer is a number in base 4, its first base the highest digit.
+fn enriched(dataset: &Dataset, ranks: &[u32], length: usize, strands: Strands, count: usize) -> Vec<u32> {
+    let weights = weights(dataset, ranks);
+    let mut totals: HashMap<u32, (f64, f64)> = HashMap::new();
+    let mut present = Vec::new();
+    let step = ranks.len().div_ceil(COUNTED).max(1);
+    for (&rank, weight) in ranks.iter().zip(weights).step_by(step) {
+        present.clear();
+        let codes = &dataset.sequences[rank as usize];
+        let kmers = codes.windows(length).filter(|kmer| !kmer.contains(&N)).map(number);
+        present.extend(
+            kmers.map(
+                |kmer| {
+                    if strands == Strands::Single { kmer } else { kmer.min(reversed(kmer, length)) }
+                },
+            ),
+        );
+        present.sort_unstable();
+        present.dedup();
+        for &kmer in &present {
+            let total = totals.entry(kmer).or_default();
+            total.0 += weight;
+            total.1 += weight * weight;
+        }
+    }
+    let mut ranked: Vec<(f64, u32)> =
+        totals.into_iter().map(|(kmer, (sum, squares))| (sum / (squares + 1.0).sqrt(), kmer)).collect();
+    ranked.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut chosen: Vec<u32> = Vec::with_capacity(count);
+    for (_, kmer) in ranked {
+        if chosen.len() == count {
+            break;
+        }
+        let both = [kmer, reversed(kmer, length)];
+        let near = |&other: &u32| {
+            let strands = if strands == Strands::Single { &both[..1] } else { &both[..] };
+            strands.iter().any(|&kmer| alike(kmer, other, length))
+        };
+        if !chosen.iter().any(near) {
+            chosen.push(kmer);
+        }
+    }
+    chosen
+}
+
+/// What a sequence says for the k-mers in it: its target as a standard score, the mean over outputs.
+fn weights(dataset: &Dataset, ranks: &[u32]) -> Vec<f64> {
+    let mut weights = vec![0.0; ranks.len()];
+    for output in 0..dataset.outputs {
+        let of = |&rank: &u32| f64::from(dataset.targets[rank as usize * dataset.outputs + output]);
+        let known = || ranks.iter().map(of).filter(|target| !target.is_nan());
+        let count = known().count().max(1) as f64;
+        let mean = known().sum::<f64>() / count;
+        let deviation = (known().map(|target| (target - mean).powi(2)).sum::<f64>() / count).sqrt();
+        for (weight, target) in weights.iter_mut().zip(ranks.iter().map(of)) {
+            if deviation > 0.0 && !target.is_nan() {
+                *weight += (target - mean) / deviation / dataset.outputs as f64;
+            }
+        }
+    }
+    weights
+}
+
+/// Whether two k-mers differ in one base at most, side by side or shifted by one.
+fn alike(a: u32, b: u32, length: usize) -> bool {
+    let overlap = 2 * (length as u32 - 1);
+    let low = (1u32 << overlap) - 1;
+    [(a, b), (a & low, b >> 2), (a >> 2, b & low)].into_iter().any(|(a, b)| mismatches(a, b) < 2)
+}
+
+fn mismatches(a: u32, b: u32) -> u32 {
+    let differ = a ^ b;
+    ((differ | differ >> 1) & 0x5555_5555).count_ones()
+}
+
+fn number(kmer: &[u8]) -> u32 {
+    kmer.iter().fold(0, |number, &code| number << 2 | u32::from(code))
+}
+
+fn letters(kmer: u32, length: usize) -> impl Iterator<Item = u8> {
+    (0..length).rev().map(move |i| (kmer >> (2 * i) & 3) as u8)
+}
+
+fn reversed(kmer: u32, length: usize) -> u32 {
+    let bases: Vec<u8> = letters(kmer, length).map(complement).collect();
+    bases.iter().rev().fold(0, |number, &code| number << 2 | u32::from(code))
+}
+
+fn mean(dataset: &Dataset, ranks: &[u32], output: usize) -> f32 {
+    let targets = ranks.iter().map(|&rank| dataset.targets[rank as usize * dataset.outputs + output]);
+    let (sum, count) =
+        targets.filter(|t| !t.is_nan()).fold((0.0, 0.0), |(s, n), t| (s + f64::from(t), n + 1.0));
+    if count > 0.0 { (sum / count) as f32 } else { 0.0 }
+}
+
+/// Normal numbers with mean 0, by Box and Muller.
+fn normals(count: usize, deviation: f32, rng: &mut Xoshiro256PlusPlus) -> Vec<f32> {
+    let draw = |_| {
+        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32 * deviation
+    };
+    (0..count).map(draw).collect()
+}

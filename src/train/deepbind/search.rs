@@ -1,0 +1,456 @@
+//! The protocol: random search with cross-validation, then the final fits.
+//!
+//! Every fit has a seed of its own, made from the run's seed and the fit's place in the protocol, and every result has
+//! a place to go to: what comes out does not depend on the number of threads or on which fit ends first.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::dataset::evaluation::{mean_metric, rounded};
+use crate::dataset::fold;
+use crate::dataset::{Dataset, TargetKind, identity};
+use crate::model::{Network, Strands};
+use crate::train::deepbind::ensemble;
+use crate::train::deepbind::fit::{Examples, Fit, Stopped};
+use crate::train::deepbind::hyperparameters::{Candidate, Recipe, Space};
+use crate::train::deepbind::state::State;
+use crate::{Error, Result};
+
+/// The sizes of a protocol. With the space of hyper-parameters and the data it determines the outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Protocol {
+    /// Where hyper-parameters are drawn from.
+    pub space: Space,
+    /// Draws.
+    pub trials: usize,
+    /// Parts of the data, each held out once a trial.
+    pub folds: usize,
+    /// Most steps a fit may take.
+    pub steps: usize,
+    /// How often a fit is scored on its way, at equal distances; the best of these step counts is kept.
+    pub checkpoints: usize,
+    /// Fits to all data with the best hyper-parameters.
+    pub finals: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// How a run goes about it: nothing here changes the outcome, but for a budget that ends the search early.
+#[derive(Debug, Clone, Copy)]
+pub struct Resources<'a> {
+    /// Fits at a time.
+    pub threads: usize,
+    /// Time for the whole. In a search no new trial is begun that would not leave enough for the final fits; one is always
+    /// made.
+    pub budget: Option<Duration>,
+    /// Where fits are noted, to go on from: a run begins with what it finds there.
+    pub state: Option<&'a Path>,
+    /// Set to end the run with [`Error::Interrupted`].
+    pub cancel: &'a AtomicBool,
+}
+
+/// What a run tells while it goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Fits done, resumed ones included.
+    pub done: usize,
+    /// Fits in all, final ones included; fewer if a budget ends the search.
+    pub total: usize,
+    /// Trials all of whose folds are done.
+    pub trials: usize,
+    /// Best cross-validated metric so far.
+    pub best: Option<f64>,
+}
+
+/// A fit of the cross-validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoldResult {
+    /// At each checkpoint.
+    Scored(Vec<Checkpoint>),
+    /// The loss or a parameter became infinite or not a number.
+    Diverged,
+}
+
+/// A fit, some steps on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Mean loss of the steps since the last checkpoint.
+    pub loss: f64,
+    /// AUC (binary targets) or Pearson correlation (real ones) on what is held out, the mean over outputs, to six
+    /// decimals.
+    pub metric: f64,
+}
+
+/// A draw and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    /// The hyper-parameters.
+    pub candidate: Candidate,
+    /// Its folds; `None` for those that a budget left out.
+    pub folds: Vec<Option<FoldResult>>,
+}
+
+impl Trial {
+    /// The checkpoints, means over the folds; `None` if a fold is missing or diverged.
+    pub fn curve(&self) -> Option<Vec<Checkpoint>> {
+        let scored = |fold: &'_ Option<FoldResult>| match fold {
+            Some(FoldResult::Scored(checkpoints)) => Some(checkpoints.clone()),
+            _ => None,
+        };
+        let folds: Vec<Vec<Checkpoint>> = self.folds.iter().map(scored).collect::<Option<_>>()?;
+        let mean = |i: usize, of: fn(&Checkpoint) -> f64| {
+            rounded(folds.iter().map(|fold| of(&fold[i])).sum::<f64>() / folds.len() as f64)
+        };
+        let count = folds.first()?.len();
+        Some(
+            (0..count)
+                .map(|i| Checkpoint { loss: mean(i, |at| at.loss), metric: mean(i, |at| at.metric) })
+                .collect(),
+        )
+    }
+
+    /// Best checkpoint (counted from 0) and its metric.
+    pub fn best(&self) -> Option<(usize, f64)> {
+        let metrics = self.curve()?.into_iter().map(|at| at.metric);
+        // The first of equal ones: fewer steps.
+        metrics.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+    }
+
+    /// Whether a fold ran away.
+    pub fn diverged(&self) -> bool {
+        self.folds.contains(&Some(FoldResult::Diverged))
+    }
+}
+
+/// What a run gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The network: the best of the final fits, or all of them merged, as the recipe has it.
+    pub network: Network,
+    /// Rank of the chosen trial.
+    pub chosen: usize,
+    /// Steps of the final fits.
+    pub steps: usize,
+    /// All trials, in the order of their draws.
+    pub trials: Vec<Trial>,
+    /// The final fits' metric on the training data; `None` where one diverged.
+    pub finals: Vec<Option<f64>>,
+}
+
+/// Runs the protocol on `dataset`, which is checked first.
+///
+/// # Errors
+/// Data that cannot be fitted ([`Dataset::require`]), trials that all diverged, a state file that cannot be written or
+/// that belongs to another run, and cancellation.
+pub fn run(
+    dataset: &Dataset,
+    protocol: &Protocol,
+    resources: &Resources<'_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Outcome> {
+    protocol.check(dataset)?;
+    let run = Run::new(dataset, protocol, resources, progress)?;
+    run.search()?;
+    run.finish()
+}
+
+/// Sequences for each fold, at least, so that both classes can be in it.
+const LEAST_IN_A_FOLD: usize = 6;
+
+impl Protocol {
+    fn check(&self, dataset: &Dataset) -> Result<()> {
+        let space = &self.space;
+        for (what, value) in [
+            ("trials", self.trials),
+            ("steps", self.steps),
+            ("checkpoints", self.checkpoints),
+            ("final fits", self.finals),
+            ("detectors", space.detectors),
+            ("detector length", space.detector_length),
+            ("batch", space.batch),
+        ] {
+            if value == 0 {
+                return Err(Error::Request(format!("{what}: 0 is too few")));
+            }
+        }
+        if self.folds < 2 {
+            return Err(Error::Request(format!(
+                "cross-validation needs 2 folds or more, not {}",
+                self.folds
+            )));
+        }
+        let shortest = if space.padded { 1 } else { space.detector_length };
+        dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)?;
+        let (_, longest) = dataset.lengths();
+        if space.detector_length > longest {
+            return Err(Error::Request(format!(
+                "detectors of {} bases are longer than every sequence (up to {longest})",
+                space.detector_length
+            )));
+        }
+        self.check_classes(dataset)
+    }
+
+    /// Checks that every fold can have both classes: at least as many different sequences of each as there are folds.
+    fn check_classes(&self, dataset: &Dataset) -> Result<()> {
+        if dataset.kind == TargetKind::Real {
+            return Ok(());
+        }
+        let stranded = self.space.strands == Strands::Single;
+        for (output, name) in dataset.output_names.iter().enumerate() {
+            let mut classes = [HashSet::new(), HashSet::new()];
+            for (codes, target) in dataset.sequences.iter().zip(dataset.target_column(output)) {
+                if !target.is_nan() {
+                    classes[usize::from(target > 0.5)].insert(identity(codes, stranded));
+                }
+            }
+            if let Some(class) = classes.iter().position(|class| class.len() < self.folds) {
+                return Err(Error::Request(format!(
+                    "class {class} of column {name} has {} different sequences; {} folds need as many of each class",
+                    classes[class].len(),
+                    self.folds
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Steps made at a checkpoint, counted from 0; from one to the next are equally many, at the last perhaps fewer.
+    pub fn steps_at(&self, checkpoint: usize) -> usize {
+        (self.steps.div_ceil(self.checkpoints) * (checkpoint + 1)).min(self.steps)
+    }
+
+    /// Ranks of the examples in each fold: those that the data set assigns, if there are as many, or at random, class by
+    /// class, equal sequences (with two strands also reverse complements) in the same fold.
+    pub fn folds(&self, dataset: &Dataset) -> Vec<Vec<u32>> {
+        let seed = stream(self.seed, Purpose::Folds, 0, 0);
+        fold::ranks(dataset, self.folds, self.space.strands == Strands::Single, seed)
+    }
+}
+
+/// What a stream of random numbers is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Purpose {
+    Folds = 1,
+    Draw = 2,
+    Trial = 3,
+    Final = 4,
+    Weights = 5,
+    Epoch = 6,
+}
+
+/// The seed of one stream of random numbers: a mixture (SplitMix64's) of all that it is for.
+pub(crate) fn stream(seed: u64, purpose: Purpose, trial: usize, fold: usize) -> u64 {
+    [purpose as u64, trial as u64, fold as u64].into_iter().fold(seed, |state, part| {
+        let mut z = state.wrapping_add(part.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    })
+}
+
+/// A run under way.
+struct Run<'a> {
+    examples: Examples<'a>,
+    protocol: &'a Protocol,
+    resources: &'a Resources<'a>,
+    progress: &'a (dyn Fn(Progress) + Sync),
+    candidates: Vec<Candidate>,
+    folds: Vec<Vec<u32>>,
+    pool: rayon::ThreadPool,
+    began: Instant,
+    state: Mutex<State>,
+    /// Fits made by this run, and their time.
+    spent: Mutex<(u32, Duration)>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        dataset: &'a Dataset,
+        protocol: &'a Protocol,
+        resources: &'a Resources<'a>,
+        progress: &'a (dyn Fn(Progress) + Sync),
+    ) -> Result<Run<'a>> {
+        let draw = |trial| protocol.space.draw(stream(protocol.seed, Purpose::Draw, trial, 0));
+        let candidates: Vec<Candidate> = (0..protocol.trials).map(draw).collect();
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(resources.threads.max(1));
+        let pool = threads.build().map_err(|e| Error::Request(format!("cannot start threads: {e}")))?;
+        Ok(Run {
+            examples: Examples::new(dataset, &candidates[0].architecture),
+            folds: protocol.folds(dataset),
+            state: Mutex::new(State::open(resources.state, protocol, dataset)?),
+            began: Instant::now(),
+            spent: Mutex::default(),
+            protocol,
+            resources,
+            progress,
+            candidates,
+            pool,
+        })
+    }
+
+    /// Makes every fit of the cross-validation that is not made yet, those of a trial one after another.
+    fn search(&self) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let jobs = self.protocol.trials * self.protocol.folds;
+        self.report(0);
+        self.parallel(|| {
+            let job = next.fetch_add(1, Ordering::Relaxed);
+            let (trial, fold) = (job / self.protocol.folds, job % self.protocol.folds);
+            if job >= jobs || trial > 0 && self.out_of_time() {
+                return Ok(false);
+            }
+            if !self.state().has(trial, fold) {
+                let began = Instant::now();
+                let result = self.cross_validate(trial, fold)?;
+                self.note(began);
+                self.state().add(trial, fold, result)?;
+                self.report(0);
+            }
+            Ok(true)
+        })
+    }
+
+    /// Calls `work` in every thread until it answers `false` or fails; the first failure is the answer.
+    fn parallel(&self, work: impl Fn() -> Result<bool> + Sync) -> Result<()> {
+        let failed = AtomicBool::new(false);
+        let ends = self.pool.broadcast(|_| {
+            while !failed.load(Ordering::Relaxed) {
+                match work() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        failed.store(true, Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
+            }
+            Ok(())
+        });
+        ends.into_iter().collect()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn note(&self, began: Instant) {
+        let mut spent = self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        spent.0 += 1;
+        spent.1 += began.elapsed();
+    }
+
+    /// Whether another fit, and the final ones after it, would take longer than the budget.
+    fn out_of_time(&self) -> bool {
+        let Some(budget) = self.resources.budget else { return false };
+        let (fits, spent) = *self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let one = spent / fits.max(1);
+        let rounds = self.protocol.finals.div_ceil(self.resources.threads.max(1)) as u32;
+        self.began.elapsed() + one * (1 + rounds) > budget
+    }
+
+    fn report(&self, finals: usize) {
+        let trials = self.trials();
+        let complete = |trial: &&Trial| trial.folds.iter().all(Option::is_some);
+        (self.progress)(Progress {
+            done: self.state().len() + finals,
+            total: self.protocol.trials * self.protocol.folds + self.protocol.finals,
+            trials: trials.iter().filter(complete).count(),
+            best: trials.iter().filter_map(Trial::best).map(|(_, metric)| metric).reduce(f64::max),
+        });
+    }
+
+    fn trials(&self) -> Vec<Trial> {
+        let state = self.state();
+        let folds = |trial| (0..self.protocol.folds).map(|fold| state.get(trial, fold).cloned()).collect();
+        let candidates = self.candidates.iter().enumerate();
+        candidates.map(|(trial, &candidate)| Trial { candidate, folds: folds(trial) }).collect()
+    }
+
+    fn fit(&self, candidate: &Candidate, ranks: &[u32], seed: u64) -> Fit<'_> {
+        Fit::new(&self.examples, ranks, candidate.architecture, candidate.settings, seed)
+    }
+
+    fn cross_validate(&self, trial: usize, fold: usize) -> Result<FoldResult> {
+        let others = self.folds.iter().enumerate().filter(|&(i, _)| i != fold);
+        let ranks: Vec<u32> = others.flat_map(|(_, ranks)| ranks).copied().collect();
+        let held_out = &self.folds[fold];
+        let seed = stream(self.protocol.seed, Purpose::Trial, trial, fold);
+        let mut fit = self.fit(&self.candidates[trial], &ranks, seed);
+        let mut checkpoints = Vec::with_capacity(self.protocol.checkpoints);
+        while fit.steps() < self.protocol.steps {
+            let leg = self.protocol.steps_at(checkpoints.len()) - fit.steps();
+            let loss = match fit.run(leg, self.resources.cancel) {
+                Ok(loss) => rounded(loss),
+                Err(Stopped::Diverged) => return Ok(FoldResult::Diverged),
+                Err(Stopped::Cancelled) => return Err(Error::Interrupted),
+            };
+            let scores = fit.scores(held_out);
+            checkpoints
+                .push(Checkpoint { loss, metric: mean_metric(self.examples.dataset(), held_out, &scores) });
+        }
+        Ok(FoldResult::Scored(checkpoints))
+    }
+
+    /// Chooses the best trial and makes the final fits.
+    fn finish(self) -> Result<Outcome> {
+        let trials = self.trials();
+        let ranked = trials.iter().enumerate().filter_map(|(i, trial)| Some((i, trial.best()?)));
+        let best = ranked.reduce(|best, next| if next.1.1 > best.1.1 { next } else { best });
+        let Some((chosen, (checkpoint, _))) = best else {
+            return Err(Error::Request(format!(
+                "none of {} trials came to an end with finite numbers; look for extreme targets, or make more trials",
+                trials.len()
+            )));
+        };
+        let steps = self.protocol.steps_at(checkpoint);
+        let all: Vec<u32> = (0..self.examples.dataset().len() as u32).collect();
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let fitted = Mutex::new(vec![None; self.protocol.finals]);
+        self.parallel(|| {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= self.protocol.finals {
+                return Ok(false);
+            }
+            let seed = stream(self.protocol.seed, Purpose::Final, i, 0);
+            let mut fit = self.fit(&trials[chosen].candidate, &all, seed);
+            match fit.run(steps, self.resources.cancel) {
+                Ok(_) => {
+                    let metric = mean_metric(self.examples.dataset(), &all, &fit.scores(&all));
+                    let mut fitted = fitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    fitted[i] = Some((metric, fit.network()));
+                }
+                Err(Stopped::Diverged) => {}
+                Err(Stopped::Cancelled) => return Err(Error::Interrupted),
+            }
+            self.report(done.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(true)
+        })?;
+        let fitted = fitted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let network = combine(self.protocol.space.recipe, &fitted)?;
+        let finals = fitted.iter().map(|fit| fit.as_ref().map(|(metric, _)| *metric)).collect();
+        Ok(Outcome { network, chosen, steps, trials, finals })
+    }
+}
+
+/// The best of the final fits, or all of them merged.
+fn combine(recipe: Recipe, fitted: &[Option<(f64, Network)>]) -> Result<Network> {
+    let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
+    let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
+    let Some((_, best)) = best else {
+        return Err(Error::Request("the final fits diverged; give another seed".into()));
+    };
+    match recipe {
+        Recipe::Published => Ok(best.clone()),
+        Recipe::Tuned => {
+            let members: Vec<Network> = fitted.iter().map(|(_, network)| network.clone()).collect();
+            ensemble::merge(&members).map_err(Error::Request)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The outcome of a training as a model file and as a report.
+
+use serde_json::{Map, Value, json};
+
+use crate::Result;
+use crate::dataset::{Dataset, TargetKind};
+use crate::model::inspect::inspect;
+use crate::model::{Alphabet, Model, ModelSpec, Strands};
+use crate::train::deepbind::search::{Checkpoint, Outcome, Protocol, Trial};
+use crate::train::report;
+use crate::train::report::detector::profiles;
+use crate::train::report::{Compared, ScoredSet, TrainingReport};
+
+/// The model that a run gave. Its default window is the middle length of the sequences it was fitted to: scores mean
+/// what they meant in training for windows of that length. (The published models' default of 1.5 detectors is another
+/// length than theirs.) The provenance holds all that it takes to make it again, and how well it did.
+///
+/// # Errors
+/// A name with nothing in it.
+pub fn model(
+    name: &str,
+    alphabet: Alphabet,
+    dataset: &Dataset,
+    protocol: &Protocol,
+    outcome: &Outcome,
+) -> Result<Model> {
+    let mut spec = ModelSpec::of_network(name, &outcome.network);
+    spec.window = middle_length(dataset);
+    spec.alphabet = alphabet;
+    spec.strands = protocol.space.strands;
+    if dataset.outputs > 1 {
+        spec.outputs.clone_from(&dataset.output_names);
+    }
+    spec.provenance = provenance(dataset, protocol, outcome);
+    Model::from_network(spec, outcome.network.clone())
+}
+
+fn middle_length(dataset: &Dataset) -> usize {
+    let mut lengths: Vec<usize> = dataset.sequences.iter().map(Vec::len).collect();
+    let middle = lengths.len() / 2;
+    *lengths.select_nth_unstable(middle).1
+}
+
+/// Name of the metric that trials are compared by.
+pub fn metric_name(kind: TargetKind) -> &'static str {
+    match kind {
+        TargetKind::Binary => "AUC",
+        TargetKind::Real => "Pearson correlation",
+    }
+}
+
+fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<String, Value> {
+    let chosen = &outcome.trials[outcome.chosen];
+    let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
+    let fields = [
+        ("trainer", json!(format!("bindscan {}", env!("CARGO_PKG_VERSION")))),
+        ("data_sha256", json!(dataset.digest)),
+        ("sequences", json!(dataset.len())),
+        (
+            "protocol",
+            json!({
+                "recipe": protocol.space.recipe.name(),
+                "trials": protocol.trials,
+                "trials_complete": complete,
+                "folds": protocol.folds,
+                "steps": protocol.steps,
+                "checkpoints": protocol.checkpoints,
+                "final_fits": protocol.finals,
+                "detectors": protocol.space.detectors,
+                "seed": protocol.seed,
+            }),
+        ),
+        ("hyper_parameters", Value::Object(chosen.candidate.describe())),
+        ("steps", json!(outcome.steps)),
+        ("metric", json!(metric_name(dataset.kind))),
+        ("cross_validated", json!(chosen.best().map(|(_, metric)| metric))),
+        ("final_fits_on_training_data", json!(outcome.finals)),
+    ];
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd
+/// about the data.
+pub fn report(
+    model: &Model,
+    dataset: &Dataset,
+    protocol: &Protocol,
+    outcome: &Outcome,
+    sets: Vec<ScoredSet>,
+    notes: Vec<String>,
+) -> TrainingReport {
+    let network = &outcome.network;
+    let trial = |(rank, trial): (usize, &Trial)| report::Trial {
+        number: rank + 1,
+        learning_rate: f64::from(trial.candidate.settings.rate),
+        parameters: parameters(trial),
+        checkpoints: checkpoints(protocol, trial),
+        score: trial.best().map(|(_, metric)| metric),
+        best: rank == outcome.chosen,
+    };
+    TrainingReport {
+        name: model.spec.name.clone(),
+        summary: format!(
+            "{} detectors of {} bases, fitted to {} sequences.",
+            network.detectors,
+            network.detector_length,
+            dataset.len()
+        ),
+        facts: report::facts(&model.spec.provenance),
+        notes,
+        outcomes: sets,
+        search_score: format!("cross-validated {}", metric_name(dataset.kind)),
+        compared: Compared::HyperParameters,
+        layers: inspect(model).layers,
+        trials: outcome.trials.iter().enumerate().map(trial).collect(),
+        detectors: profiles(network, dataset, protocol.space.strands != Strands::Single),
+        alphabet: model.spec.alphabet,
+    }
+}
+
+/// The hyper-parameters by name, but for the learning rate, which has a place of its own.
+fn parameters(trial: &Trial) -> Vec<(String, String)> {
+    let mut fields = trial.candidate.describe();
+    fields.remove("learning_rate");
+    report::facts(&fields)
+}
+
+fn checkpoints(protocol: &Protocol, trial: &Trial) -> Vec<report::Checkpoint> {
+    let curve = trial.curve().unwrap_or_default().into_iter().enumerate();
+    let checkpoint = |(i, at): (usize, Checkpoint)| report::Checkpoint {
+        step: protocol.steps_at(i) as u64,
+        loss: at.loss,
+        score: at.metric,
+    };
+    curve.map(checkpoint).collect()
+}

@@ -1,0 +1,73 @@
+//! Numbers that are fitted, and the steps of Adam.
+
+use crate::simd;
+use crate::simd::Task;
+
+/// Some numbers of a layer, with their gradient and what Adam remembers of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Parameter {
+    pub(crate) values: Vec<f32>,
+    pub(crate) gradient: Vec<f32>,
+    first: Vec<f32>,
+    second: Vec<f32>,
+    /// Whether they are weights, which the penalty draws to 0.
+    is_weight: bool,
+}
+
+/// Decay rates and ε of Adam (Kingma & Ba 2015).
+const DECAY: [f32; 2] = [0.9, 0.999];
+const EPSILON: f32 = 1e-8;
+
+impl Parameter {
+    pub(crate) fn weights(values: Vec<f32>) -> Parameter {
+        Parameter { is_weight: true, ..Parameter::biases(values) }
+    }
+
+    pub(crate) fn biases(values: Vec<f32>) -> Parameter {
+        let zeros = vec![0.0; values.len()];
+        Parameter { gradient: zeros, values, first: Vec::new(), second: Vec::new(), is_weight: false }
+    }
+
+    /// One step of Adam, the `step`-th (from 1), after which the gradient is 0. `penalty` is that of half the sum of
+    /// squares of the weights.
+    pub(crate) fn step(&mut self, step: u64, rate: f32, penalty: f32) {
+        // The moments are made when there is something to remember: a network that only scores has none.
+        self.first.resize(self.values.len(), 0.0);
+        self.second.resize(self.values.len(), 0.0);
+        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        let unbiased = DECAY.map(|decay| 1.0 - decay.powi(step));
+        let penalty = if self.is_weight { penalty } else { 0.0 };
+        simd::run(Update { parameter: self, rate: rate / unbiased[0], second: 1.0 / unbiased[1], penalty });
+    }
+
+    /// All numbers that a fit goes on from.
+    pub(crate) fn memory(&mut self) -> [&mut Vec<f32>; 3] {
+        self.first.resize(self.values.len(), 0.0);
+        self.second.resize(self.values.len(), 0.0);
+        [&mut self.values, &mut self.first, &mut self.second]
+    }
+}
+
+struct Update<'a> {
+    parameter: &'a mut Parameter,
+    rate: f32,
+    second: f32,
+    penalty: f32,
+}
+
+impl Task for Update<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Parameter { values, gradient, first, second, .. } = self.parameter;
+        let moments = first.iter_mut().zip(second);
+        for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
+            let slope = *gradient + self.penalty * *value;
+            *first = DECAY[0] * *first + (1.0 - DECAY[0]) * slope;
+            *second = DECAY[1] * *second + (1.0 - DECAY[1]) * slope * slope;
+            *value -= self.rate * *first / ((*second * self.second).sqrt() + EPSILON);
+            *gradient = 0.0;
+        }
+    }
+}
