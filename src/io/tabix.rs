@@ -39,7 +39,7 @@ pub enum Layout {
 const LONGEST_TBI: u64 = 1 << 29;
 
 /// Positions past this, where no contig reaches, are indexed here: numbers in a damaged VCF may be larger than any bin.
-const LONGEST_CSI: u64 = 1 << 44;
+const LONGEST_CSI: u64 = 1 << 41;
 
 /// Bits of the smallest bin's length.
 const MIN_SHIFT: u8 = 14;
