@@ -168,10 +168,7 @@ fn windows_with_too_much_n_are_in_no_output() {
                 run_ok(at, &words);
             }
             assert!(stdout(at, "merge 1.bed 2.bed 3.bed") == bed, "{scan}: shards");
-            assert!(
-                stdout(at, "merge 1.bedgraph 2.bedgraph 3.bedgraph --format bedgraph") == graph,
-                "{scan}: shards"
-            );
+            assert!(stdout(at, "merge 1.bedgraph 2.bedgraph 3.bedgraph") == graph, "{scan}: shards");
             // Larger bins hold what their windows have.
             let binned = stdout(at, &format!("{scan} --format bedgraph --bin-size 50 --chunk-size 333"));
             let bins: BTreeSet<_> =
@@ -266,13 +263,15 @@ fn a_scaled_model_has_the_same_sites() {
         Network { output: Dense { inputs, outputs, weights, bias }, ..network.clone() }
     };
     let words = one_output(1.0, -0.4, false);
-    for (name, network, window) in [("words", &words, 24), ("pwm", &pwm, 8)] {
+    for (name, network, window, rate) in [("words", &words, 24, 0.5), ("pwm", &pwm, 8, 1.0)] {
         // Both files have the same name of the model, so that lines are the same.
         for (folder, network) in [("plain", network.clone()), ("small", scaled(network))] {
             fs::create_dir_all(at.join(folder)).unwrap();
             save(name, &network, window, &at.join(folder));
         }
-        for options in ["--pvalue 1e-3", "--qvalue 0.5", "--pvalue 1e-3 --strand + --overlaps keep"] {
+        for options in
+            ["--pvalue 1e-3", &format!("--qvalue {rate}"), "--pvalue 1e-3 --strand + --overlaps keep"]
+        {
             let scan = |folder: &str| {
                 stdout(
                     at,
