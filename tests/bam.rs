@@ -245,10 +245,39 @@ fn regions_choose_the_reads_that_overlap_them_once() {
     let words = "scan -m m.onnx x.bam --threshold 5 -r chr1:1-10";
     assert!(error_line(at, words).contains("x.bam.bai: the index is older than the file"));
     fs::write(at.join("x.bam.bai"), b"nonsense").unwrap();
-    assert!(error_line(at, words).contains("x.bam.bai: cannot read the index"));
+    assert!(error_line(at, words).contains("x.bam.bai: the index is damaged"));
+    // Contigs, bins and chunks by the billion, of which nothing is there.
+    for counts in [[u32::MAX >> 1, 0, 0], [1, u32::MAX >> 1, 0], [1, 1, 4681]] {
+        let mut index = b"BAI\x01".to_vec();
+        counts.iter().chain(&[u32::MAX >> 1; 8]).for_each(|count| index.extend(count.to_le_bytes()));
+        fs::write(at.join("x.bam.bai"), index).unwrap();
+        assert!(error_line(at, words).contains("x.bam.bai: the index is damaged"), "{counts:?}");
+    }
     fs::remove_file(at.join("x.bam.bai")).unwrap();
     assert!(error_line(at, words).contains("x.bam: regions need an index"));
     assert!(error_line(at, &words.replace("x.bam", "x.sam")).contains("regions of reads need an index"));
+}
+
+#[test]
+fn reads_whose_bases_are_those_of_a_reference_are_counted() {
+    let directory = folder();
+    let at = directory.path();
+    write(
+        at,
+        &[
+            "a 0 chr1 101 60 10M TTTACGATTT *",
+            "b 0 chr1 101 60 10M ==TACGATT= *",
+            "c 0 chr1 101 60 9M TTTACGAT= *",
+        ],
+    );
+    let output = run(at, "scan -m m.onnx x.bam --threshold -99");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("skipped: 2 with = for bases of the reference"), "{said}");
+    let sites = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        sites.lines().count() > 0 && sites.lines().all(|line| line.split('\t').nth(3) == Some("a")),
+        "{sites}"
+    );
 }
 
 #[test]

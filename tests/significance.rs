@@ -364,3 +364,20 @@ fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
         }
     }
 }
+
+#[test]
+fn a_calibration_knows_its_genome() {
+    let directory = simulated("20k", 2, 5);
+    let at = directory.path();
+    run_ok(at, "calibrate motif.onnx -o c.onnx --background genome.fa");
+    let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
+    fs::write(at.join("other.fa"), genome.replace(">sim1", ">chrI")).unwrap();
+    let scan = "scan -m c.onnx --pvalue 1e-3 -o x.bed";
+    let warning = "were calibrated on other contigs than those that are scanned";
+    assert!(!warnings(at, &format!("{scan} genome.fa")).contains(warning));
+    let said = warnings(at, &format!("{scan} other.fa"));
+    assert!(said.contains(warning) && said.contains("(genome.fa)"), "{said}");
+    assert!(!warnings(at, &format!("{scan} other.fa --background genome")).contains(warning));
+    run_ok(at, "calibrate motif.onnx -o u.onnx --background uniform");
+    assert!(!warnings(at, "scan -m u.onnx --pvalue 1e-3 -o x.bed other.fa").contains(warning));
+}

@@ -211,3 +211,75 @@ fn bad_requests_end_with_one_line() {
     }
     assert!(!path.join("m.onnx").exists());
 }
+
+/// A genome of two contigs, and peaks on them with TGACGTCA in the middle.
+fn peaks(path: &Path) {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+    let (mut genome, mut bed) = (String::new(), String::new());
+    for contig in ["chr1", "chr2"] {
+        let mut letters: Vec<u8> = (0..16_000).map(|_| b"ACGT"[rng.random_range(0..4)]).collect();
+        for start in (200..15_800).step_by(200) {
+            letters[start..start + 8].copy_from_slice(b"TGACGTCA");
+            writeln!(bed, "{contig}\t{}\t{}", start - 46, start + 54).unwrap();
+        }
+        writeln!(genome, ">{contig}\n{}", String::from_utf8(letters).unwrap()).unwrap();
+    }
+    write(path, "genome.fa", &genome);
+    write(path, "peaks.bed", &bed);
+}
+
+#[test]
+fn held_out_peaks_are_judged_as_eval_judges_them() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    peaks(path);
+    let data = "peaks.bed --genome genome.fa --width 40 --test-contigs chr2";
+    let small = "--trials 1 --steps 60 --final 1 --detectors 4 --detector-length 8 --batch 16";
+    let output = run(path, &format!("train {data} -o m.onnx --report m.html {small}"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    let held_out = said.lines().find(|line| line.contains("AUPRC")).unwrap();
+    assert!(held_out.contains("AUPRC (1:1) "), "{held_out}");
+    let value = held_out.split_whitespace().skip_while(|word| *word != "(1:1)").nth(1).unwrap();
+    let table = stdout(path, &format!("eval m.onnx {data}"));
+    let row = table.lines().find(|line| line.contains("AUPRC")).unwrap();
+    assert!(row.split_whitespace().any(|word| word == value), "{row}, not {value}");
+    let page = std::fs::read_to_string(path.join("m.html")).unwrap();
+    assert!(
+        page.contains("; 1:1)") && page.contains("; 1:10)"),
+        "the ratio of held-out and of training data"
+    );
+    let ten = stdout(path, &format!("eval m.onnx {data} --negatives-per-positive 10"));
+    assert!(ten.contains("AUPRC (1:10)"), "{ten}");
+}
+
+#[test]
+fn peaks_of_another_genome_are_refused() {
+    let directory = tempdir().unwrap();
+    let path = directory.path();
+    peaks(path);
+    let bed = std::fs::read_to_string(path.join("peaks.bed")).unwrap();
+    let others: String = (0..200).map(|i| format!("chr{}\t100\t300\n", i + 3)).collect();
+    write(path, "other.bed", &(bed + "chr1\t5\t5\n" + &others));
+    let small = "--width 40 --trials 1 --steps 20 --final 1 --detectors 4 --detector-length 8";
+    let train = format!("train other.bed --genome genome.fa -o m.onnx {small}");
+    let error = error_line(path, &train);
+    assert!(
+        error.contains("201 of 357 peaks cannot be used: 200 on a contig that the genome does not have"),
+        "{error}"
+    );
+    let error = run(path, &format!("{train} --skip-bad-regions"));
+    assert_eq!(error.status.code(), Some(1));
+    let error = String::from_utf8(error.stderr).unwrap();
+    assert!(error.contains("201 of 357 peaks are lost") && error.contains("--force"), "{error}");
+    assert!(!path.join("m.onnx").exists());
+    let output = run(path, &format!("{train} --skip-bad-regions --force"));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("200 peaks lie on contigs"), "{said}");
+    assert!(error_line(path, "eval m.onnx other.bed --genome genome.fa").contains("201 of 357 peaks"));
+    for command in ["scan genome.fa --threshold 1", "mutmap --genome genome.fa -o x.tsv"] {
+        let words = format!("{command} -m m.onnx -R other.bed");
+        assert!(error_line(path, &words).contains("201 of 357 regions cannot be used"), "{command}");
+        assert!(run(path, &format!("{words} --skip-bad-regions")).status.success(), "{command}");
+    }
+}

@@ -309,7 +309,7 @@ fn cut_contig(
     let mut cuts = Vec::with_capacity(peaks.len());
     for (rank, peak) in peaks {
         let start = peak.summit.checked_sub(options.width as u64 / 2);
-        let range = start.map(|start| start as usize..start as usize + options.width);
+        let range = start.map(|start| start as usize..(start as usize).saturating_add(options.width));
         let Some(window) = range.and_then(|range| codes.get(range)) else {
             skipped.past_end += 1;
             continue;
@@ -325,8 +325,8 @@ fn cut_contig(
     if options.background > 0.0 || options.test_background > 0.0 {
         let half = options.width as u64 / 2;
         for (_, peak) in peaks {
-            let taken =
-                peak.start.min(peak.summit.saturating_sub(half))..peak.end.max(peak.summit + half + 1);
+            let taken = peak.start.min(peak.summit.saturating_sub(half))
+                ..peak.end.max(peak.summit.saturating_add(half + 1));
             mask(codes, taken.start as usize, taken.end as usize);
         }
         draw_background(codes, &mut cuts, options, &mut rng, skipped);
