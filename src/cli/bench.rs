@@ -22,8 +22,8 @@ use super::models::{MotifFileArgs, StrandArg};
 /// Bases that an engine is given at a time, as in a scan. A slow engine is given fewer, so that a round has several chunks.
 const CHUNK: usize = 65_536;
 
-/// Bases of the first chunk, with which it is found out how slow an engine is.
-const FIRST_CHUNK: usize = 64;
+/// Window starts of the first chunk, with which it is found out how slow an engine is.
+const FIRST_CHUNK: usize = 1;
 
 /// Chunks that a round has at the least, where an engine is not slower than that on the first chunk.
 const CHUNKS_OF_ROUND: f64 = 8.0;
@@ -159,6 +159,8 @@ impl BenchArgs {
         let mut own = FIRST_CHUNK;
         loop {
             let chunk = random_chunk(left + own + plan.window - 1 + right);
+            // The first time may include what an engine prepares for a size.
+            engine.score(&chunk, plan, &mut scores)?;
             let started = Instant::now();
             engine.score(&chunk, plan, &mut scores)?;
             // The next one takes twice as long.

@@ -389,9 +389,9 @@ impl Selection {
             let words = || past_end(&self.queries[i].text, contig, length);
             any = true;
             if segment.start < length {
-                self.bad.add_clipped(words)
+                self.bad.add_clipped(words);
             } else {
-                self.bad.add(Flaw::PastEnd, words)
+                self.bad.add(Flaw::PastEnd, words);
             }
         }
         if any && !self.optional {
