@@ -21,10 +21,10 @@ use self::dense::Head;
 use super::reference::{check_window, flanks};
 use crate::engine::Engine;
 use crate::engine::kernel::filters::Detectors;
-use crate::engine::kernel::padded_edges::{End, Overhang};
-use crate::engine::kernel::prefilter::quantized::Coarse;
-use crate::engine::kernel::prefilter::{Look, Looks};
-use crate::engine::kernel::strand_scan::{Buffers, Job};
+use crate::engine::kernel::padded_edges::{End, PaddedEdge};
+use crate::engine::kernel::prefilter::quantized::QuantizedBounds;
+use crate::engine::kernel::prefilter::{Prefilter, PrefilterBuffers};
+use crate::engine::kernel::strand_scan::{Buffers, StrandJob};
 use crate::model::{ModelSpec, Network};
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
@@ -59,7 +59,7 @@ pub struct KernelEngine {
     /// The dense layers for the number of alignments that was met last.
     head: Option<(usize, Head)>,
     buffers: Buffers,
-    looks: Looks,
+    looks: PrefilterBuffers,
 }
 
 /// What is derived from the network once.
@@ -68,15 +68,15 @@ pub(crate) struct Compiled {
     network: Network,
     /// The detectors that are computed, in the order of their lanes.
     order: Vec<usize>,
-    forward: Side,
-    reverse: Side,
+    forward: StrandTables,
+    reverse: StrandTables,
     /// For each choice of strands, for windows that see padding and for those that do not; made where they are first
     /// needed.
-    coarse: [OnceLock<Option<Coarse>>; 6],
+    coarse: [OnceLock<Option<QuantizedBounds>>; 6],
 }
 
 impl Compiled {
-    fn coarse(&self, plan: &WindowPlan) -> Option<&Coarse> {
+    fn coarse(&self, plan: &WindowPlan) -> Option<&QuantizedBounds> {
         let strands = match plan.strands {
             StrandChoice::Both => 0,
             StrandChoice::Forward => 1,
@@ -85,27 +85,27 @@ impl Compiled {
         let padded = plan.context == Context::Padding;
         let sides = [&self.forward, &self.reverse];
         let coarse = &self.coarse[2 * strands + usize::from(padded)];
-        coarse.get_or_init(|| Coarse::new(&self.network, sides, plan.strands, padded)).as_ref()
+        coarse.get_or_init(|| QuantizedBounds::new(&self.network, sides, plan.strands, padded)).as_ref()
     }
 }
 
 /// One strand's tables.
 #[derive(Debug)]
-pub(crate) struct Side {
+pub(crate) struct StrandTables {
     detectors: Detectors,
     /// The overhanging alignments of each group at the low and the high end of a window.
-    ends: Vec<[Overhang; 2]>,
+    ends: Vec<[PaddedEdge; 2]>,
 }
 
-impl Side {
-    fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Side {
+impl StrandTables {
+    fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> StrandTables {
         let detectors = Detectors::new(network, order, strand, simd);
         let sums = network.pooling.has_average();
         let ends = detectors.groups.iter().map(|group| {
             [(End::Low, detectors.before), (End::High, detectors.after)]
-                .map(|(end, padding)| Overhang::new(group, end, padding, network.rectify, sums, simd))
+                .map(|(end, padding)| PaddedEdge::new(group, end, padding, network.rectify, sums, simd))
         });
-        Side { ends: ends.collect(), detectors }
+        StrandTables { ends: ends.collect(), detectors }
     }
 }
 
@@ -117,8 +117,8 @@ impl KernelEngine {
     pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
         network.check().map_err(|message| Error::model(&spec.name, message))?;
         let order = prune::detectors(&network);
-        let forward = Side::new(&network, &order, Strand::Forward, simd);
-        let reverse = Side::new(&network, &order, Strand::Reverse, simd);
+        let forward = StrandTables::new(&network, &order, Strand::Forward, simd);
+        let reverse = StrandTables::new(&network, &order, Strand::Reverse, simd);
         let coarse = Default::default();
         let compiled = Arc::new(Compiled { network, order, forward, reverse, coarse });
         Ok(KernelEngine {
@@ -127,7 +127,7 @@ impl KernelEngine {
             simd,
             head: None,
             buffers: Buffers::default(),
-            looks: Looks::default(),
+            looks: PrefilterBuffers::default(),
         })
     }
 
@@ -206,16 +206,16 @@ impl KernelEngine {
         let (simd, start) = (self.simd, out.start);
         let look = threshold.zip(compiled.coarse(plan)).and_then(|(threshold, coarse)| {
             let parts = (network, &compiled.forward, coarse, &*head);
-            Look::new(parts, simd, plan, margin, threshold, self.buffers.sequence())
+            Prefilter::new(parts, simd, plan, margin, threshold, self.buffers.sequence())
         });
         let looked = look.is_some();
         if let Some(look) = look {
             look.find(out.windows, &mut self.looks);
         }
         let strands = [(&compiled.forward, &mut out.forward), (&compiled.reverse, &mut out.reverse)];
-        for ((side, scores), promising) in strands.into_iter().zip(&self.looks.promising) {
+        for ((side, scores), promising) in strands.into_iter().zip(&self.looks.candidates) {
             if !scores.is_empty() {
-                let job = Job { network, side, head, simd, plan, margin, start, threshold };
+                let job = StrandJob { network, side, head, simd, plan, margin, start, threshold };
                 let promising = looked.then_some(promising.as_slice());
                 job.run(out.windows, promising, &mut self.buffers, scores);
             }

@@ -1,7 +1,7 @@
 //! Activations of 16 detectors at consecutive positions, by table look-up.
 //!
 //! Two ways, for the same additions in the same order. For a few positions, their sums side by side ([`Convolve`]).
-//! Along a sequence, the other way round ([`advance`]): the rows that three bases select in all tables lie side by
+//! EdgeTile a sequence, the other way round ([`advance`]): the rows that three bases select in all tables lie side by
 //! side, and each is added to the sum of another position, the one that has this table's columns there.
 
 use super::simd::{Lanes, Numbers, Simd, Task, Vector};
@@ -31,7 +31,7 @@ const TABLES: usize = 8;
 /// Positions computed side by side: independent sums, for the processor to overlap.
 const SIDE: usize = 8;
 
-/// Look-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
+/// Prefilter-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
 const INDICES: usize = 256;
 
 /// The tables of 16 detectors in the order in which an instruction set reads them.
@@ -247,7 +247,7 @@ pub(crate) fn advance<P: Numbers>(
         let chain = round.tables - usize::from(first);
         let (pending, others) = rest.split_at_mut(chain * TRIPLE);
         rest = others;
-        let mut along = Along::<P> {
+        let mut along = EdgeTile::<P> {
             round,
             part,
             triples,
@@ -272,7 +272,7 @@ pub(crate) fn advance<P: Numbers>(
 
 /// One round of [`advance`]. Later rounds find in `out` what the round before has left there, and go on from it three
 /// indices later.
-struct Along<'a, P: Numbers> {
+struct EdgeTile<'a, P: Numbers> {
     round: &'a Round,
     part: usize,
     triples: &'a [u8],
@@ -284,7 +284,7 @@ struct Along<'a, P: Numbers> {
     out: &'a mut [P::Row],
 }
 
-impl<P: Numbers> Along<'_, P> {
+impl<P: Numbers> EdgeTile<'_, P> {
     #[inline(always)]
     fn go<const T: usize>(&mut self) {
         match (self.first, self.rectify) {

@@ -1,6 +1,6 @@
 //! Where the alignments of windows lie in a chunk.
 
-use super::Side;
+use super::StrandTables;
 use crate::model::Network;
 use crate::seq::window::{Context, WindowPlan};
 
@@ -22,7 +22,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    pub(crate) fn new(network: &Network, side: &Side, plan: &WindowPlan, margin: usize) -> Geometry {
+    pub(crate) fn new(network: &Network, side: &StrandTables, plan: &WindowPlan, margin: usize) -> Geometry {
         let detectors = &side.detectors;
         let padded = plan.context == Context::Padding;
         let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };

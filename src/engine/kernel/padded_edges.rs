@@ -27,7 +27,7 @@ pub(crate) enum End {
 
 /// The alignments of 16 detectors that overhang one end of the windows.
 #[derive(Debug)]
-pub(crate) struct Overhang {
+pub(crate) struct PaddedEdge {
     /// Tables of the columns whose alignments are not placed, in the order of the sequence: the padding is too short
     /// for them, or they are never positive. The first one includes the activation on padding alone.
     head: Tables,
@@ -60,7 +60,7 @@ const GRAIN: usize = 4;
 /// Rows of a column: more than there are codes, so that three bits need no bounds check.
 const CODES: usize = 8;
 
-impl Overhang {
+impl PaddedEdge {
     /// The alignments at one end, with room for `padding` columns there. `rectify`: activations below 0 count as 0.
     /// `sums`: they will be summed.
     pub(crate) fn new(
@@ -70,7 +70,7 @@ impl Overhang {
         rectify: bool,
         sums: bool,
         simd: Simd,
-    ) -> Overhang {
+    ) -> PaddedEdge {
         let length = group.columns.len();
         let mut columns = group.columns.clone();
         if end == End::High {
@@ -99,7 +99,7 @@ impl Overhang {
             rest = before;
         }
         let padded = group.padded;
-        Overhang { head, head_columns, tiles, placed, padded, outside: padding - fits, rectify }
+        PaddedEdge { head, head_columns, tiles, placed, padded, outside: padding - fits, rectify }
     }
 
     /// Letters before that of the first window which the chain must see.
@@ -107,7 +107,7 @@ impl Overhang {
         self.placed
     }
 
-    /// The sums that a [`Chain`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
+    /// The sums that a [`EdgeRecurrence`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
     /// column's on.
     pub(crate) fn start(&self, simd: Simd, triples: &[u8], sums: &mut [Lanes]) {
         if self.head.is_empty() {
@@ -118,7 +118,7 @@ impl Overhang {
         }
     }
 
-    /// Columns that [`start`](Overhang::start) takes in.
+    /// Columns that [`start`](PaddedEdge::start) takes in.
     pub(crate) fn head_columns(&self) -> usize {
         self.head_columns
     }
@@ -172,11 +172,11 @@ impl Task for Fill<'_> {
 }
 
 /// Pools the alignments at one end for consecutive windows.
-pub(crate) struct Chain<'a> {
-    pub(crate) overhang: &'a Overhang,
-    /// Bases in the order in which the chain meets them: one a window, after [`Overhang::warm_up`] more.
+pub(crate) struct EdgeRecurrence<'a> {
+    pub(crate) overhang: &'a PaddedEdge,
+    /// Bases in the order in which the chain meets them: one a window, after [`PaddedEdge::warm_up`] more.
     pub(crate) letters: &'a [u8],
-    /// What [`Overhang::start`] gives for each letter.
+    /// What [`PaddedEdge::start`] gives for each letter.
     pub(crate) sums: &'a mut [Lanes],
     /// Whether the sums are in the opposite order of the letters.
     pub(crate) reversed: bool,
@@ -186,7 +186,7 @@ pub(crate) struct Chain<'a> {
     pub(crate) sum: &'a mut [Lanes],
 }
 
-impl Task for Chain<'_> {
+impl Task for EdgeRecurrence<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         for part in 0..V::Part::PARTS {
@@ -209,10 +209,10 @@ fn part_of<N: Numbers>(block: &mut [Lanes], part: usize) -> &mut [N::Row] {
     &mut N::rows_mut(block)[part * count..][..count]
 }
 
-impl Chain<'_> {
+impl EdgeRecurrence<'_> {
     #[inline(always)]
     fn part<P: Numbers>(&mut self, part: usize) {
-        let Overhang { tiles, padded, outside, rectify, .. } = self.overhang;
+        let PaddedEdge { tiles, padded, outside, rectify, .. } = self.overhang;
         if self.reversed {
             part_of::<P>(self.sums, part).reverse();
         }
@@ -267,7 +267,7 @@ impl Chain<'_> {
         start: Start<P>,
     ) {
         let rows = P::rows(&tile.rows).as_chunks().0;
-        let along = Along::<P, N> {
+        let along = EdgeTile::<P, N> {
             rows: rows[part * CODES..].first_chunk().expect("a row for each code"),
             letters: self.letters,
             above,
@@ -288,7 +288,7 @@ impl Chain<'_> {
 }
 
 /// One tile along the letters.
-struct Along<'a, P: Numbers, const N: usize> {
+struct EdgeTile<'a, P: Numbers, const N: usize> {
     rows: &'a [[P::Row; N]; CODES],
     letters: &'a [u8],
     /// The activation on padding alone.
@@ -299,7 +299,7 @@ struct Along<'a, P: Numbers, const N: usize> {
     sum: &'a mut [P::Row],
 }
 
-impl<P: Numbers, const N: usize> Along<'_, P, N> {
+impl<P: Numbers, const N: usize> EdgeTile<'_, P, N> {
     #[inline(always)]
     fn sweep<const FIRST: bool, const LAST: bool, const MAX: bool, const SUM: bool, const RECTIFY: bool>(
         self,
@@ -384,7 +384,7 @@ impl<S: Statistic> Task for Join<'_, S> {
 }
 
 /// Pools a window that is shorter than the detectors, and so overhung at both ends by some alignments.
-pub(crate) struct Short<'a> {
+pub(crate) struct ShortWindow<'a> {
     pub(crate) group: &'a Group,
     /// Codes of the window.
     pub(crate) window: &'a [u8],
@@ -395,7 +395,7 @@ pub(crate) struct Short<'a> {
     pub(crate) sum: &'a mut Lanes,
 }
 
-impl Task for Short<'_> {
+impl Task for ShortWindow<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let (before, after) = self.padding;

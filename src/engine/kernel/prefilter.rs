@@ -7,13 +7,13 @@
 pub(crate) mod quantized;
 use std::ops::Range;
 
-use crate::engine::kernel::Side;
+use crate::engine::kernel::StrandTables;
 use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
 use crate::engine::kernel::geometry::{Geometry, slack};
-use crate::engine::kernel::prefilter::quantized::end::{Chain, pair};
+use crate::engine::kernel::prefilter::quantized::end::{EdgeRecurrence, pair};
 use crate::engine::kernel::prefilter::quantized::table::{Minima, SIDE};
 use crate::engine::kernel::prefilter::quantized::window::{Decode, Favour, Windows};
-use crate::engine::kernel::prefilter::quantized::{BLOCK, Coarse, Rank};
+use crate::engine::kernel::prefilter::quantized::{BLOCK, PackedGroup, QuantizedBounds};
 use crate::engine::kernel::simd::{Lanes, Row, Simd, Task, Vector};
 use crate::model::Network;
 use crate::seq::window::WindowPlan;
@@ -37,7 +37,7 @@ const PAUSE: usize = 7;
 
 /// Working memory.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Looks {
+pub(crate) struct PrefilterBuffers {
     /// Least deficits of a few positions side by side, for each rank.
     units: Vec<Vec<Row>>,
     scratch: Vec<Row>,
@@ -56,14 +56,14 @@ pub(crate) struct Looks {
     all_scores: Vec<f32>,
     kept: Vec<usize>,
     /// Promising windows of each strand, in order, and apart from each other.
-    pub(crate) promising: [Vec<Range<usize>>; 2],
+    pub(crate) candidates: [Vec<Range<usize>>; 2],
 }
 
 /// A look at a chunk.
 #[derive(Clone, Copy)]
-pub(crate) struct Look<'a> {
+pub(crate) struct Prefilter<'a> {
     network: &'a Network,
-    coarse: &'a Coarse,
+    coarse: &'a QuantizedBounds,
     head: &'a Head,
     simd: Simd,
     plan: &'a WindowPlan,
@@ -73,27 +73,27 @@ pub(crate) struct Look<'a> {
     triples: &'a [u8],
 }
 
-impl<'a> Look<'a> {
+impl<'a> Prefilter<'a> {
     /// What is needed to look at the codes in `buffers`, or `None` where it would save nothing.
     pub(crate) fn new(
-        (network, side, coarse, head): (&'a Network, &Side, &'a Coarse, &'a Head),
+        (network, side, coarse, head): (&'a Network, &StrandTables, &'a QuantizedBounds, &'a Head),
         simd: Simd,
         plan: &'a WindowPlan,
         margin: usize,
         threshold: f32,
         (codes, triples): (&'a [u8], &'a [u8]),
-    ) -> Option<Look<'a>> {
+    ) -> Option<Prefilter<'a>> {
         let geometry = Geometry::new(network, side, plan, margin);
         let bounded = head.weights(0).is_some() || !head.bounds().is_empty();
-        let look = Look { network, coarse, head, simd, plan, geometry, threshold, codes, triples };
+        let look = Prefilter { network, coarse, head, simd, plan, geometry, threshold, codes, triples };
         (bounded && plan.stride < BLOCK && plan.stride <= geometry.inner).then_some(look)
     }
 
-    /// Finds the promising ones of `windows` windows, on each strand that is scanned.
-    pub(crate) fn find(self, windows: usize, looks: &mut Looks) {
+    /// Finds the candidates ones of `windows` windows, on each strand that is scanned.
+    pub(crate) fn find(self, windows: usize, buffers: &mut PrefilterBuffers) {
         let stride = self.plan.stride;
         let starts = (windows - 1) * stride + 1;
-        looks.promising.iter_mut().for_each(Vec::clear);
+        buffers.candidates.iter_mut().for_each(Vec::clear);
         let strands: Vec<usize> = [0, 1]
             .into_iter()
             .filter(|strand| self.coarse.halves.iter().any(|half| half.strand == *strand))
@@ -104,25 +104,25 @@ impl<'a> Look<'a> {
         for at in (0..starts).step_by(STRETCH) {
             let window = |start: usize| start.min(starts).div_ceil(stride);
             let all = window(at)..window(at + STRETCH);
-            let before = strands.iter().map(|&strand| looks.promising[strand].len()).collect::<Vec<_>>();
+            let before = strands.iter().map(|&strand| buffers.candidates[strand].len()).collect::<Vec<_>>();
             let mut cost = 0;
             let looked = pause == 0;
             if looked {
                 let blocks = BLOCKS.min((starts - at).div_ceil(BLOCK));
-                self.bound_features(at, blocks, known, looks);
+                self.bound_features(at, blocks, known, buffers);
                 for &strand in &strands {
-                    self.bound_scores(strand, blocks, looks);
+                    self.bound_scores(strand, blocks, buffers);
                     let outputs = self.network.output.outputs;
                     let threshold = self.lowest();
-                    let promising = &mut looks.promising[strand];
+                    let candidates = &mut buffers.candidates[strand];
                     for block in 0..blocks {
                         // What is no number bounds nothing.
-                        let bound = |output: usize| looks.scores[output * BLOCKS + block];
+                        let bound = |output: usize| buffers.scores[output * BLOCKS + block];
                         if (0..outputs).all(|output| bound(output) < threshold) {
                             continue;
                         }
                         let from = at + block * BLOCK;
-                        cost += extend(promising, window(from)..window(from + BLOCK), anew);
+                        cost += extend(candidates, window(from)..window(from + BLOCK), anew);
                     }
                 }
             } else {
@@ -138,13 +138,13 @@ impl<'a> Look<'a> {
                     (pause, next_pause) = (next_pause, 2 * next_pause);
                 }
                 for (&strand, before) in strands.iter().zip(before) {
-                    let promising = &mut looks.promising[strand];
-                    promising.truncate(before);
+                    let candidates = &mut buffers.candidates[strand];
+                    candidates.truncate(before);
                     // The last of those before may have been extended into this stretch.
-                    if let Some(last) = promising.last_mut() {
+                    if let Some(last) = candidates.last_mut() {
                         last.end = last.end.min(all.start);
                     }
-                    extend(promising, all.clone(), anew);
+                    extend(candidates, all.clone(), anew);
                 }
             }
         }
@@ -152,22 +152,22 @@ impl<'a> Look<'a> {
 
     /// Bounds of what the windows pool that start in `blocks` blocks from position `at` on. `known`: the stretch
     /// before has been looked at.
-    fn bound_features(self, at: usize, blocks: usize, known: bool, looks: &mut Looks) {
+    fn bound_features(self, at: usize, blocks: usize, known: bool, buffers: &mut PrefilterBuffers) {
         let Geometry { inner, .. } = self.geometry;
         // Units of two positions are closer to what short windows cover.
         let unit = if inner >= 5 * BLOCK { BLOCK } else { 2 };
         let groups = self.coarse.halves.iter().map(|half| half.group + 1).max().unwrap_or(0);
-        for bounds in looks.bounds.as_flattened_mut() {
+        for bounds in buffers.bounds.as_flattened_mut() {
             bounds.resize(groups * BLOCKS, Lanes::ZERO);
         }
-        looks.least.resize(blocks, Row::FULL);
-        looks.greatest.resize(blocks, Row::FULL);
-        looks.units.resize_with(self.coarse.ranks.len(), Vec::new);
+        buffers.least.resize(blocks, Row::FULL);
+        buffers.greatest.resize(blocks, Row::FULL);
+        buffers.units.resize_with(self.coarse.ranks.len(), Vec::new);
         for (rank, halves) in (0..).zip(self.coarse.halves.chunks(2)) {
             let tables = &self.coarse.ranks[rank];
-            self.convolve(rank, at, blocks, unit, known, looks);
-            self.overhang(tables, at, blocks, looks);
-            let Looks { units, scratch, low, high, least, greatest, bounds, .. } = &mut *looks;
+            self.convolve(rank, at, blocks, unit, known, buffers);
+            self.overhang(tables, at, blocks, buffers);
+            let PrefilterBuffers { units, scratch, low, high, least, greatest, bounds, .. } = &mut *buffers;
             scratch.resize(units[rank].len(), Row::ZERO);
             let warm_up = |overhang: &[Row]| overhang.len().saturating_sub(blocks * BLOCK / 2);
             self.simd.run(Windows {
@@ -193,9 +193,17 @@ impl<'a> Look<'a> {
     }
 
     /// Least deficits of the positions that the windows of a stretch cover.
-    fn convolve(self, rank: usize, at: usize, blocks: usize, unit: usize, known: bool, looks: &mut Looks) {
+    fn convolve(
+        self,
+        rank: usize,
+        at: usize,
+        blocks: usize,
+        unit: usize,
+        known: bool,
+        buffers: &mut PrefilterBuffers,
+    ) {
         let Geometry { inner, origin, .. } = self.geometry;
-        let units = &mut looks.units[rank];
+        let units = &mut buffers.units[rank];
         let positions = (blocks * BLOCK + inner + BLOCK).next_multiple_of(SIDE);
         let mut done = 0;
         if known {
@@ -214,8 +222,8 @@ impl<'a> Look<'a> {
     }
 
     /// Least deficits of what overhangs the ends of the windows of a stretch.
-    fn overhang(self, rank: &Rank, at: usize, blocks: usize, looks: &mut Looks) {
-        let Looks { pairs, edge, low, high, .. } = looks;
+    fn overhang(self, rank: &PackedGroup, at: usize, blocks: usize, buffers: &mut PrefilterBuffers) {
+        let PrefilterBuffers { pairs, edge, low, high, .. } = buffers;
         let Some([low_end, high_end]) = &rank.ends else {
             low.clear();
             high.clear();
@@ -227,34 +235,41 @@ impl<'a> Look<'a> {
         let codes = self.codes[first..first + 2 * (count + low_end.warm_up())].as_chunks::<2>().0;
         pairs.extend(codes.iter().rev().map(|&[a, b]| pair(a, b)));
         low.resize(pairs.len(), Row::FULL);
-        self.simd.run(Chain { end: low_end, pairs, edge, out: low });
+        self.simd.run(EdgeRecurrence { end: low_end, pairs, edge, out: low });
         pairs.clear();
         let last = first + self.plan.window - 1;
         let codes = self.codes[last - 2 * high_end.warm_up()..last + 2 * count].as_chunks::<2>().0;
         pairs.extend(codes.iter().map(|&[b, a]| pair(a, b)));
         high.resize(pairs.len(), Row::FULL);
-        self.simd.run(Chain { end: high_end, pairs, edge, out: high });
+        self.simd.run(EdgeRecurrence { end: high_end, pairs, edge, out: high });
     }
 
     /// For each output, bounds of the scores of `blocks` blocks: `scores[output * BLOCKS + block]`.
-    fn bound_scores(self, strand: usize, blocks: usize, looks: &mut Looks) {
+    fn bound_scores(self, strand: usize, blocks: usize, buffers: &mut PrefilterBuffers) {
         let outputs = self.network.output.outputs;
-        looks.scores.resize(outputs * BLOCKS, 0.0);
-        looks.all_scores.resize(outputs * BLOCKS, 0.0);
-        looks.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
+        buffers.scores.resize(outputs * BLOCKS, 0.0);
+        buffers.all_scores.resize(outputs * BLOCKS, 0.0);
+        buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
         for output in 0..outputs {
             if let Some(weights) = self.head.weights(output) {
-                self.bound_linear(output, weights, strand, blocks, looks);
+                self.bound_linear(output, weights, strand, blocks, buffers);
             } else if let Some(head) = self.head.bounds().get(output) {
-                self.bound_hidden(output, head, strand, blocks, looks);
+                self.bound_hidden(output, head, strand, blocks, buffers);
             }
         }
     }
 
     /// Bounds of an output that is linear in the features.
-    fn bound_linear(self, output: usize, weights: &[Lanes], strand: usize, blocks: usize, looks: &mut Looks) {
-        let Look { head, simd, .. } = self;
-        let Looks { bounds, features, dense, scores, all_scores, .. } = looks;
+    fn bound_linear(
+        self,
+        output: usize,
+        weights: &[Lanes],
+        strand: usize,
+        blocks: usize,
+        buffers: &mut PrefilterBuffers,
+    ) {
+        let Prefilter { head, simd, .. } = self;
+        let PrefilterBuffers { bounds, features, dense, scores, all_scores, .. } = buffers;
         let [above, below] = &bounds[strand];
         let features = if weights.iter().all(|weights| weights.0.iter().all(|&x| x >= 0.0)) {
             above
@@ -275,9 +290,16 @@ impl<'a> Look<'a> {
 
     /// Bounds of an output behind a hidden layer, which `head` gives: of several blocks together, and then of each
     /// where those may reach the threshold; minus infinity for the others.
-    fn bound_hidden(self, output: usize, head: &Head, strand: usize, blocks: usize, looks: &mut Looks) {
+    fn bound_hidden(
+        self,
+        output: usize,
+        head: &Head,
+        strand: usize,
+        blocks: usize,
+        buffers: &mut PrefilterBuffers,
+    ) {
         let simd = self.simd;
-        let Looks { bounds, features, dense, scores, all_scores, kept, .. } = looks;
+        let PrefilterBuffers { bounds, features, dense, scores, all_scores, kept, .. } = buffers;
         let rows = bounds[strand][0].chunks(BLOCKS).zip(bounds[strand][1].chunks(BLOCKS));
         features.resize(2 * bounds[strand][0].len(), Lanes::ZERO);
         for ((above, below), out) in rows.clone().zip(features.chunks_mut(2 * MERGED)) {
@@ -425,16 +447,16 @@ mod tests {
         let (_, head) = engine.head.as_ref().unwrap();
         let parts = (&compiled.network, &compiled.forward, compiled.coarse(plan).unwrap(), head);
         let margin = engine.flanks(plan).0;
-        let look = Look::new(parts, engine.simd, plan, margin, 0.0, engine.buffers.sequence())
+        let look = Prefilter::new(parts, engine.simd, plan, margin, 0.0, engine.buffers.sequence())
             .expect("worth a look");
-        let mut looks = Looks::default();
-        look.bound_features(0, BLOCKS.min(scores.windows.div_ceil(BLOCK)), false, &mut looks);
-        for bounds in looks.bounds.as_flattened_mut() {
+        let mut buffers = PrefilterBuffers::default();
+        look.bound_features(0, BLOCKS.min(scores.windows.div_ceil(BLOCK)), false, &mut buffers);
+        for bounds in buffers.bounds.as_flattened_mut() {
             for block in bounds.chunks_mut(BLOCKS) {
                 engine.simd.run(Whole(block));
             }
         }
-        (looks.bounds, scores)
+        (buffers.bounds, scores)
     }
 
     /// Turns a block into whole vectors.

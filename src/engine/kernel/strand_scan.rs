@@ -9,16 +9,16 @@ use crate::engine::kernel::prefilter;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::engine::kernel::Side;
+use crate::engine::kernel::StrandTables;
 use crate::engine::kernel::convolve;
 use crate::engine::kernel::convolve::{Convolve, Index, Tables, To, advance};
 use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
 use crate::engine::kernel::filters::TRIPLE;
-use crate::engine::kernel::padded_edges::{Chain, End, Join, Short};
+use crate::engine::kernel::padded_edges::{EdgeRecurrence, End, Join, ShortWindow};
 use crate::engine::kernel::pool::{Max, RectifiedMax, Reduce, Running, Statistic, Step, Sum, slide};
 use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
-use crate::engine::kernel::strand_scan::dedup::Repeats;
-use crate::engine::kernel::strand_scan::hidden_bounds::Sieve;
+use crate::engine::kernel::strand_scan::dedup::DuplicateWindows;
+use crate::engine::kernel::strand_scan::hidden_bounds::HiddenLayerBounds;
 use crate::model::{Network, Pooling};
 use crate::seq::chunk::Chunk;
 use crate::seq::window::WindowPlan;
@@ -54,8 +54,8 @@ pub(crate) struct Buffers {
     chain: Vec<Lanes>,
     low: Pooled,
     high: Pooled,
-    sieve: Sieve,
-    repeats: Repeats,
+    sieve: HiddenLayerBounds,
+    repeats: DuplicateWindows,
 }
 
 /// Where the sweep stands for one group of detectors.
@@ -103,9 +103,9 @@ impl Buffers {
 
 /// One strand of a chunk to be scored.
 #[derive(Clone, Copy)]
-pub(crate) struct Job<'a> {
+pub(crate) struct StrandJob<'a> {
     pub(crate) network: &'a Network,
-    pub(crate) side: &'a Side,
+    pub(crate) side: &'a StrandTables,
     pub(crate) head: &'a Head,
     pub(crate) simd: Simd,
     pub(crate) plan: &'a WindowPlan,
@@ -117,7 +117,7 @@ pub(crate) struct Job<'a> {
     pub(crate) threshold: Option<f32>,
 }
 
-impl Job<'_> {
+impl StrandJob<'_> {
     /// Scores `windows` windows into `scores`, `scores[output * windows + window]`. With `promising`, which are in
     /// order, the others get minus infinity.
     pub(crate) fn run(
@@ -127,7 +127,7 @@ impl Job<'_> {
         buffers: &mut Buffers,
         scores: &mut [f32],
     ) {
-        let Job { network, side, plan, .. } = self;
+        let StrandJob { network, side, plan, .. } = self;
         let vectors = side.detectors.groups.len() * network.pooling.features_per_detector();
         let room = room(vectors);
         buffers.features.resize(vectors * room, Lanes::ZERO);
@@ -136,7 +136,8 @@ impl Job<'_> {
         buffers.repeats.reset();
         buffers.groups.resize_with(side.detectors.groups.len(), GroupState::default);
         let geometry = Geometry::new(network, side, plan, self.margin);
-        let mut sweep = Sweep { job: self, geometry, windows, room, filled: 0, scored: 0, buffers, scores };
+        let mut sweep =
+            StrandScan { job: self, geometry, windows, room, filled: 0, scored: 0, buffers, scores };
         match promising {
             None => sweep.score(0..windows),
             Some(ranges) => {
@@ -150,8 +151,8 @@ impl Job<'_> {
     }
 }
 
-struct Sweep<'a> {
-    job: Job<'a>,
+struct StrandScan<'a> {
+    job: StrandJob<'a>,
     geometry: Geometry,
     /// Windows of the chunk.
     windows: usize,
@@ -165,7 +166,7 @@ struct Sweep<'a> {
     scores: &'a mut [f32],
 }
 
-impl Sweep<'_> {
+impl StrandScan<'_> {
     /// Scores the windows `range`; those before have their scores.
     fn score(&mut self, range: Range<usize>) {
         let Geometry { padding, inner, .. } = self.geometry;
@@ -263,12 +264,12 @@ impl Sweep<'_> {
 
     /// Windows shorter than the detectors.
     fn short_windows(&mut self, range: Range<usize>) {
-        let Job { network, side, simd, plan, margin, .. } = self.job;
+        let StrandJob { network, side, simd, plan, margin, .. } = self.job;
         for window in range {
             self.make_room(1);
             for (g, group) in side.detectors.groups.iter().enumerate() {
                 let (mut max, mut sum) = (Lanes::ZERO, Lanes::ZERO);
-                simd.run(Short {
+                simd.run(ShortWindow {
                     group,
                     window: &self.buffers.codes[margin + window * plan.stride..][..plan.window],
                     padding: self.geometry.padding,
@@ -297,7 +298,7 @@ impl Sweep<'_> {
     /// Activations of a group in some steps, pooled. The first window's alignments lie from position `first` on; `fresh`:
     /// these are the first steps.
     fn pool(&mut self, group: usize, first: usize, steps: &[Step], fresh: bool) {
-        let Job { side, network, simd, .. } = self.job;
+        let StrandJob { side, network, simd, .. } = self.job;
         let Buffers { triples, groups, features, .. } = &mut *self.buffers;
         let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
         simd.run(Pool {
@@ -315,7 +316,7 @@ impl Sweep<'_> {
 
     /// Pools one window of a group, whose alignments lie from `position` on.
     fn reduce(&mut self, group: usize, position: usize) {
-        let Job { side, network, simd, .. } = self.job;
+        let StrandJob { side, network, simd, .. } = self.job;
         let at = self.filled;
         let Buffers { triples, groups, features, .. } = &mut *self.buffers;
         let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
@@ -345,9 +346,9 @@ impl Sweep<'_> {
         }
     }
 
-    /// As [`add_overhang`](Sweep::add_overhang), to `count` windows from the one at `at` among the features on.
+    /// As [`add_overhang`](StrandScan::add_overhang), to `count` windows from the one at `at` among the features on.
     fn add_overhang_to(&mut self, group: usize, at: usize, count: usize) {
-        let Job { side, network, simd, plan, margin, .. } = self.job;
+        let StrandJob { side, network, simd, plan, margin, .. } = self.job;
         let Buffers { codes, triples, groups, features, letters, chain, low, high, .. } = &mut *self.buffers;
         let (max_block, sum_block) = blocks(features, network.pooling, groups.len(), group, self.room);
         let first = margin + (self.scored + at) * plan.stride;
@@ -370,7 +371,7 @@ impl Sweep<'_> {
             pooled.max.resize(if max_block.is_some() { length } else { 0 }, Lanes::ZERO);
             pooled.sum.resize(if sum_block.is_some() { length } else { 0 }, Lanes::ZERO);
             let (max, sum) = (&mut pooled.max, &mut pooled.sum);
-            simd.run(Chain { overhang, letters, sums: chain, reversed, max, sum });
+            simd.run(EdgeRecurrence { overhang, letters, sums: chain, reversed, max, sum });
         }
         let (stride, low_skip, high_skip) = (plan.stride, low_end.warm_up(), high_end.warm_up());
         let (from, to) = (at, at + count);

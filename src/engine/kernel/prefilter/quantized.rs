@@ -16,7 +16,7 @@ use crate::engine::kernel::filters::{Group, TRIPLE};
 use crate::engine::kernel::prefilter::quantized::end::End;
 use crate::engine::kernel::prefilter::quantized::table::Tables;
 use crate::engine::kernel::simd::{BYTES, Lanes, Row, WIDTH};
-use crate::engine::kernel::{Side, prune};
+use crate::engine::kernel::{StrandTables, prune};
 use crate::model::{Network, Pooling};
 use crate::seq::window::StrandChoice;
 
@@ -113,15 +113,15 @@ impl Errors {
 
 /// A network's detectors in fixed point, 32 to a rank.
 #[derive(Debug)]
-pub(crate) struct Coarse {
-    pub(crate) ranks: Vec<Rank>,
+pub(crate) struct QuantizedBounds {
+    pub(crate) ranks: Vec<PackedGroup>,
     /// Two to a rank; the last one may be missing.
-    pub(crate) halves: Vec<Half>,
+    pub(crate) halves: Vec<GroupStrand>,
 }
 
 /// What fills a row.
 #[derive(Debug)]
-pub(crate) struct Rank {
+pub(crate) struct PackedGroup {
     pub(crate) tables: Tables,
     /// What overhangs the low and the high end of padded windows.
     pub(crate) ends: Option<[End; 2]>,
@@ -131,7 +131,7 @@ pub(crate) struct Rank {
 
 /// Sixteen detectors on one strand.
 #[derive(Debug)]
-pub(crate) struct Half {
+pub(crate) struct GroupStrand {
     /// 0 for forward, 1 for reverse.
     pub(crate) strand: usize,
     pub(crate) group: usize,
@@ -152,18 +152,19 @@ struct Scaled {
     margin: f64,
 }
 
-impl Coarse {
+impl QuantizedBounds {
     /// Tables of `network` for the strands scanned, or `None` for networks whose windows they would not bound:
     /// `padded` windows see padding past their ends.
     pub(crate) fn new(
         network: &Network,
-        sides: [&Side; 2],
+        sides: [&StrandTables; 2],
         strands: StrandChoice,
         padded: bool,
-    ) -> Option<Coarse> {
+    ) -> Option<QuantizedBounds> {
         let padding = network.padding;
-        let sized =
-            |side: &Side| side.detectors.groups.iter().all(|group| group.size.0.iter().all(|&x| x < 1e30));
+        let sized = |side: &StrandTables| {
+            side.detectors.groups.iter().all(|group| group.size.0.iter().all(|&x| x < 1e30))
+        };
         if network.pooling != Pooling::Max
             || padding.left != padding.right
             || !sides.iter().all(|side| sized(side))
@@ -179,7 +180,7 @@ impl Coarse {
         let groups = sides[0].detectors.groups.len();
         let places: Vec<(usize, usize)> =
             (0..groups).flat_map(|group| wanted.iter().map(move |&strand| (strand, group))).collect();
-        let mut coarse = Coarse { ranks: Vec::new(), halves: Vec::new() };
+        let mut coarse = QuantizedBounds { ranks: Vec::new(), halves: Vec::new() };
         for places in places.chunks(2) {
             let padding = if padded { padding.left } else { 0 };
             coarse.add(network, sides, places, padding);
@@ -187,7 +188,13 @@ impl Coarse {
         Some(coarse)
     }
 
-    fn add(&mut self, network: &Network, sides: [&Side; 2], places: &[(usize, usize)], padding: usize) {
+    fn add(
+        &mut self,
+        network: &Network,
+        sides: [&StrandTables; 2],
+        places: &[(usize, usize)],
+        padding: usize,
+    ) {
         let length = network.detector_length;
         let group = |&(strand, group): &(usize, usize)| &sides[strand].detectors.groups[group];
         let fits = padding.min(length - 1);
@@ -227,14 +234,14 @@ impl Coarse {
                 u8::MAX
             }
         }));
-        self.ranks.push(Rank { tables, ends, outside });
+        self.ranks.push(PackedGroup { tables, ends, outside });
         for (side, &(strand, group)) in places.iter().enumerate() {
             let first = side * WIDTH;
             let by_lane = |f: &dyn Fn(usize, &Scaled) -> f64| {
                 Lanes(array::from_fn(|i| f(first + i, &scaled[first + i]) as f32))
             };
             let worth = |scaled: &Scaled| if scaled.scale > 0.0 { 1.0 / scaled.scale } else { 0.0 };
-            self.halves.push(Half {
+            self.halves.push(GroupStrand {
                 strand,
                 group,
                 step: by_lane(&|_, scaled| worth(scaled)),

@@ -6,14 +6,14 @@
 
 use crate::engine::kernel::dense::Apply;
 use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector};
-use crate::engine::kernel::strand_scan::{Buffers, Job, Sweep};
+use crate::engine::kernel::strand_scan::{Buffers, StrandJob, StrandScan};
 
 /// Batches that are not looked at after one with few repeats.
 const PAUSE: usize = 15;
 
 /// Working memory, and whether looking for repeats has been worth it of late.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Repeats {
+pub(crate) struct DuplicateWindows {
     /// Windows that differ from the one before.
     fresh: Vec<u32>,
     /// For each window, how many of `fresh` lie before the one whose features it has.
@@ -24,25 +24,25 @@ pub(crate) struct Repeats {
     pause: usize,
 }
 
-impl Repeats {
+impl DuplicateWindows {
     /// Forgets what was learnt.
     pub(crate) fn reset(&mut self) {
         self.pause = 0;
     }
 }
 
-impl Sweep<'_> {
+impl StrandScan<'_> {
     /// Scores the windows gathered, those with the same features once, or does nothing and says no where that saves
     /// little.
     pub(crate) fn share_repeats(&mut self) -> bool {
-        let Job { head, simd, network, .. } = self.job;
+        let StrandJob { head, simd, network, .. } = self.job;
         // Every window has a sum of its own.
         if !head.is_deep() || network.pooling.has_average() {
             return false;
         }
         let (room, windows) = (self.room, self.filled);
         let Buffers { features, dense, repeats, .. } = &mut *self.buffers;
-        let Repeats { fresh, ranks, scores: found, pause } = repeats;
+        let DuplicateWindows { fresh, ranks, scores: found, pause } = repeats;
         if *pause > 0 {
             *pause -= 1;
             return false;

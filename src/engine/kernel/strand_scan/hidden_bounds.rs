@@ -8,14 +8,14 @@ use crate::engine::kernel::dense::{Apply, WINDOWS};
 use crate::engine::kernel::geometry::slack;
 use crate::engine::kernel::prefilter::quantized::BLOCK;
 use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector};
-use crate::engine::kernel::strand_scan::{Buffers, Job, Sweep};
+use crate::engine::kernel::strand_scan::{Buffers, StrandJob, StrandScan};
 
 /// Batches that are not sifted after one of which most was kept.
 const PAUSE: usize = 7;
 
 /// Working memory, and whether sifting has been worth it of late.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sieve {
+pub(crate) struct HiddenLayerBounds {
     /// Greatest and least features of eight windows at a time: for each vector two [blocks](Vector) of them.
     features: Vec<Lanes>,
     scores: Vec<f32>,
@@ -25,14 +25,14 @@ pub(crate) struct Sieve {
     pause: usize,
 }
 
-impl Sieve {
+impl HiddenLayerBounds {
     /// Forgets what was learnt: a chunk's scores hang on nothing but the chunk.
     pub(crate) fn reset(&mut self) {
         self.pause = 0;
     }
 }
 
-impl Sweep<'_> {
+impl StrandScan<'_> {
     /// Eight windows that there is room for.
     fn eights(&self) -> usize {
         (self.room / BLOCK).next_multiple_of(WINDOWS)
@@ -40,7 +40,7 @@ impl Sweep<'_> {
 
     /// Scores the windows gathered that may reach the threshold, or does nothing and says no where that saves nothing.
     pub(crate) fn sift(&mut self) -> bool {
-        let Job { head, threshold, .. } = self.job;
+        let StrandJob { head, threshold, .. } = self.job;
         let (Some(threshold), false) = (threshold, head.bounds().is_empty()) else { return false };
         let sieve = &mut self.buffers.sieve;
         if sieve.pause > 0 {
@@ -60,7 +60,7 @@ impl Sweep<'_> {
     /// Finds the blocks with a bound of `threshold` or more.
     fn find_promising(&mut self, blocks: usize, threshold: f32) {
         let (room, eights) = (self.room, self.eights());
-        let Job { head, simd, network, .. } = self.job;
+        let StrandJob { head, simd, network, .. } = self.job;
         let Buffers { features, dense, sieve, .. } = &mut *self.buffers;
         let outputs = network.output.outputs;
         sieve.features.resize(features.len() / room * 2 * eights, Lanes::ZERO);
@@ -94,7 +94,7 @@ impl Sweep<'_> {
     /// Scores the blocks that were kept; the others get minus infinity.
     fn score_kept(&mut self) {
         let room = self.room;
-        let Job { head, simd, .. } = self.job;
+        let StrandJob { head, simd, .. } = self.job;
         let Buffers { features, dense, sieve, .. } = &mut *self.buffers;
         for features in features.chunks_exact_mut(room) {
             simd.run(Gather { features, kept: &sieve.kept });

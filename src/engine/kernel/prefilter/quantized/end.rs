@@ -1,4 +1,4 @@
-//! Coarse activations of the alignments that overhang a window's ends, for two neighbouring windows at a time.
+//! QuantizedBounds activations of the alignments that overhang a window's ends, for two neighbouring windows at a time.
 //!
 //! In the terms of [`overhang`](crate::engine::kernel::padded_edges): with t columns on padding, the deficit `v[t]` of
 //! the window that starts at base s, less what the padding costs, is that of the next window but one, `v[t + 2]`,
@@ -99,14 +99,14 @@ impl End {
         (End { tiles, columns }, worst)
     }
 
-    /// Pairs before that of the first windows which a [`Chain`] must see.
+    /// Pairs before that of the first windows which a [`EdgeRecurrence`] must see.
     pub(crate) fn warm_up(&self) -> usize {
         (self.columns - 1) / 2
     }
 }
 
 /// Least deficits of what overhangs one end of two windows at a time.
-pub(crate) struct Chain<'a> {
+pub(crate) struct EdgeRecurrence<'a> {
     pub(crate) end: &'a End,
     /// The bases at which two windows start (or end, from the second to the first), from the last windows to the
     /// first (or from the first to the last), after [`End::warm_up`] more.
@@ -117,7 +117,7 @@ pub(crate) struct Chain<'a> {
     pub(crate) out: &'a mut [Row],
 }
 
-impl Task for Chain<'_> {
+impl Task for EdgeRecurrence<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         self.edge.clear();
@@ -138,7 +138,7 @@ impl Task for Chain<'_> {
     }
 }
 
-impl Chain<'_> {
+impl EdgeRecurrence<'_> {
     /// `N` diagonals, each with `EACH` rows a pair.
     #[inline(always)]
     fn tile<B: Bytes, const N: usize, const EACH: usize>(&mut self, rows: &[Row]) {

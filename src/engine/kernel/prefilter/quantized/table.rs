@@ -1,4 +1,4 @@
-//! Coarse activations on bases, by table look-up: least deficits of a few positions side by side.
+//! QuantizedBounds activations on bases, by table look-up: least deficits of a few positions side by side.
 
 use std::array;
 

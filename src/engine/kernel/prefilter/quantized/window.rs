@@ -1,6 +1,6 @@
 //! From deficits to bounds of what windows pool.
 
-use crate::engine::kernel::prefilter::quantized::{BLOCK, Half};
+use crate::engine::kernel::prefilter::quantized::{BLOCK, GroupStrand};
 use crate::engine::kernel::simd::{Bytes, Lanes, Row, Task, Vector, WIDTH};
 
 /// Least and greatest that the least deficit of a window can be, for the windows that start in each of some blocks.
@@ -79,7 +79,7 @@ pub(crate) struct Decode<'a> {
     pub(crate) deficits: &'a [Row],
     /// Which lanes of a row: 0 for the first 16, 1 for the others.
     pub(crate) side: usize,
-    pub(crate) half: &'a Half,
+    pub(crate) half: &'a GroupStrand,
     /// From above, or else from below.
     pub(crate) above: bool,
     /// Whether activations below 0 count as 0.
