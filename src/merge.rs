@@ -114,6 +114,9 @@ impl Shards {
             }
             Format::Sites(format) => format.layout(),
         };
+        if compressed && layout == Layout::Bed && matches!(self.format(), Format::Scores(_)) {
+            return self.write_compressed_scores(LineSink::compressed(output, &header, layout)?);
+        }
         let mut sink = if compressed {
             LineSink::compressed(output, &header, layout)?
         } else {
@@ -162,16 +165,48 @@ impl Shards {
         Ok(Rates { rate, q })
     }
 
-    /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
-    fn write_bigwig(&self, output: Output, header: &str) -> Result<Vec<Sealed>> {
-        let bin = self.head.mark.bin.unwrap_or(1).max(1);
-        let series = Series {
+    /// The values of shards, as they are encoded.
+    fn series(&self) -> Series {
+        Series {
             target: 0,
             strand: Shown::Better,
-            bin,
+            bin: self.head.mark.bin.unwrap_or(1).max(1),
             summary: Summary::Max,
             lowest: f32::NEG_INFINITY,
-        };
+        }
+    }
+
+    /// Compresses the lines of a bedGraph anew, tile by tile as a scan does, so that the blocks do not depend on the shards.
+    fn write_compressed_scores(&self, sink: LineSink) -> Result<Vec<Sealed>> {
+        let mut writer = ScoreWriter::new(self.series(), ScoreSink::BedGraph(sink));
+        let mut contig = Arc::new(Contig { id: 0, name: String::new(), length: None });
+        let mut reached = 0;
+        for path in &self.paths {
+            each_block(path, &mut |lines| {
+                for line in lines.split_inclusive(|&byte| byte == b'\n') {
+                    let parsed = bedgraph_line(line);
+                    let same = parsed.as_ref().is_some_and(|(name, _)| *name == contig.name);
+                    let before = if same { reached } else { 0 };
+                    let Some((name, value)) = parsed.filter(|(_, (start, ..))| *start >= before) else {
+                        let message = "the file is damaged: its values are not in order";
+                        return Err(Error::format(path, None, message));
+                    };
+                    if !same {
+                        contig = Arc::new(Contig { id: contig.id + 1, name: name.to_owned(), length: None });
+                    }
+                    reached = value.1;
+                    writer.write_values(&contig, &[value])?;
+                }
+                Ok(())
+            })?;
+        }
+        writer.seal(&[])
+    }
+
+    /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
+    fn write_bigwig(&self, output: Output, header: &str) -> Result<Vec<Sealed>> {
+        let series = self.series();
+        let bin = series.bin;
         let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
         let mut writer = ScoreWriter::new(series, sink);
         let (mut values, mut bins) = (Values::default(), Vec::new());
@@ -245,6 +280,15 @@ impl Rates {
         let (target, step): (usize, usize) = (target.parse().ok()?, step.parse().ok()?);
         Some((before, *self.q.get(target)?.get(&step)?, &rest[end..]))
     }
+}
+
+/// The contig of a line of bedGraph, and its start, end and value; `None` if it is none.
+fn bedgraph_line(line: &[u8]) -> Option<(&str, (u64, u64, f32))> {
+    let mut columns = str::from_utf8(line.strip_suffix(b"\n")?).ok()?.split('\t');
+    let name = columns.next()?;
+    let (start, end): (u64, u64) = (columns.next()?.parse().ok()?, columns.next()?.parse().ok()?);
+    let value: f32 = columns.next()?.parse().ok()?;
+    (start < end && columns.next().is_none()).then_some((name, (start, end, value)))
 }
 
 /// Cuts a stretch of one value into the bins that it was joined from.

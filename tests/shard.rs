@@ -463,7 +463,7 @@ fn a_compressed_shard_without_some_of_its_blocks_is_refused() {
             start += usize::from(u16::from_le_bytes([whole[start + 16], whole[start + 17]])) + 1;
         }
         starts.push(whole.len());
-        assert!(starts.len() > 5, "{track}: {starts:?}");
+        assert!(starts.len() >= 5, "{track}: {starts:?}");
         // All but the empty one at the end.
         for block in starts.windows(2).take(starts.len() - 2) {
             let cut = [&whole[..block[0]], &whole[block[1]..]].concat();
