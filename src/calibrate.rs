@@ -17,9 +17,7 @@ use crate::seq::window::WindowPlan;
 use crate::{Error, Result};
 
 pub mod background;
-
 pub mod exact;
-
 pub mod sample;
 
 use crate::calibrate::background::Background;

@@ -14,15 +14,10 @@ use crate::seq::alphabet::{N, reverse_complement_into};
 use crate::{Error, Result};
 
 pub mod fasta;
-
 pub mod load;
-
 pub mod peaks;
-
 pub mod scaling;
-
 pub mod table;
-
 mod text;
 
 /// What the targets are.

@@ -10,11 +10,8 @@ use crate::seq::chunk::Chunk;
 use crate::{Error, Result};
 
 pub mod kernel;
-
 pub mod onnx;
-
 pub mod reference;
-
 pub mod summary;
 
 /// Where an engine computes.

@@ -1,4 +1,5 @@
 //! Files: memory maps, decompression, atomic outputs, BGZF, tabix and bigWig/bigBed containers.
+
 pub(crate) mod bbi;
 pub(crate) mod checksum;
 pub(crate) mod deflate;

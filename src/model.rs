@@ -14,17 +14,11 @@ use crate::null::calibration::Calibration;
 use crate::{Error, Result};
 
 pub mod bundled;
-
 pub mod deepbind;
-
 pub mod inspect;
-
 pub mod motif;
-
 pub mod name;
-
 pub mod network;
-
 pub mod onnx;
 
 pub use network::{Dense, Network, Padding, Pooling};

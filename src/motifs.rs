@@ -10,12 +10,9 @@ use crate::model::onnx::recognize::Transfer;
 use crate::model::{Input, Model, Network};
 
 pub mod report;
-pub mod sites;
-
 pub mod sequences;
-
+pub mod sites;
 mod table;
-
 mod trim;
 
 pub use self::sites::{Learned, Method};

@@ -15,19 +15,12 @@ use crate::seq::contig::{Contig, RegionQuery};
 use crate::{Error, Result};
 
 pub mod alignment;
-
 mod bam;
-
 pub mod cram;
-
 mod header;
-
 mod index;
-
 pub mod record;
-
 mod sam;
-
 pub mod sequences;
 
 pub use self::record::{ReadFilter, Skip};

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use crate::report::svg::escape;
 
 pub(crate) mod chart;
-
 pub(crate) mod detector;
 
 use chart::Chart;

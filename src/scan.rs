@@ -23,20 +23,14 @@ use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
 mod ambiguous;
-
 mod chunk_hits;
-pub mod journal;
-
-pub mod reads;
-
-pub mod report;
-
 mod deferred;
+pub mod journal;
+pub mod reads;
+pub mod report;
 pub mod shard_overlap;
 pub mod statistics;
-
 mod worker;
-
 mod writer;
 
 use journal::Journal;

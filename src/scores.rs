@@ -123,3 +123,34 @@ pub(crate) fn peak(scores: &[f32]) -> (f32, bool) {
     }
     (best.into_iter().fold(f32::NEG_INFINITY, f32::max), nan.iter().any(|&nan| nan != 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn better_scores_are_those_of_better_strands(
+            scores in prop::collection::vec((-30i32..30, -3i32..4, -3i32..4), 0..200)
+        ) {
+            // Many that are nearly the same.
+            let score = |&(whole, near, _): &(i32, i32, i32)| whole as f32 / 10.0 + near as f32 * 3e-5;
+            let other = |&(whole, _, near): &(i32, i32, i32)| whole.max(-29) as f32 / 10.0 + near as f32 * 3e-5;
+            let mut forward: Vec<f32> = scores.iter().map(score).collect();
+            let reverse: Vec<f32> = scores.iter().map(other).collect();
+            forward.iter_mut().step_by(7).for_each(|score| *score = f32::NEG_INFINITY);
+            let mut better = Vec::new();
+            better_scores(&forward, &reverse, &mut better);
+            for ((&forward, &reverse), better) in forward.iter().zip(&reverse).zip(better) {
+                prop_assert_eq!(better.to_bits(), better_strand(forward, reverse).0.to_bits());
+            }
+            prop_assert_eq!(first_nan(&forward), None);
+            if let Some(last) = forward.last_mut() {
+                *last = f32::NAN;
+                prop_assert_eq!(first_nan(&forward), Some(forward.len() - 1));
+            }
+        }
+    }
+}

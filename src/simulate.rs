@@ -7,7 +7,6 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::seq::contig::Strand;
 
 pub mod dataset;
-
 pub mod genome;
 
 pub use genome::Simulation;

@@ -12,17 +12,11 @@ use crate::model::{Activation, ModelSpec};
 use crate::null::distribution::Null;
 
 pub(crate) mod bam;
-
 mod bedgraph;
-
 pub mod bigbed;
-
 pub mod bigwig;
-
 pub mod read;
-
 pub mod score;
-
 pub mod site;
 
 pub use crate::io::number::push_score;

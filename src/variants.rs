@@ -19,15 +19,11 @@ use crate::scan::Scanner;
 use crate::track::provenance::Provenance;
 use crate::{Error, Result};
 
-mod bcf;
-
 mod allele;
+mod bcf;
 mod contigs;
-
 mod header;
-
 mod index;
-
 pub mod reader;
 pub mod scorer;
 mod worker;

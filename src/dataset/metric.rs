@@ -18,7 +18,7 @@ use crate::dataset::TargetKind;
 /// one half.
 ///
 /// ```
-/// use bindscan::train::metric::auc;
+/// use bindscan::dataset::metric::auc;
 ///
 /// assert_eq!(auc(&[0.9, 0.8, 0.8, 0.1], &[1.0, 1.0, 0.0, 0.0]), Some(0.875));
 /// ```

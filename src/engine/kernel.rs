@@ -33,18 +33,13 @@ use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
 mod convolve;
-
 mod dense;
-
 mod filters;
 mod matrices;
-mod prune;
-
 mod padded_edges;
 mod pool;
-
+mod prune;
 mod simd;
-
 mod strand_scan;
 
 pub use matrices::MatrixScanner;

@@ -22,9 +22,7 @@ use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 mod dense;
-
 pub mod library;
-
 mod session;
 
 use session::{Runner, SharedSession};

@@ -18,8 +18,8 @@ impl Aliases {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use bindscan::genome::Contig;
-    /// use bindscan::source::alias::Aliases;
+    /// use bindscan::seq::contig::Contig;
+    /// use bindscan::genome::alias::Aliases;
     ///
     /// let contig = |id, name: &str| Arc::new(Contig { id, name: name.into(), length: Some(9) });
     /// let aliases = Aliases::of(&[contig(0, "chr1"), contig(1, "chrM"), contig(2, "x"), contig(3, "chrX")]);

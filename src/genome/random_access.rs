@@ -25,7 +25,7 @@ const KEPT: u32 = 1024;
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("genome.fa");
 /// # std::fs::write(&path, ">chr1\nACGT\nNNAC\n")?;
-/// use bindscan::source::lookup::Lookup;
+/// use bindscan::genome::random_access::Lookup;
 ///
 /// let genome = Lookup::open(&path, false)?;
 /// let chr1 = genome.find(b"chr1").unwrap();

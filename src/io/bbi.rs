@@ -17,7 +17,6 @@ use crate::seq::contig::Contig;
 use crate::{Error, Result};
 
 mod tree;
-
 mod zoom;
 
 pub(crate) use self::zoom::{Cell, Summary};

@@ -14,7 +14,6 @@ use tempfile::NamedTempFile;
 use crate::{Error, Result};
 
 mod destination;
-
 mod register;
 
 pub use self::register::{protect, remove_unfinished};

@@ -15,17 +15,11 @@ use crate::io::digest::hex;
 use crate::{Error, Result};
 
 pub mod collection;
-
 mod matrix;
-
 mod meme;
-
 mod sections;
-
 pub mod similarity;
-
 mod sites;
-
 mod text;
 
 pub use collection::Collection;

@@ -10,34 +10,22 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 pub mod build;
-
 pub(super) mod constant;
-
 pub mod dense;
-
 mod external;
-
 pub(super) mod head;
+mod inference;
+pub mod interface;
+mod operator;
+mod precision;
 pub mod receptive_field;
 
-mod inference;
-
-pub mod interface;
-
-mod operator;
-
-mod precision;
-
+mod conv_geometry;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
-
 mod shape;
-
-mod conv_geometry;
 pub mod tensor;
-
 pub(super) mod value;
-
 mod visit;
 
 pub use proto::ModelProto;

@@ -99,9 +99,9 @@ pub(crate) const TWO_32: f64 = (1u64 << 32) as f64;
 #[derive(Debug, Clone)]
 pub(crate) struct Dice {
     /// Cumulative probability of the contexts.
-    contexts: Vec<f64>,
+    pub(crate) contexts: Vec<f64>,
     /// For each context, where C, G and T begin in a number of 32 bits.
-    edges: Vec<[u64; 3]>,
+    pub(crate) edges: Vec<[u64; 3]>,
 }
 
 impl Dice {

@@ -21,11 +21,8 @@ use crate::reads::{ReadOptions, RecordReader};
 use crate::{Error, Result};
 
 mod container;
-
 mod difference;
-
 mod index;
-
 mod reference;
 
 use crate::reads::cram::container::Container;

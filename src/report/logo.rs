@@ -10,7 +10,7 @@ use crate::report::svg::{Anchor, Label, Lettering};
 /// A logo: a stack of letters for each position.
 ///
 /// ```
-/// use bindscan::logo::Logo;
+/// use bindscan::report::logo::Logo;
 /// use bindscan::model::Alphabet;
 ///
 /// let counts = [[80.0, 5.0, 10.0, 5.0], [0.0, 0.0, 100.0, 0.0]];

@@ -31,7 +31,6 @@ use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
 use crate::track::site::{Site, SiteLines, SiteSink};
 
 mod aggregate;
-
 mod lines;
 
 pub use aggregate::Aggregate;

@@ -13,7 +13,6 @@ use crate::seq::contig::Strand;
 use crate::track::Target;
 
 pub mod browser;
-
 mod site;
 
 use browser::Browser;

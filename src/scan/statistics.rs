@@ -14,7 +14,6 @@ use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
 
 mod histogram;
-
 mod sample;
 
 pub use histogram::Histogram;

@@ -43,7 +43,7 @@ impl RegionQuery {
     /// `contig:-end`: 1-based, both ends included, commas allowed in numbers, as samtools has it.
     ///
     /// ```
-    /// use bindscan::genome::{Region, RegionQuery};
+    /// use bindscan::seq::contig::{Region, RegionQuery};
     ///
     /// let query = RegionQuery::parse("chr1:1,001-2,000");
     /// let region = Region { contig: "chr1".into(), start: 1000, end: Some(2000) };

@@ -19,8 +19,8 @@ pub const LONGEST: usize = 6;
 /// Unless `k` is from 1 to [`LONGEST`].
 ///
 /// ```
-/// use bindscan::encode::encode;
-/// use bindscan::shuffle::shuffle_kmers;
+/// use bindscan::seq::alphabet::encode;
+/// use bindscan::seq::shuffle::shuffle_kmers;
 /// use rand::SeedableRng;
 ///
 /// let codes = encode(b"GATTACAGATTACA").unwrap();

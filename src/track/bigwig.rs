@@ -20,7 +20,6 @@ use crate::io::output::{Output, Sealed};
 use crate::seq::contig::Contig;
 
 mod bases;
-
 mod reader;
 
 pub use bases::BaseSink;

@@ -1,4 +1,5 @@
 //! Fitting networks of the DeepBind family.
+
 pub(crate) mod convolution;
 pub mod ensemble;
 pub mod fit;

@@ -6,29 +6,17 @@
 //! several fits go side by side.
 
 mod architecture;
-
-mod named;
-
-mod function;
-
-mod layer;
-
-mod network;
-
-mod parameter;
-
-mod tensor;
-
 mod engine;
-
 pub mod export;
-
 mod fit;
-
+mod function;
+mod layer;
+mod named;
+mod network;
+mod parameter;
 mod state;
-
+mod tensor;
 pub mod trained;
-
 pub mod training;
 
 pub use self::architecture::{Architecture, Cell, Function, InputForm, Layer, Padding, PoolKind, Shape};

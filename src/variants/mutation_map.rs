@@ -23,7 +23,6 @@ use crate::variants::scorer::{Best, Effect, Scorer, Target};
 use crate::{Error, Result};
 
 mod picture;
-
 mod raster;
 
 use crate::variants::mutation_map::picture::Panel;

@@ -146,7 +146,7 @@ impl Effect {
     /// The effect of `alternative` in place of `reference`.
     ///
     /// ```
-    /// use bindscan::variant::score::Effect;
+    /// use bindscan::variants::scorer::Effect;
     ///
     /// assert_eq!(Effect::of(3.0, 1.0), Effect { difference: -2.0, effect: -6.0 });
     /// assert_eq!(Effect::of(-3.0, -1.0).effect, 0.0);

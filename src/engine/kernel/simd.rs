@@ -18,7 +18,6 @@ mod avx512;
 
 #[cfg(target_arch = "aarch64")]
 mod neon;
-
 mod scalar;
 
 /// Detectors in a vector.

@@ -80,10 +80,9 @@ pub(super) fn transfac<'a>(lines: &[Line<'a>]) -> Vec<Section<'a>> {
         match key {
             "AC" => section.id = value(),
             // An identifier is the name of what has an accession number.
-            "ID" if section.id.is_empty() => section.id = value(),
+            "ID" | "DE" if section.id.is_empty() => section.id = value(),
             "ID" if section.name.is_empty() => section.name = value(),
             "NA" => section.name = value(),
-            "DE" if section.id.is_empty() => section.id = value(),
             _ if matrix::is_row(line) => section.rows.push(*line),
             _ => {}
         }

@@ -16,23 +16,31 @@ pub(super) fn is_sequence(text: &str) -> bool {
     text.len() > 1 && text.bytes().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()))
 }
 
+/// Aligned sites of one motif, each with the line that it stands on.
+struct Group<'a> {
+    id: &'a str,
+    name: &'a str,
+    sites: Vec<(&'a str, usize)>,
+}
+
 /// Makes one motif of all sites, or one for each ID if every ID has several sites.
 pub(super) fn build(sections: &[Section<'_>], unnamed: &str, builder: &mut Builder) {
     let sites: Vec<_> = sections.iter().map(Section::site).collect();
-    let mut groups: Vec<(&str, &str, Vec<(&str, usize)>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for (id, name, sequence, line) in &sites {
-        match groups.iter_mut().find(|group| group.0 == *id) {
-            Some(group) => group.2.push((sequence, *line)),
-            None => {
-                groups.push((id, name.split_whitespace().next().unwrap_or_default(), vec![(sequence, *line)]))
-            }
+        let site = (sequence.as_str(), *line);
+        if let Some(group) = groups.iter_mut().find(|group| group.id == *id) {
+            group.sites.push(site);
+        } else {
+            let name = name.split_whitespace().next().unwrap_or_default();
+            groups.push(Group { id, name, sites: vec![site] });
         }
     }
-    if groups.iter().any(|group| group.2.len() < FEWEST) {
+    if groups.iter().any(|group| group.sites.len() < FEWEST) {
         let all = sites.iter().map(|(_, _, sequence, line)| (sequence.as_str(), *line)).collect();
-        groups = vec![(unnamed, "", all)];
+        groups = vec![Group { id: unnamed, name: "", sites: all }];
     }
-    for (id, name, sites) in groups {
+    for Group { id, name, sites } in groups {
         let motif = counts(&sites).map(|counts| Motif {
             id: id.to_owned(),
             name: name.to_owned(),

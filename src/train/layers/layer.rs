@@ -8,19 +8,12 @@ use crate::train::layers::parameter::Parameter;
 use crate::train::layers::tensor::Tensor;
 
 mod affine;
-
 mod convolution;
-
 mod dense;
-
 mod gru;
-
 mod lstm;
-
 mod normalization;
-
 mod pool;
-
 mod recurrent;
 
 pub(crate) use self::convolution::Convolution;

@@ -21,9 +21,7 @@ use crate::model::{Network, Pooling};
 use crate::seq::window::StrandChoice;
 
 pub(crate) mod end;
-
 pub(crate) mod table;
-
 pub(crate) mod window;
 
 /// Window starts that are bounded together.
