@@ -1,6 +1,4 @@
-//! Genomes: the contigs of a FASTA or 2bit file, cut into chunks.
-//!
-//! What the input is shows in its first bytes.
+//! Genomes: the contigs of a FASTA or 2bit file, cut into chunks. The format is recognised by the first bytes.
 
 pub mod alias;
 pub(crate) mod fasta;

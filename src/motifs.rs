@@ -1,4 +1,4 @@
-//! What the filters of a network's first layer have learned, as motifs: the stretches of sequence that activate each.
+//! First-layer filters as motifs: the sites that activate each filter, averaged to a matrix.
 //!
 //! A filter's motif depends on the sequences that it is shown. [`learned`](sites::learn) looks for its sites in them, and
 //! averages those to a matrix.

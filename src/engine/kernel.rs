@@ -1,17 +1,40 @@
-//! The compiled scan kernel for the DeepBind family: every window of a chunk in exact `f32`, at a cost a base that
-//! does not depend on the window.
+//! The scan kernel of the DeepBind family: exact `f32` scores of every window of a chunk.
 //!
-//! Windows that overlap share their convolution, so a detector is placed at each position once
-//! (`convolve`: three bases select a precomputed row for 16 detectors), a sliding maximum or sum pools any
-//! window in three operations a position (`pool`), and the dense layers take 16 windows at a time (`dense`).
-//! Where a network pads its windows, the alignments that overhang the ends are pooled by a recurrence of their own
-//! (`overhang`). Positions go through these stages a tile at a time, so that intermediate results stay in the
-//! cache; where a register holds eight detectors, one half of them after the other, so that their tables do, too. The reverse strand is the same sweep with reversed, complemented detectors. Where only scores above a
-//! threshold are wanted, activations in 8-bit fixed point, rounded so that they bound the exact ones (`coarse`), tell
-//! which windows may reach it, and only those are swept.
+//! By definition, a window's score on one strand is
 //!
-//! A window's score is made by the same operations in the same order wherever the window lies in a chunk and
-//! whatever instruction set is used: it is the same bits however the input is cut.
+//! ```text
+//! for each filter f:
+//!     for each alignment p of f with the window, padding included:
+//!         x[f][p] = sum over columns c of weight[f][c][base[p + c]]  +  bias[f]
+//!     feature[f] = max over p of x[f][p], rectified      (or the mean; or both)
+//! score = output(hidden(feature))
+//! ```
+//!
+//! Scored one by one, windows of w bases repeat the inner loop w times for each base. The kernel computes the same
+//! numbers as follows; the order is that of the gain.
+//!
+//! 1. **Windows share the convolution** (`convolve`). `x[f][p]` does not depend on the window, so it is computed once for
+//!    each position of the chunk. The cost of a base does not depend on the window.
+//! 2. **Three columns are one look-up** (`convolve`). Three bases (or N) select a precomputed row with the partial
+//!    sums of 16 filters; a filter of 24 columns is eight additions. Partial sums travel along the diagonal, so that one index
+//!    serves the positions whose alignments meet there.
+//! 3. **Pooling slides** (`pool`). A maximum over any window takes three operations a position (running
+//!    maxima of blocks from the left and from the right); sums are made the same way, and nothing is subtracted.
+//! 4. **Padded edges are a recurrence** (`padded_edges`). Alignments that overhang a window's ends see padding there, and cannot be
+//!    shared as they are; those of neighbouring windows follow from each other column by column.
+//! 5. **Dense layers take 16 windows at a time** (`dense`), and windows with equal features once
+//!    (`strand_scan`): neighbours often share all maxima.
+//! 6. **Tiles stay in the cache** (`strand_scan`). Positions pass through the stages a tile at a time. Where a register
+//!    holds eight filters, one half of them goes first and then the other, so that the tables of a half stay in the first-level cache.
+//! 7. **The reverse strand** is the same scan with reversed, complemented filters; codes are never reversed.
+//! 8. **With a threshold, most windows are not scored** (`prefilter`). Activations in 8-bit fixed point, rounded so that they
+//!    bound the exact ones, tell which windows may reach the threshold. Only those are scored exactly, so what is reported
+//!    does not change. A scan backs off where the bounds rule out too little.
+//! 9. **Filters that cannot matter are dropped** (`prune`): those that no sequence can make positive under a rectifier.
+//!
+//! A window's score is made by the same operations in the same order wherever the window lies in a chunk and whatever the
+//! instruction set: it is the same bits however the input is cut. [`reference`](mod@super::reference) is the definition
+//! above in `f64`, and the oracle of the tests.
 
 pub mod geometry;
 pub(crate) mod prefilter;
@@ -67,11 +90,11 @@ pub(crate) struct Compiled {
     reverse: StrandTables,
     /// For each choice of strands, for windows that see padding and for those that do not; made where they are first
     /// needed.
-    coarse: [OnceLock<Option<QuantizedBounds>>; 6],
+    quantized: [OnceLock<Option<QuantizedBounds>>; 6],
 }
 
 impl Compiled {
-    fn coarse(&self, plan: &WindowPlan) -> Option<&QuantizedBounds> {
+    fn quantized(&self, plan: &WindowPlan) -> Option<&QuantizedBounds> {
         let strands = match plan.strands {
             StrandChoice::Both => 0,
             StrandChoice::Forward => 1,
@@ -79,8 +102,8 @@ impl Compiled {
         };
         let padded = plan.context == Context::Padding;
         let sides = [&self.forward, &self.reverse];
-        let coarse = &self.coarse[2 * strands + usize::from(padded)];
-        coarse.get_or_init(|| QuantizedBounds::new(&self.network, sides, plan.strands, padded)).as_ref()
+        let quantized = &self.quantized[2 * strands + usize::from(padded)];
+        quantized.get_or_init(|| QuantizedBounds::new(&self.network, sides, plan.strands, padded)).as_ref()
     }
 }
 
@@ -114,8 +137,8 @@ impl KernelEngine {
         let order = prune::detectors(&network);
         let forward = StrandTables::new(&network, &order, Strand::Forward, simd);
         let reverse = StrandTables::new(&network, &order, Strand::Reverse, simd);
-        let coarse = Default::default();
-        let compiled = Arc::new(Compiled { network, order, forward, reverse, coarse });
+        let quantized = Default::default();
+        let compiled = Arc::new(Compiled { network, order, forward, reverse, quantized });
         Ok(KernelEngine {
             spec,
             compiled,
@@ -151,7 +174,7 @@ impl Engine for KernelEngine {
     }
 
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
-        self.sweep(chunk, plan, None, out)
+        self.scan(chunk, plan, None, out)
     }
 
     fn score_above(
@@ -161,12 +184,12 @@ impl Engine for KernelEngine {
         threshold: f32,
         out: &mut Scores,
     ) -> Result<()> {
-        self.sweep(chunk, plan, Some(threshold), out)
+        self.scan(chunk, plan, Some(threshold), out)
     }
 }
 
 impl KernelEngine {
-    fn sweep(
+    fn scan(
         &mut self,
         chunk: &Chunk,
         plan: &WindowPlan,
@@ -199,8 +222,8 @@ impl KernelEngine {
             network.detector_length,
         );
         let (simd, start) = (self.simd, out.start);
-        let look = threshold.zip(compiled.coarse(plan)).and_then(|(threshold, coarse)| {
-            let parts = (network, &compiled.forward, coarse, &*head);
+        let look = threshold.zip(compiled.quantized(plan)).and_then(|(threshold, quantized)| {
+            let parts = (network, &compiled.forward, quantized, &*head);
             Prefilter::new(parts, simd, plan, margin, threshold, self.buffers.sequence())
         });
         let looked = look.is_some();

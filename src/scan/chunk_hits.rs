@@ -1,4 +1,4 @@
-//! What a scanner finds in a chunk, or in a read: scores, and the hits among them.
+//! Scores of one scanner for a chunk or a read, and the hits among them.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What a worker makes of a chunk.
+//! A worker: scores a chunk with every model, and turns the scores into sites and bins.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
-//! Activations of 16 detectors at consecutive positions, by table look-up.
+//! Activations of 16 filters at consecutive positions, by table look-up.
 //!
-//! Two ways, for the same additions in the same order. For a few positions, their sums side by side ([`Convolve`]).
-//! EdgeTile a sequence, the other way round ([`advance`]): the rows that three bases select in all tables lie side by
-//! side, and each is added to the sum of another position, the one that has this table's columns there.
+//! There are two ways, with the same additions in the same order. For a few positions, their sums are kept side by side
+//! ([`Convolve`]). Along a whole sequence, the rows that three bases select in all tables lie side by side, and each row is
+//! added to the sum of another position: the one that has this table's columns there ([`advance`]).
 
 use super::simd::{Lanes, Numbers, Simd, Task, Vector};
 use crate::engine::kernel::filters::{TRIPLE, Table, triple};
@@ -31,7 +31,7 @@ const TABLES: usize = 8;
 /// Positions computed side by side: independent sums, for the processor to overlap.
 const SIDE: usize = 8;
 
-/// Prefilter-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
+/// Look-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
 const INDICES: usize = 256;
 
 /// The tables of 16 detectors in the order in which an instruction set reads them.

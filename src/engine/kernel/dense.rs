@@ -1,7 +1,7 @@
 //! The dense layers, many windows at a time.
 //!
-//! A hidden layer takes 32 windows, one a lane, so that no sum runs across lanes. An output layer that stands alone
-//! is too little work to be worth the transposition: it takes 16, and their sums over lanes are folded together.
+//! A hidden layer takes 32 windows, one in each lane, so that no sum runs across lanes. A single output layer has too little
+//! work to pay for the transposition: it takes 16 windows and folds their sums over lanes together.
 
 use std::ops::Range;
 

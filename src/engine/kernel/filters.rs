@@ -1,8 +1,8 @@
-//! A network's detectors as look-up tables, for one strand.
+//! The filters of a network as look-up tables, for one strand.
 //!
-//! Three consecutive bases select one vector: what three consecutive columns of 16 detectors add to an activation.
-//! A detector of length 24 is then eight look-ups a position. The 64 triples of ACGT come first (4 KB, so that the
-//! tables of a detector lie in the first-level cache), the triples with an N after them: N needs no path of its own.
+//! Three consecutive bases select one vector: the contribution of three consecutive columns of 16 filters. A filter of length
+//! 24 takes eight look-ups at each position. The 64 triples of A, C, G and T come first (4 KB, so that the tables of a filter fit
+//! the first-level cache), then the triples with an N: N needs no code path of its own.
 
 use crate::engine::kernel::convolve::Tables;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};

@@ -1,12 +1,12 @@
 //! Scanning with many motif matrices at once.
 //!
-//! A matrix is a network with one detector, one alignment a window and no pooling: a sweep of its own would leave 15 of
-//! 16 lanes empty. Here the matrices share them, both strands of one side by side, shorter ones filled up with zeros
-//! at the end. One convolution gives the scores of eight matrices on both strands.
+//! A matrix is a network with one filter, one alignment for each window and no pooling; on its own it would leave 15 of 16 lanes
+//! empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros at the
+//! end. One convolution gives the scores of eight matrices on both strands.
 //!
-//! Where only scores above thresholds are wanted, fixed point comes first ([`quantized`]): sums of bytes say how far scores
-//! are below the greatest, in steps so large that all that fall short of the threshold stay at 255. Exact scores are
-//! computed where one does not.
+//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest possible
+//! one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only where a sum
+//! does not saturate.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -215,7 +215,7 @@ impl MatrixScanner {
             let (group, members) = (&detectors.groups[g], self.members(g));
             let rank = members.start + lane / lanes;
             if rank >= members.end {
-                return Lane::hopeless(*longest);
+                return Lane::saturated(*longest);
             }
             let best = |j: usize| group.columns[j].iter().map(|row| f64::from(row.0[lane])).take(5);
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
@@ -223,7 +223,7 @@ impl MatrixScanner {
             let margin = quantized::margin(*longest) * f64::from(group.size.0[lane]);
             let room = top + margin - f64::from(self.threshold(lane, thresholds[rank]));
             if room < 0.0 {
-                return Lane::hopeless(*longest);
+                return Lane::saturated(*longest);
             }
             // An entry may be half a step too great.
             let steps = f64::from(u8::MAX) - 1.0 - longest.div_ceil(TRIPLE) as f64 / 2.0;
@@ -233,7 +233,7 @@ impl MatrixScanner {
             let groups = g..detectors.groups.len().min(g + 2);
             let mut lanes: Vec<Lane> =
                 groups.flat_map(|g| (0..WIDTH).map(move |i| (g, i))).map(|(g, i)| lane(g, i)).collect();
-            lanes.resize(BYTES, Lane::hopeless(*longest));
+            lanes.resize(BYTES, Lane::saturated(*longest));
             Tables::new(&lanes).0
         });
         Sieve { thresholds: thresholds.to_vec(), tables: tables.collect() }

@@ -1,11 +1,11 @@
-//! Alignments that overhang a window's ends, where a network pads.
+//! Alignments that overhang the ends of a window, where a network pads.
 //!
-//! With detectors of length m, and a window that starts at base s, let `v[t]` be the activation of the alignment
-//! that has its columns `.. t` on padding and its columns `t ..` on bases `s ..`. Then
-//! `v[t](s) = v[t + 1](s + 1) + column[t][base s]`, where `column[t]` says what a base adds in place of padding, and
-//! `v[m]` is the activation on padding alone. So one look-up and one addition give each overhanging alignment of
-//! each window, and what is pooled over all of them hangs on s alone. At the other end it is the same, mirrored:
-//! columns are taken from the last to the first, and the sequence from low positions to high ones.
+//! For filters of length m and a window that starts at base s, let `v[t]` be the activation of the alignment with its
+//! columns `.. t` on padding and its columns `t ..` on bases `s ..`. Then
+//! `v[t](s) = v[t + 1](s + 1) + column[t][base s]`, where `column[t]` is the contribution of a base minus that of padding,
+//! and `v[m]` is the activation on padding alone. One look-up and one addition therefore give each overhanging alignment of each
+//! window, and the value pooled over all of them depends on s alone. The other end is the mirror image: columns are taken from
+//! the last to the first, and the sequence from low positions to high ones.
 
 use std::marker::PhantomData;
 
@@ -107,7 +107,7 @@ impl PaddedEdge {
         self.placed
     }
 
-    /// The sums that a [`EdgeRecurrence`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
+    /// The sums that an [`EdgeRecurrence`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
     /// column's on.
     pub(crate) fn start(&self, simd: Simd, triples: &[u8], sums: &mut [Lanes]) {
         if self.head.is_empty() {

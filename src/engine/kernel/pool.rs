@@ -1,10 +1,9 @@
-//! Maximum and sum of the activations in a sliding window, three operations a position whatever its width.
+//! Maximum and sum of the activations in a sliding window: three operations a position for any width.
 //!
-//! Positions are cut into blocks as long as the window, so that a window covers the end of one block and the start
-//! of the next (van Herk 1992, Gil and Werman 1993): what it needs is a running result from each block's start, and
-//! one from each block's end backwards. Blocks start at multiples of the window's length counted from the contig's
-//! start, so a sum is made of the same parts in the same order in whatever chunk the window is met. Sums are made
-//! the same way as maxima; nothing is ever subtracted, so no error builds up along a contig.
+//! Positions are cut into blocks as long as the window, so that a window covers the end of one block and the start of the next
+//! (van Herk 1992, Gil and Werman 1993). It needs one running result from the start of each block, and one from the end of each
+//! block backwards. Blocks start at multiples of the window's length, counted from the contig's start, so a sum has the same
+//! parts in the same order in any chunk. Sums are made like maxima: nothing is subtracted, so no error builds up along a contig.
 
 use std::marker::PhantomData;
 

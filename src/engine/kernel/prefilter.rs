@@ -1,8 +1,8 @@
-//! Which windows of a chunk may reach a threshold: bounds from [`coarse`] activations tell.
+//! The prefilter: finds the windows of a chunk that may reach a threshold, from bounds on [`quantized`] activations.
 //!
-//! Eight neighbouring windows have much the same maxima. With each maximum at the bound that favours the score, the
-//! dense layers give no less than for any of the eight: floating-point multiplication and addition are monotone,
-//! rounding included, and a bound is made by the very operations that make a score.
+//! Eight neighbouring windows have much the same maxima. With each maximum at the bound that favours the score, the dense
+//! layers give at least the score of any of the eight: floating-point multiplication and addition are monotone, rounding
+//! included, and a bound is made by the same operations as a score.
 
 pub(crate) mod quantized;
 use std::ops::Range;
@@ -63,7 +63,7 @@ pub(crate) struct PrefilterBuffers {
 #[derive(Clone, Copy)]
 pub(crate) struct Prefilter<'a> {
     network: &'a Network,
-    coarse: &'a QuantizedBounds,
+    quantized: &'a QuantizedBounds,
     head: &'a Head,
     simd: Simd,
     plan: &'a WindowPlan,
@@ -76,7 +76,7 @@ pub(crate) struct Prefilter<'a> {
 impl<'a> Prefilter<'a> {
     /// What is needed to look at the codes in `buffers`, or `None` where it would save nothing.
     pub(crate) fn new(
-        (network, side, coarse, head): (&'a Network, &StrandTables, &'a QuantizedBounds, &'a Head),
+        (network, side, quantized, head): (&'a Network, &StrandTables, &'a QuantizedBounds, &'a Head),
         simd: Simd,
         plan: &'a WindowPlan,
         margin: usize,
@@ -85,7 +85,7 @@ impl<'a> Prefilter<'a> {
     ) -> Option<Prefilter<'a>> {
         let geometry = Geometry::new(network, side, plan, margin);
         let bounded = head.weights(0).is_some() || !head.bounds().is_empty();
-        let look = Prefilter { network, coarse, head, simd, plan, geometry, threshold, codes, triples };
+        let look = Prefilter { network, quantized, head, simd, plan, geometry, threshold, codes, triples };
         (bounded && plan.stride < BLOCK && plan.stride <= geometry.inner).then_some(look)
     }
 
@@ -96,7 +96,7 @@ impl<'a> Prefilter<'a> {
         buffers.candidates.iter_mut().for_each(Vec::clear);
         let strands: Vec<usize> = [0, 1]
             .into_iter()
-            .filter(|strand| self.coarse.halves.iter().any(|half| half.strand == *strand))
+            .filter(|strand| self.quantized.halves.iter().any(|half| half.strand == *strand))
             .collect();
         // Windows that cost as much as starting anew.
         let anew = self.geometry.inner.max(self.network.detector_length).div_ceil(stride);
@@ -156,15 +156,15 @@ impl<'a> Prefilter<'a> {
         let Geometry { inner, .. } = self.geometry;
         // Units of two positions are closer to what short windows cover.
         let unit = if inner >= 5 * BLOCK { BLOCK } else { 2 };
-        let groups = self.coarse.halves.iter().map(|half| half.group + 1).max().unwrap_or(0);
+        let groups = self.quantized.halves.iter().map(|half| half.group + 1).max().unwrap_or(0);
         for bounds in buffers.bounds.as_flattened_mut() {
             bounds.resize(groups * BLOCKS, Lanes::ZERO);
         }
         buffers.least.resize(blocks, Row::FULL);
         buffers.greatest.resize(blocks, Row::FULL);
-        buffers.units.resize_with(self.coarse.ranks.len(), Vec::new);
-        for (rank, halves) in (0..).zip(self.coarse.halves.chunks(2)) {
-            let tables = &self.coarse.ranks[rank];
+        buffers.units.resize_with(self.quantized.ranks.len(), Vec::new);
+        for (rank, halves) in (0..).zip(self.quantized.halves.chunks(2)) {
+            let tables = &self.quantized.ranks[rank];
             self.convolve(rank, at, blocks, unit, known, buffers);
             self.overhang(tables, at, blocks, buffers);
             let PrefilterBuffers { units, scratch, low, high, least, greatest, bounds, .. } = &mut *buffers;
@@ -213,7 +213,7 @@ impl<'a> Prefilter<'a> {
         }
         units.resize(positions / unit, Row::FULL);
         let triples = &self.triples[origin + at + done * unit..];
-        let (tables, out) = (&self.coarse.ranks[rank].tables, &mut units[done..]);
+        let (tables, out) = (&self.quantized.ranks[rank].tables, &mut units[done..]);
         if unit == 2 {
             self.simd.run(Minima::<2> { tables, triples, out });
         } else {
@@ -445,7 +445,7 @@ mod tests {
         engine.score(chunk, plan, &mut scores).unwrap();
         let compiled = std::sync::Arc::clone(&engine.compiled);
         let (_, head) = engine.head.as_ref().unwrap();
-        let parts = (&compiled.network, &compiled.forward, compiled.coarse(plan).unwrap(), head);
+        let parts = (&compiled.network, &compiled.forward, compiled.quantized(plan).unwrap(), head);
         let margin = engine.flanks(plan).0;
         let look = Prefilter::new(parts, engine.simd, plan, margin, 0.0, engine.buffers.sequence())
             .expect("worth a look");

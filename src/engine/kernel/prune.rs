@@ -1,9 +1,8 @@
-//! Activations that no sequence makes positive.
+//! Filters and overhanging alignments that no sequence can make positive.
 //!
-//! Where activations are rectified, such a one counts as 0 wherever it is pooled, and need not be computed. Fitted
-//! detectors are full of them: most of what overhangs a window's end by more than half of the detector, and all
-//! alignments of detectors that the fit gave up. What a sequence adds at most is the sum of each column's greatest
-//! row; a margin covers the rounding of the sums that it bounds.
+//! Under a rectifier these contribute 0 wherever they are pooled, so they need not be computed. Fitted networks have many: most
+//! alignments that overhang a window's end by more than half of the filter, and all alignments of filters that the fit gave up.
+//! The highest activation is the sum of each column's greatest entry; a margin covers the rounding of the sums it bounds.
 
 use crate::engine::kernel::filters::{Column, Group};
 use crate::engine::kernel::simd::WIDTH;

@@ -1,8 +1,8 @@
-//! The sweep of one strand over a chunk: the stages of the kernel, a tile of positions at a time.
+//! The scan of one strand of a chunk: the stages of the kernel, a tile of positions at a time.
 //!
-//! Two counts run through it. Positions are those of alignments, from the first inner alignment of the first window
-//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has
-//! its inner alignments at positions `i * stride .. i * stride + inner`.
+//! Two counts run through this module. Positions are those of alignments, from the first inner alignment of the first window
+//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has its inner
+//! alignments at positions `i * stride .. i * stride + inner`.
 
 use crate::engine::kernel::geometry::Geometry;
 use crate::engine::kernel::prefilter;
@@ -40,7 +40,7 @@ fn room(vectors: usize) -> usize {
     (BATCH / vectors).next_multiple_of(WINDOWS).max(TILE)
 }
 
-/// Working memory of a sweep.
+/// Working memory of a scan.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Buffers {
     codes: Vec<u8>,
@@ -58,7 +58,7 @@ pub(crate) struct Buffers {
     repeats: DuplicateWindows,
 }
 
-/// Where the sweep stands for one group of detectors.
+/// State of the scan for one group of filters.
 #[derive(Debug, Clone, Default)]
 struct GroupState {
     /// A [block](Vector) of positions, or just positions where windows share none.
@@ -397,7 +397,7 @@ impl StrandScan<'_> {
         if self.filled == 0 {
             return;
         }
-        if !self.sift() && !self.share_repeats() {
+        if !self.bound_hidden_layer() && !self.share_repeats() {
             let Buffers { features, dense, .. } = &mut *self.buffers;
             self.job.simd.run(Apply {
                 head: self.job.head,

@@ -1,14 +1,14 @@
-//! Activations in 8-bit fixed point: what bounds the exact ones, at a fraction of their cost.
+//! Quantized bounds: activations in 8-bit fixed point that bound the exact ones at a fraction of their cost.
 //!
-//! A coarse activation is a deficit: how far below the greatest that its detector can reach, in steps of about a
-//! 250th of what matters (of the positive activations, where they are rectified). A base adds the deficit of its
-//! column, so a deficit is a sum of bytes, and a maximum over activations is a minimum over deficits. Sums that do
-//! not fit stay at 255, which stands for all that is no longer of interest. One row of 32 bytes holds 16 detectors
-//! on both strands, or 32 on one: one addition where exact activations need two or four.
+//! A quantized activation is a deficit: its distance from the highest activation of its filter, in steps of about a 250th of
+//! the range that matters (of the positive activations under a rectifier). Each base adds the deficit of its column, so a deficit is
+//! a sum of bytes, and a maximum over activations is a minimum over deficits. Sums that do not fit saturate at 255, which stands
+//! for everything that is no longer of interest. One row of 32 bytes holds 16 filters on both strands, or 32 on one: one addition
+//! where exact activations need two or four.
 //!
-//! Table entries are rounded; by how much at most is added up lane by lane when the tables are made, together with a
-//! margin for the rounding of the exact sums. So a deficit gives an activation that is certainly no less than the
-//! exact one, and another that is certainly no greater.
+//! Table entries are rounded. Their largest error is added up for each lane when the tables are made, together with a margin for
+//! the rounding of the exact sums. A deficit therefore gives one activation that is no less than the exact one, and one that is
+//! no greater.
 
 use std::array;
 
@@ -58,7 +58,7 @@ impl Lane {
     }
 
     /// A lane whose deficits are always 255.
-    pub(crate) fn hopeless(columns: usize) -> Lane {
+    pub(crate) fn saturated(columns: usize) -> Lane {
         Lane { losses: vec![[0.0; 5]; columns], gains: vec![0.0; columns], padded: f64::from(u8::MAX) }
     }
 
@@ -205,7 +205,7 @@ impl QuantizedBounds {
                 scaled.push(lane_scale);
             }
         }
-        lanes.resize(BYTES, Lane::hopeless(length));
+        lanes.resize(BYTES, Lane::saturated(length));
         let (tables, mut errors) = Tables::new(&lanes);
         let below = errors.below;
         let ends = (fits > 0).then(|| {

@@ -1,4 +1,4 @@
-//! Plain arrays: portable, and what the other instruction sets are compared with.
+//! Plain arrays: portable, and the reference for the other instruction sets.
 
 use super::{BYTES, Bytes, Lanes, Numbers, Row, Vector, WIDTH};
 

@@ -1,8 +1,8 @@
-//! Windows whose features are known, and that cannot reach a threshold whatever a hidden layer makes of them.
+//! Bounds of a hidden layer: skips windows whose pooled features prove that they cannot reach the threshold.
 //!
-//! Eight neighbouring windows have much the same features. The hidden layer on the least and the greatest of each,
-//! whichever favours the score, bounds all eight for a quarter of their cost. The bound is made by the operations that
-//! make a score, each of which is monotone, rounding included.
+//! Eight neighbouring windows have much the same features. The hidden layer on the least and the greatest of each feature,
+//! whichever favours the score, bounds all eight for a quarter of their cost. The bound is made by the same operations as a
+//! score, each of which is monotone, rounding included.
 
 use crate::engine::kernel::dense::{Apply, WINDOWS};
 use crate::engine::kernel::geometry::slack;
@@ -10,10 +10,10 @@ use crate::engine::kernel::prefilter::quantized::BLOCK;
 use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector};
 use crate::engine::kernel::strand_scan::{Buffers, StrandJob, StrandScan};
 
-/// Batches that are not sifted after one of which most was kept.
+/// Batches that are scored without bounds after one that was mostly kept.
 const PAUSE: usize = 7;
 
-/// Working memory, and whether sifting has been worth it of late.
+/// Working memory, and whether the bounds have paid recently.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HiddenLayerBounds {
     /// Greatest and least features of eight windows at a time: for each vector two [blocks](Vector) of them.
@@ -21,7 +21,7 @@ pub(crate) struct HiddenLayerBounds {
     scores: Vec<f32>,
     /// Blocks that may reach the threshold.
     kept: Vec<usize>,
-    /// Batches to leave unsifted.
+    /// Batches still to score without bounds.
     pause: usize,
 }
 
@@ -39,7 +39,7 @@ impl StrandScan<'_> {
     }
 
     /// Scores the windows gathered that may reach the threshold, or does nothing and says no where that saves nothing.
-    pub(crate) fn sift(&mut self) -> bool {
+    pub(crate) fn bound_hidden_layer(&mut self) -> bool {
         let StrandJob { head, threshold, .. } = self.job;
         let (Some(threshold), false) = (threshold, head.bounds().is_empty()) else { return false };
         let sieve = &mut self.buffers.sieve;

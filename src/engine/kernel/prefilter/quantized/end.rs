@@ -1,11 +1,10 @@
-//! QuantizedBounds activations of the alignments that overhang a window's ends, for two neighbouring windows at a time.
+//! Quantized activations of the alignments that overhang a window's ends, for two neighbouring windows at a time.
 //!
-//! In the terms of [`overhang`](crate::engine::kernel::padded_edges): with t columns on padding, the deficit `v[t]` of
-//! the window that starts at base s, less what the padding costs, is that of the next window but one, `v[t + 2]`,
-//! and what bases s and s + 1 lose in columns t and t + 1: one look-up by a pair of bases. On the same diagonal lie
-//! t columns on padding for this window, and t + 1 for the next; a second look-up adds to `v[t + 2]` what the better
-//! of the two loses, the columns on padding included. So two look-ups, two additions and a minimum serve an
-//! alignment of two windows.
+//! In the terms of [`padded_edges`](crate::engine::kernel::padded_edges): with t columns on padding, the deficit `v[t]` of the
+//! window that starts at base s, less the cost of the padding, is that of the next window but one, `v[t + 2]`, plus the losses of
+//! bases s and s + 1 in columns t and t + 1: one look-up by a pair of bases. The same diagonal holds t columns on padding for this
+//! window, and t + 1 for the next; a second look-up adds to `v[t + 2]` the loss of the better of the two, the columns on padding
+//! included. Two look-ups, two additions and a minimum therefore serve an alignment of two windows.
 
 use std::array;
 
@@ -99,7 +98,7 @@ impl End {
         (End { tiles, columns }, worst)
     }
 
-    /// Pairs before that of the first windows which a [`EdgeRecurrence`] must see.
+    /// Pairs before that of the first windows which an [`EdgeRecurrence`] must see.
     pub(crate) fn warm_up(&self) -> usize {
         (self.columns - 1) / 2
     }

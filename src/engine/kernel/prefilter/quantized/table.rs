@@ -1,4 +1,4 @@
-//! QuantizedBounds activations on bases, by table look-up: least deficits of a few positions side by side.
+//! Quantized activations on bases, by table look-up: the least deficits of a few positions side by side.
 
 use std::array;
 

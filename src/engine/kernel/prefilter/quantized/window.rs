@@ -1,4 +1,4 @@
-//! From deficits to bounds of what windows pool.
+//! Bounds of pooled features, from the deficits of a window's alignments.
 
 use crate::engine::kernel::prefilter::quantized::{BLOCK, GroupStrand};
 use crate::engine::kernel::simd::{Bytes, Lanes, Row, Task, Vector, WIDTH};
