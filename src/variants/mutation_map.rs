@@ -23,6 +23,7 @@ use crate::variants::scorer::{Best, Effect, Scorer, Target};
 use crate::{Error, Result};
 
 mod picture;
+#[cfg(feature = "png")]
 mod raster;
 
 use crate::variants::mutation_map::picture::Panel;
@@ -309,8 +310,14 @@ impl Writer<'_> {
                     let drawn = |lettering| picture::svg(&self.panels, self.shown.words(), lettering);
                     let bytes = match format {
                         Picture::Svg => drawn(Lettering::Text).into_bytes(),
+                        #[cfg(feature = "png")]
                         Picture::Png(scale) => {
                             raster::png(&drawn(Lettering::Outlines), scale, output.path())?
+                        }
+                        #[cfg(not(feature = "png"))]
+                        Picture::Png(_) => {
+                            let message = "this build of bindscan has no PNG (feature png): write .svg";
+                            return Err(crate::Error::Request(message.into()));
                         }
                     };
                     output.write(&bytes)?;
