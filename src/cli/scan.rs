@@ -93,9 +93,9 @@ pub(super) struct ScanArgs {
     /// Threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads)]
     threads: Option<usize>,
-    /// Window starts a worker takes at a time: never changes the output
-    #[arg(long, value_name = "BASES", default_value = "65536", value_parser = super::parse_positive, hide_short_help = true)]
-    chunk_size: usize,
+    /// Window starts a worker takes at a time: never changes the output [default: 65536, fewer with many outputs]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, hide_short_help = true)]
+    chunk_size: Option<usize>,
     #[command(flatten)]
     reads: ReadArgs,
     #[command(flatten)]
@@ -160,7 +160,8 @@ impl ScanArgs {
         }
         let background = (!is_reads).then_some(&*self.genome);
         let significance = self.choose_by_p(&models, &mut targets, background, threads, session)?;
-        let shape = chunk_shape(self.chunk_size, &workers[0]);
+        let chunk_size = self.chunk_size.unwrap_or_else(|| default_chunk_size(targets.len()));
+        let shape = chunk_shape(chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
             OverlapsArg::Keep => Overlaps::Keep,
@@ -177,7 +178,7 @@ impl ScanArgs {
             self.reads.check_places(outputs.have_indexed_sites())?;
             let provenance = provenance(&models, &significance, session);
             let tracks = outputs.open(&targets, &strands, &provenance)?;
-            let batch = self.chunk_size;
+            let batch = chunk_size;
             let left_out = self.left_out_words(&models);
             let found = (targets, overlaps, left_out);
             return self.reads.scan(source, workers, found, tracks, provenance, batch, session);
@@ -289,6 +290,14 @@ impl ScanArgs {
             }
             _ => None,
         };
+        ensure!(
+            summary.windows + summary.left_out > 0 || self.shard.is_some(),
+            "no window was scored: {}",
+            match summary.segments {
+                0 => "the input holds no sequence".to_owned(),
+                _ => format!("every contig or region is shorter than a window: {}", summary.short_list()),
+            }
+        );
         finished.publish(page)?;
         if !session.quiet {
             let sites = match findings {
@@ -477,6 +486,11 @@ impl ScanArgs {
         )?;
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
+}
+
+/// Window starts of a chunk, so few that the scores of all `targets` take some 32 MiB a strand at the most.
+fn default_chunk_size(targets: usize) -> usize {
+    ((1 << 23) / targets.max(1)).clamp(1 << 12, 1 << 16)
 }
 
 /// A target for each output of each model, in the order of the models, and the strands that it is scored on.

@@ -229,7 +229,7 @@ impl Inspection<'_> {
         line(f, "graph output", &self.model.output)?;
         if let [first, _, ..] = &self.model.heads[..] {
             let heads = self.model.heads.join(", ");
-            line(f, "heads", format_args!("{heads}; this is {first}, --head chooses"))?;
+            line(f, "heads", format_args!("{heads}; without --head, {first} is described"))?;
         }
         self.model.notes.iter().try_for_each(|note| line(f, "note", note))
     }

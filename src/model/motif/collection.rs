@@ -145,6 +145,7 @@ impl Collection {
         let Some(Unusable { id, line, reason }) = self.unusable.first() else { return Ok(self) };
         let more = match self.unusable.len() - 1 {
             0 => String::new(),
+            1 => "; 1 more motif cannot be used".to_owned(),
             more => format!("; {more} more motifs cannot be used"),
         };
         Err(Error::format(&self.path, *line as u64, format!("motif {id} cannot be used: {reason}{more}")))
