@@ -634,20 +634,20 @@ fn what_cannot_be_fitted_is_said_on_one_line() {
         ("data.tsv --arch missing.toml", "missing.toml: cannot read"),
         ("data.tsv --arch wrong.toml", "wrong.toml, line "),
         (
-            "data.tsv --arch long.toml",
+            "data.tsv --quiet --arch long.toml",
             "the network does not go with windows of 60 bases: layer 1 (convolution): spans 99 positions where there are 60",
         ),
         ("lengths.tsv --quiet --arch cnn", "sequences have 12 to 60 bases"),
         ("data.tsv --arch cnn --trials 3", "--trials goes with --arch deepbind only"),
         ("data.tsv --epochs 3", "--epochs goes with a network of layers only"),
-        ("data.tsv --arch cnn --strands symmetric", "only DeepBind networks can be made symmetric"),
-        ("data.tsv --arch cnn --learning-rate 0", "--learning-rate 0: a number above 0"),
+        ("data.tsv --quiet --arch cnn --strands symmetric", "only DeepBind networks can be made symmetric"),
+        ("data.tsv --quiet --arch cnn --learning-rate 0", "--learning-rate 0: a number above 0"),
     ] {
         let line = error_line(path, &format!("train {words} -o out.onnx"));
         assert!(line.contains(message), "{words}: {line}");
         assert!(!path.join("out.onnx").exists());
     }
     put(path, "out.onnx.training", "nonsense");
-    let line = error_line(path, "train data.tsv --arch cnn -o out.onnx --resume");
+    let line = error_line(path, "train data.tsv --quiet --arch cnn -o out.onnx --resume");
     assert!(line.contains("out.onnx.training: not the state of a training"), "{line}");
 }

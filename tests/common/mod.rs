@@ -67,6 +67,15 @@ pub fn failure(output: Output, what: &str, status: i32) -> String {
     errors[0].to_owned()
 }
 
+/// Whether this process, and so what it starts, ignores a signal (SIGINT is 2): so it is for background jobs of a shell.
+pub fn ignores(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 /// A folder with `genome.fa` (simulated, with sites), `truth.bed` and `motif.onnx`.
 pub fn simulated(length: &str, contigs: usize, sites: usize) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
