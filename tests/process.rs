@@ -86,9 +86,9 @@ fn no_subcommand_writes_over_what_it_reads() {
         ("motif.meme", "simulate genome motif.meme --length 1k --sites 1 -o new.fa", "--truth"),
         ("genome.fa", "motifs motif.onnx --sequences genome.fa", "-o"),
         ("genome.fa", "motifs motif.onnx --sequences genome.fa -o new.meme", "--report"),
-        ("data.tsv", "eval motif.onnx data.tsv", "-o"),
-        ("data.tsv", "train data.tsv", "-o"),
-        ("data.tsv", "train data.tsv -o new.onnx", "--report"),
+        ("data.tsv", "eval --quiet motif.onnx data.tsv", "-o"),
+        ("data.tsv", "train --quiet data.tsv", "-o"),
+        ("data.tsv", "train --quiet data.tsv -o new.onnx", "--report"),
         ("short.fa", "calibrate motif.onnx --background short.fa", "-o"),
     ];
     for (input, words, option) in tries {
@@ -141,7 +141,7 @@ fn two_outputs_are_two_files() {
         format!("{vcf} -o new.vcf -o ./new.vcf"),
         "mutmap -m motif.onnx short.fa -o new.tsv -o ./new.tsv".into(),
         "motifs motif.onnx --sequences genome.fa -o new.meme --report new.meme".into(),
-        "train data.tsv -o new.onnx --report ./new.onnx".into(),
+        "train --quiet data.tsv -o new.onnx --report ./new.onnx".into(),
         "simulate genome motif.meme --length 1k --sites 1 -o new.fa --truth new.fa".into(),
     ] {
         let line = error_line(at, &words);

@@ -442,19 +442,17 @@ fn damage_under_a_right_checksum_is_an_error_or_harmless() {
 fn a_compressed_shard_without_some_of_its_blocks_is_refused() {
     let directory = simulated("60k", 2, 50);
     let at = directory.path();
-    for track in ["a.bed.gz", "a.bedGraph.gz"] {
+    for (track, options) in [("a.bed.gz", " --threshold=-12"), ("a.bedGraph.gz", "")] {
         for number in 1..=2 {
             run_ok(
                 at,
-                &format!(
-                    "scan -m motif.onnx genome.fa --threshold=-12 --shard {number}/2 -o {number}.{track}"
-                ),
+                &format!("scan -m motif.onnx genome.fa{options} --shard {number}/2 -o {number}.{track}"),
             );
         }
         let paths = [1, 2].map(|number| at.join(format!("{number}.{track}")));
         let into = at.join(format!("merged.{track}"));
         let want = merge(&paths, &into).unwrap();
-        run_ok(at, &format!("scan -m motif.onnx genome.fa --threshold=-12 -o whole.{track}"));
+        run_ok(at, &format!("scan -m motif.onnx genome.fa{options} -o whole.{track}"));
         assert!(want == fs::read(at.join(format!("whole.{track}"))).unwrap());
         let whole = fs::read(&paths[1]).unwrap();
         let (mut starts, mut start) = (Vec::new(), 0);

@@ -100,7 +100,7 @@ fn each_subcommand_has_a_manual_page() {
     let directory = tempfile::tempdir().unwrap();
     assert!(stdout(directory.path(), "man").contains(".TH bindscan 1"));
     stdout(directory.path(), "man -o .");
-    for page in ["bindscan", "bindscan-scan", "bindscan-import-meme"] {
+    for page in ["bindscan", "bindscan-scan", "bindscan-import-motifs"] {
         let text = fs::read_to_string(directory.path().join(format!("{page}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {page} 1")), "{page}");
     }
