@@ -143,12 +143,12 @@ fn interrupt(path: &Path, words: &str, state: &str, whole: Duration) -> String {
         let mut command = bindscan(words.split_whitespace());
         let mut child = command.current_dir(path).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(whole.mul_f64([0.5, 0.7, 0.3, 0.9][attempt % 4]));
-        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         let status = child.wait().unwrap();
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         if !status.success() && path.join(state).exists() {
-            assert_eq!(status.code(), Some(1), "{said}");
+            assert_eq!(status.code(), Some(143), "{said}");
             return said;
         }
         // Too early or too late.
