@@ -124,7 +124,7 @@ impl Dataset {
         self.sequences.len()
     }
 
-    /// Whether there are none (never, in a data set made by [`Dataset::new`]).
+    /// True if there are none (never, in a data set made by [`Dataset::new`]).
     pub fn is_empty(&self) -> bool {
         self.sequences.is_empty()
     }
@@ -144,7 +144,7 @@ impl Dataset {
         (lengths().min().unwrap_or(0), lengths().max().unwrap_or(0))
     }
 
-    /// Whether this is a binary data set of bound sequences only: it needs negatives ([`crate::dataset::negatives`]).
+    /// True if this is a binary data set of bound sequences only: it needs negatives ([`crate::dataset::negatives`]).
     pub fn has_positives_only(&self) -> bool {
         self.kind == TargetKind::Binary && self.targets.iter().all(|&target| target == 1.0)
     }

@@ -69,7 +69,7 @@ impl Error {
         Error::Model { name: name.into(), message: message.into() }
     }
 
-    /// Whether this is a closed pipe on the reading side (`bindscan … | head`): not a failure.
+    /// True if this is a closed pipe on the reading side (`bindscan … | head`): not a failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
     }

@@ -40,7 +40,7 @@ pub(crate) trait ContigReader: fmt::Debug + Send {
     /// All contigs if the input is indexed, those met so far otherwise.
     fn contigs(&self) -> &[Arc<Contig>];
 
-    /// Whether all contigs and their lengths are known, and any can be gone to.
+    /// True if all contigs and their lengths are known, and any can be gone to.
     fn is_indexed(&self) -> bool;
 
     /// Makes `contig`, a rank in an index, the next one.
@@ -64,7 +64,7 @@ pub(crate) trait ContigReader: fmt::Debug + Send {
     /// Appends the codes of the next `count` bases to `out`; fewer only where the contig ends. Returns how many.
     fn read(&mut self, count: u64, out: &mut Vec<u8>) -> Result<u64>;
 
-    /// Whether a place in `contig`, a rank in an index, can be gone to without reading what stands before it.
+    /// True if a place in `contig`, a rank in an index, can be gone to without reading what stands before it.
     fn is_regular(&self, contig: usize) -> bool;
 
     /// Hands the pages of a mapped file back to the system.
@@ -125,7 +125,7 @@ pub fn from_reader(
     of_input(path, RawInput::of_stream(path, reader, None)?, options)
 }
 
-/// Whether a file begins as FASTA (plain, gzip, BGZF) or 2bit does.
+/// True if a file begins as FASTA (plain, gzip, BGZF) or 2bit does.
 ///
 /// # Errors
 /// A file that cannot be read.

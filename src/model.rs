@@ -190,7 +190,7 @@ pub struct Model {
     pub heads: Vec<String>,
     /// Changes that were made to the file's graph so that it can be run, one line each.
     pub notes: Vec<String>,
-    /// Whether neither the file nor the graph sets the window, so that the default one is only a guess.
+    /// True if neither the file nor the graph sets the window, so that the default one is only a guess.
     pub free_window: bool,
 }
 

@@ -80,7 +80,7 @@ impl Filter {
         Filter { weights: reverse_complement(&self.weights), ..self.clone() }
     }
 
-    /// Whether both give the same sums.
+    /// True if both give the same sums.
     fn is_same(&self, other: &Filter) -> bool {
         let bits = |filter: &Filter| -> Vec<u32> {
             filter.weights.iter().flatten().chain([&filter.bias]).map(|x| (x + 0.0).to_bits()).collect()

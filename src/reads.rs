@@ -93,7 +93,7 @@ impl Batch {
         Some((self.before + 1 + i as u64, &self.bytes[start..end]))
     }
 
-    /// Whether a group of records ends with the one that has so many before it in the batch.
+    /// True if a group of records ends with the one that has so many before it in the batch.
     pub(crate) fn ends_group(&self, before: usize) -> bool {
         before + 1 == self.ends.len() || self.groups.binary_search(&(before + 1)).is_ok()
     }
@@ -127,7 +127,7 @@ pub struct ReadOptions {
     pub threads: usize,
     /// The genome that reads of CRAM were compressed against, if they were; else the file that the header names is tried.
     pub reference: Option<PathBuf>,
-    /// Whether tags are wanted that CRAM leaves out and that its reference gives (MD, NM).
+    /// True if tags are wanted that CRAM leaves out and that its reference gives (MD, NM).
     pub all_tags: bool,
 }
 
@@ -139,7 +139,7 @@ pub struct ReadSource {
     contigs: Vec<Arc<Contig>>,
     sorted: bool,
     filter: ReadFilter,
-    /// Whether records out of order are an error.
+    /// True if records out of order are an error.
     check_order: bool,
     /// What is still wanted, if regions are: contigs, each with its next region and the end of the one before.
     wanted: Option<std::vec::IntoIter<Wanted>>,
@@ -148,7 +148,7 @@ pub struct ReadSource {
     last: (u32, u64),
     records: u64,
     record: Vec<u8>,
-    /// Whether `record` holds one that has not been given.
+    /// True if `record` holds one that has not been given.
     held: bool,
     grouping: Option<Grouping>,
     header: Vec<u8>,
@@ -166,7 +166,7 @@ struct Grouping {
 }
 
 impl Grouping {
-    /// Whether a record of `length` bytes is the first of another group.
+    /// True if a record of `length` bytes is the first of another group.
     fn begins(&self, length: usize) -> bool {
         self.filled > 0 && self.filled + length + self.extra > self.room
     }
@@ -259,7 +259,7 @@ impl ReadSource {
         self.contigs.iter().map(|contig| contig.length.unwrap_or(u64::MAX)).collect()
     }
 
-    /// Whether reads come sorted by coordinate: the header says so, or a region of an index is read.
+    /// True if reads come sorted by coordinate: the header says so, or a region of an index is read.
     pub fn is_sorted(&self) -> bool {
         self.sorted || self.wanted.is_some()
     }

@@ -54,7 +54,7 @@ pub struct Scan {
     /// threshold that is the lowest score with a p-value of that rate or less: [`crate::null::fdr`] says why no
     /// other can be a site. The sites wait for the end of the scan in a temporary file.
     pub false_discovery_rate: Option<f64>,
-    /// Whether this is a shard whose q-values wait for [`crate::merge`]: the sites are those up to the p-value of the false discovery
+    /// True if this is a shard whose q-values wait for [`crate::merge`]: the sites are those up to the p-value of the false discovery
     /// rate then, and behind them stands how the windows tested.
     pub q_later: bool,
     /// Statistics to add to, if they are wanted.
@@ -268,7 +268,7 @@ struct Layout<'a> {
     series: &'a [(Series, Encoding)],
     false_discovery_rate: Option<f64>,
     q_later: bool,
-    /// Whether statistics are wanted.
+    /// True if statistics are wanted.
     statistics: bool,
 }
 
@@ -278,7 +278,7 @@ impl Layout<'_> {
         self.targets.iter().map(|target| target.window).max().unwrap_or_default()
     }
 
-    /// Whether sites wait for the end of the scan.
+    /// True if sites wait for the end of the scan.
     fn spools(&self) -> bool {
         self.false_discovery_rate.is_some() && !self.q_later
     }

@@ -82,7 +82,7 @@ pub struct Target {
     pub window: u64,
     /// Most bases of a window that may be N; windows with more are left out.
     pub most_n: u64,
-    /// Whether both strands have the same score, so that a site has no strand.
+    /// True if both strands have the same score, so that a site has no strand.
     pub symmetric: bool,
     /// Lowest score of a hit on the forward and on the reverse strand: p-values differ where the background is skewed.
     pub thresholds: [f32; 2],

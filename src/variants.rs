@@ -57,9 +57,9 @@ pub struct Annotation<'a> {
     pub targets: &'a [Target],
     /// Only records whose reference allele overlaps these stretches are kept ([`Lookup::select`]).
     pub regions: Option<&'a [Vec<Range<u64>>]>,
-    /// Whether a record that does not fit the genome is an error; otherwise it is passed on without scores, and counted.
+    /// True if a record that does not fit the genome is an error; otherwise it is passed on without scores, and counted.
     pub strict: bool,
-    /// Whether calls of which most do not fit the genome, or none is scored, are an error.
+    /// True if calls of which most do not fit the genome, or none is scored, are an error.
     pub check: bool,
 }
 

@@ -90,7 +90,7 @@ impl Background {
         &self.markov
     }
 
-    /// Whether real sequence is shuffled.
+    /// True if real sequence is shuffled.
     pub fn is_shuffled(&self) -> bool {
         matches!(self.kind, Kind::Shuffled(_))
     }

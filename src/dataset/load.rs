@@ -121,7 +121,7 @@ pub fn sequences(path: &Path, table: &TableOptions) -> Result<Vec<Vec<u8>>> {
     }
 }
 
-/// Whether a file, of which nothing has been read yet, is FASTA. Reads its first line if it is, and holds it if not.
+/// True if a file, of which nothing has been read yet, is FASTA. Reads its first line if it is, and holds it if not.
 fn is_fasta(lines: &mut Lines) -> Result<bool> {
     if !lines.starts_with(b'>')? {
         return Ok(false);
@@ -133,7 +133,7 @@ fn is_fasta(lines: &mut Lines) -> Result<bool> {
     Ok(fasta)
 }
 
-/// Whether the name is that of a file of peaks.
+/// True if the name is that of a file of peaks.
 pub(crate) fn has_peak_name(path: &Path) -> bool {
     let name = path.to_string_lossy().to_ascii_lowercase();
     let name = name.strip_suffix(".gz").unwrap_or(&name);

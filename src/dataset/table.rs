@@ -231,7 +231,7 @@ fn is_header(fields: &[Cow<'_, str>]) -> bool {
     !fields.iter().any(|field| is_taken_for_data(field))
 }
 
-/// Whether a field would be taken for a number or a sequence: as a column's name it would hide the header.
+/// True if a field would be taken for a number or a sequence: as a column's name it would hide the header.
 pub fn is_taken_for_data(field: &str) -> bool {
     is_number(field) || is_sequence(field)
 }
@@ -347,7 +347,7 @@ fn candidates(
         .collect()
 }
 
-/// Whether the first columns are a contig, a start and an end.
+/// True if the first columns are a contig, a start and an end.
 fn begins_as_bed(sample: &[Cow<'_, str>]) -> bool {
     let [contig, start, end, _, ..] = sample else { return false };
     let position = |field: &str| field.parse::<u64>().ok();

@@ -14,7 +14,7 @@ pub(crate) struct Lines {
     input: Input,
     number: u64,
     text: Vec<u8>,
-    /// Whether `text` is to be given once more.
+    /// True if `text` is to be given once more.
     held: bool,
 }
 
@@ -57,7 +57,7 @@ impl Lines {
         Ok(Some(text.trim_end_matches(['\n', '\r'])))
     }
 
-    /// Whether the first byte of the file, of which nothing has been read yet, is `byte`.
+    /// True if the first byte of the file, of which nothing has been read yet, is `byte`.
     pub(crate) fn starts_with(&mut self, byte: u8) -> Result<bool> {
         Ok(self.input.fill_buf().map_err(Error::io(&self.path, "cannot read"))?.first() == Some(&byte))
     }

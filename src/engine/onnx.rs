@@ -128,7 +128,7 @@ pub struct OnnxEngine {
     sessions: Arc<Sessions>,
     form: Form,
     runner: Runner,
-    /// Whether dense graphs are used where they hold.
+    /// True if dense graphs are used where they hold.
     dense: bool,
     /// A dense graph that failed its check, and is not to be tried again.
     refused: Option<Form>,
@@ -172,7 +172,7 @@ impl OnnxEngine {
         self
     }
 
-    /// Whether the last chunk was scored with a dense graph.
+    /// True if the last chunk was scored with a dense graph.
     pub fn is_dense(&self) -> bool {
         matches!(self.form, Form::Dense(_))
     }

@@ -71,7 +71,7 @@ enum Layout {
 #[derive(Debug, Default)]
 pub(crate) struct RegionLines {
     layout: Option<Layout>,
-    /// Whether what follows is no region: the sequences at the end of a GFF.
+    /// True if what follows is no region: the sequences at the end of a GFF.
     pub(crate) ended: bool,
 }
 
@@ -143,7 +143,7 @@ fn is_gff(columns: &[&str]) -> bool {
     columns.len() >= 8 && number(3) && number(4) && strand
 }
 
-/// Whether a line has a position, and alleles behind it.
+/// True if a line has a position, and alleles behind it.
 fn looks_like_vcf(columns: &[&str]) -> bool {
     let is_allele = |i: usize| {
         columns.get(i).is_some_and(|allele: &&str| {
@@ -252,17 +252,17 @@ pub(crate) const WHOLE: Segment = 0..u64::MAX;
 #[derive(Debug)]
 pub(crate) struct Selection {
     queries: Vec<RegionQuery>,
-    /// Whether a query has met its contig, or has been left out.
+    /// True if a query has met its contig, or has been left out.
     found: Vec<bool>,
     /// Queries by the contig that they may mean.
     by_contig: HashMap<String, Vec<usize>>,
     /// Queries of the contig met last, with their stretches.
     current: Vec<(usize, Segment)>,
     missing: usize,
-    /// Whether those that do not fit are left out.
+    /// True if those that do not fit are left out.
     optional: bool,
     bad: BadRegions,
-    /// Whether those that do not fit have been refused or told.
+    /// True if those that do not fit have been refused or told.
     settled: bool,
 }
 
@@ -348,7 +348,7 @@ impl Selection {
         }
     }
 
-    /// Whether every query has met its contig.
+    /// True if every query has met its contig.
     pub(crate) fn is_complete(&self) -> bool {
         self.missing == 0
     }
@@ -420,7 +420,7 @@ fn segment_of(region: &Region) -> Segment {
     region.start..region.end.unwrap_or(u64::MAX)
 }
 
-/// Whether a segment does not lie within a contig of this length.
+/// True if a segment does not lie within a contig of this length.
 fn is_past(segment: &Segment, length: u64) -> bool {
     let open = segment.end == u64::MAX;
     if open { segment.start > 0 && segment.start >= length } else { segment.end > length }

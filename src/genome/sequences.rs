@@ -215,7 +215,7 @@ impl SequenceReader {
 /// Letters that the second word of a header has at least if it is to be taken for the record's sequence.
 const SHORTEST_IN_HEADER: usize = 8;
 
-/// Whether a line that starts with `>` is a whole record, as `>chr20:307938-308038 ACGT… 0`: a name, a sequence and
+/// True if a line that starts with `>` is a whole record, as `>chr20:307938-308038 ACGT… 0`: a name, a sequence and
 /// numbers.
 pub(crate) fn is_located(line: &str) -> bool {
     let mut words = line.split_whitespace();

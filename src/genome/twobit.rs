@@ -22,7 +22,7 @@ const HEADER: u64 = 16;
 /// Bytes decoded before their pages may be handed back.
 const PIECE: u64 = 1 << 20;
 
-/// Whether a file that starts with these bytes is 2bit.
+/// True if a file that starts with these bytes is 2bit.
 pub(crate) fn is_twobit(head: &[u8]) -> bool {
     order(head).is_some()
 }
@@ -70,7 +70,7 @@ struct Record {
     masked: Blocks,
     /// File offset of the bases.
     bases: u64,
-    /// Whether the blocks are known to be sorted and to lie within the contig.
+    /// True if the blocks are known to be sorted and to lie within the contig.
     checked: bool,
 }
 

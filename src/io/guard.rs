@@ -5,7 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Whether a panic on this thread is caught and told as an error.
+    /// True if a panic on this thread is caught and told as an error.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 

@@ -123,12 +123,12 @@ impl RawInput {
         start
     }
 
-    /// Whether it is made of BGZF blocks.
+    /// True if it is made of BGZF blocks.
     pub(crate) fn is_bgzf(&self) -> bool {
         is_bgzf(self.head())
     }
 
-    /// Whether it is a BGZF file that goes on behind its end with zeros, as a gzip file may.
+    /// True if it is a BGZF file that goes on behind its end with zeros, as a gzip file may.
     fn is_padded_bgzf(&self) -> bool {
         let RawInput::Mapped(map) = self else { return false };
         let content = map.content();
@@ -197,7 +197,7 @@ impl Input {
         }
     }
 
-    /// Whether it is decompressed on the way.
+    /// True if it is decompressed on the way.
     pub fn is_compressed(&self) -> bool {
         matches!(self, Input::Stream(Stream { compressed: true, .. }))
     }
@@ -416,7 +416,7 @@ impl<R> Counted<R> {
         Counted { inner, count, tail: [0; BGZF_END.len()] }
     }
 
-    /// Whether the last bytes that passed are those with which a whole BGZF file ends.
+    /// True if the last bytes that passed are those with which a whole BGZF file ends.
     pub(crate) fn has_bgzf_end(&self) -> bool {
         self.tail == BGZF_END
     }

@@ -83,7 +83,7 @@ impl LineSink {
         Ok(LineSink(Sink::Compressed(Box::new(compressed))))
     }
 
-    /// Whether it compresses.
+    /// True if it compresses.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self.0, Sink::Compressed(_))
     }

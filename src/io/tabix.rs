@@ -74,7 +74,7 @@ pub(crate) struct IndexBuilder {
     open: Vec<Entry>,
     /// Bytes of the blocks so far.
     written: u64,
-    /// Whether lines came that are not sorted: there is no index then.
+    /// True if lines came that are not sorted: there is no index then.
     unsorted: bool,
 }
 

@@ -52,7 +52,7 @@ pub struct Motif {
     pub scores: Option<Vec<[f64; 4]>>,
     /// Background that the file states, probabilities of A, C, G and T; `None` if it states none.
     pub background: Option<[f64; 4]>,
-    /// Whether the file's alphabet is RNA.
+    /// True if the file's alphabet is RNA.
     pub rna: bool,
 }
 
@@ -130,7 +130,7 @@ pub struct MotifOptions {
     pub patterns: Vec<String>,
     /// How log-odds are made.
     pub pwm: PwmOptions,
-    /// Whether a motif that cannot be used is an error.
+    /// True if a motif that cannot be used is an error.
     pub strict: bool,
 }
 
@@ -156,7 +156,7 @@ pub fn models(path: impl AsRef<Path>, options: &MotifOptions) -> Result<Option<(
     Ok(Some((models?, notes)))
 }
 
-/// Whether the bytes of a file, plain or gzip, are text, as motif files are and ONNX files are not.
+/// True if the bytes of a file, plain or gzip, are text, as motif files are and ONNX files are not.
 pub fn is_text(bytes: &[u8]) -> bool {
     text::decompress(Path::new(""), bytes).is_ok_and(|bytes| !bytes.is_empty() && text::is_text(&bytes))
 }
@@ -247,7 +247,7 @@ pub fn information(counts: &[f64; 4]) -> f64 {
 }
 
 impl Motif {
-    /// Whether this is its ID or its name.
+    /// True if this is its ID or its name.
     pub fn is_called(&self, name: &str) -> bool {
         !name.is_empty() && (self.id == name || self.name == name)
     }

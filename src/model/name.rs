@@ -33,7 +33,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(shown).collect())
 }
 
-/// Whether a character is neither a control nor a format character (Unicode categories Cc, Cf, Zl and Zp).
+/// True if a character is neither a control nor a format character (Unicode categories Cc, Cf, Zl and Zp).
 fn is_printable(c: char) -> bool {
     let format = matches!(c,
         '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}'

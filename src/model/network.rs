@@ -24,11 +24,11 @@ impl Pooling {
     pub fn features_per_detector(self) -> usize {
         if self == Pooling::MaxAndAverage { 2 } else { 1 }
     }
-    /// Whether maxima are among the features.
+    /// True if maxima are among the features.
     pub fn has_max(self) -> bool {
         self != Pooling::Average
     }
-    /// Whether means are among the features.
+    /// True if means are among the features.
     pub fn has_average(self) -> bool {
         self != Pooling::Max
     }
@@ -101,7 +101,7 @@ pub struct Network {
     pub weights: Vec<f32>,
     /// Convolution bias of each detector (the negative of the paper's activation threshold).
     pub thresholds: Vec<f32>,
-    /// Whether activations are rectified (`max(0, a)`) before pooling.
+    /// True if activations are rectified (`max(0, a)`) before pooling.
     pub rectify: bool,
     /// What the network pads a window with.
     pub padding: Padding,
@@ -111,7 +111,7 @@ pub struct Network {
     pub hidden: Option<Dense>,
     /// The output layer.
     pub output: Dense,
-    /// Whether a logistic function follows the output layer.
+    /// True if a logistic function follows the output layer.
     pub sigmoid: bool,
 }
 
@@ -127,7 +127,7 @@ impl Network {
         (window + self.padding.left + self.padding.right + 1).saturating_sub(self.detector_length)
     }
 
-    /// Whether the network, on windows of `window` bases, is a motif matrix: one linear detector, placed once a window.
+    /// True if the network, on windows of `window` bases, is a motif matrix: one linear detector, placed once a window.
     pub fn is_matrix(&self, window: usize) -> bool {
         self.detectors == 1
             && self.pooling == Pooling::Max

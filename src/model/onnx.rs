@@ -110,7 +110,7 @@ pub fn opset(model: &ModelProto) -> i64 {
     default.and_then(|set| set.version).unwrap_or(1)
 }
 
-/// Whether a domain is the one of ONNX's own operators.
+/// True if a domain is the one of ONNX's own operators.
 pub fn is_default_domain(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
 }

@@ -24,7 +24,7 @@ pub enum Method {
 pub struct Search {
     /// Which places are sites.
     pub method: Method,
-    /// Whether the reverse complement of the sequences is looked at, too.
+    /// True if the reverse complement of the sequences is looked at, too.
     pub both_strands: bool,
     /// With [`Method::DeepBind`], longer sequences are cut into pieces of so many bases.
     pub piece: usize,
@@ -173,7 +173,7 @@ impl Sites {
 /// All filters as tables, for the strands that are read.
 struct Layer {
     transfers: Vec<Transfer>,
-    /// Whether the tables are for the reverse strand, and the tables.
+    /// True if the tables are for the reverse strand, and the tables.
     strands: Vec<(bool, Vec<Table>)>,
 }
 

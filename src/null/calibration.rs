@@ -59,7 +59,7 @@ pub struct Sampled {
 }
 
 impl Calibration {
-    /// Whether the distributions hold for the windows of `plan`, or why they do not. The stride does not matter.
+    /// Checks whether the distributions hold for the windows of `plan`, or why they do not. The stride does not matter.
     pub fn fits(&self, plan: &WindowPlan) -> Result<(), String> {
         if self.window != plan.window {
             return Err(format!("it is for windows of {} bases, not of {}", self.window, plan.window));

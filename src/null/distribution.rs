@@ -125,7 +125,7 @@ impl Null {
         Null { forward, reverse }
     }
 
-    /// Whether the strands have different distributions.
+    /// True if the strands have different distributions.
     pub fn differs_by_strand(&self) -> bool {
         self.reverse.is_some()
     }
@@ -200,7 +200,7 @@ impl Null {
         self.each().map(Steps::lowest).fold(1.0, f64::min)
     }
 
-    /// Whether all scores of the background are the same, so that p-values say nothing.
+    /// True if all scores of the background are the same, so that p-values say nothing.
     pub fn is_constant(&self) -> bool {
         self.lowest() >= 1.0
     }
@@ -249,7 +249,7 @@ impl Distribution {
         }
     }
 
-    /// Whether the numbers are those of a distribution: for what is read from a file.
+    /// True if the numbers are those of a distribution: for what is read from a file.
     pub(crate) fn check(&self) -> Result<(), String> {
         let sound = self.scores.len() == self.counts.len()
             && !self.scores.is_empty()

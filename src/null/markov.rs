@@ -34,7 +34,7 @@ impl Markov {
         self.counts.len().ilog(4) as usize - 1
     }
 
-    /// Whether the counts are those of a model: for what is read from a file.
+    /// True if the counts are those of a model: for what is read from a file.
     pub(crate) fn check(&self) -> Result<(), String> {
         let orders = 0..=HIGHEST_ORDER;
         let shaped = orders.into_iter().any(|order| self.counts.len() == 4usize.pow(order as u32 + 1));

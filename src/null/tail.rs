@@ -82,7 +82,7 @@ impl Tail {
             }
     }
 
-    /// Whether the numbers are those of a tail: for what is read from a file.
+    /// True if the numbers are those of a tail: for what is read from a file.
     pub(crate) fn is_sound(&self) -> bool {
         self.from.is_finite() && self.scale.is_finite() && self.scale > 0.0 && SHAPES.contains(&self.shape)
     }

@@ -17,7 +17,7 @@ struct Piece {
     /// Its place on the reference, 0-based.
     place: u64,
     length: usize,
-    /// Whether reference is skipped before it (N: an intron).
+    /// True if reference is skipped before it (N: an intron).
     skip: bool,
 }
 
@@ -98,7 +98,7 @@ impl Alignment {
         self.bases
     }
 
-    /// Whether no base is aligned.
+    /// True if no base is aligned.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
     }

@@ -48,7 +48,7 @@ pub(crate) struct Reader {
     /// Places of the containers that are still to be read, of a region.
     places: std::vec::IntoIter<u64>,
     decoder: Arc<Decoder>,
-    /// Whether the reference's contig in hand is that of the header: only then tags are made of it.
+    /// True if the reference's contig in hand is that of the header: only then tags are made of it.
     agrees: bool,
     /// The contig that containers in hand need.
     repository: Repository,
@@ -74,7 +74,7 @@ pub(crate) struct Reader {
 struct Work {
     container: Container,
     repository: Repository,
-    /// Whether tags that CRAM leaves out can be made of it.
+    /// True if tags that CRAM leaves out can be made of it.
     agrees: bool,
     done: Sender<Decoded>,
 }
@@ -281,12 +281,12 @@ struct Decoder {
     path: PathBuf,
     header: sam::Header,
     reference: Reference,
-    /// Whether tags that CRAM leaves out are wanted.
+    /// True if tags that CRAM leaves out are wanted.
     all_tags: bool,
 }
 
 impl Decoder {
-    /// Whether the reference's contig is the one that the header tells of. Embedded bases are not compared with it.
+    /// True if the reference's contig is the one that the header tells of. Embedded bases are not compared with it.
     fn agrees(&self, contig: usize) -> bool {
         let contig = self.header.reference_sequences().get_index(contig);
         contig.is_some_and(|(name, _)| self.reference.agrees(&name.to_string()))

@@ -15,7 +15,7 @@ pub(crate) struct Header {
     /// Its lines, as they are.
     pub(crate) text: Vec<u8>,
     pub(crate) contigs: Vec<Arc<Contig>>,
-    /// Whether it says that reads are sorted by coordinate.
+    /// True if it says that reads are sorted by coordinate.
     pub(crate) sorted: bool,
     pub(crate) groups: Vec<String>,
 }

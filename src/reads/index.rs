@@ -70,7 +70,7 @@ impl Counts<'_> {
     }
 }
 
-/// Whether all that a BAI index counts is there (SAM specification, section 5.2), so that it can be read with the memory that
+/// True if all that a BAI index counts is there (SAM specification, section 5.2), so that it can be read with the memory that
 /// it takes itself; `None` if not.
 pub(crate) fn check_bai(content: &[u8]) -> Option<()> {
     let mut counts = Counts(content.strip_prefix(b"BAI\x01")?);

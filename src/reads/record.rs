@@ -39,7 +39,7 @@ pub struct ReadFilter {
     pub required: u16,
     /// Flags of which a read may have none.
     pub excluded: u16,
-    /// Whether reads that are not aligned are wanted.
+    /// True if reads that are not aligned are wanted.
     pub unmapped: bool,
     /// Bases of a lower quality are read as N.
     pub min_base_quality: u8,
@@ -159,7 +159,7 @@ const fn codes() -> [[u8; 2]; 256] {
     table
 }
 
-/// Whether one of the first `count` 4-bit bases is `=`.
+/// True if one of the first `count` 4-bit bases is `=`.
 fn has_equals(bases: &[u8], count: usize) -> bool {
     let (whole, last) = bases.split_at(count / 2);
     let in_pairs = whole.iter().fold(false, |any, &pair| any | (pair >> 4 == 0) | (pair & 15 == 0));

@@ -27,7 +27,7 @@ pub struct Logo {
     pub high: f64,
     /// What the heights are, for the axis.
     pub unit: &'static str,
-    /// Whether T is written U.
+    /// True if T is written U.
     pub alphabet: Alphabet,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Label<'a> {
     pub(crate) size: f64,
     pub(crate) color: &'a str,
     pub(crate) bold: bool,
-    /// Whether they are read from below to above.
+    /// True if they are read from below to above.
     pub(crate) turned: bool,
     /// For the marks of an axis, which style sheets know as `tick`.
     pub(crate) tick: bool,

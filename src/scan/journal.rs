@@ -220,7 +220,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether it is time for a state.
+    /// True if it is time for a state.
     pub(super) fn is_due(&self) -> bool {
         self.saved.elapsed() >= self.spacing
     }

@@ -185,12 +185,12 @@ struct Layout<'a> {
     contigs: &'a [Arc<Contig>],
     lengths: &'a [u64],
     path: &'a Path,
-    /// Whether reads come sorted.
+    /// True if reads come sorted.
     ordered: bool,
 }
 
 impl Layout<'_> {
-    /// Whether windows below the threshold count.
+    /// True if windows below the threshold count.
     fn whole(&self) -> bool {
         self.aggregates.iter().any(|(how, series)| !how.is_of_reached(series))
     }
@@ -371,7 +371,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Whether a read overlaps a region of its contig. Of one that is skipped, or not aligned, the start decides.
+    /// True if a read overlaps a region of its contig. Of one that is skipped, or not aligned, the start decides.
     fn overlaps(&self, skip: Option<Skip>, (_, place): Key, region: &Range<u64>) -> bool {
         let end = match (skip, self.read.contig) {
             (None, Some(_)) => self.read.alignment.end(),

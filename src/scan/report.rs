@@ -39,7 +39,7 @@ pub struct ReportTarget<'a> {
     pub target: &'a Target,
     /// Rank of the model's output.
     pub output: usize,
-    /// Whether the model reads both strands.
+    /// True if the model reads both strands.
     pub both_strands: bool,
     /// Letters of the logos.
     pub alphabet: Alphabet,

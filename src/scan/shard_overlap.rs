@@ -1,6 +1,6 @@
 //! How far a shard has to read past its seams.
 //!
-//! Whether a hit is a site hangs on the better hits that overlap it, and so on from hit to hit: a chain of falling scores
+//! True if a hit is a site hangs on the better hits that overlap it, and so on from hit to hit: a chain of falling scores
 //! can run any distance. A shard therefore reads past its seams until no hit that it owns can be reached by a chain from
 //! beyond. What it then finds among its own positions is what a scan of the whole finds there.
 

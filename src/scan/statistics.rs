@@ -246,7 +246,7 @@ impl Stretch {
         }
     }
 
-    /// Whether it holds nothing at or after `position`.
+    /// True if it holds nothing at or after `position`.
     pub(super) fn ends_before(&self, position: u64) -> bool {
         self.start + self.codes.len() as u64 <= position
     }

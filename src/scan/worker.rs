@@ -31,7 +31,7 @@ pub(super) struct Part {
     /// Lines of the wanted sites within the settled stretch, a site track each, and the number of sites.
     pub(super) lines: Vec<Vec<u8>>,
     pub(super) sites: u64,
-    /// Whether there are sites in the settled stretch, wanted or not.
+    /// True if there are sites in the settled stretch, wanted or not.
     pub(super) settled: bool,
     /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else beside them if
     /// statistics are wanted.

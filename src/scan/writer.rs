@@ -39,7 +39,7 @@ pub(super) struct Writer<'a> {
     contig: Option<(Arc<Contig>, u64)>,
     /// Windows of the current segment so far, by model.
     windows: Vec<u64>,
-    /// Whether the segment is counted by this shard.
+    /// True if the segment is counted by this shard.
     counts: bool,
     lines: Vec<Vec<u8>>,
     journal: Option<Journal>,

@@ -72,7 +72,7 @@ impl Chunk {
         }
     }
 
-    /// Whether the chunk's windows are wanted themselves, and not only for what they decide.
+    /// True if the chunk's windows are wanted themselves, and not only for what they decide.
     pub fn is_kept(&self) -> bool {
         self.kept.contains(&self.own.start)
     }

@@ -34,7 +34,7 @@ pub struct RegionQuery {
     pub whole: Option<String>,
     /// What the text means as `contig:start-end`, or why it means nothing. `None` without a colon.
     pub interval: Option<Result<Region, String>>,
-    /// Whether it is left out, or clipped at its contig's end, where it does not fit the genome; otherwise it is refused.
+    /// True if it is left out, or clipped at its contig's end, where it does not fit the genome; otherwise it is refused.
     pub optional: bool,
 }
 

@@ -130,7 +130,7 @@ fn weighed_tree(successors: &[Vec<u8>], root: usize, rng: &mut impl Rng) -> Vec<
     unreachable!("the draw is below the sum of the weights")
 }
 
-/// Whether the edges lead from `node` to `root`; the nodes are single bases.
+/// True if the edges lead from `node` to `root`; the nodes are single bases.
 fn leads_to(edges: &[Option<u8>], mut node: usize, root: usize) -> bool {
     for _ in 0..BASES {
         match edges[node] {

@@ -16,11 +16,11 @@ pub enum StrandChoice {
 }
 
 impl StrandChoice {
-    /// Whether the forward strand is scored.
+    /// True if the forward strand is scored.
     pub fn forward(self) -> bool {
         self != StrandChoice::Reverse
     }
-    /// Whether the reverse strand is scored.
+    /// True if the reverse strand is scored.
     pub fn reverse(self) -> bool {
         self != StrandChoice::Forward
     }

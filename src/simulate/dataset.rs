@@ -59,7 +59,7 @@ pub struct ImplantedSite {
 }
 
 impl Example {
-    /// Whether the sequence has a site of the motif with this rank: the target.
+    /// True if the sequence has a site of the motif with this rank: the target.
     pub fn has(&self, motif: usize) -> bool {
         self.sites.iter().any(|site| site.motif == motif)
     }

@@ -205,7 +205,7 @@ impl Encoder {
     }
 }
 
-/// Whether so many stretches take much less room than so many steps.
+/// True if so many stretches take much less room than so many steps.
 fn is_shorter(stretches: usize, steps: usize) -> bool {
     SHORTER * (HEADER + 12 * stretches) <= 4 * steps
 }
@@ -232,7 +232,7 @@ impl<'a> Iterator for Sections<'a> {
     }
 }
 
-/// Whether two stretches are one.
+/// True if two stretches are one.
 fn same(a: &Stretch, b: &Stretch) -> bool {
     a.end == b.start && a.value.to_bits() == b.value.to_bits()
 }

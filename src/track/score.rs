@@ -93,7 +93,7 @@ pub struct Series {
 pub(crate) const UNIT: f64 = (1u128 << 64) as f64;
 
 impl Series {
-    /// Whether windows below the threshold matter.
+    /// True if windows below the threshold matter.
     pub(crate) fn needs_all(&self) -> bool {
         self.lowest == f32::NEG_INFINITY || self.summary == Summary::Mean
     }
@@ -211,7 +211,7 @@ struct Buffers {
 /// A worker's share of a score track: one chunk's bins.
 #[derive(Debug, Default)]
 pub(crate) struct ScorePart {
-    /// Whether the chunk is the first of its segment.
+    /// True if the chunk is the first of its segment.
     first: bool,
     /// Bins left of the whole tiles.
     head: Vec<Bin>,
@@ -312,7 +312,7 @@ pub(crate) struct ScoreWriter {
     /// Bins of the tile that is not whole yet, and the contig that they are of.
     pending: Vec<Bin>,
     contig: Option<Arc<Contig>>,
-    /// Whether more of the last bin may come.
+    /// True if more of the last bin may come.
     open: bool,
     stretches: Vec<Stretch>,
     encoded: Encoded,
@@ -482,7 +482,7 @@ impl ScoreSink {
         }
     }
 
-    /// Whether it has to know the length of every contig in the end.
+    /// True if it has to know the length of every contig in the end.
     pub(crate) fn needs_lengths(&self) -> bool {
         matches!(self, ScoreSink::BigWig(_))
     }

@@ -243,12 +243,12 @@ pub enum SiteSink {
 }
 
 impl SiteSink {
-    /// Whether it has to know the length of every contig in the end.
+    /// True if it has to know the length of every contig in the end.
     pub(crate) fn needs_lengths(&self) -> bool {
         matches!(self, SiteSink::BigBed(_))
     }
 
-    /// Whether its lines are compressed and indexed.
+    /// True if its lines are compressed and indexed.
     pub(crate) fn is_compressed(&self) -> bool {
         matches!(self, SiteSink::Lines(sink) if sink.is_compressed())
     }

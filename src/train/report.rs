@@ -92,7 +92,7 @@ pub struct Trial {
     pub checkpoints: Vec<Checkpoint>,
     /// What the trial reached, the higher the better; `None` if it failed.
     pub score: Option<f64>,
-    /// Whether it was chosen.
+    /// True if it was chosen.
     pub best: bool,
 }
 

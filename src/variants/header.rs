@@ -97,7 +97,7 @@ impl Fields {
         all
     }
 
-    /// Whether a key of INFO is one of these fields.
+    /// True if a key of INFO is one of these fields.
     pub(crate) fn have(&self, key: &[u8]) -> bool {
         let own = key.strip_prefix(self.prefix.as_bytes()).and_then(|rest| rest.strip_prefix(b"_"));
         own.is_some_and(|own| Field::ALL.iter().any(|field| field.name().as_bytes() == own))

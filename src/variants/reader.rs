@@ -59,7 +59,7 @@ enum Records {
 }
 
 impl Records {
-    /// Whether there may be another record.
+    /// True if there may be another record.
     fn go_on(&mut self) -> io::Result<bool> {
         match self {
             Records::All(_) => Ok(true),

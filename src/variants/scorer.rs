@@ -37,7 +37,7 @@ pub struct Target {
     pub window: usize,
     /// Bases of the shortest sequence that the model can score.
     pub shortest: usize,
-    /// Whether both strands have the same score, so that a window has no strand.
+    /// True if both strands have the same score, so that a window has no strand.
     pub symmetric: bool,
 }
 
@@ -492,7 +492,7 @@ fn choose(
     Ok(Some(Best { score: highest, offset, strand: (!target.symmetric).then_some(strand) }))
 }
 
-/// Whether `allele` is what the reference has; an N on either side fits every base.
+/// True if `allele` is what the reference has; an N on either side fits every base.
 pub(crate) fn fits(allele: &[u8], reference: &[u8]) -> bool {
     allele.len() == reference.len() && allele.iter().zip(reference).all(|(&a, &b)| a == b || a == N || b == N)
 }

@@ -50,12 +50,12 @@ pub(crate) struct Shared<'a> {
     pub(crate) genome: &'a Lookup,
     pub(crate) contigs: &'a Contigs<'a>,
     pub(crate) fields: &'a [Fields],
-    /// Whether records may have the fields already.
+    /// True if records may have the fields already.
     pub(crate) again: bool,
     /// The wanted stretches of each contig; all if there are none.
     pub(crate) regions: Option<&'a [Vec<Range<u64>>]>,
     pub(crate) strict: bool,
-    /// Whether lines of VCF, and of the table, are wanted.
+    /// True if lines of VCF, and of the table, are wanted.
     pub(crate) wanted: (bool, bool),
     /// What records of BCF refer to, if they are wanted; lines of VCF are wanted as well then.
     pub(crate) bcf: Option<&'a vcf::Header>,

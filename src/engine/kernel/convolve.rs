@@ -62,7 +62,7 @@ impl Tables {
         Tables { rounds: (0..rounds).map(round).collect(), count }
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -163,9 +163,9 @@ struct Positions<'a> {
     triples: &'a [u8],
     out: &'a mut [Lanes],
     to: To,
-    /// Whether this is the first round.
+    /// True if this is the first round.
     start: bool,
-    /// Whether this is the last round, and negative sums become 0.
+    /// True if this is the last round, and negative sums become 0.
     rectify: bool,
 }
 

@@ -367,7 +367,7 @@ impl Head {
         }
     }
 
-    /// Whether there is a hidden layer.
+    /// True if there is a hidden layer.
     pub(crate) fn is_deep(&self) -> bool {
         matches!(self.layers, Layers::Two(_))
     }

@@ -41,7 +41,7 @@ pub(crate) struct PaddedEdge {
     padded: Lanes,
     /// Alignments on padding alone.
     outside: usize,
-    /// Whether activations below 0 count as 0.
+    /// True if activations below 0 count as 0.
     rectify: bool,
 }
 
@@ -178,7 +178,7 @@ pub(crate) struct EdgeRecurrence<'a> {
     pub(crate) letters: &'a [u8],
     /// What [`PaddedEdge::start`] gives for each letter.
     pub(crate) sums: &'a mut [Lanes],
-    /// Whether the sums are in the opposite order of the letters.
+    /// True if the sums are in the opposite order of the letters.
     pub(crate) reversed: bool,
     /// Results, a [block](Vector) of one a letter (those before the first window mean nothing); empty if not wanted.
     pub(crate) max: &'a mut [Lanes],

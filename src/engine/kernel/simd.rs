@@ -66,7 +66,7 @@ pub(crate) trait Bytes: Copy {
     fn add(self, other: Self) -> Self;
     /// The lesser of the two, lane by lane.
     fn min(self, other: Self) -> Self;
-    /// Whether every lane is 255.
+    /// True if every lane is 255.
     fn is_full(self) -> bool;
 }
 
@@ -153,7 +153,7 @@ pub(crate) trait Numbers: Copy {
     fn max_from_zero(self, other: Self) -> Self {
         other.max(self)
     }
-    /// Whether all bits are the same.
+    /// True if all bits are the same.
     fn is(self, other: Self) -> bool;
     /// Bit i: whether lane i is not less than `bound`'s.
     fn reaches(self, bound: Self) -> u16;

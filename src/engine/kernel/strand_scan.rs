@@ -434,7 +434,7 @@ struct Pool<'a> {
     triples: &'a [u8],
     rectify: bool,
     steps: &'a [Step],
-    /// Whether these are the first steps.
+    /// True if these are the first steps.
     fresh: bool,
     state: &'a mut GroupState,
     /// [Blocks](Vector) of windows; empty where they are not wanted.

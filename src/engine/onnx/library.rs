@@ -92,7 +92,7 @@ fn without_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// Whether the file is an ELF library whose end is missing, as an interrupted copy leaves it: loading one stops the
+/// True if the file is an ELF library whose end is missing, as an interrupted copy leaves it: loading one stops the
 /// process. Its last part, the table of sections, must lie within the file.
 fn is_cut_short(path: &Path) -> bool {
     let mut header = [0; 64];

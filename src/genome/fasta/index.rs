@@ -91,7 +91,7 @@ fn parse_fai(fai: &str) -> Option<Vec<Entry>> {
         .collect()
 }
 
-/// Whether the entries follow each other through the file from its first byte to its last: each stands behind a
+/// True if the entries follow each other through the file from its first byte to its last: each stands behind a
 /// header of its name, and where its bases end the next begins. Leaves the map where it stands.
 fn fits(entries: &[Entry], map: &mut MappedFile) -> bool {
     let (start, mut names) = (map.position(), HashSet::new());

@@ -19,7 +19,7 @@ struct Register {
     outputs: Vec<Entry>,
     /// The number of the next output.
     next: u64,
-    /// Whether the process is about to end.
+    /// True if the process is about to end.
     ended: bool,
 }
 
@@ -38,7 +38,7 @@ struct Entry {
     identity: Option<Identity>,
     /// The temporary file that will be renamed.
     part: Option<PathBuf>,
-    /// Whether the reader of this pipe has gone.
+    /// True if the reader of this pipe has gone.
     closed: bool,
 }
 
@@ -133,7 +133,7 @@ impl Registration {
         Ok(())
     }
 
-    /// Whether the reader has gone.
+    /// True if the reader has gone.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }

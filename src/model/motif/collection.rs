@@ -232,7 +232,7 @@ fn listed(each: impl Iterator<Item = String>, count: usize) -> String {
     shown.join(", ")
 }
 
-/// Whether a glob is of all of `text`.
+/// True if a glob is of all of `text`.
 fn matches(glob: &str, text: &str) -> bool {
     let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
     let (mut g, mut t) = (0, 0);

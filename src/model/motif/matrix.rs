@@ -91,7 +91,7 @@ fn numbers(text: &str) -> Result<Vec<f64>, &str> {
     parts.map(|word| word.parse().ok().filter(|number: &f64| number.is_finite()).ok_or(word)).collect()
 }
 
-/// Whether a line is one of a matrix: a heading, a row with its base, or numbers.
+/// True if a line is one of a matrix: a heading, a row with its base, or numbers.
 pub(super) fn is_row(line: &Line<'_>) -> bool {
     let starts_with_number = |text: &str| {
         let first =
@@ -264,14 +264,14 @@ pub(super) fn shortened(text: &str) -> String {
     name::printable(&shown).into_owned() + more
 }
 
-/// Whether the first column counts the rows, from 0 or 1.
+/// True if the first column counts the rows, from 0 or 1.
 fn numbered(rows: &[Vec<f64>]) -> bool {
     let first = rows[0][0];
     (first == 0.0 || first == 1.0)
         && rows.iter().zip(0u32..).all(|(row, rank)| row[0] == first + f64::from(rank))
 }
 
-/// Whether all positions have the same number of sites, or log-odds that give probabilities.
+/// True if all positions have the same number of sites, or log-odds that give probabilities.
 fn adds_up(columns: &[[f64; 4]]) -> bool {
     if columns.iter().flatten().any(|&number| number < 0.0) {
         return [std::f64::consts::E, 2.0, 10.0]

@@ -100,7 +100,7 @@ fn matrix(first: &Line<'_>, lines: &[Line<'_>]) -> Result<Vec<[f64; 4]>, Fault> 
     Ok(rows.iter().map(|row| row.map(|p| p * sites)).collect())
 }
 
-/// Whether an alphabet line (`= ACGT`, ` "DNA" DNA-LIKE`) is of RNA.
+/// True if an alphabet line (`= ACGT`, ` "DNA" DNA-LIKE`) is of RNA.
 fn is_rna(alphabet: &str) -> Result<bool, String> {
     let letters = alphabet.trim_start_matches(['=', ' ', '\t']);
     let word = letters.split_whitespace().next().unwrap_or_default().trim_matches('"');

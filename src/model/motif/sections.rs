@@ -50,7 +50,7 @@ fn header_of<'a>(header: &str) -> Section<'a> {
     Section { id, name: words.collect::<Vec<_>>().join(" "), ..Section::default() }
 }
 
-/// Whether the fields of a header are HOMER's: a consensus, a name and a threshold.
+/// True if the fields of a header are HOMER's: a consensus, a name and a threshold.
 pub(super) fn is_homer(fields: &[&str]) -> bool {
     let [consensus, name, threshold, ..] = fields else { return false };
     let letters = consensus.bytes().all(|byte| b"ACGTUNRYSWKMBDHV".contains(&byte.to_ascii_uppercase()));
@@ -91,7 +91,7 @@ pub(super) fn transfac<'a>(lines: &[Line<'a>]) -> Vec<Section<'a>> {
     sections
 }
 
-/// Whether a line is TRANSFAC's: its key is one of those that a motif starts with.
+/// True if a line is TRANSFAC's: its key is one of those that a motif starts with.
 pub(super) fn is_transfac(line: &Line<'_>) -> bool {
     matches!(line.first_word(), "AC" | "ID" | "VV" | "DE" | "NA" | "XX" | "PO" | "P0")
 }
@@ -198,12 +198,12 @@ impl Section<'_> {
         Motif { id, name: self.name, counts, scores, rna, ..Motif::default() }
     }
 
-    /// Whether the rows are positions by their number and length.
+    /// True if the rows are positions by their number and length.
     pub(super) fn has_position_rows(&self) -> bool {
         self.table().is_ok_and(|table| table.axis() == Some(Axis::Positions))
     }
 
-    /// Whether the first row is a sequence.
+    /// True if the first row is a sequence.
     pub(super) fn is_sites(&self) -> bool {
         self.rows.first().is_some_and(|row| super::sites::is_sequence(row.text))
     }

@@ -11,7 +11,7 @@ const WIDEST: usize = 100;
 /// Fewest sites that make a motif.
 const FEWEST: usize = 2;
 
-/// Whether a line is a sequence of two bases or more.
+/// True if a line is a sequence of two bases or more.
 pub(super) fn is_sequence(text: &str) -> bool {
     text.len() > 1 && text.bytes().all(|byte| b"ACGTUN".contains(&byte.to_ascii_uppercase()))
 }

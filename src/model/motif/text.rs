@@ -32,7 +32,7 @@ pub(super) fn decompress<'a>(path: &Path, bytes: &'a [u8]) -> Result<Cow<'a, [u8
     Ok(Cow::Owned(text))
 }
 
-/// Whether the first bytes of a file are text: no control characters but tabs and line ends.
+/// True if the first bytes of a file are text: no control characters but tabs and line ends.
 pub(super) fn is_text(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(HEAD)];
     head.iter().all(|&byte| byte >= b' ' || matches!(byte, b'\t' | b'\n' | b'\r' | 0x0C))

@@ -127,7 +127,7 @@ pub(in crate::model) fn fold<F>(
     }))
 }
 
-/// Whether the node hands its first input on as it is.
+/// True if the node hands its first input on as it is.
 ///
 /// # Errors
 /// A conversion to another type than f32, and a dropout that drops.

@@ -68,7 +68,7 @@ impl Slide {
         (self.kernel - 1).saturating_mul(self.dilation)
     }
 
-    /// Whether it sees more than the window.
+    /// True if it sees more than the window.
     pub(crate) fn pads(self) -> bool {
         self.pads != (0, 0)
     }
@@ -99,7 +99,7 @@ pub(crate) struct Convolution {
     /// Channels that one of its units sees.
     pub(crate) seen: usize,
     pub(crate) groups: usize,
-    /// Whether its weights have positions before channels.
+    /// True if its weights have positions before channels.
     pub(crate) swapped: bool,
 }
 
@@ -109,7 +109,7 @@ impl Shape {
         Ok(Shape { positions: slide.results(self.positions)?, ..self.clone() })
     }
 
-    /// Whether an axis is that of positions: one of length 1 may be, if there is one position and no layer has yet
+    /// True if an axis is that of positions: one of length 1 may be, if there is one position and no layer has yet
     /// moved along another axis.
     fn has_positions_on(&self, axis: usize, so_far: Slide) -> bool {
         match self.axes[axis][..] {
@@ -293,7 +293,7 @@ impl Shape {
         Ok(cuts)
     }
 
-    /// Whether it is that of `widest`, or has one channel that goes with each of its channels.
+    /// True if it is that of `widest`, or has one channel that goes with each of its channels.
     pub(crate) fn broadcasts(&self, widest: &Shape) -> bool {
         let fits = |(own, axis): (&Vec<Over>, &Vec<Over>)| {
             own == axis || own.is_empty() && self.channels == 1 && *axis == [Over::Channels]

@@ -67,7 +67,7 @@ fn is_false(node: &NodeProto) -> bool {
     node.attribute.iter().any(|attribute| attribute.t.as_ref().is_some_and(is_zero))
 }
 
-/// Whether a tensor is a single false value.
+/// True if a tensor is a single false value.
 fn is_zero(tensor: &TensorProto) -> bool {
     tensor.data_type() == DataType::Bool as i32
         && Tensor::read(tensor).is_ok_and(|tensor| tensor.as_ints() == Some(&[0]))
@@ -79,7 +79,7 @@ struct Mode<'a> {
     used: &'a HashSet<String>,
     /// Names of constants that are false.
     off: &'a HashSet<String>,
-    /// Whether layers are in training mode unless `is_test` is set.
+    /// True if layers are in training mode unless `is_test` is set.
     old: bool,
 }
 

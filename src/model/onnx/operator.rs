@@ -4,7 +4,7 @@
 pub(super) const ENTANGLING: [&str; 8] =
     ["RNN", "GRU", "LSTM", "Attention", "MultiHeadAttention", "Scan", "Loop", "If"];
 
-/// Whether it is a function of each number of its first input; further inputs are parameters.
+/// True if it is a function of each number of its first input; further inputs are parameters.
 pub(super) fn is_of_each(operator: &str) -> bool {
     const OF_EACH: [&str; 23] = [
         "Relu",
@@ -34,7 +34,7 @@ pub(super) fn is_of_each(operator: &str) -> bool {
     OF_EACH.contains(&operator)
 }
 
-/// Whether it is a function of several tensors, number by number.
+/// True if it is a function of several tensors, number by number.
 pub(super) fn combines(operator: &str) -> bool {
     const COMBINING: [&str; 14] = [
         "Add",

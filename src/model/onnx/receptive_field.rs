@@ -144,7 +144,7 @@ struct Field {
     bases: usize,
     /// Bases from one position to the next.
     stride: usize,
-    /// Whether each position sees what all of them see.
+    /// True if each position sees what all of them see.
     whole: bool,
     /// Padding by the node that made it.
     pads: (usize, usize),

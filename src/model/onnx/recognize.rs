@@ -52,7 +52,7 @@ struct Walk {
     /// The input's channel of each base.
     channels: [usize; 4],
     convolutions: Vec<Convolution>,
-    /// Whether convolutions may have strides, because only their weights are asked for.
+    /// True if convolutions may have strides, because only their weights are asked for.
     strided: bool,
     budget: usize,
 }
@@ -277,7 +277,7 @@ impl Transfer {
         (self.is_positive(highest) && half.is_finite()).then_some(half as f32)
     }
 
-    /// Whether the activation is positive.
+    /// True if the activation is positive.
     pub(crate) fn is_positive(self, sum: f32) -> bool {
         match self {
             Transfer::Proportional | Transfer::Tanh => sum > 0.0,

@@ -98,7 +98,7 @@ impl Shape {
         self.axes.iter().map(|axis| self.length(axis).map_or(windows, |n| n as i64)).collect()
     }
 
-    /// Whether the axes are windows, channels and then others.
+    /// True if the axes are windows, channels and then others.
     pub(super) fn has_channels_second(&self) -> bool {
         self.axes.first().is_some_and(|axis| *axis == [Over::Windows])
             && self.axes.get(1).is_some_and(|axis| *axis == [Over::Channels] || self.channels == 1)

@@ -17,7 +17,7 @@ pub(crate) struct Container {
     pub(crate) number: u64,
     /// Contig of all its reads, if there is one.
     pub(crate) contig: Option<usize>,
-    /// Whether it has reads of several contigs.
+    /// True if it has reads of several contigs.
     pub(crate) of_several: bool,
     /// Places of its slices among the bytes behind the header.
     slices: Vec<usize>,
@@ -56,7 +56,7 @@ impl Container {
         Ok(Some(Container { number, contig, of_several, slices, length: taken, bytes }))
     }
 
-    /// Whether its reads need their reference, as its compression header says (RR, section 8.4.1), or does not say.
+    /// True if its reads need their reference, as its compression header says (RR, section 8.4.1), or does not say.
     pub(crate) fn needs_reference(&self) -> bool {
         self.preserved_reference().unwrap_or(true)
     }

@@ -82,7 +82,7 @@ impl Reference {
         fasta::Repository::new(Reference { checks, ..self.clone() })
     }
 
-    /// Whether there is such a contig, with the length and the MD5 that the header of the reads tells, as far as it does.
+    /// True if there is such a contig, with the length and the MD5 that the header of the reads tells, as far as it does.
     pub(crate) fn agrees(&self, name: &str) -> bool {
         Reference { checks: Checks::Contigs, ..self.clone() }.letters(name).is_ok()
     }

@@ -17,7 +17,7 @@ pub enum Aggregate {
 }
 
 impl Aggregate {
-    /// Whether what `series` shows is made of windows that reach the threshold alone.
+    /// True if what `series` shows is made of windows that reach the threshold alone.
     pub(super) fn is_of_reached(self, series: &Series) -> bool {
         match self {
             Aggregate::Max => series.lowest != f32::NEG_INFINITY,

@@ -114,7 +114,7 @@ impl Histogram {
         self.first + self.counts.len() as i64 - 1
     }
 
-    /// Whether bins `from` to `to`, both included, and those there are do not exceed the limit.
+    /// True if bins `from` to `to`, both included, and those there are do not exceed the limit.
     fn has_room(&self, from: i64, to: i64) -> bool {
         let (from, to) =
             if self.counts.is_empty() { (from, to) } else { (from.min(self.first), to.max(self.last())) };

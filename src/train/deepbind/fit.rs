@@ -40,7 +40,7 @@ pub struct Settings {
     pub penalty: Penalty,
     /// Initial parameters.
     pub start: Start,
-    /// Whether the network of a fit has the running mean of the parameters (over about the last 1,000 steps) rather
+    /// True if the network of a fit has the running mean of the parameters (over about the last 1,000 steps) rather
     /// than the last ones.
     pub averaged: bool,
 }

@@ -46,7 +46,7 @@ pub struct Space {
     pub detectors: usize,
     /// Length of the detectors in bases.
     pub detector_length: usize,
-    /// Whether windows are padded with N.
+    /// True if windows are padded with N.
     pub padded: bool,
     /// Strands read.
     pub strands: Strands,
@@ -58,7 +58,7 @@ pub struct Space {
     pub pooling: Option<Pooling>,
     /// Hidden units (0 for none), unless drawn.
     pub hidden: Option<usize>,
-    /// Whether steps are Adam's, unless the recipe says.
+    /// True if steps are Adam's, unless the recipe says.
     pub adam: Option<bool>,
 }
 

@@ -151,7 +151,7 @@ fn weights(dataset: &Dataset, ranks: &[u32]) -> Vec<f64> {
     weights
 }
 
-/// Whether two k-mers differ in one base at most, side by side or shifted by one.
+/// True if two k-mers differ in one base at most, side by side or shifted by one.
 fn alike(a: u32, b: u32, length: usize) -> bool {
     let overlap = 2 * (length as u32 - 1);
     let low = (1u32 << overlap) - 1;

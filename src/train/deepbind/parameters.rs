@@ -14,7 +14,7 @@ pub struct Architecture {
     pub detectors: usize,
     /// Length of each detector in bases, m.
     pub detector_length: usize,
-    /// Whether a window is padded with m - 1 columns of N on each side, as the published models are.
+    /// True if a window is padded with m - 1 columns of N on each side, as the published models are.
     pub padded: bool,
     /// Statistics kept of each detector.
     pub pooling: Pooling,

@@ -122,7 +122,7 @@ impl Trial {
         metrics.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 
-    /// Whether a fold ran away.
+    /// True if a fold ran away.
     pub fn diverged(&self) -> bool {
         self.folds.contains(&Some(FoldResult::Diverged))
     }
@@ -346,7 +346,7 @@ impl<'a> Run<'a> {
         spent.1 += began.elapsed();
     }
 
-    /// Whether another fit, and the final ones after it, would take longer than the budget.
+    /// True if another fit, and the final ones after it, would take longer than the budget.
     fn out_of_time(&self) -> bool {
         let Some(budget) = self.resources.budget else { return false };
         let (fits, spent) = *self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

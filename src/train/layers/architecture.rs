@@ -115,7 +115,7 @@ pub enum Layer {
         cell: Cell,
         /// Units in each direction.
         units: usize,
-        /// Whether there are as many units that read from the end.
+        /// True if there are as many units that read from the end.
         #[serde(default = "yes")]
         bidirectional: bool,
     },
@@ -309,7 +309,7 @@ impl Architecture {
         Ok(shapes)
     }
 
-    /// Whether a layer sees zeros past the ends of a window.
+    /// True if a layer sees zeros past the ends of a window.
     pub fn is_padded(&self) -> bool {
         fn padded(layer: &Layer) -> bool {
             match layer {
@@ -322,7 +322,7 @@ impl Architecture {
         self.layers.iter().any(padded)
     }
 
-    /// Whether the network can be asked about windows of other lengths than the one it was fitted to.
+    /// True if the network can be asked about windows of other lengths than the one it was fitted to.
     pub fn takes_any_length(&self) -> bool {
         !self.layers.iter().any(|layer| matches!(layer, Layer::Flatten {}))
     }

@@ -57,9 +57,9 @@ pub(crate) struct Course {
     pub(crate) rate: f32,
     /// Rank of the best epoch.
     pub(crate) best: usize,
-    /// Whether a number became infinite or none.
+    /// True if a number became infinite or none.
     pub(crate) diverged: bool,
-    /// Whether nothing is left to do.
+    /// True if nothing is left to do.
     pub(crate) ended: bool,
 }
 

@@ -10,7 +10,7 @@ pub(crate) struct Parameter {
     pub(crate) gradient: Vec<f32>,
     first: Vec<f32>,
     second: Vec<f32>,
-    /// Whether they are weights, which the penalty draws to 0.
+    /// True if they are weights, which the penalty draws to 0.
     is_weight: bool,
 }
 

@@ -179,7 +179,7 @@ struct Run<'a> {
     /// Each fit after its last epoch, and when they were last written.
     standings: Mutex<(Vec<Option<Standing>>, Instant)>,
     began: Instant,
-    /// Whether a fit ended in an error, so that the others need not go on.
+    /// True if a fit ended in an error, so that the others need not go on.
     failed: AtomicBool,
 }
 
@@ -257,7 +257,7 @@ impl Run<'_> {
         self.resources.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
 
-    /// Whether another epoch would take longer than the fit's share of the budget.
+    /// True if another epoch would take longer than the fit's share of the budget.
     fn is_late(&self, began: Instant, course: &Course) -> bool {
         let Some(budget) = self.resources.budget.filter(|_| !course.epochs.is_empty()) else { return false };
         let rounds = self.training.fits.div_ceil(self.resources.threads.max(1)) as u32;

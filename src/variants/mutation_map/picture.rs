@@ -66,7 +66,7 @@ pub(crate) fn svg(panels: &[Panel], what: &str, lettering: Lettering) -> String 
 #[derive(Debug, Clone, Copy)]
 struct Style {
     lettering: Lettering,
-    /// Whether each cell says what it is when it is pointed at.
+    /// True if each cell says what it is when it is pointed at.
     explained: bool,
 }
 

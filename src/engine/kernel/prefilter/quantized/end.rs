@@ -36,7 +36,7 @@ struct Tile {
     /// `rows[(pair * width + diagonal) * each ..]`: what goes on along the diagonal, and what ends there.
     rows: Vec<Row>,
     width: usize,
-    /// Whether alignments end on its diagonals.
+    /// True if alignments end on its diagonals.
     placed: bool,
 }
 

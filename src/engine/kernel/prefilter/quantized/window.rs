@@ -82,7 +82,7 @@ pub(crate) struct Decode<'a> {
     pub(crate) half: &'a GroupStrand,
     /// From above, or else from below.
     pub(crate) above: bool,
-    /// Whether activations below 0 count as 0.
+    /// True if activations below 0 count as 0.
     pub(crate) rectify: bool,
     /// A [block](Vector) of no fewer.
     pub(crate) out: &'a mut [Lanes],
