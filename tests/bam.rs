@@ -534,7 +534,7 @@ proptest! {
             let columns: Vec<&str> = line.split('\t').collect();
             let (score, start) = (columns[5].parse().unwrap(), columns[1].parse().unwrap());
             let entry = best.entry(columns[0].to_owned()).or_insert((f64::MIN, 0, String::new()));
-            if score > entry.0 + 1e-4 {
+            if score > entry.0 {
                 *entry = (score, start, columns[4].to_owned());
             }
         }

@@ -284,7 +284,7 @@ fn a_bad_motif_does_not_lose_the_file() {
         ]
     );
     let refused = collection.clone().strict().unwrap_err().to_string();
-    assert_eq!(refused, "m, line 6: motif 2 cannot be used: no matrix; 1 more motifs cannot be used");
+    assert_eq!(refused, "m, line 6: motif 2 cannot be used: no matrix; 1 more motif cannot be used");
     let chosen = |patterns: &[&str]| {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
         let chosen = collection.clone().choose(&patterns).map_err(|error| error.to_string());

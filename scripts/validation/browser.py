@@ -80,7 +80,8 @@ def prepare_genome(bindscan, data, path):
         with gzip.open(real) as packed, open(path, "wb") as plain:
             shutil.copyfileobj(packed, plain)
     else:
-        program.run(bindscan, "simulate", "genome", MOTIF, "--length", "300k", "--sites", "100", "-o", path)
+        sizes = ("--length", "300k", "--sites", "100")
+        program.run(bindscan, "simulate", "genome", MOTIF, *sizes, "-o", path, "--truth", path.with_suffix(".truth.bed"))
     path.with_suffix(".fa.fai").write_text("".join(index(path)))
     return path
 

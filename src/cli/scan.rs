@@ -298,14 +298,6 @@ impl ScanArgs {
             }
             _ => None,
         };
-        ensure!(
-            summary.windows + summary.left_out > 0 || self.shard.is_some(),
-            "no window was scored: {}",
-            match summary.segments {
-                0 => "the input holds no sequence".to_owned(),
-                _ => format!("every contig or region is shorter than a window: {}", summary.short_list()),
-            }
-        );
         finished.publish(page)?;
         if !session.quiet {
             let sites = match findings {
