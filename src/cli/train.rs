@@ -180,7 +180,7 @@ impl TrainArgs {
         let state = state_path(&self.output, "training.json");
         self.check(&state)?;
         if self.resume && !state.exists() && !session.quiet {
-            eprintln!("bindscan: there is no training to resume ({}): starts anew", state.display());
+            message(format_args!("there is no training to resume ({}): starts anew", state.display()));
         }
         if let Some(option) = self.layers.misplaced() {
             bail!("{option} goes with a network of layers only; choose one with --arch");
@@ -239,12 +239,11 @@ impl TrainArgs {
         if self.test.is_some() && self.data.holds_out() {
             bail!("--test and --test-contigs: give one of them");
         }
-        match (state.exists(), self.resume) {
-            (true, false) => bail!(
+        if state.exists() && !self.resume {
+            bail!(
                 "{}: left by an interrupted training; go on with --resume, or remove it to begin anew",
                 state.display()
-            ),
-            _ => {}
+            );
         }
         // Better now than after the search.
         match self.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {

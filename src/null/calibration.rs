@@ -49,7 +49,7 @@ pub enum Method {
 pub struct Sampled {
     /// Windows scored.
     pub windows: u64,
-    /// How many of them in full, if not all ([`Amount::full`]).
+    /// How many of them in full, if not all ([`Amount::full`](crate::calibrate::sample::Amount::full)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full: Option<u64>,
     /// Seed of the background.
