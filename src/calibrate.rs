@@ -3,7 +3,7 @@
 //! A p-value is the probability that the same strand of a window of [`background`] sequence scores as high. It is computed
 //! for matrices ([`exact`]) and counted for any other model, by scanning background ([`sample`]); above the scores that were
 //! seen often enough, a fitted [`tail`](crate::null::tail) takes over. Either way it is a
-//! [`Null`](crate::null::distribution::Null), a table from score to p-value, made for each run or stored in the model
+//! [`Null`], a table from score to p-value, made for each run or stored in the model
 //! ([`Calibration`]). [`fdr`](crate::null::fdr) turns the p-values of a whole scan into q-values.
 //!
 //! On both strands, a window is two tests, each with the p-value of its own score, as in MEME's FIMO: the p-value of a

@@ -56,7 +56,7 @@ proptest! {
                 let lower = sorted.get(at / 2).copied().unwrap_or_default();
                 let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
-                sites::collect(scores, 0, &[0..scores.windows], threshold, &mut found).unwrap();
+                sites::collect(scores, 0, std::slice::from_ref(&(0..scores.windows)), threshold, &mut found).unwrap();
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
                 expected.push(found);

@@ -457,7 +457,7 @@ fn counted(path: &Path) -> Vec<(String, Option<u64>)> {
     use noodles::csi::binning_index::ReferenceSequence;
     let index = tabix::fs::read(path).unwrap();
     assert_eq!(index.unplaced_unmapped_record_count(), Some(0));
-    let names = index.header().unwrap().reference_sequence_names().iter().map(|name| name.to_string());
+    let names = index.header().unwrap().reference_sequence_names().iter().map(ToString::to_string);
     let counts = index.reference_sequences().iter().map(|contig| {
         let metadata = contig.metadata()?;
         assert!(metadata.start_position() < metadata.end_position());

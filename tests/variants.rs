@@ -756,14 +756,14 @@ fn windows_that_stay_as_they_are_do_not_count() {
     let run = "A".repeat(20);
     let shorter = &run[1..];
     let records = [
-        format!("28\tleft\tCA\tC"),
-        format!("47\tright\tAA\tA"),
-        format!("38\tmiddle\tAA\tA"),
-        format!("28\tlonger\tC\tCA"),
+        String::from("28\tleft\tCA\tC"),
+        String::from("47\tright\tAA\tA"),
+        String::from("38\tmiddle\tAA\tA"),
+        String::from("28\tlonger\tC\tCA"),
         format!("28\tcomplex\tC{run}\tC{shorter}"),
-        format!("28\tnothing\tC\tC"),
-        format!("28\tsnv\tC\tG"),
-        format!("28\tmember\tCA\tGA,C"),
+        String::from("28\tnothing\tC\tC"),
+        String::from("28\tsnv\tC\tG"),
+        String::from("28\tmember\tCA\tGA,C"),
     ];
     let body: String = records.iter().map(|record| format!("c\t{record}\t.\t.\t.\n")).collect();
     fs::write(at.join("c.vcf"), format!("##fileformat=VCFv4.2\n{COLUMNS}\n{body}")).unwrap();
