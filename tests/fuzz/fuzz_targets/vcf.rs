@@ -68,7 +68,7 @@ fuzz_target!(|data: &[u8]| {
         shortest: 3,
         symmetric: false,
     }];
-    let annotation = Annotation { genome, targets: &targets, regions: None, strict: first & 2 != 0 };
+    let annotation = Annotation { genome, targets: &targets, regions: None, strict: first & 2 != 0, check: false };
     let (name, format, compressed) = match first & 12 {
         0 => ("out.vcf", Format::Vcf, false),
         4 => ("out.vcf.gz", Format::Vcf, true),
