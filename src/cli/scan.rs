@@ -158,13 +158,6 @@ impl ScanArgs {
         } else if let Some(path) = outputs.of_reads() {
             bail!("{}: BAM is written of reads, and {} holds none", path.display(), self.genome.display());
         }
-        // Regions that do not fit the genome are refused here, before p-values take their time.
-        let opened = if is_reads {
-            Err(input)
-        } else {
-            let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
-            Ok(open(&self.genome, input, &options)?)
-        };
         let background = (!is_reads).then_some(&*self.genome);
         let significance = self.choose_by_p(&models, &mut targets, background, threads, session)?;
         let chunk_size = self.chunk_size.unwrap_or_else(|| default_chunk_size(targets.len()));
@@ -174,25 +167,24 @@ impl ScanArgs {
             OverlapsArg::Keep => Overlaps::Keep,
             OverlapsArg::Suppress => Overlaps::Suppress,
         };
-        let genome = match opened {
-            Ok(genome) => genome,
-            Err(input) => {
-                let source = self.reads.open(
-                    &self.genome,
-                    input,
-                    options.regions,
-                    threads,
-                    outputs.of_reads().is_some(),
-                )?;
-                self.reads.check_places(outputs.have_indexed_sites())?;
-                let provenance = provenance(&models, &significance, session);
-                let tracks = outputs.open(&targets, &strands, &provenance)?;
-                let batch = chunk_size;
-                let left_out = self.left_out_words(&models);
-                let found = (targets, overlaps, left_out);
-                return self.reads.scan(source, workers, found, tracks, provenance, batch, session);
-            }
-        };
+        if is_reads {
+            let source = self.reads.open(
+                &self.genome,
+                input,
+                options.regions,
+                threads,
+                outputs.of_reads().is_some(),
+            )?;
+            self.reads.check_places(outputs.have_indexed_sites())?;
+            let provenance = provenance(&models, &significance, session);
+            let tracks = outputs.open(&targets, &strands, &provenance)?;
+            let batch = chunk_size;
+            let left_out = self.left_out_words(&models);
+            let found = (targets, overlaps, left_out);
+            return self.reads.scan(source, workers, found, tracks, provenance, batch, session);
+        }
+        let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
+        let genome = open(&self.genome, input, &options)?;
         if let (Some(digest), Some(_)) = (genome.digest(), self.rate()) {
             self.null.warn_of_other_genome(&models, &digest);
         }
