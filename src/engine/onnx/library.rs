@@ -16,7 +16,6 @@ use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read as _;
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +23,7 @@ use log::{debug, info};
 use ort::environment::Environment;
 
 use super::one_line;
+use crate::io::guard::caught;
 use crate::{Error, Result};
 
 /// The command that installs the library.
@@ -60,7 +60,7 @@ fn load() -> std::result::Result<Library, String> {
     if is_cut_short(&path) {
         return Err(format!("{} is cut short; {INSTALL}", path.display()));
     }
-    let environment = without_panic(|| {
+    let environment = caught(|| {
         let builder = ort::init_from(&path).map_err(|error| explain(&path, &error))?;
         builder
             .with_name("bindscan")
@@ -80,16 +80,6 @@ fn load() -> std::result::Result<Library, String> {
     environment.set_log_level(ort::logging::LogLevel::Warning);
     info!("loaded ONNX Runtime from {}", path.display());
     Ok(Library { path, environment })
-}
-
-/// The result of `run`, or `None` if it panics, of which nothing is said: `ort` panics on a library whose table of
-/// functions is missing.
-fn without_panic<T>(run: impl FnOnce() -> T) -> Option<T> {
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
-    let result = panic::catch_unwind(AssertUnwindSafe(run));
-    panic::set_hook(hook);
-    result.ok()
 }
 
 /// True if the file is an ELF library whose end is missing, as an interrupted copy leaves it: loading one stops the
