@@ -6,7 +6,7 @@
 //!
 //! # Levels
 //!
-//! A module imports only from modules above it in this list (`tests/levels.rs` checks that):
+//! A module imports only from modules above it in this list (`tests/it/levels.rs` checks that):
 //!
 //! 1. Values without input or output: [`seq`], [`scores`], [`pipeline`].
 //! 2. Files, and null distributions of scores: [`io`], [`genome`], [`reads`], [`null`].

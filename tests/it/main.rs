@@ -1,0 +1,41 @@
+//! The tests of the library's public interface and of the program, as one binary: it links once.
+//!
+//! `cargo test --test it NAME` runs the tests of the module `NAME`. The kernel's tests are a binary of their own
+//! (`tests/kernel.rs`), since they also run on emulated processors.
+
+mod bad_input;
+mod bam;
+mod common;
+mod cram;
+mod dataset;
+mod fasta;
+mod foreign;
+mod golden;
+mod layers;
+mod levels;
+mod matrices;
+mod model_deepbind;
+mod model_motif;
+mod model_onnx;
+mod motif_files;
+mod motifs;
+mod mutmap;
+mod onnx_dense;
+mod onnx_engine;
+mod process;
+mod receptive_field;
+mod report;
+mod resume;
+mod scan;
+mod shard;
+mod shell;
+mod shuffle;
+mod significance;
+mod simulate;
+mod sites;
+mod track;
+mod train_command;
+mod train_gradient;
+mod train_search;
+mod twobit;
+mod variants;

@@ -1,0 +1,339 @@
+//! Dense graphs of window classifiers that are not of the DeepBind family, against their own graphs window by window.
+//!
+//! Without the ONNX Runtime library these tests are skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
+
+use std::path::Path;
+
+use crate::common::onnx::{assert_same, codes, floats, in_chunks, int, ints, library_is_there, scores};
+use bindscan::engine::Device;
+use bindscan::engine::onnx::OnnxEngine;
+use bindscan::model::inspect::inspect;
+use bindscan::model::onnx::dense::rewrite;
+use bindscan::model::onnx::proto::{AttributeProto, GraphProto, NodeProto};
+use bindscan::model::onnx::tensor::Tensor;
+use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
+use bindscan::scores::Scores;
+use bindscan::seq::chunk::Chunk;
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus as Random;
+
+const DIALECTS: [&str; 2] = ["torchscript", "dynamo"];
+
+/// PyTorch networks of every kind that has a dense graph, and the number of their outputs.
+const DENSE: [(&str, usize); 8] = [
+    ("deep", 1),
+    ("exponential", 1),
+    ("flat", 1),
+    ("keras", 1),
+    ("residual", 2),
+    ("rows", 2),
+    ("strided", 3),
+    ("tasks", 5),
+];
+
+fn pytorch(name: &str, dialect: &str) -> Model {
+    let file = format!("tests/data/pytorch/{name}.{dialect}.onnx");
+    Model::open(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+fn plan(window: usize, stride: usize) -> WindowPlan {
+    WindowPlan { window, stride, strands: StrandChoice::Both, context: Context::Padding }
+}
+
+fn by_window(model: &Model) -> OnnxEngine {
+    OnnxEngine::new(model, Device::Cpu).unwrap()
+}
+
+fn densely(model: &Model) -> OnnxEngine {
+    by_window(model).with_dense_graphs()
+}
+
+/// Why a model has no dense graph at its own window.
+fn reason(model: &Model) -> String {
+    rewrite(&model.graph, &model.input, &model.output, model.spec.window).unwrap_err()
+}
+
+fn assert_dense_as_windows(model: &Model, chunk: &Chunk, plan: &WindowPlan) {
+    let want = scores(&mut by_window(model), chunk, plan).unwrap();
+    let mut engine = densely(model);
+    let have = scores(&mut engine, chunk, plan).unwrap();
+    assert!(engine.is_dense(), "{}", inspect(model));
+    assert_same(&have, &want);
+}
+
+#[test]
+fn pytorch_networks_score_densely_as_window_by_window() {
+    if !library_is_there() {
+        return;
+    }
+    let random = &mut Random::seed_from_u64(1);
+    for (name, outputs) in DENSE {
+        for dialect in DIALECTS {
+            let model = pytorch(name, dialect);
+            assert_eq!(model.spec.outputs.len(), outputs);
+            let window = model.spec.window;
+            for (windows, stride) in [(1, 1), (500, 1), (700, 3)] {
+                let chunk = Chunk::whole("contig", codes(random, window + windows - 1));
+                assert_dense_as_windows(&model, &chunk, &plan(window, stride));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_window_may_leave_positions_over() {
+    if !library_is_there() {
+        return;
+    }
+    let random = &mut Random::seed_from_u64(2);
+    for window in 10..26 {
+        let chunk = Chunk::whole("contig", codes(random, 300));
+        assert_dense_as_windows(&pytorch("deep", "torchscript"), &chunk, &plan(window, 1));
+    }
+}
+
+#[test]
+fn dense_scores_are_the_same_bits_however_the_contig_is_cut() {
+    if !library_is_there() {
+        return;
+    }
+    let random = &mut Random::seed_from_u64(3);
+    for (name, stride) in [("tasks", 1), ("residual", 1), ("strided", 3), ("exponential", 2)] {
+        let model = pytorch(name, "torchscript");
+        let (window, outputs) = (model.spec.window, model.spec.outputs.len());
+        let chunk = Chunk::whole("contig", codes(random, 9_000));
+        let plan = plan(window, stride);
+        let whole = scores(&mut densely(&model), &chunk, &plan).unwrap();
+        for own in [50, 1_000, 4_096] {
+            let mut engine = densely(&model);
+            let mut at = 0;
+            for part in in_chunks(&chunk, &plan, own, 0) {
+                let part = scores(&mut engine, &part, &plan).unwrap();
+                for (have, want) in [(&part.forward, &whole.forward), (&part.reverse, &whole.reverse)] {
+                    for output in 0..outputs {
+                        let have = &have[output * part.windows..][..part.windows];
+                        let want = &want[output * whole.windows + at..][..part.windows];
+                        assert_eq!(have, want, "{name} in chunks of {own}");
+                    }
+                }
+                at += part.windows;
+            }
+            assert_eq!(at, whole.windows);
+        }
+    }
+}
+
+#[test]
+fn what_windows_cannot_share_is_refused_by_name_and_scored_window_by_window() {
+    for (name, node, why) in [
+        ("same", "Conv ", "pads"),
+        ("recurrent", "GRU ", "no operation that overlapping windows can share"),
+        ("gated", "Mul ", "different shapes"),
+    ] {
+        let model = pytorch(name, "torchscript");
+        let reason = reason(&model);
+        assert!(reason.starts_with(node) && reason.contains(why) && !reason.contains('\n'), "{reason}");
+        let text = inspect(&model).to_string();
+        assert!(text.contains(&format!("the onnx engine, windows one at a time: {reason}")), "{text}");
+        if library_is_there() {
+            let chunk = Chunk::whole("contig", codes(&mut Random::seed_from_u64(4), 200));
+            let plan = plan(model.spec.window, 1);
+            let mut engine = densely(&model);
+            let have = scores(&mut engine, &chunk, &plan).unwrap();
+            assert!(!engine.is_dense());
+            assert_eq!(have, scores(&mut by_window(&model), &chunk, &plan).unwrap());
+        }
+    }
+    assert!(reason(&pytorch("gated", "dynamo")).contains("different shapes"));
+    assert!(reason(&pytorch("same", "dynamo")).contains("pads"));
+}
+
+#[test]
+fn operators_older_than_are_followed_are_refused() {
+    let mut model = pytorch("tasks", "torchscript");
+    model.graph.opset_import[0].version = Some(10);
+    assert!(reason(&model).contains("version 10"), "{}", reason(&model));
+}
+
+#[test]
+fn damaged_graphs_do_not_panic() {
+    let random = &mut Random::seed_from_u64(6);
+    for (name, _) in DENSE {
+        let bytes = pytorch(name, "dynamo").to_bytes();
+        for _ in 0..1_000 {
+            let mut damaged = bytes.clone();
+            let place = random.random_range(0..damaged.len());
+            damaged[place] = random.random();
+            if let Ok(model) = Model::from_bytes("damaged", &damaged) {
+                assert!(!inspect(&model).to_string().is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_far_apart_are_scored_one_at_a_time() {
+    if !library_is_there() {
+        return;
+    }
+    let model = pytorch("tasks", "torchscript");
+    let chunk = Chunk::whole("contig", codes(&mut Random::seed_from_u64(5), 3_000));
+    let mut engine = densely(&model);
+    scores(&mut engine, &chunk, &plan(200, 1_000)).unwrap();
+    assert!(!engine.is_dense());
+}
+
+/// A chain of layers, as nodes.
+struct Chain {
+    graph: GraphProto,
+    last: String,
+    channels: usize,
+    positions: usize,
+    random: Random,
+}
+
+impl Chain {
+    fn node(&mut self, op: &str, weights: &[Tensor], attributes: Vec<AttributeProto>) {
+        let place = self.graph.node.len();
+        let mut input = vec![self.last.clone()];
+        for (i, tensor) in weights.iter().enumerate() {
+            let name = format!("weights_{place}_{i}");
+            self.graph.initializer.push(tensor.write(&name));
+            input.push(name);
+        }
+        self.last = format!("x{place}");
+        self.graph.node.push(NodeProto {
+            op_type: Some(op.into()),
+            name: Some(self.last.clone()),
+            input,
+            output: vec![self.last.clone()],
+            attribute: attributes,
+            ..NodeProto::default()
+        });
+    }
+
+    /// A layer of any kind that fits the positions left.
+    fn layer(&mut self) {
+        let kind = self.random.random_range(0..5);
+        let kernel = self.random.random_range(1..6usize).min(self.positions);
+        let stride = self.random.random_range(1..4usize);
+        let dilation = self.random.random_range(1..4usize).min((self.positions - 1) / kernel.max(2) + 1);
+        let reach = |dilation: usize| (kernel - 1) * dilation;
+        match kind {
+            0 | 1 if reach(dilation) < self.positions => {
+                let (groups, outputs) = if self.channels.is_multiple_of(2) { (2, 4) } else { (1, 3) };
+                let seen = self.channels / groups;
+                let weights = floats(&mut self.random, outputs * seen * kernel);
+                let weights = Tensor::floats([outputs, seen, kernel], weights);
+                let bias = Tensor::floats([outputs], floats(&mut self.random, outputs));
+                let attributes = vec![
+                    ints("strides", &[stride]),
+                    ints("dilations", &[dilation]),
+                    ints("pads", &[0, 0]),
+                    int("group", groups),
+                ];
+                self.node("Conv", &[weights, bias], attributes);
+                self.channels = outputs;
+                self.positions = (self.positions - reach(dilation)).div_ceil(stride);
+            }
+            2 | 3 => {
+                let attributes = vec![ints("kernel_shape", &[kernel]), ints("strides", &[stride])];
+                self.node(if kind == 2 { "MaxPool" } else { "AveragePool" }, &[], attributes);
+                self.positions = (self.positions - reach(1)).div_ceil(stride);
+            }
+            _ => {
+                let slopes = Tensor::floats([self.channels, 1], floats(&mut self.random, self.channels));
+                self.node("PRelu", &[slopes], vec![]);
+            }
+        }
+    }
+
+    /// Dense layers on all positions, or on the mean or maximum over them.
+    fn head(&mut self, outputs: usize) {
+        let kind = self.random.random_range(0..3);
+        match kind {
+            0 => self.node("GlobalMaxPool", &[], vec![]),
+            1 => self.node("GlobalAveragePool", &[], vec![]),
+            _ => {}
+        }
+        let features = if kind < 2 { self.channels } else { self.channels * self.positions };
+        self.node("Flatten", &[], vec![]);
+        for (inputs, outputs) in [(features, 3), (3, outputs)] {
+            let weights = Tensor::floats([inputs, outputs], floats(&mut self.random, inputs * outputs));
+            let bias = Tensor::floats([outputs], floats(&mut self.random, outputs));
+            self.node("Gemm", &[weights, bias], vec![]);
+            self.node("Tanh", &[], vec![]);
+        }
+        self.node("Identity", &[], vec![]);
+    }
+}
+
+/// A random chain of `layers` layers for windows of `window` bases.
+fn chain(seed: u64, layers: usize, window: usize, outputs: usize) -> Model {
+    let output = Dense { inputs: 1, outputs, weights: vec![1.0; outputs], bias: vec![0.0; outputs] };
+    // Only its input and output are kept.
+    let network = Network {
+        detectors: 1,
+        detector_length: 4,
+        weights: vec![0.0; 16],
+        thresholds: vec![0.0],
+        rectify: true,
+        padding: Padding::NONE,
+        pooling: Pooling::Max,
+        hidden: None,
+        output,
+        sigmoid: false,
+    };
+    let spec = ModelSpec { window, ..ModelSpec::of_network("chain", &network) };
+    let mut model = Model::from_network(spec, network).unwrap();
+    assert_eq!(model.input.layout, Layout::ChannelsFirst);
+    let graph = model.graph.graph.as_mut().unwrap();
+    graph.node.clear();
+    graph.initializer.clear();
+    let random = Random::seed_from_u64(seed);
+    let mut chain = Chain {
+        graph: graph.clone(),
+        last: model.input.name.clone(),
+        channels: 4,
+        positions: window,
+        random,
+    };
+    for _ in 0..layers {
+        chain.layer();
+    }
+    chain.head(outputs);
+    let last = chain.graph.node.last_mut().unwrap();
+    last.output[0].clone_from(&model.output);
+    *graph = chain.graph;
+    model.network = Err("it is a chain".into());
+    model
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_chains_score_densely_as_window_by_window(
+        seed: u64,
+        layers in 1usize..6,
+        window in 2usize..80,
+        windows in 1usize..400,
+        stride in 1usize..4,
+        outputs in 1usize..3,
+    ) {
+        if !library_is_there() {
+            return Ok(());
+        }
+        let model = chain(seed, layers, window, outputs);
+        let plan = plan(window, stride);
+        let chunk = Chunk::whole("contig", codes(&mut Random::seed_from_u64(seed), window + windows - 1));
+        let want = scores(&mut by_window(&model), &chunk, &plan).unwrap();
+        let made = rewrite(&model.graph, &model.input, &model.output, window).unwrap();
+        let mut engine = densely(&model);
+        let have: Scores = scores(&mut engine, &chunk, &plan).unwrap();
+        prop_assert_eq!(engine.is_dense(), stride as f64 * made.cost <= made.window_cost);
+        assert_same(&have, &want);
+    }
+}
