@@ -1,4 +1,8 @@
-//! Scores of the published DeepBind program, all of them, against each engine. Skipped where the data is absent.
+//! Scores of the published DeepBind program against each engine.
+//!
+//! All published scores are compared where the shared data are present; each such test says in one line that it is
+//! skipped where they are absent. `tests/data/deepbind` has small models of our own with scores that an independent
+//! implementation of the program's definition gives (`scripts/regenerate deepbind-golden`): they are compared in any clone.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -125,9 +129,21 @@ fn difference(found: f32, score: f64) -> f64 {
     (f64::from(found) - score).abs() / score.abs().max(1.0)
 }
 
-/// Scores the cases with every engine on two threads, prints the worst difference, and fails above 1e-4.
+/// Scores the cases of published models, where the shared data are present.
 fn check(what: &str, cases: &[Case], window: Option<usize>, context: Context, summary: Summary) {
     let Some((models, _)) = data() else { return };
+    check_models(models, what, cases, window, context, summary);
+}
+
+/// Scores the cases with every engine on two threads, prints the worst difference, and fails above 1e-4.
+fn check_models(
+    models: &BTreeMap<String, Model>,
+    what: &str,
+    cases: &[Case],
+    window: Option<usize>,
+    context: Context,
+    summary: Summary,
+) {
     assert!(!cases.is_empty(), "{what} has no values");
     for candidate in candidates() {
         let every = if cases.len() < 100 { 1 } else { candidate.every };
@@ -171,6 +187,30 @@ fn report(what: &str, candidate: Candidate, tried: usize, of: usize, (worst, pla
     let engine = candidate.kind;
     eprintln!("{what}, {engine}: worst difference {worst:.2e} in {tried} of {of} values ({place})");
     assert!(*worst <= 1e-4, "{what}, {engine}: {worst:e} at {place}");
+}
+
+#[test]
+fn models_of_our_own_score_by_the_published_definition() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/deepbind");
+    let text = std::fs::read_to_string(folder.join("scores.tsv")).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    let models: BTreeMap<String, Model> = ["hidden", "max", "max_average", "one_strand"]
+        .map(|name| (name.to_owned(), deepbind::open(folder.join(format!("{name}.txt"))).unwrap()))
+        .into();
+    for (column, what, window, summary) in [
+        (2, "maximum", None, Summary::Max),
+        (3, "average", None, Summary::Average),
+        (4, "window 40", Some(40), Summary::Max),
+    ] {
+        let case = |row: &Vec<&str>| Case {
+            model: row[0].to_owned(),
+            sequence: row[1].to_owned(),
+            score: row[column].parse().unwrap(),
+        };
+        let cases: Vec<Case> = rows.iter().map(case).collect();
+        assert_eq!(cases.len(), 72);
+        check_models(&models, what, &cases, window, Context::Padding, summary);
+    }
 }
 
 #[test]
