@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use bindscan::io::output;
 use bindscan::model::name::printable;
-use bindscan::reads::cram::DECODER;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod bench;
@@ -110,7 +109,6 @@ pub(crate) fn run() -> anyhow::Result<()> {
     output::protect(inputs.clone());
     start_log(&args);
     signals::watch(inputs)?;
-    hide_panics_of_decoders();
     let session = Session {
         quiet: args.quiet,
         terminal: !args.quiet && io::stderr().is_terminal(),
@@ -135,16 +133,6 @@ fn start_log(args: &Args) {
             writeln!(out, "bindscan: {level}: {}", printable(&text))
         })
         .init();
-}
-
-/// What contradicts itself in a CRAM file makes a thread panic, which is told as an error.
-fn hide_panics_of_decoders() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        if std::thread::current().name() != Some(DECODER) {
-            tell(panic);
-        }
-    }));
 }
 
 impl Args {

@@ -1,6 +1,7 @@
 //! Files: memory maps, decompression, atomic outputs, BGZF, tabix and bigWig/bigBed containers.
 
 pub(crate) mod bbi;
+pub(crate) mod binning_index;
 pub(crate) mod checksum;
 pub(crate) mod deflate;
 pub mod digest;

@@ -5,14 +5,16 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// True if a panic on this thread is caught and told as an error.
+    /// True while a panic on this thread becomes an error.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Runs code of a library that may panic on damaged input; `None` if it did. Nothing is printed then: the caller says what
-/// is wrong with the input.
+/// Runs code of a library that may panic on damaged input; `None` if it did. Nothing is printed then: the caller reports
+/// the error in the input.
+///
+/// The panic hook that was set before still prints all other panics.
 pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Option<T> {
     HOOK.call_once(|| {
         let tell = panic::take_hook();

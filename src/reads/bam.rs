@@ -10,8 +10,8 @@ use std::vec;
 
 use noodles::bgzf::VirtualPosition;
 use noodles::bgzf::io::{MultithreadedReader, Seek};
-use noodles::csi::binning_index::index::reference_sequence::bin::Chunk;
 
+use crate::io::binning_index::Stretch;
 use crate::io::input::{BGZF_END, Counted, RawInput};
 use crate::reads::RecordReader;
 use crate::reads::header::Header;
@@ -28,9 +28,9 @@ pub(crate) struct Reader {
     stream: bool,
     index: Option<Index>,
     /// Stretches of the file that are still to be read, of a region.
-    chunks: vec::IntoIter<Chunk>,
+    stretches: vec::IntoIter<Stretch>,
     /// Where the stretch in hand ends; `None` if all of the file is read.
-    chunk_end: Option<VirtualPosition>,
+    stretch_end: Option<VirtualPosition>,
     records: u64,
     ended: bool,
 }
@@ -55,14 +55,14 @@ impl Reader {
         let counted = Counted::new(input, Arc::new(AtomicU64::new(0)));
         let threads = NonZero::new(threads).unwrap_or(NonZero::<usize>::MIN);
         let bgzf = MultithreadedReader::with_worker_count(threads, counted);
-        let chunks = Vec::new().into_iter();
+        let stretches = Vec::new().into_iter();
         let mut reader = Reader {
             path: path.to_path_buf(),
             bgzf,
             stream,
             index,
-            chunks,
-            chunk_end: None,
+            stretches,
+            stretch_end: None,
             records: 0,
             ended: false,
         };
@@ -116,14 +116,14 @@ impl Reader {
     /// Goes to where the next record is; `false` if there is none.
     fn find_record(&mut self) -> io::Result<bool> {
         loop {
-            match self.chunk_end {
+            match self.stretch_end {
                 Some(end) if self.bgzf.virtual_position() >= end => {}
                 None if self.index.is_some() => {}
                 _ => return Ok(!self.bgzf.fill_buf()?.is_empty()),
             }
-            let Some(chunk) = self.chunks.next() else { return Ok(false) };
-            self.bgzf.seek_to_virtual_position(chunk.start())?;
-            self.chunk_end = Some(chunk.end());
+            let Some(stretch) = self.stretches.next() else { return Ok(false) };
+            self.bgzf.seek_to_virtual_position(VirtualPosition::from(stretch.start))?;
+            self.stretch_end = Some(VirtualPosition::from(stretch.end));
         }
     }
 
@@ -170,8 +170,8 @@ impl RecordReader for Reader {
 
     fn go_to(&mut self, contig: usize, region: &Range<u64>) -> Result<()> {
         let index = self.index.as_ref().expect("regions have an index");
-        self.chunks = index.chunks(contig, region)?.into_iter();
-        self.chunk_end = None;
+        self.stretches = index.stretches(contig, region)?.into_iter();
+        self.stretch_end = None;
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use noodles::sam::alignment::Record;
 use noodles::sam::alignment::io::Write;
 use noodles::{bam, cram, sam};
 
+use crate::io::guard;
 use crate::io::input::{Counted, RawInput};
 use crate::reads::header::Header;
 use crate::reads::{ReadOptions, RecordReader};
@@ -28,10 +28,6 @@ mod reference;
 use crate::reads::cram::container::Container;
 use crate::reads::cram::index::Index;
 use crate::reads::cram::reference::{Checks, Reference};
-
-/// Name of the threads that decode containers. What is wrong in a container without showing in its checksums makes noodles
-/// panic there: that is caught, and told as an error.
-pub const DECODER: &str = "cram";
 
 /// Bytes of the length that stands before a record.
 const LENGTH: usize = 4;
@@ -117,7 +113,7 @@ impl Reader {
                     let _ = done.send(decoder.decode(&container, &repository, agrees));
                 }
             };
-            thread::Builder::new().name(DECODER.into()).spawn(run)
+            thread::Builder::new().name("cram".into()).spawn(run)
         });
         let threads = threads.collect::<io::Result<_>>().map_err(Error::io(path, "cannot start threads"))?;
         let reader = Reader {
@@ -300,16 +296,17 @@ impl Decoder {
         if let Some(message) = container.fault() {
             return Err(damaged(message));
         }
-        match catch_unwind(AssertUnwindSafe(|| self.records(container, repository, agrees))) {
-            Ok(Ok(records)) => Ok(records),
-            Ok(Err(error)) => match error.downcast::<Error>() {
+        // noodles panics where the contents of a container contradict each other.
+        match guard::caught(|| self.records(container, repository, agrees)) {
+            Some(Ok(records)) => Ok(records),
+            Some(Err(error)) => match error.downcast::<Error>() {
                 Ok(error) => Err(error),
                 Err(error) if error.to_string().starts_with("reference sequence checksum") => {
                     Err(self.reference.other_bases(&self.header, container))
                 }
                 Err(error) => Err(damaged(&error.to_string())),
             },
-            Err(_) => Err(damaged("it is damaged, or its reference is another one")),
+            None => Err(damaged("it is damaged, or its reference is another one")),
         }
     }
 

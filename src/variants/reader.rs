@@ -11,7 +11,7 @@ use crate::io::guard;
 use crate::io::input::{Input, RawInput};
 use crate::variants::allele::Call;
 use crate::variants::contigs::Contigs;
-use crate::variants::index::{Index, Stretches};
+use crate::variants::index::{Stretches, index_beside};
 use crate::{Error, Result};
 
 /// Bytes of lines, or of records, that a worker takes at a time. What is cut where depends on nothing else.
@@ -203,7 +203,7 @@ impl Calls {
             Form::Vcf(_) => &["tbi", "csi"],
             Form::Bcf(..) => &["csi"],
         };
-        let Some(index) = Index::beside(&self.path, extensions) else { return Ok(false) };
+        let Some(index) = index_beside(&self.path, extensions) else { return Ok(false) };
         let mut stretches = Vec::new();
         let mut add = |rank: usize, name: &[u8]| {
             if let Some(contig) = contigs.find(name) {
