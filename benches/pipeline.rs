@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::Result;
 use bindscan::engine::Engine;
+use bindscan::engine::scanner::{Scanner, chunk_shape};
 use bindscan::genome;
 use bindscan::io::line::LineSink;
 use bindscan::io::output::Output;
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
-use bindscan::scan::{self, Overlaps, Scan, Scanner, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan};
 use bindscan::scores::Scores;
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;

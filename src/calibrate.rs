@@ -19,6 +19,7 @@ use crate::{Error, Result};
 
 pub mod background;
 pub mod exact;
+pub mod nulls;
 pub mod sample;
 
 use crate::calibrate::background::Background;

@@ -11,7 +11,9 @@ use crate::{Error, Result};
 
 pub mod kernel;
 pub mod onnx;
+pub mod planned;
 pub mod reference;
+pub mod scanner;
 pub mod summary;
 
 /// Where an engine computes.

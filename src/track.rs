@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Activation, ModelSpec};
+use crate::engine::planned::{Place, Planned};
+use crate::model::{Activation, ModelSpec, Strands};
 use crate::null::distribution::Null;
 
 pub(crate) mod bam;
 mod bedgraph;
 pub mod bigbed;
 pub mod bigwig;
+pub mod outputs;
 pub mod read;
 pub mod score;
 pub mod site;
@@ -97,6 +99,43 @@ impl Target {
     pub fn lowest(&self) -> f32 {
         self.thresholds[0].min(self.thresholds[1])
     }
+}
+
+/// Makes a target for each output of each model, in the order of the models. `thresholds` has the lowest score of a hit of
+/// each model; `most_n` is the largest fraction of N in a window ([`largest_n_fraction`]).
+pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n: Option<f64>) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for ((planned, place), &threshold) in models.iter().zip(places).zip(thresholds) {
+        let window = planned.plan.window;
+        // A product such as 0.07 * 100 may lie just below the whole number that it is.
+        let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
+        for (output, name) in planned.names().into_iter().enumerate() {
+            targets.push(Target {
+                name,
+                scanner: place.scanner,
+                output: place.output + output,
+                window: window as u64,
+                most_n,
+                symmetric: planned.model.spec.strands == Strands::Symmetric,
+                thresholds: [threshold; 2],
+                scale: ScoreScale::of(&planned.model.spec),
+                null: None,
+            });
+        }
+    }
+    targets
+}
+
+/// Largest fraction of N in a window of a model that is no matrix.
+const MAX_N: f64 = 0.1;
+
+/// Returns the largest fraction of N in a window of a model that is scored: `given`, or else 0 for a matrix and 0.1 for any
+/// other model.
+pub fn largest_n_fraction(planned: &Planned, given: Option<f64>) -> f64 {
+    let network = planned.model.network.as_ref();
+    // The window decides, not the engine that happens to be used.
+    let is_matrix = network.is_ok_and(|network| network.is_matrix(planned.plan.window));
+    given.unwrap_or(if is_matrix { 0.0 } else { MAX_N })
 }
 
 /// How a raw score becomes BED's 0-1000 (the shade in a genome browser).

@@ -9,13 +9,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use crate::engine::scanner::Scanner;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::output;
 use crate::io::output::{Output, Sealed};
 use crate::io::tabix::Layout;
 use crate::pipeline;
-use crate::scan::Scanner;
 use crate::track::provenance::Provenance;
 use crate::{Error, Result};
 

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
+use bindscan::calibrate::nulls::Setting;
 use bindscan::io::output;
 use bindscan::model::Model;
 use bindscan::null::distribution::{Null, Origin};
@@ -11,8 +12,8 @@ use bindscan::seq::contig::Strand;
 use clap::Args;
 
 use super::models::{MotifFileArgs, PlanArgs};
-use super::significance::{NullArgs, Setting};
-use super::{Session, message};
+use super::significance::{NullArgs, NullProgress};
+use super::{CANCELLED, Session, message};
 
 /// p-values of the table that is printed.
 const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
@@ -62,9 +63,10 @@ impl CalibrateArgs {
         drop(output::reserve(&output)?);
         let mut planned = self.plan.open(&self.model, 1)?;
         let threads = super::threads(self.threads);
-        let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };
-        let ground = self.null.background(&setting)?;
-        let calibration = self.null.calibrate(&planned, &ground, &setting)?;
+        let setting = self.setting(threads);
+        let (null, mut watch) = (self.null.options(), NullProgress::new(session));
+        let ground = null.fitted_background(&setting, &mut watch)?;
+        let calibration = null.calibrate(&planned, &ground, &setting, &mut watch)?;
         let nulls = calibration.nulls(&planned.model)?;
         let name = planned.model.spec.name.clone();
         ensure!(
@@ -92,6 +94,10 @@ impl CalibrateArgs {
 }
 
 impl CalibrateArgs {
+    fn setting(&self, threads: usize) -> Setting<'_> {
+        Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, cancel: &CANCELLED }
+    }
+
     /// Prints the table of the motifs of a motif file.
     fn print_motifs(&self, models: Vec<Model>, session: Session) -> Result<()> {
         let file = self.model.display();
@@ -102,8 +108,8 @@ impl CalibrateArgs {
         let planned: Vec<_> =
             models.into_iter().map(|model| self.plan.plan(model, 1)).collect::<Result<_>>()?;
         let threads = super::threads(self.threads);
-        let setting = Setting { genome: None, mask_lowercase: self.mask_lowercase, threads, session };
-        let calibrated = self.null.of_models(&planned, &setting)?;
+        let mut watch = NullProgress::new(session);
+        let calibrated = self.null.options().for_models(&planned, &self.setting(threads), &mut watch)?;
         let names: Vec<String> = planned.iter().map(|planned| planned.model.spec.name.clone()).collect();
         let nulls: Vec<&Null> = calibrated.iter().flat_map(|one| &one.nulls).map(AsRef::as_ref).collect();
         write!(std::io::stdout(), "{}", table(&names, &nulls))?;

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use bindscan::engine;
-use bindscan::engine::kernel::{MatrixScanner, Simd};
-use bindscan::engine::{Device, Engine, EngineKind, Workload};
+use bindscan::engine::planned::{PlanOptions, check_names};
+use bindscan::engine::{Device, EngineKind};
 use bindscan::model::motif::{self, Background, MotifOptions, PwmOptions};
-use bindscan::model::{Heads, Model, Network, OpenOptions, Strands};
-use bindscan::scan::Scanner;
-use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::variants::scorer::Target;
+use bindscan::model::{Heads, Model, OpenOptions};
+use bindscan::seq::window::{Context, StrandChoice};
 use clap::{Args, ValueEnum};
+
+pub(super) use bindscan::engine::planned::{Place, Planned, scanners};
+pub(super) use bindscan::variants::scorer::targets as variant_targets;
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
@@ -100,52 +100,6 @@ impl From<StrandArg> for StrandChoice {
     }
 }
 
-/// A model with the windows it is to score.
-pub(super) struct Planned {
-    pub(super) model: Model,
-    pub(super) plan: WindowPlan,
-    kind: EngineKind,
-    device: Device,
-}
-
-impl Planned {
-    /// The network, if it can be scanned as a motif matrix.
-    fn as_matrix(&self) -> Option<&Network> {
-        let kernel = matches!(self.kind, EngineKind::Auto | EngineKind::Kernel) && self.device == Device::Cpu;
-        self.model.network.as_ref().ok().filter(|network| kernel && network.is_matrix(self.plan.window))
-    }
-
-    fn log(&self, engine: &str) {
-        let WindowPlan { window, stride, .. } = self.plan;
-        let name = &self.model.spec.name;
-        log::info!("{name}: window {window}, stride {stride}, engine {engine}");
-        if let Some(digest) = &self.model.digest {
-            log::debug!("{name}: SHA-256 {digest}");
-        }
-    }
-
-    /// Engines for the model, one for each worker.
-    pub(super) fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
-        Ok(engine::open(&self.model, self.kind, self.device, workers, workload)?)
-    }
-
-    /// Bases of the shortest sequence that the model can score.
-    pub(super) fn shortest(&self) -> usize {
-        self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
-            network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
-        })
-    }
-
-    /// Names of the model's columns or targets: the model's own name, and the output's where it has several.
-    pub(super) fn names(&self) -> Vec<String> {
-        let spec = &self.model.spec;
-        match spec.outputs.as_slice() {
-            [_] => vec![spec.name.clone()],
-            many => many.iter().map(|output| format!("{}.{output}", spec.name)).collect(),
-        }
-    }
-}
-
 impl ModelArgs {
     /// Opens the models and plans their windows.
     pub(super) fn open(&self, stride: usize) -> Result<Vec<Planned>> {
@@ -171,11 +125,7 @@ impl ModelArgs {
             motif_file || self.motifs.patterns.is_empty(),
             "--motif chooses from a motif file, and no model is one"
         );
-        let mut names: Vec<String> = planned.iter().flat_map(Planned::names).collect();
-        names.sort();
-        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            bail!("two models are named {}: give them different names (import --name)", twice[0]);
-        }
+        check_names(&planned)?;
         Ok(planned)
     }
 }
@@ -221,27 +171,20 @@ impl PlanArgs {
     }
 
     /// Plans the windows of a model.
-    pub(super) fn plan(&self, mut model: Model, stride: usize) -> Result<Planned> {
-        let window = model.window(self.window)?;
-        if model.free_window {
-            // It is the model's own from here on, and stays so in a file that is written.
-            (model.spec.window, model.free_window) = (window, false);
-        }
-        if self.chooses_targets() {
-            model = model.with_outputs(&self.target)?;
-        }
-        let spec = &model.spec;
-        let strands = match (self.strand, spec.strands) {
-            (Some(strand), _) => strand.into(),
-            (None, Strands::Both) => StrandChoice::Both,
-            (None, Strands::Single | Strands::Symmetric) => StrandChoice::Forward,
-        };
+    pub(super) fn plan(&self, model: Model, stride: usize) -> Result<Planned> {
         let context = match self.context {
             ContextArg::Padding => Context::Padding,
             ContextArg::Flank => Context::Flank,
         };
-        let plan = WindowPlan { window, stride, strands, context };
-        Ok(Planned { plan, kind: self.engine, device: self.device, model })
+        let options = PlanOptions::default()
+            .window(self.window)
+            .stride(stride)
+            .strands(self.strand.map(StrandChoice::from))
+            .outputs(self.chooses_targets().then(|| self.target.clone()))
+            .context(context)
+            .engine(self.engine)
+            .device(self.device);
+        Ok(Planned::new(model, &options)?)
     }
 }
 
@@ -252,61 +195,4 @@ pub(super) fn heads(names: &[String]) -> Heads {
         [all] if all == "all" => Heads::All,
         names => Heads::Named(names.to_vec()),
     }
-}
-
-/// Where a model's scores come from.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Place {
-    /// Rank of the scanner.
-    pub(super) scanner: usize,
-    /// The scanner's output that is the model's first.
-    pub(super) output: usize,
-}
-
-/// Scanners for each of `workers`, and the place of each model among them. Matrices that are read alike share one.
-pub(super) fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>, Vec<Place>)> {
-    let mut made: Vec<Vec<Scanner>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut places = vec![Place::default(); models.len()];
-    for (rank, planned) in models.iter().enumerate() {
-        let scanner = made[0].len();
-        if planned.as_matrix().is_none() {
-            let engines = planned.engines(workers, Workload::Contigs)?;
-            planned.log(&engines[0].description());
-            places[rank] = Place { scanner, output: 0 };
-            for (worker, engine) in made.iter_mut().zip(engines) {
-                worker.push(Scanner::Model { engine, plan: planned.plan });
-            }
-            continue;
-        }
-        let alike =
-            |other: &Planned| other.as_matrix().is_some() && other.plan.strands == planned.plan.strands;
-        if models[..rank].iter().any(alike) {
-            continue;
-        }
-        let group: Vec<usize> = (rank..models.len()).filter(|&other| alike(&models[other])).collect();
-        let networks: Vec<&Network> = group.iter().filter_map(|&member| models[member].as_matrix()).collect();
-        let matrices = MatrixScanner::new(&networks, &planned.plan, Simd::from_environment()?);
-        for (output, &member) in group.iter().enumerate() {
-            models[member].log(&matrices.description());
-            places[member] = Place { scanner, output };
-        }
-        made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
-    }
-    Ok((made, places))
-}
-
-/// A target for each output of each model, in the order of the models, for scoring alleles.
-pub(super) fn variant_targets(models: &[Planned], places: &[Place]) -> Vec<Target> {
-    let of_model = |(planned, place): (&Planned, &Place)| {
-        let target = |(output, name)| Target {
-            name,
-            scanner: place.scanner,
-            output: place.output + output,
-            window: planned.plan.window,
-            shortest: planned.shortest(),
-            symmetric: planned.model.spec.strands == Strands::Symmetric,
-        };
-        planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
-    };
-    models.iter().zip(places).flat_map(of_model).collect()
 }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
+use bindscan::engine::scanner::Scanner;
 use bindscan::io::input::RawInput;
 use bindscan::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
+use bindscan::scan::Overlaps;
 use bindscan::scan::reads::{self, Aggregate, ReadScan, ReadSummary};
-use bindscan::scan::{Overlaps, Scanner};
 use bindscan::seq::contig::RegionQuery;
 use bindscan::track::Target;
 use bindscan::track::provenance::Provenance;

@@ -4,30 +4,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use bindscan::calibrate::nulls::{Calibrated, Oddities, Setting};
+use bindscan::engine::scanner::{Scanner, chunk_shape};
 use bindscan::genome;
 use bindscan::genome::GenomeOptions;
 use bindscan::genome::shard::Shard;
 use bindscan::io::digest;
 use bindscan::io::input::RawInput;
-use bindscan::model::Strands;
 use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
-use bindscan::scan::{self, Overlaps, Scan, ScanSummary, Scanner, chunk_shape};
+use bindscan::scan::{self, Overlaps, Scan, ScanSummary};
 use bindscan::seq::window::StrandChoice;
 use bindscan::track::provenance::Provenance;
 use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
-use bindscan::track::{Format, ScoreScale, SiteFormat, Target};
+use bindscan::track::{self, Format, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
-use super::models::{ModelArgs, Place, Planned, scanners};
+use super::models::{ModelArgs, Planned, scanners};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
 use super::region;
 use super::report::{self, ReportArgs};
-use super::significance::{Calibrated, NullArgs, Oddities, Setting, parse_probability};
+use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
 use super::{CANCELLED, Session, counted, message};
 
@@ -116,9 +117,6 @@ fn parse_fraction(text: &str) -> Result<f64, String> {
     }
 }
 
-/// Largest fraction of N in a window of a model that is no matrix.
-const MAX_N: f64 = 0.1;
-
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OverlapsArg {
     /// Only the best of them is written
@@ -146,7 +144,8 @@ impl ScanArgs {
         let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
         let (mut workers, places) = scanners(&models, threads)?;
-        let (mut targets, strands) = targets(&models, &places, &thresholds, self.max_n);
+        let mut targets = track::targets(&models, &places, &thresholds, self.max_n);
+        let strands = strands_of_targets(&models);
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
         let is_reads = ReadFormat::of(&input).is_some();
@@ -186,7 +185,7 @@ impl ScanArgs {
         let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
         let genome = open(&self.genome, input, &options)?;
         if let (Some(digest), Some(_)) = (genome.digest(), self.rate()) {
-            self.null.warn_of_other_genome(&models, &digest);
+            self.null.options().warn_of_other_genome(&models, &digest);
         }
         match genome.contigs() {
             Some(contigs) => log::debug!("{}: mapped, {} contigs", self.genome.display(), contigs.len()),
@@ -403,8 +402,9 @@ impl ScanArgs {
         session: Session,
     ) -> Result<Vec<(String, String)>> {
         let Some(rate) = self.rate() else { return Ok(Vec::new()) };
-        let setting = Setting { genome, mask_lowercase: self.mask_lowercase, threads, session };
-        let calibrated = self.null.of_models(models, &setting)?;
+        let setting = Setting { genome, mask_lowercase: self.mask_lowercase, threads, cancel: &CANCELLED };
+        let mut watch = NullProgress::new(session);
+        let calibrated = self.null.options().for_models(models, &setting, &mut watch)?;
         let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
         let mut oddities = Oddities::default();
         for (target, null) in targets.iter_mut().zip(nulls) {
@@ -434,7 +434,7 @@ impl ScanArgs {
                     "--threshold, --pvalue, --qvalue and --all choose sites, but no output is of sites";
                 (ErrorKind::ArgumentConflict, message)
             }
-            _ if self.null.any() && self.rate().is_none() => {
+            _ if self.null.options().makes_new() && self.rate().is_none() => {
                 let message = "options for p-values go with --pvalue or --qvalue";
                 (ErrorKind::MissingRequiredArgument, message)
             }
@@ -447,7 +447,8 @@ impl ScanArgs {
 
     /// Says which windows are left out.
     fn left_out_words(&self, models: &[Planned]) -> String {
-        let mut fractions: Vec<f64> = models.iter().map(|planned| max_n(planned, self.max_n)).collect();
+        let mut fractions: Vec<f64> =
+            models.iter().map(|planned| track::largest_n_fraction(planned, self.max_n)).collect();
         fractions.sort_by(f64::total_cmp);
         fractions.dedup();
         let limit = match fractions.as_slice() {
@@ -485,38 +486,10 @@ fn default_chunk_size(targets: usize) -> usize {
     ((1 << 23) / targets.max(1)).clamp(1 << 12, 1 << 16)
 }
 
-/// A target for each output of each model, in the order of the models, and the strands that it is scored on.
-fn targets(
-    models: &[Planned],
-    places: &[Place],
-    thresholds: &[f32],
-    fraction: Option<f64>,
-) -> (Vec<Target>, Vec<StrandChoice>) {
-    let of_model = |((planned, place), &threshold): ((&Planned, &Place), &f32)| {
-        let target = |(output, name)| Target {
-            name,
-            scanner: place.scanner,
-            output: place.output + output,
-            window: planned.plan.window as u64,
-            // A product such as 0.07 * 100 may lie just below the whole number that it is.
-            most_n: (max_n(planned, fraction) * planned.plan.window as f64 + 1e-6) as u64,
-            symmetric: planned.model.spec.strands == Strands::Symmetric,
-            thresholds: [threshold; 2],
-            scale: ScoreScale::of(&planned.model.spec),
-            null: None,
-        };
-        let target = |output| (target(output), planned.plan.strands);
-        planned.names().into_iter().enumerate().map(target).collect::<Vec<_>>()
-    };
-    models.iter().zip(places).zip(thresholds).flat_map(of_model).unzip()
-}
-
-/// Returns the largest fraction of N in a window of a model: `given`, or else the default.
-fn max_n(planned: &Planned, given: Option<f64>) -> f64 {
-    let network = planned.model.network.as_ref();
-    // Not whether it is scanned as one: that depends on the engine.
-    let is_matrix = network.is_ok_and(|network| network.is_matrix(planned.plan.window));
-    given.unwrap_or(if is_matrix { 0.0 } else { MAX_N })
+/// The strands that each target is scored on.
+fn strands_of_targets(models: &[Planned]) -> Vec<StrandChoice> {
+    let of_model = |planned: &Planned| vec![planned.plan.strands; planned.names().len()];
+    models.iter().flat_map(of_model).collect()
 }
 
 /// Where the p-values come from, in a few words.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::kernel::MatrixScanner;
-use crate::scan::Scanner;
+use crate::engine::scanner::Scanner;
 use crate::scan::ambiguous;
 use crate::scan::ambiguous::{Ambiguous, Rule, Windows};
 use crate::scores::Hit;

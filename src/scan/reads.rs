@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{NAMES_KEPT, Overlaps, ScanSummary, Scanner, significance, sort};
+use super::{NAMES_KEPT, Overlaps, ScanSummary, significance, sort};
 use crate::Result;
+use crate::engine::scanner::Scanner;
 use crate::io::output;
 use crate::io::output::{Output, Sealed};
 use crate::pipeline;

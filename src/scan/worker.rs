@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::statistics::{Sampled, Sampler, Stretch};
 use crate::Result;
+use crate::engine::scanner::Scanner;
 use crate::scan::chunk_hits::{Found, Need};
-use crate::scan::{Layout, Overlaps, Scanner, deferred, sort};
+use crate::scan::{Layout, Overlaps, deferred, sort};
 use crate::scores::Hit;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;

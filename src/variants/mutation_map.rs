@@ -9,13 +9,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::engine::scanner::Scanner;
 use crate::io::line::LineSink;
 use crate::io::number::{push_integer, push_score};
 use crate::io::output;
 use crate::io::output::Output;
 use crate::pipeline;
 use crate::report::svg::Lettering;
-use crate::scan::Scanner;
 use crate::seq::alphabet::{N, ascii_of_code};
 use crate::seq::contig::Contig;
 use crate::track::bigwig::BaseSink;

@@ -16,7 +16,9 @@
 
 use std::ops::Range;
 
-use crate::scan::Scanner;
+use crate::engine::planned::{Place, Planned};
+use crate::engine::scanner::Scanner;
+use crate::model::Strands;
 use crate::scores::Scores;
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
@@ -39,6 +41,24 @@ pub struct Target {
     pub shortest: usize,
     /// True if both strands have the same score, so that a window has no strand.
     pub symmetric: bool,
+}
+
+/// Makes a target for each output of each model, in the order of the models.
+pub fn targets(models: &[Planned], places: &[Place]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for (planned, place) in models.iter().zip(places) {
+        for (output, name) in planned.names().into_iter().enumerate() {
+            targets.push(Target {
+                name,
+                scanner: place.scanner,
+                output: place.output + output,
+                window: planned.plan.window,
+                shortest: planned.shortest(),
+                symmetric: planned.model.spec.strands == Strands::Symmetric,
+            });
+        }
+    }
+    targets
 }
 
 /// The best window of an allele.

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use super::Sampled;
 use crate::Result;
+use crate::engine::scanner::{Scanner, chunk_shape};
 use crate::scan::ambiguous::{self, Ambiguous, Rule, Windows};
-use crate::scan::{Scanner, chunk_shape};
 use crate::scores::Scores;
 use crate::scores::better_strand;
 use crate::seq::chunk::{Chunk, ChunkShape};

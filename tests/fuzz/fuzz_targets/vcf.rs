@@ -13,7 +13,7 @@ use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::model::motif::{self, PwmOptions};
 use bindscan::io::output::Output;
-use bindscan::scan::Scanner;
+use bindscan::engine::scanner::Scanner;
 use bindscan::io::input::RawInput;
 use bindscan::genome::random_access::Lookup;
 use bindscan::track::provenance::Provenance;

@@ -1,0 +1,221 @@
+//! Models planned for scoring: which windows of which outputs are scored, on which strands, and by which engine.
+
+use crate::engine::kernel::{MatrixScanner, Simd};
+use crate::engine::scanner::Scanner;
+use crate::engine::{self, Device, Engine, EngineKind, Workload};
+use crate::model::{Model, Network, Strands};
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
+use crate::{Error, Result};
+
+/// How a model is scored. The defaults are the model's own window and strands, every output, a stride of 1, the model's
+/// padding, and the fastest engine on the CPU.
+///
+/// ```
+/// use bindscan::Model;
+/// use bindscan::engine::planned::{PlanOptions, Planned};
+/// use bindscan::seq::window::StrandChoice;
+///
+/// let options = PlanOptions::default().window(30).strands(StrandChoice::Forward);
+/// let planned = Planned::new(Model::find("GATA1")?, &options)?;
+/// assert_eq!(planned.plan.window, 30);
+/// # Ok::<(), bindscan::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanOptions {
+    window: Option<usize>,
+    stride: usize,
+    strands: Option<StrandChoice>,
+    outputs: Option<Vec<String>>,
+    context: Context,
+    engine: EngineKind,
+    device: Device,
+}
+
+impl Default for PlanOptions {
+    fn default() -> PlanOptions {
+        PlanOptions {
+            window: None,
+            stride: 1,
+            strands: None,
+            outputs: None,
+            context: Context::Padding,
+            engine: EngineKind::Auto,
+            device: Device::Cpu,
+        }
+    }
+}
+
+impl PlanOptions {
+    /// Sets the window in bases; `None` is the model's own.
+    pub fn window(self, window: impl Into<Option<usize>>) -> Self {
+        PlanOptions { window: window.into(), ..self }
+    }
+
+    /// Sets the bases between window starts.
+    pub fn stride(self, stride: usize) -> Self {
+        PlanOptions { stride, ..self }
+    }
+
+    /// Sets the strands that are scored; `None` is as the model says.
+    pub fn strands(self, strands: impl Into<Option<StrandChoice>>) -> Self {
+        PlanOptions { strands: strands.into(), ..self }
+    }
+
+    /// Scores these outputs only, in this order: names, or ranks from 0. `None` is every output.
+    pub fn outputs(self, outputs: impl Into<Option<Vec<String>>>) -> Self {
+        PlanOptions { outputs: outputs.into(), ..self }
+    }
+
+    /// Sets what lies past a window's ends.
+    pub fn context(self, context: Context) -> Self {
+        PlanOptions { context, ..self }
+    }
+
+    /// Sets the engine.
+    pub fn engine(self, engine: EngineKind) -> Self {
+        PlanOptions { engine, ..self }
+    }
+
+    /// Sets the device that ONNX Runtime computes on.
+    pub fn device(self, device: Device) -> Self {
+        PlanOptions { device, ..self }
+    }
+}
+
+/// A model with the windows it is to score.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The model, with the outputs that are scored.
+    pub model: Model,
+    /// The windows.
+    pub plan: WindowPlan,
+    engine: EngineKind,
+    device: Device,
+}
+
+impl Planned {
+    /// Plans the windows of a model.
+    ///
+    /// # Errors
+    /// A window or stride of 0, a model without a window where none is set, an output that the model does not have.
+    pub fn new(mut model: Model, options: &PlanOptions) -> Result<Planned> {
+        let window = model.window(options.window)?;
+        if window == 0 || options.stride == 0 {
+            return Err(Error::Request("window and stride must be at least 1 base".into()));
+        }
+        if model.free_window {
+            // It is the model's own from here on, and stays so in a file that is written.
+            (model.spec.window, model.free_window) = (window, false);
+        }
+        if let Some(outputs) = &options.outputs {
+            model = model.with_outputs(outputs)?;
+        }
+        let strands = options.strands.unwrap_or(match model.spec.strands {
+            Strands::Both => StrandChoice::Both,
+            Strands::Single | Strands::Symmetric => StrandChoice::Forward,
+        });
+        let plan = WindowPlan { window, stride: options.stride, strands, context: options.context };
+        Ok(Planned { model, plan, engine: options.engine, device: options.device })
+    }
+
+    /// The network, if it can be scanned as a motif matrix.
+    fn as_matrix(&self) -> Option<&Network> {
+        let kernel =
+            matches!(self.engine, EngineKind::Auto | EngineKind::Kernel) && self.device == Device::Cpu;
+        self.model.network.as_ref().ok().filter(|network| kernel && network.is_matrix(self.plan.window))
+    }
+
+    fn log(&self, engine: &str) {
+        let WindowPlan { window, stride, .. } = self.plan;
+        let name = &self.model.spec.name;
+        log::info!("{name}: window {window}, stride {stride}, engine {engine}");
+        if let Some(digest) = &self.model.digest {
+            log::debug!("{name}: SHA-256 {digest}");
+        }
+    }
+
+    /// Opens engines for the model, one for each worker.
+    ///
+    /// # Errors
+    /// As [`engine::open`].
+    pub fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
+        engine::open(&self.model, self.engine, self.device, workers, workload)
+    }
+
+    /// Bases of the shortest sequence that the model can score.
+    pub fn shortest(&self) -> usize {
+        self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
+            network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
+        })
+    }
+
+    /// Names of the model's columns or targets: the model's own name, and the output's where it has several.
+    pub fn names(&self) -> Vec<String> {
+        let spec = &self.model.spec;
+        match spec.outputs.as_slice() {
+            [_] => vec![spec.name.clone()],
+            many => many.iter().map(|output| format!("{}.{output}", spec.name)).collect(),
+        }
+    }
+}
+
+/// Refuses models of which two have the same name, as their columns and sites could not be told apart.
+///
+/// # Errors
+/// The name.
+pub fn check_names(models: &[Planned]) -> Result<()> {
+    let mut names: Vec<String> = models.iter().flat_map(Planned::names).collect();
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(Error::Request(format!(
+            "two models are named {}: give them different names (import --name)",
+            twice[0]
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Where a model's scores come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Rank of the scanner.
+    pub scanner: usize,
+    /// The scanner's output that is the model's first.
+    pub output: usize,
+}
+
+/// Makes scanners for each of `workers`, and gives the place of each model among them. Matrices that are read alike share
+/// one.
+///
+/// # Errors
+/// As [`engine::open`].
+pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>, Vec<Place>)> {
+    let mut made: Vec<Vec<Scanner>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut places = vec![Place::default(); models.len()];
+    for (rank, planned) in models.iter().enumerate() {
+        let scanner = made[0].len();
+        if planned.as_matrix().is_none() {
+            let engines = planned.engines(workers, Workload::Contigs)?;
+            planned.log(&engines[0].description());
+            places[rank] = Place { scanner, output: 0 };
+            for (worker, engine) in made.iter_mut().zip(engines) {
+                worker.push(Scanner::Model { engine, plan: planned.plan });
+            }
+            continue;
+        }
+        let alike =
+            |other: &Planned| other.as_matrix().is_some() && other.plan.strands == planned.plan.strands;
+        if models[..rank].iter().any(alike) {
+            continue;
+        }
+        let group: Vec<usize> = (rank..models.len()).filter(|&other| alike(&models[other])).collect();
+        let networks: Vec<&Network> = group.iter().filter_map(|&member| models[member].as_matrix()).collect();
+        let matrices = MatrixScanner::new(&networks, &planned.plan, Simd::from_environment()?);
+        for (output, &member) in group.iter().enumerate() {
+            models[member].log(&matrices.description());
+            places[member] = Place { scanner, output };
+        }
+        made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
+    }
+    Ok((made, places))
+}
