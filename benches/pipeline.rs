@@ -11,7 +11,7 @@ use bindscan::genome;
 use bindscan::io::line::LineSink;
 use bindscan::io::output::Output;
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
-use bindscan::scan::{self, Overlaps, Scan};
+use bindscan::scan::{self, Job, Overlaps};
 use bindscan::scores::Scores;
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
@@ -109,7 +109,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Scan {
+        Job {
             targets,
             overlaps,
             sites,

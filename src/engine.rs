@@ -14,6 +14,7 @@ pub mod onnx;
 pub mod planned;
 pub mod reference;
 pub mod scanner;
+pub mod scorer;
 pub mod summary;
 
 /// Where an engine computes.

@@ -190,6 +190,31 @@ impl Genome {
         self.contigs().map(digest_of_contigs)
     }
 
+    /// The contigs or regions that are read, in order; of a genome that is indexed.
+    ///
+    /// # Errors
+    /// A genome that is not indexed.
+    pub(crate) fn segments(&self) -> Result<Vec<(Arc<Contig>, Range<u64>)>> {
+        let Some(contigs) = self.contigs() else {
+            return Err(Error::Request(
+                "a genome that is read as a stream has no list of its contigs".into(),
+            ));
+        };
+        let mut selection = self.selection.clone();
+        let mut segments = Vec::new();
+        for contig in contigs {
+            let wanted = match &mut selection {
+                Some(selection) => selection.take(contig)?,
+                None => vec![WHOLE],
+            };
+            let length = contig.length.unwrap_or_default();
+            segments.extend(
+                wanted.into_iter().map(|wanted| (Arc::clone(contig), wanted.start..wanted.end.min(length))),
+            );
+        }
+        Ok(segments)
+    }
+
     /// Starts to cut the contigs into chunks.
     ///
     /// # Panics
@@ -221,23 +246,14 @@ impl Genome {
     /// # Panics
     /// As [`Genome::into_chunks`].
     pub fn into_shard(self, shape: ChunkShape, shard: &Shard, unit: u64) -> Result<GenomeSource> {
-        let Some(contigs) = self.contigs() else {
+        if self.contigs().is_none() {
             return Err(Error::Request(
                 "shards begin within a genome: give a file that is not compressed".into(),
             ));
-        };
-        let contigs = contigs.to_vec();
-        let mut source = self.into_chunks(shape);
-        let mut segments = Vec::new();
-        for contig in &contigs {
-            let wanted = match &mut source.selection {
-                Some(selection) => selection.take(contig)?,
-                None => vec![WHOLE],
-            };
-            let length = contig.length.unwrap_or_default();
-            segments
-                .extend(wanted.into_iter().map(|wanted| (contig.id, wanted.start..wanted.end.min(length))));
         }
+        let segments: Vec<_> =
+            self.segments()?.into_iter().map(|(contig, stretch)| (contig.id, stretch)).collect();
+        let mut source = self.into_chunks(shape);
         let planned = shard.stretches(&segments, unit);
         source.wanted = Some(planned.iter().map(|(_, stretch)| stretch.read.end - stretch.read.start).sum());
         source.planned = Some(planned);

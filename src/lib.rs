@@ -64,3 +64,6 @@ pub mod train;
 pub mod variants;
 
 pub use error::{Error, Result};
+pub use model::Model;
+pub use scan::{Scan, ScoreTrack, Scores, Sites};
+pub use track::record::SiteRecord;

@@ -21,6 +21,7 @@ pub mod name;
 pub mod network;
 pub mod onnx;
 
+use motif::MotifOptions;
 pub use network::{Dense, Network, Padding, Pooling};
 
 /// Key of the specification in an ONNX file's `metadata_props`.
@@ -309,6 +310,40 @@ impl Model {
             }
             None => Model::open_with(path, options),
         }
+    }
+
+    /// Opens every model of a file: one of an ONNX file or a bundled model ([`Model::find`]), and one for each motif of a motif
+    /// file ([`motif::models`]), with a uniform background unless the file states another.
+    ///
+    /// ```
+    /// use bindscan::Model;
+    ///
+    /// assert_eq!(Model::find_all("ELK1")?.len(), 1);
+    /// assert_eq!(Model::find_all("models/ctcf-consensus.meme")?[0].spec.name, "CTCF-consensus");
+    /// # Ok::<(), bindscan::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Model::find`], and what [`motif::models`] refuses.
+    pub fn find_all(path: impl AsRef<Path>) -> Result<Vec<Model>> {
+        Model::find_all_with(path, &OpenOptions::default(), &MotifOptions::default())
+    }
+
+    /// As [`Model::find_all`], with options of networks and of motif files.
+    ///
+    /// # Errors
+    /// As [`Model::find_all`].
+    pub fn find_all_with(
+        path: impl AsRef<Path>,
+        options: &OpenOptions,
+        motifs: &MotifOptions,
+    ) -> Result<Vec<Model>> {
+        let path = path.as_ref();
+        let Some((models, notes)) = (if path.is_file() { motif::models(path, motifs)? } else { None }) else {
+            return Ok(vec![Model::find_with(path, options)?]);
+        };
+        notes.iter().for_each(|note| log::warn!("{note}"));
+        Ok(models)
     }
 
     /// Opens an ONNX file. External data are read from the file's folder.

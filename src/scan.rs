@@ -21,16 +21,19 @@ use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
 mod ambiguous;
+mod builder;
 mod chunk_hits;
 mod deferred;
 pub mod journal;
 pub mod reads;
 pub mod report;
+pub mod search;
 pub mod shard_overlap;
 pub mod statistics;
 mod worker;
 mod writer;
 
+pub use builder::{Scan, ScoreTrack, Scores, Sites};
 use journal::Journal;
 use statistics::Statistics;
 use worker::{Part, Worker};
@@ -38,7 +41,7 @@ use writer::Writer;
 
 /// What a scan looks for, and what it writes.
 #[derive(Debug)]
-pub struct Scan {
+pub struct Job {
     /// What is scored, in the order that tracks refer to.
     pub targets: Vec<Target>,
     /// What becomes of hits whose windows overlap.
@@ -104,7 +107,7 @@ impl ScanSummary {
 /// Names kept in [`ScanSummary::short_names`].
 const NAMES_KEPT: usize = 5;
 
-/// Scans `source` with one set of scanners a worker and writes the tracks of `scan`, in input order and sorted by start
+/// Scans `source` with one set of scanners a worker and writes the tracks of `job`, in input order and sorted by start
 /// within a contig; they appear together, when all are whole. `progress` is told how far the input is read
 /// ([`SequenceSource::progress`]) and the summary so far.
 ///
@@ -113,11 +116,11 @@ const NAMES_KEPT: usize = 5;
 pub fn run(
     source: Box<dyn SequenceSource>,
     workers: Vec<Vec<Scanner>>,
-    scan: Scan,
+    job: Job,
     progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
 ) -> Result<ScanSummary> {
-    let (summary, finished) = run_unpublished(source, workers, scan, progress, cancel)?;
+    let (summary, finished) = run_unpublished(source, workers, job, progress, cancel)?;
     finished.publish(None)?;
     Ok(summary)
 }
@@ -148,22 +151,22 @@ impl Finished {
 pub fn run_unpublished(
     mut source: Box<dyn SequenceSource>,
     workers: Vec<Vec<Scanner>>,
-    scan: Scan,
+    job: Job,
     mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
 ) -> Result<(ScanSummary, Finished)> {
-    let (lines, sinks): (Vec<_>, Vec<_>) = scan.sites.into_iter().unzip();
-    let series: Vec<_> = scan.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
+    let (lines, sinks): (Vec<_>, Vec<_>) = job.sites.into_iter().unzip();
+    let series: Vec<_> = job.scores.iter().map(|(series, sink)| (*series, sink.encoding())).collect();
     let needs_lengths =
-        scan.scores.iter().any(|(_, sink)| sink.needs_lengths()) || sinks.iter().any(SiteSink::needs_lengths);
+        job.scores.iter().any(|(_, sink)| sink.needs_lengths()) || sinks.iter().any(SiteSink::needs_lengths);
     let layout = Layout {
-        targets: &scan.targets,
-        overlaps: scan.overlaps,
+        targets: &job.targets,
+        overlaps: job.overlaps,
         lines: &lines,
         series: &series,
-        false_discovery_rate: scan.false_discovery_rate,
-        q_later: scan.q_later,
-        statistics: scan.statistics.is_some(),
+        false_discovery_rate: job.false_discovery_rate,
+        q_later: job.q_later,
+        statistics: job.statistics.is_some(),
     };
     let workers = workers
         .into_iter()
@@ -176,9 +179,9 @@ pub fn run_unpublished(
             }
         })
         .collect();
-    let scores = scan.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
-    let mut read = scan.journal.as_ref().map_or(0, Journal::bases);
-    let mut writer = Writer::new(layout, sinks, scores, scan.statistics, scan.journal)?;
+    let scores = job.scores.into_iter().map(|(series, sink)| ScoreWriter::new(series, sink)).collect();
+    let mut read = job.journal.as_ref().map_or(0, Journal::bases);
+    let mut writer = Writer::new(layout, sinks, scores, job.statistics, job.journal)?;
     pipeline::run(
         |item: &mut Item| {
             let more = source.read_chunk(&mut item.chunk)?;

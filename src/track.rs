@@ -18,8 +18,10 @@ pub mod bigbed;
 pub mod bigwig;
 pub mod outputs;
 pub mod read;
+pub mod record;
 pub mod score;
 pub mod site;
+pub mod values;
 
 pub use crate::io::number::push_score;
 pub use score::ScoreFormat;

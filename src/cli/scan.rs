@@ -1,10 +1,9 @@
 //! `bindscan scan`.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use bindscan::calibrate::nulls::{Calibrated, Oddities, Setting};
+use bindscan::calibrate::nulls::{Oddities, Setting};
 use bindscan::engine::scanner::{Scanner, chunk_shape};
 use bindscan::genome;
 use bindscan::genome::GenomeOptions;
@@ -14,8 +13,8 @@ use bindscan::io::input::RawInput;
 use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
-use bindscan::scan::{self, Overlaps, Scan, ScanSummary};
-use bindscan::seq::window::StrandChoice;
+use bindscan::scan::search::{Search, SiteChoice};
+use bindscan::scan::{self, Job, Overlaps, ScanSummary};
 use bindscan::track::provenance::Provenance;
 use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
@@ -23,7 +22,7 @@ use bindscan::track::{self, Format, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, ValueEnum};
 
-use super::models::{ModelArgs, Planned, scanners};
+use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
 use super::region;
@@ -141,11 +140,9 @@ impl ScanArgs {
             "--report: which sites of a shard have so low a q-value is not known before merge; leave out --report, or --shard"
         );
         let models = self.models.open(self.stride)?;
-        let thresholds = self.thresholds(models.len())?;
         let threads = super::threads(self.threads);
-        let (mut workers, places) = scanners(&models, threads)?;
-        let mut targets = track::targets(&models, &places, &thresholds, self.max_n);
-        let strands = strands_of_targets(&models);
+        let mut search = Search::new(models, self.choice(), self.max_n, threads)?;
+        let strands = search.strands();
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
         let is_reads = ReadFormat::of(&input).is_some();
@@ -157,9 +154,15 @@ impl ScanArgs {
         } else if let Some(path) = outputs.of_reads() {
             bail!("{}: BAM is written of reads, and {} holds none", path.display(), self.genome.display());
         }
-        let background = (!is_reads).then_some(&*self.genome);
-        let significance = self.choose_by_p(&models, &mut targets, background, threads, session)?;
-        let chunk_size = self.chunk_size.unwrap_or_else(|| default_chunk_size(targets.len()));
+        let setting = Setting {
+            genome: (!is_reads).then_some(&*self.genome),
+            mask_lowercase: self.mask_lowercase,
+            threads,
+            cancel: &CANCELLED,
+        };
+        search.set_p_values(&self.null.options(), &setting, &mut NullProgress::new(session))?;
+        let chunk_size = self.chunk_size.unwrap_or_else(|| search.default_chunk_size());
+        let Search { models, mut workers, places, targets, significance, .. } = search;
         let shape = chunk_shape(chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
             _ if self.all => Overlaps::Keep,
@@ -246,7 +249,7 @@ impl ScanArgs {
         let statistics = context.as_ref().map(report::Context::statistics);
         let (sites, scores) = (tracks.sites, tracks.scores);
         let q_later = self.q_later();
-        let scan = Scan {
+        let scan = Job {
             targets,
             overlaps,
             sites,
@@ -391,34 +394,14 @@ impl ScanArgs {
         self.pvalue.or(self.qvalue)
     }
 
-    /// Gives the targets null distributions and the thresholds that go with them, if sites are chosen by p-values; says where
-    /// those of each model come from.
-    fn choose_by_p(
-        &self,
-        models: &[Planned],
-        targets: &mut [Target],
-        genome: Option<&Path>,
-        threads: usize,
-        session: Session,
-    ) -> Result<Vec<(String, String)>> {
-        let Some(rate) = self.rate() else { return Ok(Vec::new()) };
-        let setting = Setting { genome, mask_lowercase: self.mask_lowercase, threads, cancel: &CANCELLED };
-        let mut watch = NullProgress::new(session);
-        let calibrated = self.null.options().for_models(models, &setting, &mut watch)?;
-        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
-        let mut oddities = Oddities::default();
-        for (target, null) in targets.iter_mut().zip(nulls) {
-            target.thresholds = oddities.thresholds(&target.name, null, rate);
-            if let Some(p) = self.pvalue {
-                oddities.note_extrapolation(&target.name, null, p);
-            }
-            target.null = Some(Arc::clone(null));
+    /// Which windows are hits.
+    fn choice(&self) -> SiteChoice {
+        match (self.pvalue, self.qvalue) {
+            (Some(p), _) => SiteChoice::PValue(p),
+            (_, Some(q)) => SiteChoice::QValue(q),
+            _ if self.threshold.is_empty() => SiteChoice::All,
+            _ => SiteChoice::Threshold(self.threshold.clone()),
         }
-        oddities.warn(rate);
-        let words = |(planned, calibrated): (&Planned, &Calibrated)| {
-            (planned.model.spec.name.clone(), calibrated.calibration.to_string())
-        };
-        Ok(models.iter().zip(&calibrated).map(words).collect())
     }
 
     /// Checks that it is said which sites are written, if any are, and not otherwise.
@@ -460,16 +443,6 @@ impl ScanArgs {
         format!("with {limit}{masked}")
     }
 
-    /// The threshold of each model.
-    fn thresholds(&self, models: usize) -> Result<Vec<f32>> {
-        match self.threshold.as_slice() {
-            [] => Ok(vec![f32::NEG_INFINITY; models]),
-            [one] => Ok(vec![*one; models]),
-            each if each.len() == models => Ok(each.to_vec()),
-            each => bail!("{} thresholds for {models} models: give one for all, or one for each", each.len()),
-        }
-    }
-
     fn source_options(&self) -> Result<GenomeOptions> {
         let regions = region::queries(
             &self.regions,
@@ -479,17 +452,6 @@ impl ScanArgs {
         )?;
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
-}
-
-/// Window starts of a chunk, so few that the scores of all `targets` take some 32 MiB a strand at the most.
-fn default_chunk_size(targets: usize) -> usize {
-    ((1 << 23) / targets.max(1)).clamp(1 << 12, 1 << 16)
-}
-
-/// The strands that each target is scored on.
-fn strands_of_targets(models: &[Planned]) -> Vec<StrandChoice> {
-    let of_model = |planned: &Planned| vec![planned.plan.strands; planned.names().len()];
-    models.iter().flat_map(of_model).collect()
 }
 
 /// Where the p-values come from, in a few words.

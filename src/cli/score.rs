@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bindscan::engine::summary::{Summary, score_sequence};
-use bindscan::engine::{Engine, Workload};
+use bindscan::engine::scorer::Scorer;
+use bindscan::engine::summary::Summary;
 use bindscan::genome::sequences::{Column, Sequence, SequenceReader};
 use bindscan::io::input::RawInput;
 use bindscan::io::output::Output;
@@ -12,7 +12,6 @@ use bindscan::pipeline;
 use bindscan::reads::ReadFormat;
 use bindscan::reads::sequences::ReadSequences;
 use bindscan::seq::alphabet::ambiguous_note;
-use bindscan::seq::window::WindowPlan;
 use bindscan::track::push_score;
 use clap::Args;
 
@@ -56,9 +55,8 @@ impl ScoreArgs {
         let threads = super::threads(self.threads);
         let mut workers: Vec<Vec<Scorer>> = (0..threads).map(|_| Vec::new()).collect();
         for planned in &models {
-            for (worker, engine) in workers.iter_mut().zip(planned.engines(threads, Workload::Sequences)?) {
-                worker.push(Scorer { engine, plan: planned.plan, shortest: planned.shortest(), summary });
-            }
+            let scorers = Scorer::open(planned, summary, threads)?;
+            workers.iter_mut().zip(scorers).for_each(|(worker, scorer)| worker.push(scorer));
         }
         let workers = workers
             .into_iter()
@@ -151,24 +149,6 @@ impl Reader {
     }
 }
 
-/// One model of one worker.
-struct Scorer {
-    engine: Box<dyn Engine>,
-    plan: WindowPlan,
-    /// Bases that the model needs.
-    shortest: usize,
-    summary: Summary,
-}
-
-impl Scorer {
-    fn score(&mut self, codes: &[u8]) -> bindscan::Result<Vec<f32>> {
-        if codes.len() < self.shortest {
-            return Ok(vec![f32::NAN; self.engine.spec().outputs.len()]);
-        }
-        score_sequence(self.engine.as_mut(), codes, &self.plan, self.summary)
-    }
-}
-
 /// A batch's rows, and how many of them lack a score.
 #[derive(Default)]
 struct Rows {
@@ -184,11 +164,11 @@ fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> b
     (rows.short, rows.unscored) = (0, 0);
     for sequence in batch {
         rows.text.extend_from_slice(sequence.name.as_bytes());
-        let too_short = scorers.iter().filter(|scorer| sequence.codes.len() < scorer.shortest).count();
+        let too_short = scorers.iter().filter(|scorer| scorer.is_too_short(sequence.codes.len())).count();
         rows.short += u64::from(too_short > 0);
         rows.unscored += u64::from(too_short == scorers.len());
         for scorer in &mut *scorers {
-            for score in scorer.score(&sequence.codes)? {
+            for score in scorer.score_codes(&sequence.codes)? {
                 rows.text.push(b'\t');
                 match score.is_nan() {
                     true => rows.text.extend_from_slice(b"nan"),

@@ -249,7 +249,7 @@ pub(crate) type Segment = std::ops::Range<u64>;
 pub(crate) const WHOLE: Segment = 0..u64::MAX;
 
 /// The regions asked for, matched to contigs as these are met.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Selection {
     queries: Vec<RegionQuery>,
     /// True if a query has met its contig, or has been left out.

@@ -20,6 +20,7 @@ use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
 
 use super::bigwig::BigWigSink;
+use super::values::{self, ValueSink};
 use super::{bedgraph, bigwig};
 use crate::io::bbi;
 use crate::io::bbi::{Block, Cell};
@@ -52,6 +53,8 @@ pub(crate) enum Encoding {
     BgzfLines,
     /// Blocks of a bigWig.
     BigWig,
+    /// Numbers in memory ([`super::values`]).
+    Values,
 }
 
 /// What becomes of the scores in a bin.
@@ -173,6 +176,8 @@ pub(crate) enum Encoder {
     BgzfLines(Deflater, Vec<u8>),
     /// As [`Encoding::BigWig`].
     BigWig(Deflater, bigwig::Encoder),
+    /// As [`Encoding::Values`].
+    Values,
 }
 
 impl Encoder {
@@ -181,6 +186,7 @@ impl Encoder {
             Encoding::Lines => Encoder::Lines,
             Encoding::BgzfLines => Encoder::BgzfLines(Deflater::new(bedgraph::LEVEL), Vec::new()),
             Encoding::BigWig => Encoder::BigWig(Deflater::new(bbi::LEVEL), bigwig::Encoder::default()),
+            Encoding::Values => Encoder::Values,
         }
     }
 
@@ -195,6 +201,7 @@ impl Encoder {
                 bedgraph::write_blocks(contig, values, (deflater, lines), out);
             }
             Encoder::BigWig(deflater, encoder) => encoder.encode(contig, bin, values, deflater, out),
+            Encoder::Values => values::encode(bin, values, &mut out.bytes),
         }
     }
 }
@@ -470,6 +477,8 @@ pub enum ScoreSink {
     BedGraph(LineSink),
     /// bigWig.
     BigWig(BigWigSink),
+    /// Numbers in memory.
+    Values(ValueSink),
 }
 
 impl ScoreSink {
@@ -479,6 +488,7 @@ impl ScoreSink {
             ScoreSink::BedGraph(sink) if sink.is_compressed() => Encoding::BgzfLines,
             ScoreSink::BedGraph(_) => Encoding::Lines,
             ScoreSink::BigWig(_) => Encoding::BigWig,
+            ScoreSink::Values(_) => Encoding::Values,
         }
     }
 
@@ -494,6 +504,7 @@ impl ScoreSink {
             }
             ScoreSink::BedGraph(sink) => sink.write(&encoded.bytes),
             ScoreSink::BigWig(sink) => sink.write(contig, encoded),
+            ScoreSink::Values(sink) => sink.write(contig, &encoded.bytes),
         }
     }
 
@@ -501,6 +512,7 @@ impl ScoreSink {
         match self {
             ScoreSink::BedGraph(sink) => sink.seal(),
             ScoreSink::BigWig(sink) => Ok(vec![sink.seal(contigs)?]),
+            ScoreSink::Values(_) => Ok(Vec::new()),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::bigbed::BigBedSink;
+use super::record::{self, RecordSink};
 use crate::Result;
 use crate::io::line::LineSink;
 use crate::io::number::{push_fixed, push_integer, push_score};
@@ -31,13 +32,20 @@ pub enum SiteFormat {
     Gff3,
     /// bigBed, with the columns of [`SiteFormat::Bed`].
     BigBed,
+    /// Records in memory ([`super::record`]).
+    #[serde(skip)]
+    Records,
 }
 
 impl SiteFormat {
     /// Which columns of a line say where the site lies.
     pub fn layout(self) -> Layout {
         match self {
-            SiteFormat::Bed | SiteFormat::Tsv | SiteFormat::NarrowPeak | SiteFormat::BigBed => Layout::Bed,
+            SiteFormat::Bed
+            | SiteFormat::Tsv
+            | SiteFormat::NarrowPeak
+            | SiteFormat::BigBed
+            | SiteFormat::Records => Layout::Bed,
             SiteFormat::Gff3 => Layout::Gff,
         }
     }
@@ -149,6 +157,7 @@ impl SiteLines {
         let comments = if wanted { provenance.comments() } else { String::new() };
         match self.format {
             SiteFormat::Bed | SiteFormat::NarrowPeak | SiteFormat::BigBed => comments,
+            SiteFormat::Records => String::new(),
             SiteFormat::Gff3 => format!("##gff-version 3\n{}", provenance.comments()),
             SiteFormat::Tsv => {
                 let Columns { p, q, .. } = self.columns;
@@ -167,6 +176,7 @@ impl SiteLines {
             SiteFormat::Tsv => self.tsv(site, out),
             SiteFormat::NarrowPeak => narrow_peak(site, out),
             SiteFormat::Gff3 => self.gff3(site, out),
+            SiteFormat::Records => return record::encode(site, out),
         }
         out.push(b'\n');
     }
@@ -240,6 +250,8 @@ pub enum SiteSink {
     Lines(LineSink),
     /// bigBed, which takes the lines of a BED.
     BigBed(Box<BigBedSink>),
+    /// Records in memory.
+    Records(RecordSink),
 }
 
 impl SiteSink {
@@ -258,22 +270,23 @@ impl SiteSink {
         match self {
             SiteSink::Lines(sink) => sink.write(lines),
             SiteSink::BigBed(sink) => sink.write(lines),
+            SiteSink::Records(sink) => sink.write(lines),
         }
     }
 
-    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files.
+    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files, and records are not kept back.
     pub(crate) fn pass_on(&mut self) -> Result<()> {
         match self {
             SiteSink::Lines(sink) => sink.pass_on(),
-            SiteSink::BigBed(_) => Ok(()),
+            SiteSink::BigBed(_) | SiteSink::Records(_) => Ok(()),
         }
     }
 
-    /// Appends a comment behind the sites; bigBed has none.
+    /// Appends a comment behind the sites; bigBed and records have none.
     pub(crate) fn comment(&mut self, line: &str) -> Result<()> {
         match self {
             SiteSink::Lines(sink) => sink.comment(line),
-            SiteSink::BigBed(_) => Ok(()),
+            SiteSink::BigBed(_) | SiteSink::Records(_) => Ok(()),
         }
     }
 
@@ -282,6 +295,7 @@ impl SiteSink {
         match self {
             SiteSink::Lines(sink) => sink.seal(),
             SiteSink::BigBed(sink) => Ok(vec![sink.seal(contigs)?]),
+            SiteSink::Records(_) => Ok(Vec::new()),
         }
     }
 }

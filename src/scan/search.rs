@@ -1,0 +1,130 @@
+//! What a scan looks for: models with their scanners, and targets with thresholds or null distributions.
+
+use std::sync::Arc;
+
+use crate::calibrate::nulls::{Calibrated, NullOptions, Oddities, Setting, Watch};
+use crate::engine::planned::{Place, Planned, scanners};
+use crate::engine::scanner::Scanner;
+use crate::seq::window::StrandChoice;
+use crate::track::{self, Target};
+use crate::{Error, Result};
+
+/// Which windows are hits.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SiteChoice {
+    /// Those with this score or a higher one: one score for all models, or one for each, in order.
+    Threshold(Vec<f32>),
+    /// Those whose p-value is this or lower.
+    PValue(f64),
+    /// Those whose false discovery rate (Benjamini-Hochberg over the whole scan) is this or lower.
+    QValue(f64),
+    /// Every window.
+    All,
+}
+
+impl SiteChoice {
+    /// The p-value, or the false discovery rate, that hits are chosen by.
+    pub fn rate(&self) -> Option<f64> {
+        match self {
+            SiteChoice::PValue(rate) | SiteChoice::QValue(rate) => Some(*rate),
+            SiteChoice::Threshold(_) | SiteChoice::All => None,
+        }
+    }
+
+    /// The false discovery rate.
+    pub fn false_discovery_rate(&self) -> Option<f64> {
+        match self {
+            SiteChoice::QValue(rate) => Some(*rate),
+            _ => None,
+        }
+    }
+
+    /// The threshold of each model, as far as scores decide.
+    fn thresholds(&self, models: usize) -> Result<Vec<f32>> {
+        match self {
+            SiteChoice::Threshold(given) => match given.as_slice() {
+                [one] => Ok(vec![*one; models]),
+                each if each.len() == models => Ok(each.to_vec()),
+                each => Err(Error::Request(format!(
+                    "{} thresholds for {models} models: give one for all, or one for each",
+                    each.len()
+                ))),
+            },
+            _ => Ok(vec![f32::NEG_INFINITY; models]),
+        }
+    }
+}
+
+/// Models ready to scan with.
+pub struct Search {
+    /// The models.
+    pub models: Vec<Planned>,
+    /// The scanners of each worker.
+    pub workers: Vec<Vec<Scanner>>,
+    /// The place of each model among the scanners.
+    pub places: Vec<Place>,
+    /// An entry an output of each model.
+    pub targets: Vec<Target>,
+    /// Name of each model, and where its p-values come from; empty without p-values.
+    pub significance: Vec<(String, String)>,
+    choice: SiteChoice,
+}
+
+impl Search {
+    /// Opens scanners for each of `workers`; `most_n` is the largest fraction of N in a window
+    /// ([`track::largest_n_fraction`]).
+    ///
+    /// # Errors
+    /// Thresholds that are not as many as models, and engines that cannot be opened.
+    pub fn new(
+        models: Vec<Planned>,
+        choice: SiteChoice,
+        most_n: Option<f64>,
+        workers: usize,
+    ) -> Result<Search> {
+        let thresholds = choice.thresholds(models.len())?;
+        let (workers, places) = scanners(&models, workers)?;
+        let targets = track::targets(&models, &places, &thresholds, most_n);
+        Ok(Search { models, workers, places, targets, significance: Vec::new(), choice })
+    }
+
+    /// The strands that each target is scored on.
+    pub fn strands(&self) -> Vec<StrandChoice> {
+        let of_model = |planned: &Planned| vec![planned.plan.strands; planned.names().len()];
+        self.models.iter().flat_map(of_model).collect()
+    }
+
+    /// Gives the targets null distributions and the thresholds that go with them, if hits are chosen by p-values.
+    ///
+    /// # Errors
+    /// As [`NullOptions::for_models`].
+    pub fn set_p_values(
+        &mut self,
+        options: &NullOptions,
+        setting: &Setting<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
+        let Some(rate) = self.choice.rate() else { return Ok(()) };
+        let calibrated = options.for_models(&self.models, setting, watch)?;
+        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
+        let mut oddities = Oddities::default();
+        for (target, null) in self.targets.iter_mut().zip(nulls) {
+            target.thresholds = oddities.thresholds(&target.name, null, rate);
+            if let SiteChoice::PValue(p) = self.choice {
+                oddities.note_extrapolation(&target.name, null, p);
+            }
+            target.null = Some(Arc::clone(null));
+        }
+        oddities.warn(rate);
+        let words = |(planned, calibrated): (&Planned, &Calibrated)| {
+            (planned.model.spec.name.clone(), calibrated.calibration.to_string())
+        };
+        self.significance = self.models.iter().zip(&calibrated).map(words).collect();
+        Ok(())
+    }
+
+    /// Window starts of a chunk, so few that the scores of all targets take some 32 MiB a strand at the most.
+    pub fn default_chunk_size(&self) -> usize {
+        ((1 << 23) / self.targets.len().max(1)).clamp(1 << 12, 1 << 16)
+    }
+}
