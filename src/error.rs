@@ -37,7 +37,26 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
-    /// A request that does not fit the input: an unknown contig, an interval past the end, a bad option value.
+    /// There is neither a file nor a bundled model of this name.
+    #[error("{name}: no such file and no bundled model; those are {bundled}")]
+    UnknownModel {
+        /// The name.
+        name: String,
+        /// Names of the bundled models.
+        bundled: String,
+    },
+    /// A region that does not fit the input: an unknown contig, an interval past its end.
+    #[error("{0}")]
+    Region(String),
+    /// A letter in a sequence that stands for no nucleotide.
+    #[error("'{}' (character {position}) is no nucleotide", .letter.escape_default())]
+    Letter {
+        /// The letter.
+        letter: char,
+        /// Its place in the sequence, counted from 1.
+        position: usize,
+    },
+    /// A request that cannot be met: options that do not go together, a value out of range.
     #[error("{0}")]
     Request(String),
     /// ONNX Runtime is missing, too old, or failed.

@@ -4,6 +4,56 @@
 //! [`sites`] turns scores into binding sites, a [`track`] writes them, and a [`pipeline`] of bounded channels joins the stages;
 //! [`scan`] puts them together.
 //!
+//! # Examples
+//!
+//! A [`Model`] is opened by its name or its file; a [`Scan`] looks for its sites in a genome. The sites come one by one, as the
+//! program writes them.
+//!
+//! ```
+//! use bindscan::{Model, Scan};
+//!
+//! # fn main() -> bindscan::Result<()> {
+//! let elk1 = Model::find("ELK1")?;
+//! for site in Scan::new("tests/data/genome.fa").model(elk1).threshold(1.0).region("sim1:1-9000").sites()? {
+//!     let site = site?;
+//!     println!("{}\t{}\t{}\t{}", site.contig, site.start, site.end, site.score);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A sequence has one score, that of its best window:
+//!
+//! ```
+//! # fn main() -> bindscan::Result<()> {
+//! let scores = bindscan::Model::find("ELK1")?.score(b"TTACCGGAAGTGCAACCGGAAGTAA")?;
+//! assert!(scores[0] > 0.0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Motif files hold several models, sites can be chosen by p-values, and tracks written to files, in one pass:
+//!
+//! ```
+//! use bindscan::{Error, Model, Scan};
+//!
+//! # fn main() -> bindscan::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let bed = folder.path().join("sites.bed");
+//! let motifs = Model::find_all("models/ctcf-consensus.meme")?;
+//! let scan = Scan::new("tests/data/genome.fa").models(motifs).pvalue(1e-5);
+//! let summary = scan.write(&[bed])?;
+//! assert_eq!(summary.sites, 9);
+//!
+//! // What goes wrong has a kind.
+//! let error = scan.region("chr9").sites().unwrap_err();
+//! assert!(matches!(error, Error::Region(_)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Programs to start from are in `tests/examples`: `scan_genome`, `score_sequences` and `custom_track`.
+//!
 //! # Levels
 //!
 //! A module imports only from modules above it in this list (`tests/it/levels.rs` checks that):

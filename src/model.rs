@@ -302,11 +302,7 @@ impl Model {
             Some((name, bytes)) => Model::read(name, bytes, None, options),
             None if path.components().count() == 1 && path.extension().is_none() => {
                 let names = bundled::names().collect::<Vec<_>>().join(", ");
-                Err(Error::format(
-                    path,
-                    None,
-                    format!("no such file and no bundled model; those are {names}"),
-                ))
+                Err(Error::UnknownModel { name: path.display().to_string(), bundled: names })
             }
             None => Model::open_with(path, options),
         }

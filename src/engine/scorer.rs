@@ -83,11 +83,13 @@ impl Scorer {
     }
 }
 
-fn encode(letters: &[u8]) -> Result<Vec<u8>> {
-    alphabet::encode(letters).map_err(|(at, byte)| {
-        let shown = char::from(byte).escape_default();
-        Error::Request(format!("'{shown}' (character {}) is no nucleotide", at + 1))
-    })
+/// Codes of letters.
+///
+/// # Errors
+/// A letter that is no nucleotide.
+pub fn encode(letters: &[u8]) -> Result<Vec<u8>> {
+    alphabet::encode(letters)
+        .map_err(|(at, byte)| Error::Letter { letter: char::from(byte), position: at + 1 })
 }
 
 /// Scores many sequences of codes, with a thread for each scorer of one model: `scores[sequence * outputs + output]`,

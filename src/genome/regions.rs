@@ -226,7 +226,7 @@ impl BadRegions {
         let list = self.list();
         if !optional {
             let only = self.first.iter().find(|first| !first.is_empty()).filter(|_| total == 1);
-            return Err(Error::Request(match only {
+            return Err(Error::Region(match only {
                 Some(words) => format!("{} {words}", what.trim_end_matches('s')),
                 None => format!(
                     "{bad} of {total} {what} cannot be used: {list}; --skip-bad-regions leaves them out"
@@ -234,7 +234,7 @@ impl BadRegions {
             }));
         }
         if bad - self.clipped == total {
-            return Err(Error::Request(format!("none of {total} {what} can be used: {list}")));
+            return Err(Error::Region(format!("none of {total} {what} can be used: {list}")));
         }
         let (left_out, clipped) = (bad - self.clipped, self.clipped);
         log::warn!("{left_out} of {total} {what} are left out, {clipped} clipped: {list}");
@@ -449,7 +449,7 @@ fn merge(contig: &Contig, mut segments: Vec<Segment>) -> Vec<Segment> {
 
 fn ambiguous(query: &RegionQuery) -> Error {
     let text = &query.text;
-    Error::Request(format!(
+    Error::Region(format!(
         "region {text} can mean two contigs of this input; give the interval, as in {text}:1-"
     ))
 }

@@ -39,11 +39,11 @@ use crate::{Error, Result};
 /// ```
 /// use bindscan::{Model, Scan};
 ///
-/// let scan = Scan::new("tests/data/genome.fa").model(Model::find("ELK1")?).threshold(1.0).region("chr1:1-50,000");
+/// let scan = Scan::new("tests/data/genome.fa").model(Model::find("ELK1")?).threshold(1.0).region("sim1:1-9,000");
 /// let mut found = 0;
 /// for site in scan.sites()? {
 ///     let site = site?;
-///     assert!(site.score >= 1.0 && site.end <= 50_000);
+///     assert!(site.score >= 1.0 && site.end <= 9_000);
 ///     found += 1;
 /// }
 /// assert!(found > 0);
@@ -209,7 +209,7 @@ impl Scan {
     /// ```
     /// use bindscan::{Model, Scan};
     ///
-    /// let scan = Scan::new("tests/data/genome.fa").model(Model::find("ELK1")?).region("chr1:101-600");
+    /// let scan = Scan::new("tests/data/genome.fa").model(Model::find("ELK1")?).region("sim1:101-600");
     /// for track in scan.scores()? {
     ///     let track = track?;
     ///     assert_eq!((&*track.name, track.start, track.values.len()), ("ELK1", 100, 500));
@@ -413,7 +413,7 @@ impl Sites {
         }
         match self.records.batches().recv_timeout(time) {
             Ok(batch) => {
-                self.records.take(batch);
+                self.records.put(batch);
                 true
             }
             Err(RecvTimeoutError::Disconnected) => true,

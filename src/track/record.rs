@@ -116,7 +116,7 @@ impl Records {
     }
 
     /// Takes a batch, once the last one is used up.
-    pub(crate) fn take(&mut self, batch: Vec<u8>) {
+    pub(crate) fn put(&mut self, batch: Vec<u8>) {
         (self.batch, self.at) = (batch, 0);
     }
 
@@ -172,7 +172,7 @@ impl Iterator for Records {
     fn next(&mut self) -> Option<SiteRecord> {
         while !self.has_next() {
             let batch = self.batches.recv().ok()?;
-            self.take(batch);
+            self.put(batch);
         }
         Some(self.decode())
     }

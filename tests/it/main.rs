@@ -13,6 +13,7 @@ mod foreign;
 mod golden;
 mod layers;
 mod levels;
+mod library;
 mod matrices;
 mod model_deepbind;
 mod model_motif;
