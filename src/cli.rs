@@ -1,18 +1,22 @@
 //! The command line: one file a subcommand, each a clap structure and a `run`.
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use bindscan::io::output;
 use bindscan::model::name::printable;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{FromArgMatches, Parser, Subcommand};
 
 mod bench;
 mod calibrate;
 mod completions;
 mod data;
 mod eval;
+mod heading;
+mod help;
 mod import;
 mod inspect;
 mod invocation;
@@ -32,6 +36,7 @@ mod significance;
 mod simulate;
 mod track;
 mod train;
+pub(crate) mod usage;
 mod variants;
 mod version;
 
@@ -39,15 +44,19 @@ use invocation::Invocation;
 
 /// Scan genomes with DeepBind and other sequence models of protein binding
 #[derive(Debug, Parser)]
-#[command(name = "bindscan", version, long_version = version::long(), disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "bindscan", version, long_version = version::long(), arg_required_else_help = true)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// Print nothing but errors on standard error
-    #[arg(long, global = true, display_order = 900)]
+    /// Print the version as JSON (with --version)
+    #[arg(long, requires = "version")]
+    json: bool,
+    /// Print only errors
+    #[arg(long, global = true, display_order = 900, help_heading = heading::MESSAGES)]
     quiet: bool,
-    /// Say more on standard error (twice: still more)
-    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    /// Print more messages (repeat it for still more)
+    #[arg(short, long, global = true, display_order = 901, action = clap::ArgAction::Count, conflicts_with = "quiet",
+          help_heading = heading::MESSAGES)]
     verbose: u8,
 }
 
@@ -101,8 +110,16 @@ pub(crate) fn message(text: impl std::fmt::Display) {
 /// Parses the command line and runs the subcommand.
 pub(crate) fn run() -> anyhow::Result<()> {
     let started = Instant::now();
-    let command = Args::command();
-    let matches = command.clone().get_matches();
+    let command = help::command();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let matches = match command.clone().try_get_matches_from(&words) {
+        Err(error)
+            if error.kind() == ErrorKind::DisplayVersion && words.iter().any(|word| word == "--json") =>
+        {
+            return Ok(writeln!(io::stdout(), "{:#}", version::json())?);
+        }
+        matches => matches.map_err(|error| usage::with_hint(error, &words))?,
+    };
     let args = Args::from_arg_matches(&matches)?;
     let invocation = Invocation::new(&command, &matches);
     let inputs = invocation.inputs();
@@ -220,7 +237,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        help::command().debug_assert();
     }
 
     #[test]

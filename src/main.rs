@@ -15,12 +15,11 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(usage) = error.downcast_ref::<clap::Error>() {
-        // There is nobody else to tell if this cannot be written.
-        let _ = usage.print();
+        cli::usage::print(usage);
         return ExitCode::from(usage.exit_code() as u8);
     }
     let status = cli::signals::received().map_or(1, cli::signals::exit_status);
     cli::signals::claim_end();
-    cli::message(cli::one_line(&error));
+    cli::message(format_args!("error: {}", cli::one_line(&error)));
     ExitCode::from(status as u8)
 }

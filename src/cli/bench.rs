@@ -17,6 +17,7 @@ use bindscan::seq::window::{StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
 use clap::Args;
 
+use super::heading;
 use super::models::{MotifFileArgs, StrandArg};
 
 /// Bases that an engine is given at a time, as in a scan. A slow engine is given fewer, so that a round has several chunks.
@@ -30,43 +31,44 @@ const CHUNKS_OF_ROUND: f64 = 8.0;
 
 /// Measure how fast each engine scores a model on this machine
 ///
-/// Every engine scores random bases, with nothing read and nothing written: windows of one strand after another, on
-/// the given number of threads, in chunks as in a scan, or smaller ones where an engine is slow. The table gives the
-/// median of the rounds. The reference engine, which is made to be checked against and not to be fast, is measured only if
-/// it is named.
+/// Every engine scores random bases; nothing is read or written. Windows of one strand after another are scored on the
+/// given number of threads, in chunks as in a scan, or smaller ones where an engine is slow. The table has the median
+/// of the rounds. The reference engine is measured only if it is named.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
-    /// Model: an ONNX file, a motif file with --motif, or the name of a bundled model
-    #[arg(short, long)]
+    /// Measure this ONNX file, bundled model, or motif file (with --motif)
+    #[arg(short, long, help_heading = heading::MODEL)]
     model: PathBuf,
-    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
-    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    /// Score these heads (graph outputs), separated by commas; all takes every one
+    ///
+    /// A model with several heads needs this option. bindscan inspect lists them.
+    #[arg(long, value_name = "HEADS", value_delimiter = ',', help_heading = heading::MODEL)]
     head: Vec<String>,
     #[command(flatten)]
     motifs: MotifFileArgs,
-    /// Window in bases [default: the model's own]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    /// Set the window length [default: the model's own]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     window: Option<usize>,
-    /// Bases between window starts
-    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive)]
+    /// Set the distance between window starts
+    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     stride: usize,
-    /// Strands to score
-    #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true)]
+    /// Choose the strands to score
+    #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true, help_heading = heading::MODEL)]
     strand: StrandArg,
-    /// Engines to measure: kernel, onnx, reference [default: kernel and onnx]
-    #[arg(long = "engine", value_name = "ENGINE,...", value_delimiter = ',')]
+    /// Measure these engines, separated by commas [default: kernel,onnx]
+    #[arg(long = "engine", value_name = "ENGINE,...", value_delimiter = ',', help_heading = heading::RUN)]
     engines: Vec<EngineKind>,
-    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
+    /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", help_heading = heading::RUN)]
     device: Device,
-    /// Threads
-    #[arg(short, long, default_value = "1", value_parser = super::parse_threads)]
+    /// Use this many threads
+    #[arg(short, long, default_value = "1", value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: usize,
-    /// Rounds, of which the median is printed
-    #[arg(long, default_value = "5", value_parser = super::parse_positive)]
+    /// Measure this many rounds; the median is printed
+    #[arg(long, default_value = "5", value_parser = super::parse_positive, help_heading = heading::RUN)]
     rounds: usize,
-    /// Seconds a round lasts, about
-    #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = parse_seconds)]
+    /// Let a round last about this many seconds
+    #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = parse_seconds, help_heading = heading::RUN)]
     seconds: f64,
 }
 

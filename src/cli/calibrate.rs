@@ -11,6 +11,7 @@ use bindscan::null::distribution::{Null, Origin};
 use bindscan::seq::contig::Strand;
 use clap::Args;
 
+use super::heading;
 use super::models::{MotifFileArgs, PlanArgs};
 use super::significance::{NullArgs, NullProgress};
 use super::{CANCELLED, Session, message};
@@ -18,30 +19,29 @@ use super::{CANCELLED, Session, message};
 /// p-values of the table that is printed.
 const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
 
-/// Store a model's null distribution in it, so that scans give p-values at once
+/// Store a model's null distribution in it, so that scans have p-values at once
 ///
-/// Background sequence is scored by the model, and what comes out is kept in the model's file; the p-values of matrices are
-/// computed instead. Scans with the same window, strands and context use it; others make their own. The table that is
-/// printed has the lowest score of each p-value. A motif file gives the table of its motifs, and is not written to: scans compute the
-/// p-values of matrices again.
+/// Scores background sequence and keeps the distribution in the model's file. Scans with the same window, strands and
+/// context use it; others sample again. Prints a table with the lowest score of each p-value. The p-values of motifs
+/// are computed, not sampled: a motif file gives the table and is not written to.
 #[derive(Debug, Args)]
 pub(super) struct CalibrateArgs {
     /// Model: an ONNX file, a motif file, or the name of a bundled model
     model: PathBuf,
     #[command(flatten)]
     motifs: MotifFileArgs,
-    /// Model to write [default: the same file]
-    #[arg(short, long, value_name = "FILE")]
+    /// Write the model to this file [default: the same file]
+    #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
     output: Option<PathBuf>,
     #[command(flatten)]
     plan: PlanArgs,
     #[command(flatten)]
     null: NullArgs,
     /// Read soft-masked (lower-case) bases of the background as N
-    #[arg(long)]
+    #[arg(long, help_heading = heading::PVALUES)]
     mask_lowercase: bool,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 

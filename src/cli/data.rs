@@ -10,48 +10,55 @@ use bindscan::dataset::{Dataset, TargetKind};
 use bindscan::genome::sequences::Column;
 use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::{Session, message};
 
 /// What the data are. `train` and `eval` take the same forms.
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
-    /// Sequences with targets (a table; .seq.gz), bound sequences (FASTA), or peaks (BED, narrowPeak; with --genome);
-    /// plain or gzip
+    /// Data: a table, bound sequences (FASTA), or peaks (BED, narrowPeak; with --genome)
+    ///
+    /// A table has sequences and targets: TSV, CSV or .seq.gz. All files may be gzipped.
     data: PathBuf,
-    /// Genome that the peaks lie on (FASTA or 2bit)
-    #[arg(long, value_name = "FASTA")]
+    /// Read the peaks' sequences from this genome (FASTA or 2bit)
+    #[arg(long, value_name = "FASTA", help_heading = heading::INPUT)]
     genome: Option<PathBuf>,
-    /// Unbound sequences, where the data have none: shuffle (dinucleotides kept), genome (windows of the same GC
-    /// content; with peaks), or a FASTA file
-    #[arg(long, value_name = "shuffle|genome|FASTA", default_value = "shuffle", value_parser = parse_negatives)]
+    /// Choose the unbound sequences, if the data have none
+    ///
+    /// shuffle keeps the dinucleotides of each positive; genome draws windows of the same GC content (with peaks); or a
+    /// FASTA file.
+    #[arg(long, value_name = "shuffle|genome|FASTA", default_value = "shuffle", value_parser = parse_negatives, help_heading = heading::INPUT)]
     negatives: Negatives,
-    /// Columns of the table with the targets, by name or rank, separated by commas; all: every one that holds numbers
-    /// [default: bound, label, target, y or another name that says so; else the last, or the only one that holds numbers]
-    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    /// Use these target columns, by name or rank, separated by commas; all: all numbers
+    ///
+    /// [default: bound, label, target, y or a similar name, else the last column, or the only one with numbers]
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = heading::INPUT)]
     target: Vec<String>,
-    /// Column with the sequences, by name or rank [default: seq, sequence or probe, or the first that holds them]
-    #[arg(long, value_name = "COLUMN", value_parser = parse_column)]
+    /// Use this sequence column, by name or rank [default: seq, sequence or probe, else the first]
+    #[arg(long, value_name = "COLUMN", value_parser = parse_column, help_heading = heading::INPUT)]
     column: Option<Column>,
-    /// Column with the cross-validation folds, by name or rank [default: fold or FoldID, if there are several]
-    #[arg(long, value_name = "COLUMN", value_parser = parse_column)]
+    /// Use this column of cross-validation folds, by name or rank [default: fold or FoldID]
+    #[arg(long, value_name = "COLUMN", value_parser = parse_column, help_heading = heading::INPUT)]
     fold_column: Option<Column>,
-    /// What the targets are [default: classes if all are 0 or 1, else numbers]
-    #[arg(long)]
+    /// Treat targets as classes or numbers [default: classes if all are 0 or 1]
+    #[arg(long, help_heading = heading::INPUT)]
     kind: Option<KindArg>,
-    /// Bases of a window around a peak's summit
-    #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive)]
+    /// Take this many bases around each peak's summit
+    #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive, help_heading = heading::INPUT)]
     width: usize,
-    /// Use the strongest peaks only
-    #[arg(long, value_name = "COUNT", value_parser = super::parse_positive)]
+    /// Use only this many of the strongest peaks [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = super::parse_positive, help_heading = heading::INPUT)]
     max_peaks: Option<usize>,
-    /// The peaks on these contigs, separated by commas, are the test: train leaves them out, eval takes no others
-    #[arg(long, value_name = "CONTIGS", value_delimiter = ',')]
+    /// Hold out the peaks on these contigs, separated by commas, for the test
+    ///
+    /// train leaves them out of the fit, eval uses no others.
+    #[arg(long, value_name = "CONTIGS", value_delimiter = ',', help_heading = heading::INPUT)]
     test_contigs: Vec<String>,
-    /// Leave out peaks on unknown contigs and empty ones, and count them, instead of refusing the file
-    #[arg(long)]
+    /// Skip peaks on unknown contigs and empty ones, and count them
+    #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
-    /// Go on although more than half of the peaks is lost
-    #[arg(long)]
+    /// Continue even if more than half of the peaks are lost
+    #[arg(long, help_heading = heading::INPUT)]
     force: bool,
 }
 

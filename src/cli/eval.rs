@@ -16,62 +16,68 @@ use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};
+use super::heading;
 use super::models::StrandArg;
 use super::{CANCELLED, Session};
 
-/// Judge a model by measured sequences: AUC, AUPRC, Pearson, Spearman, with 95 % bootstrap intervals
+/// Measure a model's accuracy on labelled sequences
 ///
-/// Classes (0 and 1) are ranked; for numbers, those above mean + 4 standard deviations are the positives of AUC and AUPRC,
-/// and R2 is given where the model knows the scale it was fitted on.
+/// Reports AUC and AUPRC, or Pearson and Spearman correlation for measured numbers, each with a 95 % bootstrap
+/// interval. Numbers above the mean plus 4 standard deviations are the positives of AUC and AUPRC; R2 is given where
+/// the model knows the scale that it was fitted on.
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Model: an ONNX file, or the name of a bundled one
+    /// Model: an ONNX file, or the name of a bundled model
     model: PathBuf,
-    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
-    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    /// Score these heads (graph outputs), separated by commas; all takes every one
+    ///
+    /// A model with several heads needs this option. bindscan inspect lists them.
+    #[arg(long, value_name = "HEADS", value_delimiter = ',', help_heading = heading::MODEL)]
     head: Vec<String>,
     #[command(flatten)]
     data: DataArgs,
-    /// What the model was trained on, in the form of the data: sequences that are in both are reported
-    #[arg(long, value_name = "FILE")]
+    /// Report sequences that are also in this training data
+    ///
+    /// The file has the form of the data.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     training: Option<PathBuf>,
-    /// Negatives made for each positive, where the data have none [default: 1, as train has for its test data]
-    #[arg(long, value_name = "RATIO")]
+    /// Make this many negatives for each positive, if the data have none [default: 1]
+    #[arg(long, value_name = "RATIO", help_heading = heading::INPUT)]
     negatives_per_positive: Option<f64>,
-    /// Standard deviations above the mean from which a number counts as positive
-    #[arg(long, value_name = "SIGMAS", default_value = "4")]
+    /// Count numbers this many standard deviations above the mean as positive
+    #[arg(long, value_name = "SIGMAS", default_value = "4", help_heading = heading::INPUT)]
     positives_above: f64,
-    /// Score the best window of so many bases [default: each sequence as a whole]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    /// Score the best window of this length [default: each sequence as a whole]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     window: Option<usize>,
-    /// Strands to score, the better one counting [default: as the model says]
-    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true)]
+    /// Choose the strands to score; with both, the better one counts [default: the model's]
+    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true, help_heading = heading::MODEL)]
     strand: Option<StrandArg>,
-    /// What computes the scores; auto takes the fastest that can
-    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference")]
+    /// Choose the engine; auto takes the fastest one that can run the model
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference", help_heading = heading::MODEL)]
     engine: EngineKind,
-    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
+    /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", help_heading = heading::MODEL)]
     device: Device,
-    /// Seed of the negatives and of the intervals
-    #[arg(long, default_value = "1")]
+    /// Set the seed of negatives and intervals
+    #[arg(long, default_value = "1", help_heading = heading::RUN)]
     seed: u64,
-    /// Where to write; - is standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// Write to this file; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Format of the output
-    #[arg(long, default_value = "text")]
+    /// Choose the format of the output
+    #[arg(long, default_value = "text", help_heading = heading::OUTPUT)]
     format: FormatArg,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum FormatArg {
-    /// A table to read
+    /// A table for people
     Text,
-    /// A table to compute with
+    /// A table for programs
     Tsv,
     /// One object, with the data's digest
     Json,

@@ -9,9 +9,10 @@ use bindscan::model::motif::{self, Background, Motif, MotifOptions, PwmOptions};
 use bindscan::model::{Alphabet, Model, deepbind, name};
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::heading;
 use super::{Session, message};
 
-/// Turn published DeepBind models and motif matrices into ONNX models
+/// Convert published DeepBind models and motifs to ONNX
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     #[command(subcommand)]
@@ -25,19 +26,19 @@ enum From {
     Motifs(MotifsArgs),
 }
 
-/// A parameter file of the published DeepBind program (D00328.003.txt)
+/// Convert a parameter file of the published DeepBind program (D00328.003.txt)
 #[derive(Debug, Args)]
 struct DeepbindArgs {
     /// Parameter file
     file: PathBuf,
-    /// Model to write (ONNX)
-    #[arg(short, long, value_name = "FILE")]
+    /// Write the model to this ONNX file
+    #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Name of the model [default: the file's]
-    #[arg(long)]
+    /// Set the model's name [default: the file's]
+    #[arg(long, help_heading = heading::OUTPUT)]
     name: Option<String>,
-    /// What the model was made for (the file does not say)
-    #[arg(long, default_value = "dna")]
+    /// Choose the alphabet that the model was made for (the file does not say)
+    #[arg(long, default_value = "dna", help_heading = heading::MODEL)]
     alphabet: AlphabetArg,
 }
 
@@ -47,32 +48,34 @@ enum AlphabetArg {
     Rna,
 }
 
-/// Motif matrices, as log-odds models in bits
+/// Convert motifs to log-odds models, in bits
 ///
-/// The files may be MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare matrices or aligned sites, plain or
-/// gzip; their content says which. Log-odds (HOCOMOCO's pwm) are kept as they are.
+/// The files may be MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare matrices or aligned
+/// sites, plain or gzip; their content decides. Log-odds (HOCOMOCO's pwm) are kept as they are.
 #[derive(Debug, Args)]
 struct MotifsArgs {
     /// Motif files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Model to write (ONNX); for several motifs a folder, or a name with {name} in it
-    #[arg(short, long, value_name = "FILE|FOLDER")]
+    /// Write an ONNX file; for several motifs a folder, or a name with {name} in it
+    #[arg(short, long, value_name = "FILE|FOLDER", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Take this motif: an ID, a name, or a glob (repeatable) [default: all]
-    #[arg(long = "motif", value_name = "ID|NAME|GLOB")]
+    /// Take this motif: an ID, a name or a glob (repeatable) [default: all]
+    #[arg(long = "motif", value_name = "ID|NAME|GLOB", help_heading = heading::MOTIFS)]
     patterns: Vec<String>,
-    /// Name of the model [default: the motif's ID]
-    #[arg(long)]
+    /// Set the model's name [default: the motif's ID]
+    #[arg(long, help_heading = heading::OUTPUT)]
     name: Option<String>,
-    /// Background: file (what the motif file says, else uniform), uniform, or the frequencies of A, C, G and T
-    #[arg(long, default_value = "file", value_name = "file|uniform|A,C,G,T", value_parser = parse_background)]
+    /// Compute log-odds against this background
+    ///
+    /// file takes the frequencies that the motif file gives, or uniform ones if it gives none.
+    #[arg(long, default_value = "file", value_name = "file|uniform|A,C,G,T", value_parser = parse_background, help_heading = heading::MOTIFS)]
     background: Background,
-    /// Pseudocount, spread over the bases as the background is
-    #[arg(long, default_value = "0.1")]
+    /// Add this many pseudocounts, divided as the background is
+    #[arg(long, default_value = "0.1", help_heading = heading::MOTIFS)]
     pseudocount: f64,
-    /// Fail if a motif of a file cannot be used
-    #[arg(long)]
+    /// Fail if a motif of a file cannot be used; without this, it is skipped with a warning
+    #[arg(long, help_heading = heading::MOTIFS)]
     strict: bool,
 }
 

@@ -8,15 +8,16 @@ use bindscan::model::inspect::inspect;
 use bindscan::model::{Heads, Model, OpenOptions};
 use clap::Args;
 
+use super::heading;
 use super::models::MotifFileArgs;
 
-/// Print a model's layers, window, receptive field and metadata, and how it would be scanned
+/// Describe a model: layers, window, receptive field, metadata, and how it is scanned
 #[derive(Debug, Args)]
 pub(super) struct InspectArgs {
     /// Model: an ONNX file, a motif file, or the name of a bundled model
     model: PathBuf,
-    /// Describe these heads (graph outputs), comma-separated; all takes every one [default: the first]
-    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    /// Describe these heads (graph outputs), separated by commas; all takes every one [default: the first]
+    #[arg(long, value_name = "HEADS", value_delimiter = ',', help_heading = heading::MODEL)]
     head: Vec<String>,
     #[command(flatten)]
     motifs: MotifFileArgs,

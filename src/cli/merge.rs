@@ -9,22 +9,25 @@ use bindscan::merge::Shards;
 use bindscan::track::Format;
 use clap::Args;
 
+use super::heading;
 use super::track::Extension;
 
-/// Join the tracks of shards into what one scan of the whole genome gives
+/// Join the outputs of shards into those of one scan
 ///
-/// Give one track of every shard (scan --shard I/N), in any order: the result is the same, byte for byte, as without
-/// --shard. Whether the files belong together and none is missing is checked by the comments that shards have.
+/// Takes one track of every shard (scan --shard I/N), in any order. The result is that of a scan without --shard, byte
+/// for byte. Comments in the shards let merge check that they belong together and that none is missing.
 #[derive(Debug, Args)]
 pub(super) struct MergeArgs {
     /// Tracks of the shards, plain or compressed
     #[arg(required = true, value_name = "SHARD")]
     shards: Vec<PathBuf>,
-    /// File to write, of the same format; with .gz behind its extension, as BGZF with a tabix index; - is standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// Write to this file, in the shards' format; - is standard output
+    ///
+    /// With .gz after its extension it is compressed as BGZF and indexed.
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Put comments before the first line that say how it was made (gff3 always has them)
-    #[arg(long)]
+    /// Write comments that say how the file was made (gff3 always has them)
+    #[arg(long, help_heading = heading::OUTPUT)]
     header: bool,
 }
 

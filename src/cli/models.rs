@@ -13,13 +13,16 @@ use clap::{Args, ValueEnum};
 pub(super) use bindscan::engine::planned::{Place, Planned, scanners};
 pub(super) use bindscan::variants::scorer::targets as variant_targets;
 
+use super::heading;
+
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
-    /// Model: an ONNX file, a motif file, or the name of a bundled model (repeatable; all are run in one pass)
+    /// Score with this ONNX file, motif file or bundled model (repeatable)
     ///
-    /// A motif file (MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare matrices, aligned sites;
-    /// plain or gzip) gives one model for each motif, named by its ID.
-    #[arg(short, long = "model", value_name = "MODEL", required = true)]
+    /// All models are run in one pass. A motif file (MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP,
+    /// Cluster-Buster, bare matrices, aligned sites; plain or gzip) gives one model for each motif, named by its ID.
+    /// bindscan --version lists the bundled models.
+    #[arg(short, long = "model", value_name = "MODEL", required = true, help_heading = heading::MODEL)]
     models: Vec<PathBuf>,
     #[command(flatten)]
     motifs: MotifFileArgs,
@@ -30,48 +33,53 @@ pub(super) struct ModelArgs {
 /// How the motifs of motif files are chosen, and become models.
 #[derive(Debug, Args)]
 pub(super) struct MotifFileArgs {
-    /// Take this motif of a motif file: an ID, a name, or a glob (repeatable) [default: all]
-    #[arg(long = "motif", value_name = "ID|NAME|GLOB", help_heading = MOTIF_HEADING)]
+    /// Take this motif of a motif file: an ID, a name or a glob (repeatable) [default: all]
+    #[arg(long = "motif", value_name = "ID|NAME|GLOB", help_heading = heading::MOTIFS)]
     patterns: Vec<String>,
-    /// Compare a motif with this background: file (what its file says, else uniform), uniform, or A,C,G,T
-    #[arg(long, default_value = "file", value_name = "file|uniform|A,C,G,T", value_parser = super::import::parse_background,
-          help_heading = MOTIF_HEADING)]
+    /// Compute log-odds against this background
+    ///
+    /// file takes the frequencies that the motif file gives, or uniform ones if it gives none.
+    #[arg(long, default_value = "file", value_name = "file|uniform|A,C,G,T", value_parser = super::import::parse_background, help_heading = heading::MOTIFS)]
     motif_background: Background,
-    /// Add a pseudocount to a motif, spread over the bases as the background is
-    #[arg(long, value_name = "SITES", default_value = "0.1", help_heading = MOTIF_HEADING)]
+    /// Add this many pseudocounts, divided as the background is
+    #[arg(long, value_name = "SITES", default_value = "0.1", help_heading = heading::MOTIFS)]
     pseudocount: f64,
-    /// Fail if a motif of the file cannot be used
-    #[arg(long, help_heading = MOTIF_HEADING)]
+    /// Fail if a motif of the file cannot be used; without this, it is skipped with a warning
+    #[arg(long, help_heading = heading::MOTIFS)]
     strict_motifs: bool,
 }
 
-const MOTIF_HEADING: &str = "Options for motif files";
-
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
-    /// Window in bases [default: the model's own]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    /// Set the window length [default: the model's own]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     window: Option<usize>,
-    /// Strands to score, the better one counting [default: as the model says]
-    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true)]
+    /// Choose the strands to score; with both, the better one counts [default: the model's]
+    #[arg(long, value_name = "both|+|-", allow_hyphen_values = true, help_heading = heading::MODEL)]
     strand: Option<StrandArg>,
-    /// Outputs of the model, by name or rank from 0, separated by commas; all: every one
-    #[arg(long, value_name = "OUTPUTS", value_delimiter = ',', default_value = "all")]
+    /// Score these outputs, by name or rank from 0, separated by commas
+    #[arg(long, value_name = "OUTPUTS", value_delimiter = ',', default_value = "all", help_heading = heading::MODEL)]
     target: Vec<String>,
-    /// Score these heads (graph outputs) of a model with several, comma-separated; all takes every one
-    #[arg(long, value_name = "HEADS", value_delimiter = ',')]
+    /// Score these heads (graph outputs), separated by commas; all takes every one
+    ///
+    /// A model with several heads needs this option. bindscan inspect lists them.
+    #[arg(long, value_name = "HEADS", value_delimiter = ',', help_heading = heading::MODEL)]
     head: Vec<String>,
-    /// Order of the channels of a model made elsewhere [default: as the model says, ACGT if it does not]
-    #[arg(long, value_name = "ACGT")]
+    /// Set the order of the input channels [default: the model's, else ACGT]
+    ///
+    /// For a model made elsewhere whose channels have another order, such as ATGC.
+    #[arg(long, value_name = "ACGT", help_heading = heading::MODEL)]
     channels: Option<String>,
-    /// What lies past a window's ends: the model's padding, or the real bases beside it
-    #[arg(long, default_value = "padding")]
+    /// Choose what lies past a window's ends: the model's padding, or the flanking bases
+    #[arg(long, default_value = "padding", help_heading = heading::MODEL)]
     context: ContextArg,
-    /// What computes the scores; auto takes the fastest that can
-    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference")]
+    /// Choose the engine; auto takes the fastest one that can run the model
+    ///
+    /// kernel is the built-in engine, onnx is ONNX Runtime, reference is slow and exact (64-bit), for comparison.
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference", help_heading = heading::MODEL)]
     engine: EngineKind,
-    /// Where ONNX Runtime computes: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
+    /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
+    #[arg(long, default_value = "cpu", help_heading = heading::MODEL)]
     device: Device,
 }
 

@@ -22,81 +22,83 @@ use bindscan::report::logo::Logo;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
 
+use super::heading;
 use super::models::StrandArg;
 use super::progress::grouped;
 use super::{Session, counted, message};
 
-/// Show what the filters of a model's first layer have learned: as motifs, logos and a page, compared with known motifs
+/// Show what the first-layer filters of a model have learned, as motifs and logos
 ///
-/// A filter's motif is the average of its sites in some sequences. The model may be any whose first layer is a convolution on
-/// the one-hot sequence. Sites with an N are left out. Filters that nothing activates are dead, and have no motif.
+/// A filter's motif is the average of its sites in some sequences. The model may be any whose first layer is a
+/// convolution on the one-hot sequence. Sites with an N are left out. Filters that nothing activates are dead and have
+/// no motif. With --compare the motifs are compared with known ones, by Tomtom's method.
 #[derive(Debug, Args)]
 pub(super) struct MotifsArgs {
-    /// Model: an ONNX file, or the name of a bundled one
+    /// Model: an ONNX file, or the name of a bundled model
     model: PathBuf,
-    /// Sequences to look at: FASTA or 2bit (a genome, too), a table, or peaks (BED, narrowPeak; with --genome); plain or gzip
-    #[arg(long, value_name = "FILE")]
+    /// Search these sequences: FASTA, 2bit, a table, or peaks (BED, narrowPeak; with --genome)
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     sequences: PathBuf,
-    /// Genome that the peaks lie on (FASTA or 2bit)
-    #[arg(long, value_name = "FASTA")]
+    /// Read the peaks' sequences from this genome (FASTA or 2bit)
+    #[arg(long, value_name = "FASTA", help_heading = heading::INPUT)]
     genome: Option<PathBuf>,
-    /// Bases of a window around a peak's summit
-    #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive)]
+    /// Take this many bases around each peak's summit
+    #[arg(long, value_name = "BASES", default_value = "101", value_parser = super::parse_positive, help_heading = heading::INPUT)]
     width: usize,
-    /// Leave out peaks on unknown contigs and empty ones, and count them, instead of refusing the file
-    #[arg(long)]
+    /// Skip peaks on unknown contigs and empty ones, and count them
+    #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
-    /// Go on although more than half of the peaks is lost
-    #[arg(long)]
+    /// Continue even if more than half of the peaks are lost
+    #[arg(long, help_heading = heading::INPUT)]
     force: bool,
-    /// Column of the table with the sequences, by name or rank [default: seq, sequence or probe, or the first that holds
-    /// them]
-    #[arg(long, value_name = "COLUMN", value_parser = super::data::parse_column)]
+    /// Use this sequence column, by name or rank [default: seq, sequence or probe, else the first]
+    #[arg(long, value_name = "COLUMN", value_parser = super::data::parse_column, help_heading = heading::INPUT)]
     column: Option<Column>,
-    /// Which places are a filter's sites
-    #[arg(long, default_value = "koo-eddy")]
+    /// Choose which positions are a filter's sites
+    #[arg(long, default_value = "koo-eddy", help_heading = heading::SITES)]
     method: MethodArg,
-    /// With --method deepbind, longer sequences are cut into pieces of so many bases
-    #[arg(long, value_name = "BASES", default_value = "1000", value_parser = super::parse_positive)]
+    /// Cut longer sequences into pieces of this length (--method deepbind)
+    #[arg(long, value_name = "BASES", default_value = "1000", value_parser = super::parse_positive, help_heading = heading::SITES)]
     piece: usize,
-    /// Strands to look at [default: both, unless the model reads one; of two filters that are each other's reverse
-    /// complement one is then shown]
-    #[arg(long, value_name = "both|+", allow_hyphen_values = true)]
+    /// Choose the strands to search [default: both, unless the model reads one]
+    ///
+    /// Of two filters that are each other's reverse complement one is shown, unless the model reads one strand.
+    #[arg(long, value_name = "both|+", allow_hyphen_values = true, help_heading = heading::SITES)]
     strand: Option<StrandArg>,
-    /// Cut columns off a motif's ends that have no more information than this
-    #[arg(long, value_name = "BITS", default_value = "0.5")]
+    /// Trim columns with at most this information from a motif's ends
+    #[arg(long, value_name = "BITS", default_value = "0.5", help_heading = heading::OUTPUT)]
     trim: f64,
-    /// Columns kept beyond the outermost that have
-    #[arg(long, value_name = "COLUMNS", default_value = "3")]
+    /// Keep this many columns on each side after trimming
+    #[arg(long, value_name = "COLUMNS", default_value = "3", help_heading = heading::OUTPUT)]
     trim_flank: usize,
-    /// Where the motifs are written, in MEME format; - is standard output
-    #[arg(short, long, value_name = "MEME", default_value = "-")]
+    /// Write the motifs to this file, in MEME format; - is standard output
+    #[arg(short, long, value_name = "MEME", default_value = "-", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Folder to write a logo of each filter to (SVG); made if there is none
-    #[arg(long, value_name = "FOLDER")]
+    /// Write a logo of each filter (SVG) to this folder
+    #[arg(long, value_name = "FOLDER", help_heading = heading::OUTPUT)]
     logos: Option<PathBuf>,
-    /// Write a sheet of all filters (HTML)
-    #[arg(long, value_name = "HTML")]
+    /// Write a web page with all filters
+    #[arg(long, value_name = "HTML", help_heading = heading::OUTPUT)]
     report: Option<PathBuf>,
-    /// Compare the motifs with those of a motif file, as Tomtom does
-    #[arg(long, value_name = "MOTIFS")]
+    /// Compare the motifs with those of a motif file, by Tomtom's method
+    #[arg(long, value_name = "MOTIFS", help_heading = heading::COMPARISON)]
     compare: Option<PathBuf>,
-    /// Highest E-value of a match
-    #[arg(long, value_name = "E", default_value = "0.1", requires = "compare")]
+    /// Show matches up to this E-value
+    #[arg(long, value_name = "E", default_value = "0.1", requires = "compare", help_heading = heading::COMPARISON)]
     evalue: f64,
-    /// Write all matches (TSV, in the columns of Tomtom)
-    #[arg(long, value_name = "TSV", requires = "compare")]
+    /// Write all matches to this TSV file, in the columns of Tomtom
+    #[arg(long, value_name = "TSV", requires = "compare", help_heading = heading::COMPARISON)]
     matches: Option<PathBuf>,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum MethodArg {
-    /// Where the activation is above half of the filter's highest (Koo & Eddy 2019)
+    /// Where the activation is above half of the filter's maximum (Koo & Eddy 2019)
     KooEddy,
-    /// The best place of each sequence, if it activates the filter at all (Alipanahi et al. 2015)
+    /// The best position of each sequence, if it activates the filter (Alipanahi et al. 2015)
     #[value(name = "deepbind")]
     DeepBind,
 }

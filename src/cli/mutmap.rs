@@ -19,57 +19,66 @@ use bindscan::variants::mutation_map::{Picture, Series, Shown, Sink, Stretch, TA
 use bindscan::variants::scorer::{Target, flank};
 use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::models::{ModelArgs, scanners, variant_targets};
 use super::progress::{Progress, grouped};
 use super::region;
 use super::track::{Extension, provenance};
 use super::{CANCELLED, Session, message};
 
-/// Map what every substitution at every position does to the score
+/// Map the effect of every substitution at every position
 ///
-/// Of a sequence, or of a region of a genome with the real bases beside it. A substitution is scored as bindscan variants
-/// scores the same SNV: the best window that touches it against the best one on the reference. A picture shows
-/// DeepBind's effect score, the difference times max(0, mutant, reference), as a heat map, red where binding is lost, and above
-/// it the sequence, each letter as high as the most that a substitution takes away.
+/// Maps a sequence, or a region of a genome with its flanking bases. A substitution is scored as bindscan variants
+/// scores the same SNV: the best window that touches it against the best one on the reference.
+///
+/// A picture shows DeepBind's effect score, the difference times max(0, mutant, reference), as a heat map, red where
+/// binding is lost. Above it stands the sequence, each letter as high as the most that a substitution takes away.
 #[derive(Debug, Args)]
 pub(super) struct MutmapArgs {
-    /// Sequences to map, each by itself: FASTA, or one a line, plain or gzip; - is standard input
+    /// Sequences to map, each by itself (FASTA, or one a line); - for standard input
     #[arg(required_unless_present = "genome", conflicts_with_all = ["genome", "regions", "regions_file"])]
     sequences: Option<PathBuf>,
     #[command(flatten)]
     models: ModelArgs,
-    /// Genome to map regions of: 2bit or FASTA (a compressed FASTA is held in memory, a byte a base)
-    #[arg(long, value_name = "FILE")]
-    genome: Option<PathBuf>,
-    /// Region of the genome, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all of it]
-    #[arg(short, long = "region", value_name = "REGION", requires = "genome")]
-    regions: Vec<String>,
-    /// Regions of the genome, as BED, narrowPeak or GFF
-    #[arg(short = 'R', long, value_name = "BED", requires = "genome")]
-    regions_file: Option<PathBuf>,
-    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
-    #[arg(long, requires = "genome")]
-    skip_bad_regions: bool,
-    /// File to write: .svg, .png, .tsv, .tsv.gz or .bw (bigWig); - is standard output (repeatable)
+    /// Map regions of this genome (2bit or FASTA)
     ///
-    /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in a
-    /// file of its own. {name} stands for each model in turn.
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// A compressed FASTA is held in memory, one byte a base.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
+    genome: Option<PathBuf>,
+    /// Map this region, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all]
+    #[arg(short, long = "region", value_name = "REGION", requires = "genome", help_heading = heading::INPUT)]
+    regions: Vec<String>,
+    /// Map the regions of a BED, narrowPeak or GFF file
+    #[arg(short = 'R', long, value_name = "BED", requires = "genome", help_heading = heading::INPUT)]
+    regions_file: Option<PathBuf>,
+    /// Skip or clip regions that do not fit the genome, and count them
+    ///
+    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
+    /// this option they are an error.
+    #[arg(long, requires = "genome", help_heading = heading::INPUT)]
+    skip_bad_regions: bool,
+    /// Write .svg, .png, .tsv, .tsv.gz or .bw (repeatable); - is standard output
+    ///
+    /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in
+    /// a file of its own. {name} stands for each model in turn.
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: Vec<PathBuf>,
-    /// Format of the output, where its name has no extension that says so [default: tsv]
-    #[arg(long)]
+    /// Set the format of an output without an extension [default: tsv]
+    #[arg(long, help_heading = heading::OUTPUT)]
     format: Option<FormatArg>,
-    /// Pixels of a PNG for each unit of the SVG, in which a position is 10 wide [default: 2]
-    #[arg(long, value_name = "PIXELS", value_parser = parse_scale)]
+    /// Scale a PNG to this many pixels for each unit of the SVG [default: 2]
+    ///
+    /// A position is 10 units wide.
+    #[arg(long, value_name = "PIXELS", value_parser = parse_scale, help_heading = heading::OUTPUT)]
     scale: Option<f32>,
-    /// What pictures and bigWigs show (a table has both)
-    #[arg(long, default_value = "effect")]
+    /// Choose what pictures and bigWigs show; a table has both
+    #[arg(long, default_value = "effect", help_heading = heading::OUTPUT)]
     show: ShownArg,
-    /// Read soft-masked (lower-case) bases of the genome as N
-    #[arg(long)]
+    /// Read soft-masked (lower-case) bases as N
+    #[arg(long, help_heading = heading::INPUT)]
     mask_lowercase: bool,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 

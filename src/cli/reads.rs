@@ -13,37 +13,40 @@ use bindscan::track::Target;
 use bindscan::track::provenance::Provenance;
 use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::track::Tracks;
 use super::{CANCELLED, Session, counted, message};
 
-const HEADING: &str = "Options for reads (BAM, SAM, CRAM)";
-
 #[derive(Debug, Args)]
 pub(super) struct ReadArgs {
-    /// Genome that the reads of a CRAM file were compressed against (FASTA or 2bit) [default: the file that the CRAM names]
-    #[arg(short = 'T', long, value_name = "GENOME", help_heading = HEADING)]
+    /// Decode CRAM with this genome (FASTA or 2bit) [default: the one that the CRAM names]
+    #[arg(short = 'T', long, value_name = "GENOME", help_heading = heading::READS)]
     reference: Option<PathBuf>,
-    /// Skip aligned reads of a lower mapping quality
-    #[arg(short = 'q', long, value_name = "QUALITY", help_heading = HEADING)]
+    /// Skip aligned reads with a lower mapping quality
+    #[arg(short = 'q', long, value_name = "QUALITY", help_heading = heading::READS)]
     min_mapq: Option<u8>,
-    /// Skip reads that do not have all of these flags (a number, 0x in hexadecimal, or names as DUP,SECONDARY)
-    #[arg(short = 'f', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = HEADING)]
+    /// Skip reads without all of these flags: a number (0x…) or names (DUP,SECONDARY)
+    #[arg(short = 'f', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = heading::READS)]
     require_flags: Option<u16>,
-    /// Skip reads that have any of these flags [default: 0xF00: secondary, failed, duplicate, supplementary]
-    #[arg(short = 'F', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = HEADING)]
+    /// Skip reads with any of these flags [default: 0xF00]
+    ///
+    /// The default skips secondary and supplementary alignments, duplicates, and reads that failed quality checks.
+    #[arg(short = 'F', long, value_name = "FLAGS", value_parser = parse_flags, help_heading = heading::READS)]
     exclude_flags: Option<u16>,
-    /// Read bases of a lower quality as N
-    #[arg(long, value_name = "QUALITY", help_heading = HEADING)]
+    /// Read bases with a lower quality as N
+    #[arg(long, value_name = "QUALITY", help_heading = heading::READS)]
     min_baseq: Option<u8>,
-    /// Score reads that are not aligned too: their sites are on contig *, at their place in the read
-    #[arg(long, help_heading = HEADING)]
+    /// Also score unmapped reads (on contig *, in read coordinates)
+    #[arg(long, help_heading = heading::READS)]
     unmapped: bool,
     /// Score reads of this read group only (repeatable)
-    #[arg(long, value_name = "ID", help_heading = HEADING)]
+    #[arg(long, value_name = "ID", help_heading = heading::READS)]
     read_group: Vec<String>,
-    /// What a track of scores (.bedGraph, .bw) shows of the reads at a position: windows stand at their middle base
-    #[arg(long, value_name = "HOW", help_heading = HEADING)]
+    /// Combine the reads at a position into one value of a score track
+    ///
+    /// Needed for .bedGraph and .bw output. A window counts at its middle base.
+    #[arg(long, value_name = "HOW", help_heading = heading::READS)]
     aggregate: Option<AggregateArg>,
 }
 
@@ -53,7 +56,7 @@ enum AggregateArg {
     Max,
     /// The mean score
     Mean,
-    /// How many windows reach the threshold
+    /// The number of windows that reach the threshold
     Count,
 }
 

@@ -15,20 +15,21 @@ use bindscan::seq::window::StrandChoice;
 use bindscan::track::Target;
 use clap::Args;
 
+use super::heading;
 use super::models::{Place, Planned};
 use super::progress::{bases_per_second, grouped};
 use super::track::TrackFile;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// Write a web page on the scan: sites per contig, scores, strongest sites, logos
+    /// Write a web page about the scan: sites per contig, scores, strongest sites, logos
     ///
-    /// The page needs nothing else. Opened from a web server that also serves the genome (a file, best with its .fai),
-    /// the tracks and igv.js, it shows the sites along the genome too.
-    #[arg(long, value_name = "FILE")]
+    /// The page needs no other file. Served by a web server together with the genome (a file, best with its .fai), the
+    /// tracks and igv.js, it also shows the sites along the genome.
+    #[arg(long, value_name = "FILE", help_heading = heading::OUTPUT)]
     report: Option<PathBuf>,
-    /// Where the page finds igv.js: an address, or a path relative to the page [default: igv.min.js]
-    #[arg(long, value_name = "URL", requires = "report")]
+    /// Set the address of igv.js, or its path relative to the page [default: igv.min.js]
+    #[arg(long, value_name = "URL", requires = "report", help_heading = heading::OUTPUT)]
     report_igv: Option<String>,
 }
 

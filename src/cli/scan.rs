@@ -20,8 +20,9 @@ use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
 use bindscan::track::{self, Format, SiteFormat, Target};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, ValueEnum};
+use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
@@ -31,75 +32,91 @@ use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
 use super::{CANCELLED, Session, counted, message};
 
-/// Find the windows of a genome that a model scores highly
+/// Find binding sites in a genome or in reads
 ///
-/// Every window of every contig is scored by every model; those that reach the threshold are reduced to sites (of
-/// overlapping windows the best one) and written in the order of the genome. Scores of all windows are written as tracks
-/// (bedGraph), in the same pass if both are asked for. Of reads, each one's own bases are scored, and sites are lifted to
-/// the reference; BED has 12 columns then, the read's name as the name, and behind them the model, the raw score and the
-/// window's first base in the read.
+/// Scores every window of every contig with every model. Windows that reach the threshold become sites: of overlapping
+/// windows the best one is kept. Sites are written in the order of the genome. Scores of all windows are written as
+/// bedGraph or bigWig in the same pass.
+///
+/// Of reads (BAM, SAM, CRAM), the sequenced bases are scored and sites are lifted to the reference. Their BED has 12
+/// columns, with the read's name as the name, followed by the model, the raw score and the window's first base in the
+/// read.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
-    /// Genome: FASTA, plain, gzip or BGZF, or 2bit; or reads: BAM, SAM or CRAM; - is standard input
+    /// Genome (FASTA, plain or compressed, or 2bit) or reads (BAM, SAM, CRAM); - for standard input
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
-    /// Lowest score of a site (one for all models, or one for each, in order)
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold)]
+    /// Report sites with at least this score: one value for all models, or one for each
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold, help_heading = heading::SITES)]
     threshold: Vec<f32>,
-    /// Highest p-value of a site: the probability that one strand of a window of background scores as high
-    #[arg(long, value_name = "P", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "qvalue"])]
+    /// Report sites with at most this p-value
+    ///
+    /// The p-value is the probability that one strand of one window of background sequence scores as high. Those of
+    /// motifs are exact; networks without a stored calibration are sampled first.
+    #[arg(long, value_name = "P", value_parser = parse_probability, conflicts_with_all = ["threshold", "all", "qvalue"], help_heading = heading::SITES)]
     pvalue: Option<f64>,
-    /// Highest false discovery rate (Benjamini-Hochberg, over all windows and scanned strands) at which a site is reported; of a
-    /// shard, all sites with so low a p-value are written, and bindscan merge finds their q-values and leaves out the others
-    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all"])]
+    /// Report sites at this false discovery rate (Benjamini-Hochberg)
+    ///
+    /// The rate is controlled over all windows and scanned strands. With --shard, candidate sites are written and
+    /// bindscan merge computes the q-values.
+    #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all"], help_heading = heading::SITES)]
     qvalue: Option<f64>,
     /// Write every window, whatever its score
-    #[arg(long, conflicts_with_all = ["overlaps", "threshold"])]
+    #[arg(long, conflicts_with_all = ["overlaps", "threshold"], help_heading = heading::SITES)]
     all: bool,
-    /// What becomes of overlapping windows that reach the threshold
-    #[arg(long, default_value = "suppress")]
+    /// Choose what happens to overlapping windows that reach the threshold
+    #[arg(long, default_value = "suppress", help_heading = heading::SITES)]
     overlaps: OverlapsArg,
-    /// Bases between window starts
-    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive)]
+    /// Set the distance between window starts
+    #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     stride: usize,
-    /// Region to scan, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable; overlapping ones are joined)
-    #[arg(short, long = "region", value_name = "REGION")]
+    /// Leave out windows with a larger fraction of N [default: 0.1; motifs: 0]
+    ///
+    /// Such windows give no sites, no p-values and no values in tracks; the summary counts them. 1 keeps all windows.
+    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction, help_heading = heading::SITES)]
+    max_n: Option<f64>,
+    #[command(flatten)]
+    null: NullArgs,
+    /// Scan this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
+    ///
+    /// Overlapping regions are joined.
+    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
     regions: Vec<String>,
-    /// Regions to scan, as BED, narrowPeak or GFF
-    #[arg(short = 'R', long, value_name = "BED")]
+    /// Scan the regions of a BED, narrowPeak or GFF file
+    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
     regions_file: Option<PathBuf>,
-    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
-    #[arg(long)]
+    /// Skip or clip regions that do not fit the genome, and count them
+    ///
+    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
+    /// this option they are an error.
+    #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
-    /// Scan one of n equal parts of the genome, as 3/10; bindscan merge joins what the parts give into what one run gives
-    #[arg(long, value_name = "I/N")]
+    /// Scan one of N equal parts of the genome, as 3/10; join the outputs with merge
+    #[arg(long, value_name = "I/N", help_heading = heading::SHARDS)]
     shard: Option<Shard>,
-    /// Keep what is done beside the first output, and go on from there if an earlier run with --resume was interrupted
-    #[arg(long)]
+    /// Continue an interrupted scan that was started with this option
+    ///
+    /// The state is kept beside the first output and removed at the end.
+    #[arg(long, help_heading = heading::SHARDS)]
     resume: bool,
     /// Read soft-masked (lower-case) bases as N
-    #[arg(long)]
+    #[arg(long, help_heading = heading::INPUT)]
     mask_lowercase: bool,
-    /// Leave out windows with a larger fraction of N [default: 0.1; of matrices 0]
-    ///
-    /// Such windows are no sites, tests or values of tracks; the summary has their number. 1 keeps all windows.
-    #[arg(long, value_name = "FRACTION", value_parser = parse_fraction)]
-    max_n: Option<f64>,
+    #[command(flatten)]
+    reads: ReadArgs,
     #[command(flatten)]
     tracks: TrackArgs,
     #[command(flatten)]
     report: ReportArgs,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
-    /// Window starts a worker takes at a time: never changes the output [default: 65536, fewer with many outputs]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, hide_short_help = true)]
+    /// Set the window starts of a chunk [default: 65536, fewer with many outputs]
+    ///
+    /// The output does not depend on it.
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, hide_short_help = true, help_heading = heading::RUN)]
     chunk_size: Option<usize>,
-    #[command(flatten)]
-    reads: ReadArgs,
-    #[command(flatten)]
-    null: NullArgs,
 }
 
 fn parse_threshold(text: &str) -> Result<f32, String> {
@@ -118,9 +135,9 @@ fn parse_fraction(text: &str) -> Result<f64, String> {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OverlapsArg {
-    /// Only the best of them is written
+    /// Keep the best one
     Suppress,
-    /// All are written
+    /// Keep all
     Keep,
 }
 
@@ -423,7 +440,7 @@ impl ScanArgs {
             }
             _ => return Ok(()),
         };
-        let mut command = super::Args::command();
+        let mut command = super::help::command();
         command.build();
         Err(command.find_subcommand_mut("scan").expect("this is it").error(kind, message))
     }

@@ -15,6 +15,7 @@ use bindscan::seq::alphabet::ambiguous_note;
 use bindscan::track::push_score;
 use clap::Args;
 
+use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::{CANCELLED, Session, counted, message};
 
@@ -23,28 +24,28 @@ const BATCH_BASES: usize = 32 * 1024;
 
 /// Score sequences as the published DeepBind program does
 ///
-/// One row a sequence, one column a model: the best window (or the average, with --average) on the better strand. A
-/// sequence no longer than the window is scored once, whole.
+/// Writes one row for each sequence and one column for each model: the best window (or the average, with --average) on
+/// the better strand. A sequence no longer than the window is scored once, whole.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
-    /// Sequences: FASTA, or one a line, plain or gzip; or the reads of a BAM, SAM or CRAM file; - is standard input
+    /// Sequences (FASTA, one a line, a table) or reads (BAM, SAM, CRAM); - for standard input
     sequences: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
-    /// Column with the sequences in a tab-separated table: its name in the header, or its rank (no header)
-    #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column)]
+    /// Read sequences from this column of a tab-separated table: its name, or its rank (no header)
+    #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column, help_heading = heading::INPUT)]
     column: Option<Column>,
-    /// Genome that the reads of a CRAM file were compressed against (FASTA or 2bit) [default: the file that the CRAM names]
-    #[arg(short = 'T', long, value_name = "GENOME")]
+    /// Decode CRAM with this genome (FASTA or 2bit) [default: the one that the CRAM names]
+    #[arg(short = 'T', long, value_name = "GENOME", help_heading = heading::INPUT)]
     reference: Option<PathBuf>,
-    /// Sum of the window scores, divided by the sequence's length, instead of the best
-    #[arg(long)]
+    /// Write the sum of the window scores divided by the length, instead of the best
+    #[arg(long, help_heading = heading::OUTPUT)]
     average: bool,
-    /// Where to write; - is standard output
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// Write to this file; - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 

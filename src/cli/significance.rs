@@ -7,29 +7,37 @@ use bindscan::null::markov::HIGHEST_ORDER;
 use clap::Args;
 
 use super::Session;
+use super::heading;
 use super::progress::{Progress, grouped};
 
-const HEADING: &str = "Options for p-values";
 
 #[derive(Debug, Args)]
 pub(super) struct NullArgs {
-    /// Where p-values take their background from: genome (the one that is scanned), uniform, or a FASTA file
-    #[arg(long, value_name = "genome|uniform|FASTA", help_heading = HEADING)]
+    /// Take the background from the scanned genome, uniform bases or a FASTA file
+    ///
+    /// Background sequence is what p-values are relative to. [default: genome]
+    #[arg(long, value_name = "genome|uniform|FASTA", help_heading = heading::PVALUES)]
     background: Option<String>,
-    /// Order of the background, 0 to 5: words of one base more are as frequent as where it comes from [default: 2]
-    #[arg(long, value_name = "ORDER", value_parser = parse_order, help_heading = HEADING)]
+    /// Set the order of the Markov background, 0 to 5 [default: 2]
+    ///
+    /// Order 2 keeps the frequencies of words of three bases.
+    #[arg(long, value_name = "ORDER", value_parser = parse_order, help_heading = heading::PVALUES)]
     background_order: Option<usize>,
-    /// Shuffle real sequence, keeping the words of each 16 kb, instead of drawing from a Markov model
-    #[arg(long, help_heading = HEADING)]
+    /// Shuffle real sequence instead of drawing from a Markov model
+    ///
+    /// Each 16 kb are shuffled so that their words are kept.
+    #[arg(long, help_heading = heading::PVALUES)]
     shuffle: bool,
-    /// Sample matrices too, instead of computing their exact p-values
-    #[arg(long, help_heading = HEADING)]
+    /// Sample the p-values of motifs too, instead of computing them exactly
+    #[arg(long, help_heading = heading::PVALUES)]
     sampled: bool,
-    /// Windows of background to score [default: 50M]
-    #[arg(long, value_name = "WINDOWS", value_parser = super::parse_positive, help_heading = HEADING)]
+    /// Sample this many windows of background [default: 50M]
+    #[arg(long, value_name = "WINDOWS", value_parser = super::parse_positive, help_heading = heading::PVALUES)]
     background_length: Option<usize>,
-    /// Seed of the background: the same one gives the same p-values [default: 1]
-    #[arg(long, value_name = "SEED", help_heading = HEADING)]
+    /// Set the seed of the background [default: 1]
+    ///
+    /// The same seed gives the same p-values.
+    #[arg(long, value_name = "SEED", help_heading = heading::PVALUES)]
     background_seed: Option<u64>,
 }
 

@@ -8,7 +8,7 @@ use super::Session;
 mod genome;
 mod motifs;
 
-/// Make sequences of random bases with binding sites implanted at known places
+/// Simulate sequences with binding sites at known positions
 #[derive(Debug, Args)]
 pub(super) struct SimulateArgs {
     #[command(subcommand)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Session;
+use super::heading;
 use super::models::Planned;
 use anyhow::{Result, ensure};
 use bindscan::track::outputs::provenance as provenance_of;
@@ -16,31 +17,33 @@ pub(super) use bindscan::track::outputs::{Extension, Outputs, TrackFile, Tracks}
 
 #[derive(Debug, Args)]
 pub(super) struct TrackArgs {
-    /// File to write, in the format of its extension: .bed, .tsv, .narrowPeak, .gff3, .bb, .bedGraph, .bw, .bam (repeatable)
+    /// Write a file in the format of its extension (repeatable); - is standard output
     ///
-    /// All files are written in one pass and appear together, when they are whole. {name} in a file's name stands for each
-    /// model in turn (MODEL.OUTPUT where a model has several outputs), {strand} for plus and minus: each has a file of its own
-    /// then. Scores of several models need {name}, and so does a .bam: of reads, all as they came, each with the score of its
-    /// best window (tag ys), where that starts in the read (yo) and its strand (yd). With .gz behind its extension, text is
-    /// compressed as BGZF and a tabix index stands beside it (.tbi; .csi where contigs are longer than 512 Mb). - is standard
-    /// output.
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// Extensions: .bed, .tsv, .narrowPeak, .gff3 and .bb for sites; .bedGraph and .bw for scores; .bam for tagged
+    /// reads. With .gz after it, text is compressed as BGZF and indexed (.tbi, or .csi for contigs longer than 512 Mb).
+    ///
+    /// All files are written in one pass and appear together when they are complete. {name} in a file name gives each
+    /// model a file of its own (MODEL.OUTPUT for a model with several outputs), {strand} each strand (plus, minus).
+    /// Scores of several models need {name}, and so does a .bam: it has all reads in their order, each with its best
+    /// window's score (tag ys), start in the read (yo) and strand (yd).
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: Vec<PathBuf>,
-    /// Format of the output, where its name has no extension that says so [default: bed]
-    #[arg(long)]
+    /// Set the format of an output without an extension [default: bed]
+    #[arg(long, help_heading = heading::OUTPUT)]
     format: Option<FormatArg>,
-    /// Put comments before the first line that say how it was made (gff3 always has them)
-    #[arg(long)]
+    /// Write comments that say how the file was made (gff3 always has them)
+    #[arg(long, help_heading = heading::OUTPUT)]
     header: bool,
-    /// Bases that have one value in a track of scores [default: the stride]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    /// Set the bases of a bin of score tracks [default: the stride]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::OUTPUT)]
     bin_size: Option<usize>,
-    /// Which value a track of scores shows where a bin has several
-    #[arg(long, default_value = "max", conflicts_with = "aggregate")]
+    /// Choose the value of a bin with several scores
+    #[arg(long, default_value = "max", conflicts_with = "aggregate", help_heading = heading::OUTPUT)]
     summary: SummaryArg,
-    /// Leave out of tracks of scores what does not reach the threshold: these take little room then, and unless they show means hardly
-    /// longer than sites
-    #[arg(long, conflicts_with_all = ["all", "qvalue"])]
+    /// Write only bins that reach the threshold to score tracks
+    ///
+    /// Such tracks are small, and take hardly longer than sites unless they show means.
+    #[arg(long, conflicts_with_all = ["all", "qvalue"], help_heading = heading::OUTPUT)]
     sparse: bool,
 }
 
@@ -77,9 +80,9 @@ impl From<FormatArg> for Format {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum SummaryArg {
-    /// The highest
+    /// The highest score
     Max,
-    /// The mean
+    /// The mean score
     Mean,
 }
 

@@ -27,6 +27,7 @@ use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};
+use super::heading;
 use super::{CANCELLED, Session, message, progress};
 
 mod layers;
@@ -34,105 +35,118 @@ mod meter;
 
 use layers::LayersArgs;
 
-/// Fit a model to measured sequences: random search, cross-validation, final fits
+/// Train a model on peaks, labelled sequences or measured numbers
 ///
-/// Where a table has real numbers, replicates are joined to their median, values above the 99.95th percentile are
-/// clamped, and all are scaled to mean 0 and standard deviation 1. An interrupted training goes on with --resume.
+/// Draws hyper-parameters at random, compares them by cross-validation and fits the best ones to all data. Measured
+/// numbers: replicates are joined to their median, values above the 99.95th percentile are clamped, and all are scaled
+/// to mean 0 and standard deviation 1. --resume continues an interrupted training.
 #[derive(Debug, Args)]
 pub(super) struct TrainArgs {
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     layers: LayersArgs,
-    /// Model to write (ONNX)
-    #[arg(short, long, value_name = "ONNX")]
+    /// Write the model to this ONNX file
+    #[arg(short, long, value_name = "ONNX", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Name of the model [default: the output's]
-    #[arg(long)]
+    /// Set the model's name [default: the output's]
+    #[arg(long, help_heading = heading::OUTPUT)]
     name: Option<String>,
-    /// Held-out data, in the form of the training data, on which the model is judged in the end
-    #[arg(long, value_name = "FILE")]
+    /// Judge the model on this held-out data, in the form of the training data
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     test: Option<PathBuf>,
-    /// Page with curves, trials and detectors (HTML)
-    #[arg(long, value_name = "HTML")]
+    /// Write a web page with curves, trials and motifs
+    #[arg(long, value_name = "HTML", help_heading = heading::OUTPUT)]
     report: Option<PathBuf>,
-    /// tuned: what cross-validation found best; published: as DeepBind's authors did [default: tuned]
-    #[arg(long)]
+    /// Choose the recipe [default: tuned]
+    #[arg(long, help_heading = heading::TRAINING)]
     recipe: Option<RecipeArg>,
-    /// Fewer trials of fewer steps: a first look
-    #[arg(long)]
+    /// Make fewer and shorter trials: a first look
+    #[arg(long, help_heading = heading::TRAINING)]
     quick: bool,
-    /// Draws of hyper-parameters
-    #[arg(long, value_parser = super::parse_positive)]
+    /// Draw this many sets of hyper-parameters [default: the recipe's]
+    #[arg(long, value_parser = super::parse_positive, help_heading = heading::TRAINING)]
     trials: Option<usize>,
-    /// Parts that the data are divided into for cross-validation [default: 3]
-    #[arg(long, value_parser = super::parse_positive)]
+    /// Divide the data into this many folds for cross-validation [default: 3]
+    #[arg(long, value_parser = super::parse_positive, help_heading = heading::TRAINING)]
     folds: Option<usize>,
-    /// Most steps of a fit
-    #[arg(long, value_parser = super::parse_positive)]
+    /// Limit the steps of a fit [default: the recipe's]
+    #[arg(long, value_parser = super::parse_positive, help_heading = heading::TRAINING)]
     steps: Option<usize>,
-    /// Fits with the best hyper-parameters to all data; with --arch, fits of which the best on the validation data is kept
-    /// [default there: 1]
-    #[arg(long = "final", value_name = "FITS", value_parser = super::parse_positive)]
+    /// Fit the best hyper-parameters this many times to all data [default: the recipe's]
+    ///
+    /// With --arch, this many fits are made and the best on the validation data is kept [default: 1].
+    #[arg(long = "final", value_name = "FITS", value_parser = super::parse_positive, help_heading = heading::TRAINING)]
     finals: Option<usize>,
-    /// Negatives made for each positive, where the data have none [default: 10, with --recipe published 1, with layers 3; 1
-    /// for test and validation data]
-    #[arg(long, value_name = "RATIO")]
+    /// Make this many negatives for each positive, if the data have none
+    ///
+    /// [default: 10; with --recipe published 1, with --arch 3; 1 for test and validation data]
+    #[arg(long, value_name = "RATIO", help_heading = heading::INPUT)]
     negatives_per_positive: Option<f64>,
-    /// Detectors of each fit
-    #[arg(long, value_parser = super::parse_positive)]
+    /// Set the number of filters of each fit [default: the recipe's]
+    #[arg(long, value_parser = super::parse_positive, help_heading = heading::NETWORK)]
     detectors: Option<usize>,
-    /// Bases of a detector [default: 16, with --recipe published 24, or as many as the longest sequence has]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive)]
+    /// Set the length of a filter [default: 16; with --recipe published 24]
+    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::NETWORK)]
     detector_length: Option<usize>,
-    /// Place detectors only where they fit, instead of padding windows with N
-    #[arg(long)]
+    /// Place filters only where they fit, instead of padding windows with N
+    #[arg(long, help_heading = heading::NETWORK)]
     no_padding: bool,
-    /// Strands to read [default: for DNA symmetric, with --recipe published both; for RNA single]
-    #[arg(long)]
+    /// Choose how strands are read [default: symmetric for DNA, single for RNA]
+    ///
+    /// With --recipe published the default for DNA is both.
+    #[arg(long, help_heading = heading::NETWORK)]
     strands: Option<StrandsArg>,
-    /// Pooling [default: max; with --recipe published, max or max+avg, searched for]
-    #[arg(long)]
+    /// Choose the pooling [default: max]
+    ///
+    /// With --recipe published, max or max+avg is searched for.
+    #[arg(long, help_heading = heading::NETWORK)]
     pool: Option<PoolArg>,
-    /// Units of the hidden layer, 0 for none [default: 32; with --recipe published, 0 or 32, searched for]
-    #[arg(long, value_name = "UNITS")]
+    /// Set the units of the hidden layer, 0 for none [default: 32]
+    ///
+    /// With --recipe published, 0 or 32 is searched for.
+    #[arg(long, value_name = "UNITS", help_heading = heading::NETWORK)]
     hidden: Option<usize>,
-    /// How steps are made [default: as the recipe says]
-    #[arg(long)]
+    /// Choose the optimizer [default: the recipe's]
+    #[arg(long, help_heading = heading::TRAINING)]
     optimizer: Option<OptimizerArg>,
-    /// Sequences a step
-    #[arg(long, default_value = "64", value_parser = super::parse_positive)]
+    /// Use this many sequences for each step
+    #[arg(long, default_value = "64", value_parser = super::parse_positive, help_heading = heading::TRAINING)]
     batch: usize,
-    /// Letters of the model
-    #[arg(long, default_value = "dna")]
+    /// Choose the model's alphabet
+    #[arg(long, default_value = "dna", help_heading = heading::NETWORK)]
     alphabet: AlphabetArg,
-    /// Seed: the same one gives the same model, whatever the number of threads
-    #[arg(long, default_value = "1")]
+    /// Set the seed
+    ///
+    /// The same seed gives the same model, whatever the number of threads.
+    #[arg(long, default_value = "1", help_heading = heading::RUN)]
     seed: u64,
-    /// Minutes that the training may take; fewer trials are made if it must be
-    #[arg(long, value_name = "MINUTES")]
+    /// Stop starting new trials after this many minutes
+    #[arg(long, value_name = "MINUTES", help_heading = heading::RUN)]
     budget: Option<f64>,
-    /// Go on with a training that was interrupted
-    #[arg(long)]
+    /// Continue an interrupted training
+    #[arg(long, help_heading = heading::RUN)]
     resume: bool,
-    /// Fits at a time [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum RecipeArg {
+    /// The settings that cross-validation found best
     Tuned,
+    /// The settings of DeepBind's authors
     Published,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StrandsArg {
-    /// Detectors are tied to their reverse complements: both strands have the same score
+    /// Filters are tied to their reverse complements: both strands have the same score
     Symmetric,
-    /// Each strand by itself, the better one counting
+    /// Both strands are scored, the better one counts
     Both,
-    /// As given
+    /// Sequences are scored as given
     Single,
 }
 

@@ -9,62 +9,70 @@ use bindscan::variants;
 use bindscan::variants::{Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
 
+use super::heading;
 use super::models::{ModelArgs, scanners, variant_targets};
 use super::progress::{Progress, grouped, per_second};
 use super::region;
 use super::track::{Extension, provenance};
 use super::{CANCELLED, Session, counted, message};
 
-/// Score what variants do: every allele of a VCF or BCF in its place, next to the reference
+/// Score the effect of the variants of a VCF or BCF file on binding
 ///
-/// For each alternative allele, the windows whose sequence it changes are scored on both haplotypes, on the strands that the
-/// model reads. Each model gets the best reference and the best alternative score, their difference (alternative less
-/// reference), DeepBind's effect score (the difference times max(0, alternative, reference)), and strand and offset of both
-/// windows. An offset is where the window starts, in bases from POS; that of an alternative counts along the alternative
-/// haplotype.
+/// For each alternative allele, the windows whose sequence it changes are scored on both haplotypes, on the strands
+/// that the model reads. Each model gets the best reference and the best alternative score, their difference
+/// (alternative less reference), DeepBind's effect score (the difference times max(0, alternative, reference)), and
+/// strand and offset of both windows. An offset is where the window starts, in bases from POS; that of an alternative
+/// counts along the alternative haplotype.
 ///
-/// A window is changed unless it lies wholly in the longest common prefix, or wholly in the longest common suffix, of the
-/// two haplotypes, so an allele has the same effect however it is written. An allele that changes no window, such as one
-/// base less in a long run of it, has no scores and effect 0.
+/// A window is changed unless it lies wholly in the longest common prefix, or wholly in the longest common suffix, of
+/// the two haplotypes, so an allele has the same effect however it is written. An allele that changes no window, such
+/// as a base less in a long homopolymer, has no scores and effect 0.
 ///
-/// Records keep their order and their text. Alleles that are no sequence (*, <DEL>, breakends) have no score; neither have
-/// records whose REF is not what the genome has. They are passed on and counted, and the first are named; the table has the
+/// Records keep their order and their text. Symbolic alleles (*, <DEL>, breakends) and records whose REF differs from
+/// the genome are not scored; they are passed through and counted, and the first ones are named. The table has the
 /// reason in its last column. If more than half of the records do not fit the genome, or none is scored, the run fails.
 #[derive(Debug, Args)]
 pub(super) struct VariantsArgs {
-    /// Calls: VCF (plain, gzip, BGZF) or BCF; - is standard input
+    /// Calls: VCF (plain, gzip, BGZF) or BCF; - for standard input
     calls: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
-    /// Genome that the calls refer to: 2bit or FASTA (a compressed FASTA is held in memory, a byte a base)
-    #[arg(long, value_name = "FILE")]
+    /// Read the reference genome from this 2bit or FASTA file
+    ///
+    /// A compressed FASTA is held in memory, one byte a base.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     genome: PathBuf,
-    /// File to write: .vcf, .vcf.gz (with a tabix index), .bcf, .tsv or .tsv.gz; - is standard output (repeatable)
-    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    /// Write .vcf, .vcf.gz (indexed), .bcf, .tsv or .tsv.gz (repeatable); - is standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-", help_heading = heading::OUTPUT)]
     output: Vec<PathBuf>,
-    /// Format of the output, where its name has no extension that says so [default: vcf]
-    #[arg(long)]
+    /// Set the format of an output without an extension [default: vcf]
+    #[arg(long, help_heading = heading::OUTPUT)]
     format: Option<FormatArg>,
-    /// Keep only records in this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
-    #[arg(short, long = "region", value_name = "REGION")]
+    /// Keep only records in this region, as chr1 or chr1:1000-2000 (1-based; repeatable)
+    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
     regions: Vec<String>,
-    /// Keep only records in the regions of a file: BED, narrowPeak or GFF
-    #[arg(short = 'R', long, value_name = "BED")]
+    /// Keep only records in the regions of a BED, narrowPeak or GFF file
+    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
     regions_file: Option<PathBuf>,
-    /// Leave out regions that do not fit (unknown contig, empty), clip those past their contig's end, and count them
-    #[arg(long)]
+    /// Skip or clip regions that do not fit the genome, and count them
+    ///
+    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
+    /// this option they are an error.
+    #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
-    /// Fail at the first record that does not fit the genome: another REF, no such contig, past its end
-    #[arg(long)]
+    /// Fail at the first record that does not fit the genome
+    ///
+    /// That is: another REF, an unknown contig, or a position past its end.
+    #[arg(long, help_heading = heading::INPUT)]
     strict: bool,
     /// Write the output even if most records do not fit the genome, or none is scored
-    #[arg(long, conflicts_with = "strict")]
+    #[arg(long, conflicts_with = "strict", help_heading = heading::INPUT)]
     force: bool,
-    /// Read soft-masked (lower-case) bases of the genome as N
-    #[arg(long)]
+    /// Read soft-masked (lower-case) bases as N
+    #[arg(long, help_heading = heading::INPUT)]
     mask_lowercase: bool,
-    /// Threads [default: all cores]
-    #[arg(short, long, value_parser = super::parse_threads)]
+    /// Use this many threads [default: all cores]
+    #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
 }
 

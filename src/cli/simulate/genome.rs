@@ -8,6 +8,7 @@ use bindscan::io::output::Output;
 use bindscan::simulate::Simulation;
 use clap::Args;
 
+use crate::cli::heading;
 use crate::cli::import::choose_motif;
 use crate::cli::progress::grouped;
 use crate::cli::{CANCELLED, Session, message, parse_count, parse_positive};
@@ -15,34 +16,34 @@ use crate::cli::{CANCELLED, Session, message, parse_count, parse_positive};
 /// Letters on a line of FASTA.
 const LINE: usize = 60;
 
-/// A genome of random bases with binding sites implanted from a motif
+/// Simulate a genome of random bases with sites drawn from a motif
 #[derive(Debug, Args)]
 pub(super) struct GenomeArgs {
-    /// Motif to draw the sites from (MEME or JASPAR)
+    /// Motif file to draw the sites from
     file: PathBuf,
-    /// Which motif of the file, by ID or name
-    #[arg(long, value_name = "ID")]
+    /// Take this motif of the file, by ID or name
+    #[arg(long, value_name = "ID", help_heading = heading::MOTIFS)]
     motif: Option<String>,
-    /// Bases in all
-    #[arg(long, value_name = "BASES", default_value = "100M", value_parser = parse_count)]
+    /// Set the total length
+    #[arg(long, value_name = "BASES", default_value = "100M", value_parser = parse_count, help_heading = heading::GENOME)]
     length: u64,
-    /// Contigs
-    #[arg(long, default_value = "4", value_parser = parse_positive)]
+    /// Set the number of contigs
+    #[arg(long, default_value = "4", value_parser = parse_positive, help_heading = heading::GENOME)]
     contigs: usize,
-    /// Share of G and C
-    #[arg(long, default_value = "0.41")]
+    /// Set the fraction of G and C
+    #[arg(long, default_value = "0.41", help_heading = heading::GENOME)]
     gc: f64,
-    /// Sites implanted in all
-    #[arg(long, default_value = "10000", value_parser = parse_count)]
+    /// Implant this many sites in all
+    #[arg(long, default_value = "10000", value_parser = parse_count, help_heading = heading::GENOME)]
     sites: u64,
-    /// Seed: the same one gives the same genome
-    #[arg(long, default_value = "1")]
+    /// Set the seed; the same one gives the same genome
+    #[arg(long, default_value = "1", help_heading = heading::GENOME)]
     seed: u64,
-    /// Genome to write, as FASTA; - is standard output
-    #[arg(short, long, value_name = "FASTA", default_value = "-")]
+    /// Write the genome to this FASTA file; - is standard output
+    #[arg(short, long, value_name = "FASTA", default_value = "-", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Where the implanted sites are written, as BED
-    #[arg(long, value_name = "BED")]
+    /// Write the implanted sites to this BED file
+    #[arg(long, value_name = "BED", help_heading = heading::OUTPUT)]
     truth: PathBuf,
 }
 

@@ -13,31 +13,32 @@ use bindscan::model::motif::{self, Motif};
 use bindscan::simulate::dataset::{DatasetSimulation, Example, FACTORS};
 use clap::Args;
 
+use crate::cli::heading;
 use crate::cli::progress::grouped;
 use crate::cli::{Session, message, parse_positive};
 
-/// Labelled sequences with sites of one to five of several motifs each, as Koo & Eddy (2019) made them
+/// Simulate labelled sequences with sites of several motifs (Koo & Eddy 2019)
 ///
-/// Writes train.tsv, validation.tsv and test.tsv (70, 10 and 20 % of the sequences; a column of 0 and 1 for each motif: train
-/// --target all), truth.bed with the implanted sites, and motifs.meme with their motifs.
+/// Writes train.tsv, validation.tsv and test.tsv (70, 10 and 20 % of the sequences; a column of 0 and 1 for each motif:
+/// train --target all), truth.bed with the implanted sites, and motifs.meme with their motifs.
 #[derive(Debug, Args)]
 pub(super) struct MotifsArgs {
-    /// Motif file (MEME or JASPAR)
+    /// Motif file
     file: PathBuf,
-    /// Motifs to implant, by ID or name, separated by commas [default: the twelve of the published data set]
-    #[arg(long, value_name = "IDS", value_delimiter = ',')]
+    /// Implant these motifs, by ID or name, separated by commas [default: the published twelve]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', help_heading = heading::MOTIFS)]
     motifs: Vec<String>,
-    /// Sequences in all
-    #[arg(long, default_value = "25000", value_parser = parse_positive)]
+    /// Make this many sequences in all
+    #[arg(long, default_value = "25000", value_parser = parse_positive, help_heading = heading::SEQUENCES)]
     sequences: usize,
-    /// Bases of a sequence
-    #[arg(long, value_name = "BASES", default_value = "200", value_parser = parse_positive)]
+    /// Set the length of a sequence
+    #[arg(long, value_name = "BASES", default_value = "200", value_parser = parse_positive, help_heading = heading::SEQUENCES)]
     length: usize,
-    /// Seed: the same one gives the same data
-    #[arg(long, default_value = "1")]
+    /// Set the seed; the same one gives the same data
+    #[arg(long, default_value = "1", help_heading = heading::SEQUENCES)]
     seed: u64,
-    /// Folder to write to; made if there is none
-    #[arg(short, long, value_name = "FOLDER")]
+    /// Write to this folder; it is made if it does not exist
+    #[arg(short, long, value_name = "FOLDER", help_heading = heading::OUTPUT)]
     output: PathBuf,
 }
 

@@ -17,34 +17,39 @@ use bindscan::train::layers::{Architecture, Function, NetworkEngine, Settings, t
 use clap::Args;
 
 use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
+use crate::cli::heading;
 use crate::cli::{CANCELLED, Session, message, parse_positive, threads};
 
 /// What makes a training one of layers.
 #[derive(Debug, Args)]
 pub(super) struct LayersArgs {
-    /// The network: deepbind, which is searched for; a network of layers by its name (cnn, resnet, rnn, danq, cnn-4 and
-    /// others: models/ARCHITECTURES.md) or as a TOML file
-    #[arg(long, default_value = "deepbind", value_name = "NAME|TOML")]
+    /// Choose the network: deepbind, a named architecture (cnn, resnet, …) or a TOML file
+    ///
+    /// deepbind networks are searched for. Other names: cnn, resnet, rnn, danq, cnn-4 and those of
+    /// models/ARCHITECTURES.md, which also describes the TOML file.
+    #[arg(long, default_value = "deepbind", value_name = "NAME|TOML", help_heading = heading::NETWORK)]
     arch: String,
-    /// With layers: the exponential function after the first convolution, in place of another
-    #[arg(long)]
+    /// Use an exponential activation after the first convolution (--arch only)
+    #[arg(long, help_heading = heading::NETWORK)]
     exponential: bool,
-    /// With layers: data in the form of the training data on which epochs are compared [default: a tenth of the training
-    /// data]
-    #[arg(long, value_name = "FILE")]
+    /// Compare epochs on this data (--arch only) [default: a tenth of the training data]
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     validation: Option<PathBuf>,
-    /// With layers: most epochs of a fit [default: 100, with --quick 10]
-    #[arg(long, value_parser = parse_positive)]
+    /// Limit the epochs of a fit (--arch only) [default: 100; with --quick 10]
+    #[arg(long, value_parser = parse_positive, help_heading = heading::TRAINING)]
     epochs: Option<usize>,
-    /// With layers: epochs without a better validation metric after which a fit ends; after a third of them the learning
-    /// rate falls [default: 12, with --quick 4]
-    #[arg(long, value_name = "EPOCHS", value_parser = parse_positive)]
+    /// Stop after this many epochs without improvement (--arch only) [default: 12]
+    ///
+    /// After a third of them the learning rate falls. With --quick the default is 4.
+    #[arg(long, value_name = "EPOCHS", value_parser = parse_positive, help_heading = heading::TRAINING)]
     patience: Option<usize>,
-    /// With layers: learning rate of Adam at the beginning [default: 0.001]
-    #[arg(long, value_name = "RATE")]
+    /// Set Adam's initial learning rate (--arch only) [default: 0.001]
+    #[arg(long, value_name = "RATE", help_heading = heading::TRAINING)]
     learning_rate: Option<f32>,
-    /// With layers: penalty of half the sum of the weights' squares [default: 1e-6]
-    #[arg(long, value_name = "FACTOR")]
+    /// Set the L2 penalty on weights (--arch only) [default: 1e-6]
+    ///
+    /// The factor of half the sum of squares.
+    #[arg(long, value_name = "FACTOR", help_heading = heading::TRAINING)]
     weight_decay: Option<f32>,
 }
 
