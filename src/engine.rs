@@ -123,7 +123,7 @@ impl FromStr for EngineKind {
         let all = [EngineKind::Auto].into_iter().chain(EngineKind::ALL);
         all.into_iter().find(|kind| kind.to_string() == text).ok_or_else(|| {
             let names: Vec<String> = EngineKind::ALL.iter().map(EngineKind::to_string).collect();
-            format!("no such engine; there are auto, {}", names.join(", "))
+            format!("unknown engine; known: auto, {}", names.join(", "))
         })
     }
 }

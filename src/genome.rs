@@ -161,7 +161,7 @@ impl Genome {
                 Box::new(twobit::Reader::new(path, map, options.mask_lowercase)?)
             }
             Input::Stream(_) if is_twobit => {
-                let message = "a 2bit file is read from many places: give it as a file, not compressed and not as a stream";
+                let message = "2bit needs random access: give an uncompressed file, not a pipe";
                 return Err(Error::format(path, None, message));
             }
             input => Box::new(fasta::Reader::new(path, input, options.mask_lowercase)?),

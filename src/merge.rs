@@ -151,7 +151,7 @@ impl Shards {
                 Ok(())
             })?;
             let tests = found.ok_or_else(|| {
-                let message = "how its windows tested is missing: it was cut short; make this shard again";
+                let message = "truncated shard: its p-value counts are missing; rerun this shard";
                 Error::format(path, None, message)
             })?;
             targets.resize_with(targets.len().max(tests.len()), Vec::new);
@@ -325,7 +325,7 @@ fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<
         return damaged("its last line is cut short or missing: make this shard again");
     };
     let Some(digits) = last.strip_prefix(checksum::MARK.as_bytes()) else {
-        return damaged("there is no checksum at its end: it was cut short; make this shard again");
+        return damaged("truncated shard: its checksum is missing; rerun this shard");
     };
     if digits != format!("{checksum:08x}").as_bytes() {
         return damaged("it has another checksum than when it was written: make this shard again");
@@ -387,7 +387,7 @@ impl Head {
             }
         }
         let mark = mark.ok_or_else(|| {
-            let message = "this is no shard's track; give files that bindscan scan --shard wrote";
+            let message = "not the output of a shard; give files that bindscan scan --shard wrote";
             Error::format(path, None, message)
         })?;
         Ok(Head { mark, first, comments, columns: String::new(), checksum, last })
@@ -425,5 +425,5 @@ fn comment(path: &Path, input: &mut impl BufRead) -> Result<Option<String>> {
     }
     let mut line = Vec::new();
     input.read_until(b'\n', &mut line).map_err(failed())?;
-    String::from_utf8(line).map(Some).map_err(|_| Error::format(path, None, "a comment is no text"))
+    String::from_utf8(line).map(Some).map_err(|_| Error::format(path, None, "a comment is not text"))
 }

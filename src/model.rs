@@ -235,7 +235,7 @@ impl ModelSpec {
             return Err(format!("{SPEC_KEY} has format {}; this program reads format 1", self.format));
         }
         if name::clean(&self.name) != self.name {
-            return Err(format!("the name `{}` cannot stand in a track", name::printable(&self.name)));
+            return Err(format!("the name `{}` cannot be written to a track", name::printable(&self.name)));
         }
         if self.window == 0 {
             return Err("the window is 0 bases".into());
@@ -246,7 +246,7 @@ impl ModelSpec {
         let mut seen = HashSet::with_capacity(self.outputs.len());
         for output in &self.outputs {
             if name::clean(output) != *output {
-                return Err(format!("the output name `{}` cannot stand in a track", name::printable(output)));
+                return Err(format!("the output name `{}` cannot be written to a track", name::printable(output)));
             }
             if !seen.insert(output) {
                 return Err(format!("two outputs are named `{output}`"));

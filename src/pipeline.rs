@@ -93,7 +93,7 @@ where
                 // The threads that did start end when nobody takes their results.
                 drop(write);
                 return Err(Error::Request(format!(
-                    "cannot start so many threads ({error}); use fewer (--threads)"
+                    "cannot start that many threads ({error}); use fewer (--threads)"
                 )));
             }
         };

@@ -375,7 +375,7 @@ impl ReadSource {
             }
             if self.check_order && place < self.last {
                 let message = format!(
-                    "record {} lies before the one before it, and they have to be sorted by coordinate; sort them with samtools sort",
+                    "record {} is before its predecessor, and reads must be sorted by coordinate; sort them with samtools sort",
                     self.records + 1
                 );
                 return Err(Error::format(&self.path, None, message));

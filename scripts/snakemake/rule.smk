@@ -1,18 +1,20 @@
 # A scan in shards, to copy into a workflow of your own, with workflow/envs if you use conda.
-# results/MODEL.bed is made from genome.fa and models/MODEL.onnx.
+# results/sites.bed is made from genome.fa with all of BINDSCAN_MODELS in one pass.
 
+BINDSCAN_MODELS = ["models/ctcf.onnx"]
 BINDSCAN_SHARDS = 8
 
 
 rule bindscan_scan:
     input:
         genome="genome.fa",
-        model="models/{model}.onnx",
+        models=BINDSCAN_MODELS,
     output:
-        temp("results/shards/{model}.{shard}.bed"),
+        temp("results/shards/{shard}.bed"),
     log:
-        "results/logs/bindscan/{model}.{shard}.log",
+        "results/logs/bindscan/{shard}.log",
     params:
+        models=lambda wildcards, input: [f"-m {model}" for model in input.models],
         options="--threshold 4",
         shards=BINDSCAN_SHARDS,
     threads: 2
@@ -21,17 +23,17 @@ rule bindscan_scan:
     conda:
         "envs/bindscan.yaml"
     shell:
-        "bindscan scan -m {input.model:q} {input.genome:q} {params.options} --shard {wildcards.shard}/{params.shards} "
+        "bindscan scan {params.models} {input.genome:q} {params.options} --shard {wildcards.shard}/{params.shards} "
         "--threads {threads} -o {output:q} 2> {log:q}"
 
 
 rule bindscan_merge:
     input:
-        expand("results/shards/{{model}}.{shard}.bed", shard=range(1, BINDSCAN_SHARDS + 1)),
+        expand("results/shards/{shard}.bed", shard=range(1, BINDSCAN_SHARDS + 1)),
     output:
-        "results/{model}.bed",
+        "results/sites.bed",
     log:
-        "results/logs/bindscan/{model}.log",
+        "results/logs/bindscan/merge.log",
     conda:
         "envs/bindscan.yaml"
     shell:

@@ -51,48 +51,50 @@ bindscan --quiet simulate genome models/ctcf-consensus.meme --length $length --c
     -o "$work/genome.fa"
 bindscan --quiet import meme models/ctcf-consensus.meme -o "$work/ctcf.onnx"
 mkdir "$work/whole"
-# What one run gives, in the folder whole: NAME MODEL OPTIONS...
+# What one run gives, in the folder whole: NAME OPTIONS...
 whole() {
-    local name=$1 model=$2
-    shift 2
-    bindscan --quiet scan -m "$model" "$work/genome.fa" "$@" -o "$work/whole/$name.bed" -o "$work/whole/$name.bw"
+    local name=$1
+    shift
+    mkdir "$work/whole/$name"
+    bindscan --quiet scan "$work/genome.fa" "$@" -o "$work/whole/$name/sites.bed" -o "$work/whole/$name/{name}.bw"
 }
-whole ELK1 ELK1 --threshold 1
-whole ctcf "$work/ctcf.onnx" --threshold 1
+whole both -m "$work/ctcf.onnx" -m ELK1 --threshold 1
 
-# Makes a folder with the workflow and enters it: NAME MODELS...
+# Makes a folder with the workflow and enters it: NAME SCAN MODELS...
 workflow() {
     cp -r "$root/scripts/snakemake" "$work/$1"
     cd "$work/$1"
-    shift
+    local scan=$2
+    shift 2
     {
         echo 'genome: ../genome.fa'
         echo 'models:'
         printf '  %s\n' "$@"
+        echo "scan: $scan"
         echo "shards: $shards"
-        echo 'tracks: [bed, bw]'
+        echo 'sites: [bed]'
+        echo 'scores: [bw]'
         echo "report: ${report:-false}"
         echo 'threads: 1'
         echo 'bindscan: bindscan'
     } >config/config.yaml
 }
 
-# Whether the workflow's results are those of one run: NAME MODELS...
+# Whether the workflow's results are those of one run: NAME WHOLE
 same() {
-    local name=$1 model track
-    shift
-    for model; do
-        for track in bed bw; do
-            cmp "$work/whole/$model.$track" "results/$model.$track" || fail "$name: $model.$track differs from one run's"
-        done
+    cmp "$work/whole/$2/sites.bed" results/sites.bed || fail "$1: the sites differ from one run's"
+    local path
+    for path in "$work/whole/$2"/*.bw; do
+        cmp "$path" "results/scores.bw/${path##*/}" || fail "$1: ${path##*/} differs from one run's"
     done
+    [[ $(ls results/scores.bw | wc -l) == $(ls "$work/whole/$2"/*.bw | wc -l) ]] || fail "$1: there are other scores than one run's"
 }
 
-elk1='ELK1: {bundled: ELK1, scan: --threshold 1}'
-ctcf='ctcf: {file: ../ctcf.onnx, scan: --threshold 1}'
+elk1='ELK1: {bundled: ELK1}'
+ctcf='ctcf: {file: ../ctcf.onnx}'
 
-trained='trained: {peaks: ../truth.bed, train: --quick --trials 1 --steps 200 --final 1 --seed 1, scan: --threshold 1}'
-report=true workflow local "$elk1" "$ctcf" "$trained"
+trained='trained: {peaks: ../truth.bed, train: --quick --trials 1 --steps 200 --final 1 --seed 1}'
+report=true workflow local '--threshold 1' "$elk1" "$ctcf" "$trained"
 snake lint --lint
 snake 'lint of rule.smk' --lint --snakefile rule.smk
 echo 'lint: clean'
@@ -101,14 +103,18 @@ if snakemake --cores 1 --dry-run --config shards=0 >"$work/wrong.log" 2>&1; then
 fi
 grep -q shards "$work/wrong.log" || fail 'a wrong configuration is not explained'
 echo 'a wrong configuration is refused'
+snakemake --cores 1 --dry-run >"$work/jobs.log" 2>&1 || fail 'the jobs cannot be listed'
+grep -qE "^scan +$shards\$" "$work/jobs.log" || fail "there are not $shards jobs of scan"
 snake local --cores 2
-whole trained results/models/trained.onnx --threshold 1
-same local ELK1 ctcf trained
-echo "local: 3 models x $shards shards, $took s, identical to one run ($(wc -l <results/ELK1.bed) sites of ELK1)"
-for page in ELK1 ctcf trained models/trained; do
+whole trained -m results/models/trained.onnx -m "$work/ctcf.onnx" -m ELK1 --threshold 1
+same local trained
+echo "local: 3 models in $shards jobs, $took s, identical to one run ($(wc -l <results/sites.bed) sites)"
+for page in report models/trained; do
     grep -q '</html>' "results/$page.html" || fail "there is no page results/$page.html"
 done
-echo 'train, report: a model trained from peaks, a page on it and on the sites of each model'
+python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["plot_type"] == "table"' results/bindscan_mqc.json ||
+    fail 'the summary cannot be read'
+echo 'train, report: a model trained from peaks, a page on it and one on the sites, a summary for MultiQC'
 snakemake --cores 1 --dry-run 2>&1 | grep -q 'Nothing to be done' || fail 'a finished workflow is not finished'
 
 if [[ -n "$built" ]]; then
@@ -127,8 +133,9 @@ cp -r "$root/scripts/snakemake/workflow/envs" .
 ln -s ../genome.fa genome.fa
 ln -s ../../ctcf.onnx models/ctcf.onnx
 sed -i 's/--threshold 4/--threshold 1/' Snakefile
-snake rule --cores 2 results/ctcf.bed
-cmp "$work/whole/ctcf.bed" results/ctcf.bed || fail 'rule.smk: differs from one run'
+snake rule --cores 2 results/sites.bed
+bindscan --quiet scan -m "$work/ctcf.onnx" "$work/genome.fa" --threshold 1 -o "$work/ctcf.bed"
+cmp "$work/ctcf.bed" results/sites.bed || fail 'rule.smk: differs from one run'
 echo "rule.smk: 8 shards, $took s, identical to one run"
 
 [[ -n "$local_only" ]] && exit 0
@@ -207,24 +214,24 @@ done
 settings=(--profile profiles/slurm --slurm-status-command squeue --slurm-init-seconds-before-status-checks 3
     --seconds-between-status-checks 2 --default-resources slurm_partition=check mem_mb=200 runtime=10)
 
-workflow slurm "$elk1"
+workflow slurm '--threshold 1' "$ctcf" "$elk1"
 snake slurm "${settings[@]}"
-same slurm ELK1
-echo "Slurm: 1 model x $shards shards on $(nproc) processors, $took s, identical to one run"
+same slurm both
+echo "Slurm: 2 models in $shards jobs on $(nproc) processors, $took s, identical to one run"
 
 # A slow engine, so that there is time to kill.
 slow=(--threshold 1 --region "$(sed -n '1s/^>\([^ ]*\).*/\1/p' "$work/genome.fa"):1-24000" --engine reference --chunk-size 256)
-whole slow ELK1 "${slow[@]}"
-workflow killed "slow: {bundled: ELK1, scan: \"${slow[*]}\"}"
+whole slow -m ELK1 "${slow[@]}"
+workflow killed "${slow[*]}" "$elk1"
 # Whether a shard's scan has saved something to go on from: SHARD
-begun() { [[ -s results/shards/slow/.$1-of-$shards.bed.resume/state ]]; }
+begun() { [[ -s results/shards/.$1-of-$shards.bed.resume/state ]]; }
 snake killed "${settings[@]}" &
 run=$!
 job='' process=''
 while [[ -z "$job" || -z "$process" ]] && kill -0 $run 2>/dev/null; do
     sleep 0.1
     if [[ -z "$job" ]] && begun 1; then
-        job=$(squeue --noheader --states=running --format '%i %k' | awk '/slow_1_/ { print $1; exit }')
+        job=$(squeue --noheader --states=running --format '%i %k' | awk '/scan.*(shard=1,|_1_)|_1_/ { print $1; exit }')
         [[ -z "$job" ]] || scancel --signal=KILL --full "$job" || job=''
     fi
     if [[ -z "$process" ]] && begun 2; then

@@ -194,7 +194,7 @@ impl MutmapArgs {
             (None, Some("tsv") | None) => FormatArg::Tsv,
             (None, _) if device => FormatArg::Tsv,
             (None, Some(other)) => {
-                bail!("{}: no format goes with .{other}; there are .svg, .png, .tsv and .bw", path.display())
+                bail!("{}: unknown output extension .{other}; use .svg, .png, .tsv or .bw, or --format", path.display())
             }
         };
         ensure!(
@@ -255,7 +255,7 @@ fn read_sequences(path: &Path) -> Result<Vec<Stretch>> {
         let (contig, codes) = (Arc::new(contig), sequence.codes);
         stretches.push(Stretch { contig, start: 0, codes, wanted: 0..length });
     }
-    ensure!(!stretches.is_empty(), "{}: there is no sequence in it", path.display());
+    ensure!(!stretches.is_empty(), "{}: it has no sequence", path.display());
     Ok(stretches)
 }
 

@@ -150,11 +150,11 @@ impl ScanArgs {
         self.check_thresholds(chosen)?;
         ensure!(
             !(outputs.are_sparse() && aggregate == Some(Aggregate::Count)),
-            "--sparse: windows below the threshold are not counted anyway; leave it out"
+            "--sparse has no effect with --aggregate count: only windows that reach the threshold are counted; leave it out"
         );
         ensure!(
             !(self.q_later() && self.report.is_wanted()),
-            "--report: which sites of a shard have so low a q-value is not known before merge; leave out --report, or --shard"
+            "--report cannot be combined with --shard and --qvalue: q-values are only known after merge"
         );
         let models = self.models.open(self.stride)?;
         let threads = super::threads(self.threads);
@@ -247,7 +247,7 @@ impl ScanArgs {
         }
         if before > 0 && !session.quiet {
             message(format_args!(
-                "goes on after {} bases that an interrupted run has scanned",
+                "continuing after {} bases that an interrupted run has scanned",
                 grouped(before)
             ));
         }
@@ -426,7 +426,7 @@ impl ScanArgs {
         let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
         let (kind, message) = match (sites, given) {
             (true, false) => {
-                let message = "say which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
+                let message = "choose which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
                 (ErrorKind::MissingRequiredArgument, message)
             }
             (false, true) => {

@@ -98,7 +98,7 @@ impl ScoreArgs {
                 message(skipped);
             }
         }
-        ensure!(sequences > 0, "{}: there is no sequence in it to score", self.sequences.display());
+        ensure!(sequences > 0, "{}: it has no sequence to score", self.sequences.display());
         ensure!(
             unscored < sequences,
             "{}: no sequence in it is long enough for a model",

@@ -194,10 +194,10 @@ impl TrainArgs {
         let state = state_path(&self.output, "training.json");
         self.check(&state)?;
         if self.resume && !state.exists() && !session.quiet {
-            message(format_args!("there is no training to resume ({}): starts anew", state.display()));
+            message(format_args!("no training to resume ({}): starting a new one", state.display()));
         }
         if let Some(option) = self.layers.misplaced() {
-            bail!("{option} goes with a network of layers only; choose one with --arch");
+            bail!("{option} is only valid for networks of layers; choose one with --arch");
         }
         let sizes = self.sizes();
         let strands = self.strands();
@@ -255,13 +255,13 @@ impl TrainArgs {
         }
         if state.exists() && !self.resume {
             bail!(
-                "{}: left by an interrupted training; go on with --resume, or remove it to begin anew",
+                "{}: left by an interrupted training; continue it with --resume, or remove the file",
                 state.display()
             );
         }
         // Better now than after the search.
         match self.output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) if !folder.is_dir() => bail!("{}: there is no such folder", folder.display()),
+            Some(folder) if !folder.is_dir() => bail!("{}: no such folder", folder.display()),
             _ if self.output.is_dir() => bail!("{}: is a folder", self.output.display()),
             _ => {}
         }
@@ -393,7 +393,7 @@ impl TrainArgs {
         match outcome {
             Err(Error::Interrupted) if resources.state.is_some_and(Path::exists) => {
                 let trials = meter.trials.into_inner();
-                bail!("interrupted; {trials} of {} trials are kept: go on with --resume", protocol.trials)
+                bail!("interrupted; {trials} of {} trials are kept: continue with --resume", protocol.trials)
             }
             outcome => Ok(outcome?),
         }

@@ -140,7 +140,7 @@ impl VariantsArgs {
                 (Some(FormatArg::Tsv), _) | (None, Some("tsv")) => Format::Tsv,
                 (None, _) if device => Format::Vcf,
                 (None, _) => bail!(
-                    "{}: no format goes with this name: give --format, or a name in .vcf, .vcf.gz, .bcf or .tsv",
+                    "{}: unknown output extension; use .vcf, .vcf.gz, .bcf or .tsv, or --format",
                     path.display()
                 ),
             };

@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path, reader: &mut SequenceReader) -> Result<Vec<Vec<u
         sequences.push(sequence.codes);
     }
     if sequences.is_empty() {
-        return Err(Error::format(path, None, "there is no sequence in it"));
+        return Err(Error::format(path, None, "it has no sequence"));
     }
     Ok(sequences)
 }

@@ -141,7 +141,7 @@ pub(crate) fn has_peak_name(path: &Path) -> bool {
 }
 
 fn load_peaks(request: &DataRequest, given: Option<Vec<Vec<u8>>>) -> Result<Loaded> {
-    let missing = || Error::format(&request.data, None, "peaks need the genome they lie on (--genome)");
+    let missing = || Error::format(&request.data, None, "peaks need their genome (--genome)");
     let genome = request.genome.as_ref().ok_or_else(missing)?;
     let (ratio, test_ratio) = (request.negatives_per_positive, request.test_ratio());
     let (background, test_background) =

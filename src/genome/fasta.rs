@@ -261,11 +261,11 @@ impl Reader {
                 }
                 Some(&byte) => {
                     let message =
-                        format!("this is no FASTA: a line with '>' is expected, not {}", show(byte));
+                        format!("not a FASTA file: a line with '>' is expected, not {}", show(byte));
                     return Err(Error::format(&self.path, self.lines + 1, message));
                 }
                 None if block.is_empty() => {
-                    let message = "this is no FASTA: there is no sequence in it";
+                    let message = "not a FASTA file: it has no sequence";
                     return Err(Error::format(&self.path, None, message));
                 }
                 None => self.input.consume(blank),
@@ -326,7 +326,7 @@ impl Reader {
         };
         let name = self.entered.checked_sub(1).map_or("", |i| &self.contigs[i].name);
         let message = format!(
-            "{} is no nucleotide letter (base {} of {name}); is this a FASTA of DNA or RNA?",
+            "{} is not a nucleotide letter (base {} of {name}); is this a FASTA of DNA or RNA?",
             show(byte),
             position + 1
         );
@@ -394,16 +394,16 @@ pub(crate) fn contig_name(header: &[u8]) -> Result<&str, String> {
     let header = header.strip_suffix(b"\n").unwrap_or(header);
     let header = header.strip_suffix(b"\r").unwrap_or(header);
     if header.contains(&b'\r') {
-        return Err("a carriage return stands inside a header; convert the line ends to newlines".into());
+        return Err("a header contains a carriage return; convert the line ends to newlines".into());
     }
     let end = header.iter().position(u8::is_ascii_whitespace).unwrap_or(header.len());
     if end > LONGEST_NAME {
         return Err(format!("a contig name is longer than {LONGEST_NAME} bytes; is this a FASTA file?"));
     }
     match std::str::from_utf8(&header[..end]) {
-        Ok("") => Err("a header has no name behind its '>'; give the contig one".into()),
+        Ok("") => Err("a header has no name after its '>'".into()),
         Ok(name) if !name.contains(char::is_control) => Ok(name),
-        _ => Err("a contig name is no plain text; is this a FASTA file?".into()),
+        _ => Err("a contig name is not plain text; is this a FASTA file?".into()),
     }
 }
 

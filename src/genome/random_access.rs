@@ -208,7 +208,7 @@ mod tests {
         let (_directory, genome) = genome(b">a\nACGT\nAC!T\n", false);
         let a = genome.find(b"a").unwrap();
         let error = genome.fetch(a, 2..8, &mut Vec::new()).unwrap_err().to_string();
-        assert!(error.contains("line 3: '!' is no nucleotide letter (base 7 of a)"), "{error}");
+        assert!(error.contains("line 3: '!' is not a nucleotide letter (base 7 of a)"), "{error}");
         assert_eq!(genome.alias(b"chrA").unwrap().name, "a");
         assert!(genome.alias(b"b").is_none());
     }

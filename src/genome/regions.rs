@@ -30,7 +30,7 @@ pub fn read_regions(path: &Path) -> Result<Vec<RegionQuery>> {
             break;
         }
         let text = std::str::from_utf8(&line)
-            .map_err(|_| Error::format(path, number, "this is no text; regions are given as BED or GFF"))?;
+            .map_err(|_| Error::format(path, number, "not a text file; regions are given as BED or GFF"))?;
         let interval = lines.parse(text).map_err(|message| Error::format(path, number, message))?;
         if lines.ended {
             break;
@@ -38,7 +38,7 @@ pub fn read_regions(path: &Path) -> Result<Vec<RegionQuery>> {
         queries.extend(interval.map(|(contig, start, end)| region_of_line(contig, start, end, path, number)));
     }
     if queries.is_empty() {
-        return Err(Error::format(path, None, "there is no region in it"));
+        return Err(Error::format(path, None, "it has no region"));
     }
     Ok(queries)
 }

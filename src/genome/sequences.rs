@@ -131,7 +131,7 @@ impl SequenceReader {
                 }
                 let mut words = self.text.split_whitespace();
                 let (Some(name), Some(letters)) = (words.next(), words.next()) else {
-                    return Err(self.error("has no sequence behind its name"));
+                    return Err(self.error("has no sequence after its name"));
                 };
                 let name = name.trim_start_matches('>').to_owned();
                 Ok(Some(Sequence { codes: self.encode(letters)?, name }))
@@ -182,7 +182,7 @@ impl SequenceReader {
             } else {
                 ""
             };
-            self.error(format!("'{shown}' (character {}) is no nucleotide{header}", at + 1))
+            self.error(format!("'{shown}' (character {}) is not a nucleotide{header}", at + 1))
         })
     }
 
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         let cases = [
-            ("ACGT\nAC!T\n", None, "line 2: '!' (character 3) is no nucleotide"),
+            ("ACGT\nAC!T\n", None, "line 2: '!' (character 3) is not a nucleotide"),
             ("ACGT\tx\n", None, "several columns"),
             (">\nACGT\n", None, "no name"),
             ("id\tseq\n", Some(&Column::Name("sequence".into())), "no column sequence; it has id, seq"),

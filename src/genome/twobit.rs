@@ -96,7 +96,7 @@ impl Reader {
     /// A file that is cut short or damaged, has no sequence, or names one twice.
     pub(crate) fn new(path: &Path, map: MappedFile, mask_lowercase: bool) -> Result<Reader> {
         let Some(order) = order(map.content()) else {
-            return Err(Error::format(path, None, "this is no 2bit file"));
+            return Err(Error::format(path, None, "not a 2bit file"));
         };
         let mut reader = Reader {
             path: path.to_path_buf(),
@@ -120,14 +120,14 @@ impl Reader {
         }
         let count = self.word(8)?;
         if count == 0 {
-            return Err(self.error("there is no sequence in it"));
+            return Err(self.error("it has no sequence"));
         }
         let (mut at, mut names) = (HEADER, HashSet::new());
         for id in 0..count as usize {
             let length = u64::from(self.bytes(at, 1)?[0]);
             let name = match std::str::from_utf8(self.bytes(at + 1, length)?) {
                 Ok(name) if !name.is_empty() && !name.contains(char::is_control) => name.to_owned(),
-                _ => return Err(self.error(format!("the name of sequence {} is no plain text", id + 1))),
+                _ => return Err(self.error(format!("the name of sequence {} is not plain text", id + 1))),
             };
             at += 1 + length;
             let offset = match version {

@@ -50,7 +50,7 @@ impl Sequences {
         peaks: &PeakOptions,
     ) -> Result<Sequences> {
         if load::has_peak_name(path) || genome.is_some() {
-            let missing = || Error::format(path, None, "peaks need the genome they lie on (--genome)");
+            let missing = || Error::format(path, None, "peaks need their genome (--genome)");
             let windows = cut_windows(genome.ok_or_else(missing)?, path, peaks)?;
             let notes = windows.skipped.messages();
             return Ok(Sequences { from: From::Memory(windows.training.peaks), notes });

@@ -89,7 +89,7 @@ impl Calibration {
             }
             Method::Drawn(sampled) | Method::Shuffled(sampled) => {
                 if sampled.outputs.len() != outputs {
-                    return Err("it has not as many null distributions as outputs".into());
+                    return Err("the calibration has another number of null distributions than the model has outputs; rerun bindscan calibrate".into());
                 }
                 sampled.outputs.iter().try_for_each(Distribution::check)
             }

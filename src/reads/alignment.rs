@@ -55,7 +55,7 @@ impl Alignment {
             let operation = operation.map_err(|error| format!("its CIGAR cannot be read ({error})"))?;
             let length = operation.len();
             if right > 0 && !matches!(operation.kind(), Kind::SoftClip | Kind::HardClip | Kind::Pad) {
-                return Err("a soft clip stands inside its CIGAR".into());
+                return Err("a soft clip is inside its CIGAR".into());
             }
             match operation.kind() {
                 Kind::Match | Kind::SequenceMatch | Kind::SequenceMismatch if length > 0 => {

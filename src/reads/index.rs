@@ -20,7 +20,7 @@ pub(crate) fn path_beside(file: &Path, extensions: &[&str]) -> Result<PathBuf> {
     let places = extensions.iter().map(longer);
     let mut places = places.chain(extensions.iter().map(|extension| file.with_extension(extension)));
     let Some(path) = places.find(|path| path.exists()) else {
-        let message = "regions need an index, and there is none beside it; make it with samtools index";
+        let message = "regions need an index, and none is beside the file; make one with samtools index";
         return Err(Error::format(file, None, message));
     };
     let modified = |path: &Path| {

@@ -239,7 +239,7 @@ impl Read {
             }
             if self.alignment.bases() != sequence.len() {
                 let (told, bases) = (self.alignment.bases(), sequence.len());
-                return Err(format!("its CIGAR tells of {told} bases, and its sequence has {bases}"));
+                return Err(format!("its CIGAR covers {told} bases, but its sequence has {bases}"));
             }
             if self.alignment.end() > length {
                 return Ok(Some(Skip::PastEnd));

@@ -305,7 +305,7 @@ fn find_state(folder: &Path, log: &File) -> Result<Option<State>> {
     if saved.as_ref().is_some_and(|saved| saved.logged == 0) {
         return Ok(saved);
     }
-    let from = if earlier.is_some() { "goes on from before the damage" } else { "begins anew" };
+    let from = if earlier.is_some() { "continuing from before the damage" } else { "starting anew" };
     log::warn!("{}: is damaged: the scan {from}", folder.display());
     Ok(earlier)
 }

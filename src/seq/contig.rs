@@ -64,7 +64,7 @@ fn parse_span(contig: &str, span: &str) -> Option<Result<Region, String>> {
     }
     let number = |digits: &str, default| match digits {
         "" => Ok(default),
-        _ => digits.replace(',', "").parse().map_err(|_| format!("{digits} is no usable position")),
+        _ => digits.replace(',', "").parse().map_err(|_| format!("{digits} is not a valid position")),
     };
     let region = || -> Result<Region, String> {
         let (first, last): (u64, u64) = (number(start, 1)?, number(end, u64::MAX)?);
@@ -72,7 +72,7 @@ fn parse_span(contig: &str, span: &str) -> Option<Result<Region, String>> {
             return Err("positions count from 1".to_owned());
         }
         if last < first {
-            return Err("the end lies before the start".to_owned());
+            return Err("the end is before the start".to_owned());
         }
         let end = (!end.is_empty()).then_some(last);
         Ok(Region { contig: contig.to_owned(), start: first - 1, end })

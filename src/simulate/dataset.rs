@@ -77,7 +77,7 @@ impl DatasetSimulation {
     /// none.
     pub fn make(&self, motifs: &[Motif]) -> Result<[Vec<Example>; 3]> {
         let widest = motifs.iter().map(Motif::width).max();
-        let Some(widest) = widest else { return Err(Error::Request("there is no motif to implant".into())) };
+        let Some(widest) = widest else { return Err(Error::Request("no motif to implant".into())) };
         let most = SITES.len() * widest;
         if most > self.length {
             return Err(Error::Request(format!(

@@ -44,7 +44,7 @@ impl Simulation {
     pub fn check(&self, width: usize) -> Result<()> {
         let wrong = |message: String| Err(Error::Request(message));
         if !(0.0..=1.0).contains(&self.gc) {
-            return wrong(format!("GC content must lie between 0 and 1, not {}", self.gc));
+            return wrong(format!("GC content must be between 0 and 1, not {}", self.gc));
         }
         if self.contigs == 0 || self.length < self.contigs as u64 {
             return wrong(format!("{} bases cannot be spread over {} contigs", self.length, self.contigs));

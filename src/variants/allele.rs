@@ -61,7 +61,7 @@ impl<'a> Call<'a> {
         let digits = text(1);
         let position = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'));
         let position = position.and_then(|digits| digits.parse().ok());
-        let position = position.ok_or_else(|| format!("POS {} is no position", shown(digits)))?;
+        let position = position.ok_or_else(|| format!("POS {} is not a position", shown(digits)))?;
         let call = Call {
             contig: text(0),
             position,
@@ -74,7 +74,7 @@ impl<'a> Call<'a> {
             return Err("CHROM is empty".into());
         }
         if call.reference.is_empty() || !is_sequence(call.reference) {
-            return Err(format!("REF {} is no sequence", shown(call.reference)));
+            return Err(format!("REF {} is not a sequence", shown(call.reference)));
         }
         Ok(call)
     }

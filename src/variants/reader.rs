@@ -196,7 +196,7 @@ impl Calls {
         }
         // What comes through a pipe cannot be read twice.
         if !self.path.is_file() || !RawInput::open(&self.path)?.is_bgzf() {
-            log::info!("{}: is no BGZF file, and has no index; all of it is read", self.path.display());
+            log::info!("{}: not a BGZF file, and without an index; all of it is read", self.path.display());
             return Ok(false);
         }
         let extensions: &[&str] = match self.form {

@@ -232,9 +232,9 @@ impl<'a> Worker<'a> {
         if call.position == 0 || end > length {
             let (name, last) = (&contig.name, end.max(call.position));
             let message = match call.position {
-                0 => format!("position 0 of {name} lies before its first base"),
+                0 => format!("position 0 of {name} is before its first base"),
                 _ => format!(
-                    "{name}:{last} lies past the contig's end, which has {length} bases in the genome"
+                    "{name}:{last} is past the end of the contig, which has {length} bases in the genome"
                 ),
             };
             return self.problem(Problem::PastEnd, number, &message, part).map(Some);

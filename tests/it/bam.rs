@@ -306,7 +306,7 @@ fn bad_input_is_told_in_one_line() {
     says(&format!("x.bam {th} --read-group c"), "no read group c in the header; it has a, b");
     says(&format!("x.bam {th} -o x.narrowPeak"), "written as BED or TSV, not as narrowpeak");
     says("x.bam -o x.bw", "--aggregate max, mean or count");
-    says(&format!("x.bam {th} --aggregate count --sparse -o x.bw"), "are not counted anyway");
+    says(&format!("x.bam {th} --aggregate count --sparse -o x.bw"), "has no effect with --aggregate count");
     says(&format!("x.bam {th} --aggregate max -o x.bed"), "--aggregate is for tracks of scores");
     says(&format!("x.bam {th} --unmapped -o x.bed.gz"), "cannot be indexed");
     says("x.bam --pvalue 0.01", "--background");
@@ -334,7 +334,7 @@ fn bad_input_is_told_in_one_line() {
     }
 
     write(at, &["r 0 chr1 201 60 10M TTTACGATTT *", "s 0 chr1 101 60 10M TTTACGATTT *"]);
-    says(&format!("x.bam {th}"), "record 2 lies before the one before it");
+    says(&format!("x.bam {th}"), "record 2 is before its predecessor");
     let unsaid = HEADER.replace("\tSO:coordinate", "")
         + "r\t0\tchr1\t201\t60\t10M\t*\t0\t0\tTTTACGATTT\t*\ns\t0\tchr1\t101\t60\t10M\t*\t0\t0\tTTTACGATTT\t*\n";
     file("unsaid.sam", unsaid.as_bytes());

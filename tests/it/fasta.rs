@@ -331,20 +331,20 @@ fn colons_in_names() {
 fn malformed_text_is_refused_with_its_line() {
     let none = options(&[]);
     for (text, line, part) in [
-        (&b"ACGT\n"[..], "line 1", "no FASTA"),
-        (b"\n\n;x\n", "line 3", "no FASTA"),
-        (b"\n\t>a\n", "line 2", "no FASTA"),
-        (b"\r>a\nA\n", "line 1", "no FASTA"),
+        (&b"ACGT\n"[..], "line 1", "not a FASTA file"),
+        (b"\n\n;x\n", "line 3", "not a FASTA file"),
+        (b"\n\t>a\n", "line 2", "not a FASTA file"),
+        (b"\r>a\nA\n", "line 1", "not a FASTA file"),
         (b">a\nAC\n>a\nGT\n", "line 3", "a occurs twice (first on line 1)"),
-        (b">a\nACGT\nACJT\n", "line 3", "'J' is no nucleotide letter (base 7 of a)"),
+        (b">a\nACGT\nACJT\n", "line 3", "'J' is not a nucleotide letter (base 7 of a)"),
         (b">a\r\nACGT\r\nAC-T\r\n", "line 3", "'-'"),
         (b">a\nAC\rGT\n", "line 2", "0x0d"),
         (b">a\nAC GT\n", "line 2", "' '"),
         (b">a\nACGT\n>\nAC\n", "line 3", "no name"),
         (b"> a\nACGT\n", "line 1", "no name"),
         (b">a\rACGT\r>b\rAC\r\n", "line 1", "carriage return"),
-        (b">\xff\xfe\nACGT\n", "line 1", "no plain text"),
-        (b">a\x00b\nACGT\n", "line 1", "no plain text"),
+        (b">\xff\xfe\nACGT\n", "line 1", "not plain text"),
+        (b">a\x00b\nACGT\n", "line 1", "not plain text"),
         (b">a\n\xc3\x84\n", "line 2", "0xc3"),
     ] {
         let message = error(text, &none);
@@ -388,7 +388,7 @@ fn files_that_cannot_be_read_are_refused() {
     assert!(message(dir.path()).contains("directory"));
     assert!(message(&dir.path().join("absent.fa")).contains("cannot open"));
     let garbage: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    assert!(message(&write(&dir, "garbage", &garbage)).contains("no FASTA"));
+    assert!(message(&write(&dir, "garbage", &garbage)).contains("not a FASTA file"));
     let text = [b">a\n".as_slice(), "ACGTTGCATT\n".repeat(3000).as_bytes()].concat();
     for (name, whole) in [("x.fa.gz", gzip_member(&text)), ("x.fa.bgz", bgzip(&text, 5000))] {
         // Every length, so between two BGZF blocks too.

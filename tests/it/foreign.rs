@@ -656,7 +656,7 @@ fn external_data_are_read_from_the_folder_of_the_model_only() {
         let error = open(location).unwrap_err().to_string();
         assert!(error.contains("own folder") && !error.contains('\n'), "{location}: {error}");
     }
-    assert!(open("sub").unwrap_err().to_string().contains("no regular file"));
+    assert!(open("sub").unwrap_err().to_string().contains("not a regular file"));
     // A length is not believed before the bytes are there, and one file does not become many.
     let mut long = moved.clone();
     let tensor = &mut long.graph.as_mut().unwrap().initializer[0];

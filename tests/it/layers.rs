@@ -456,7 +456,7 @@ fn what_describes_no_network_is_refused_with_the_place() {
         ),
         (
             "{ type = \"residual\", layers = [{ type = \"pool\", size = 2 }] }",
-            "layer 2 (residual): its layer 1 (pool): a stride would set positions against others; leave it at 1",
+            "layer 2 (residual): its layer 1 (pool): layers in a residual block must have stride 1",
         ),
     ] {
         let architecture = Architecture::parse(&layer(text)).unwrap();
@@ -636,8 +636,8 @@ fn what_cannot_be_fitted_is_said_on_one_line() {
             "the network does not go with windows of 60 bases: layer 1 (convolution): spans 99 positions where there are 60",
         ),
         ("lengths.tsv --quiet --arch cnn", "sequences have 12 to 60 bases"),
-        ("data.tsv --arch cnn --trials 3", "--trials goes with --arch deepbind only"),
-        ("data.tsv --epochs 3", "--epochs goes with a network of layers only"),
+        ("data.tsv --arch cnn --trials 3", "--trials is only valid with --arch deepbind"),
+        ("data.tsv --epochs 3", "--epochs is only valid for networks of layers"),
         ("data.tsv --quiet --arch cnn --strands symmetric", "only DeepBind networks can be made symmetric"),
         ("data.tsv --quiet --arch cnn --learning-rate 0", "--learning-rate 0: a number above 0"),
     ] {

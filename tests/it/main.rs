@@ -11,6 +11,7 @@ mod dataset;
 mod fasta;
 mod foreign;
 mod golden;
+mod help;
 mod layers;
 mod levels;
 mod library;

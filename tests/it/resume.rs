@@ -63,7 +63,7 @@ fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
             killed += 1;
         }
         let output = scan.wait_with_output().unwrap();
-        resumed += usize::from(String::from_utf8_lossy(&output.stderr).contains("goes on after"));
+        resumed += usize::from(String::from_utf8_lossy(&output.stderr).contains("continuing after"));
         let there: Vec<String> = files(at).into_iter().filter(|name| !name.starts_with('.')).collect();
         if output.status.success() {
             assert!(files(at).iter().all(|name| !name.starts_with('.')), "left: {:?}", files(at));
@@ -165,7 +165,7 @@ fn a_page_tells_of_the_whole_scan_after_an_interruption() {
             let said = String::from_utf8(output.stderr).unwrap();
             assert!(output.status.success(), "{said}");
             assert!((fs::read(at.join("sites.bed")).unwrap(), page()) == want, "{choose}: {said}");
-            resumed += usize::from(said.contains("goes on after"));
+            resumed += usize::from(said.contains("continuing after"));
             if resumed == 4 {
                 break;
             }
@@ -198,7 +198,7 @@ fn a_page_that_cannot_be_written_costs_neither_state_nor_order() {
     assert!(at.join(".sites.bed.resume/state").exists());
     fs::remove_dir(at.join("page.html")).unwrap();
     let said = String::from_utf8(run(at, words).stderr).unwrap();
-    assert!(said.contains("goes on after"), "{said}");
+    assert!(said.contains("continuing after"), "{said}");
     assert!(at.join("page.html").is_file() && !at.join(".sites.bed.resume").exists());
 }
 

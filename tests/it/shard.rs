@@ -195,10 +195,10 @@ fn q_values_are_those_of_all_shards() {
     let text = fs::read_to_string(at.join("1.bed")).unwrap();
     let without: String = text.split_inclusive('\n').filter(|line| !line.starts_with("# tests: ")).collect();
     fs::write(at.join("1.bed"), without).unwrap();
-    assert!(error_line(at, "merge 1.bed 2.bed -o c.bed").contains("make this shard again"));
+    assert!(error_line(at, "merge 1.bed 2.bed -o c.bed").contains("rerun this shard"));
     assert!(!at.join("c.bed").exists());
     let message = error_line(at, &format!("scan {scan} --shard 1/2 -o 1.bed --report a.html"));
-    assert!(message.contains("not known before merge"), "{message}");
+    assert!(message.contains("only known after merge"), "{message}");
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn shards_that_do_not_belong_together_are_refused() {
         ("1.bed 2.bed 3.bed 2.bed", "2.bed and 2.bed are both shard 2/3"),
         ("1.bed other2.bed 3.bed", "different commands"),
         ("1.bed four.bed 3.bed", "different numbers of shards"),
-        ("1.bed whole.bed 3.bed", "whole.bed: this is no shard's track"),
-        ("1.bed genome.fa", "genome.fa: this is no shard's track"),
+        ("1.bed whole.bed 3.bed", "whole.bed: not the output of a shard"),
+        ("1.bed genome.fa", "genome.fa: not the output of a shard"),
         ("1.bed 2.bed nowhere.bed", "nowhere.bed"),
     ];
     for (files, want) in cases {

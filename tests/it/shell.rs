@@ -21,12 +21,31 @@ fn completions_know_the_options_and_bash_can_read_them() {
         eprintln!("skipped: there is no bash");
         return;
     };
-    let ask =
-        "COMP_WORDS=(bindscan scan --thr); COMP_CWORD=2; _bindscan bindscan --thr scan; echo ${COMPREPLY[@]}";
-    write!(bash.stdin.take().unwrap(), "{script}\n{ask}\n").unwrap();
-    let answer = bash.wait_with_output().unwrap().stdout;
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.split_whitespace().any(|word| word == "--threshold"), "bash offers {answer:?}");
+    let ask = |words: &str, word: &str, before: &str| {
+        let last = words.split_whitespace().count() - 1;
+        format!(
+            "COMP_WORDS=({words}); COMP_CWORD={last}; _bindscan bindscan {word} {before}; echo ${{COMPREPLY[@]}}"
+        )
+    };
+    let asked = [
+        ask("bindscan scan --thr", "--thr", "scan"),
+        ask("bindscan scan -m EL", "EL", "-m"),
+        ask("bindscan scan --model Carg", "Carg", "--model"),
+        ask("bindscan scan --engine k", "k", "--engine"),
+        ask("bindscan scan --strand b", "b", "--strand"),
+    ];
+    write!(bash.stdin.take().unwrap(), "{script}\n{}\n", asked.join("\n")).unwrap();
+    let answer = String::from_utf8(bash.wait_with_output().unwrap().stdout).unwrap();
+    let answers: Vec<&str> = answer.lines().collect();
+    // The tests run beside Cargo.toml: a model may be a file, too.
+    let expected = ["--threshold", "ELK1", "Cargo.lock", "kernel", "both"];
+    assert_eq!(answers.len(), expected.len(), "{answers:?}");
+    for (expected, answer) in expected.into_iter().zip(answers) {
+        assert!(
+            answer.split_whitespace().any(|word| word == expected),
+            "bash offers {answer:?}, not {expected}"
+        );
+    }
 }
 
 /// Runs a program with `script` on standard input; `None` (said on one line) where it is not installed.
@@ -102,7 +121,16 @@ fn each_subcommand_has_a_manual_page() {
         let text = fs::read_to_string(directory.path().join(format!("{page}.1"))).unwrap();
         assert!(text.contains(&format!(".TH {page} 1")), "{page}");
     }
-    assert!(error_line(directory.path(), "man -o missing").contains("missing"));
+    // A folder is made.
+    stdout(directory.path(), "man -o share/man");
+    let examples = fs::read_to_string(directory.path().join("share/man/bindscan-merge.1")).unwrap();
+    assert!(
+        examples.contains(".SH EXAMPLES") && examples.contains("merge 1.bed 2.bed \\-o sites.bed"),
+        "{examples}"
+    );
+    assert!(!directory.path().join("share/man/bindscan-help.1").exists());
+    fs::write(directory.path().join("file"), "").unwrap();
+    assert!(error_line(directory.path(), "man -o file").contains("file"));
 }
 
 #[test]

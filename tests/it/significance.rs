@@ -162,13 +162,13 @@ fn what_is_chosen_by_must_be_clear() {
     let directory = simulated("20k", 1, 5);
     let at = directory.path();
     for (options, words) in [
-        ("", "say which sites"),
+        ("", "choose which sites"),
         ("--pvalue 1e-3 --qvalue 0.1", "cannot be used with"),
         ("--pvalue 1e-3 --threshold 4", "cannot be used with"),
         ("--qvalue 0.1 --all", "cannot be used with"),
         ("--pvalue 0", "above 0"),
         ("--qvalue 1.5", "above 0"),
-        ("--threshold 4 --background uniform", "go with --pvalue or --qvalue"),
+        ("--threshold 4 --background uniform", "need --pvalue or --qvalue"),
         ("--pvalue 0.1 -o x.bedGraph", "no output is of sites"),
         ("--pvalue 0.1 --background-order 6", "0 to 5"),
     ] {

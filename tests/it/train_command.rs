@@ -195,7 +195,7 @@ fn bad_requests_end_with_one_line() {
         ("few.tsv -o m.onnx --negatives-per-positive 1", "18 or more are needed"),
         ("unbound.tsv -o m.onnx", "one class"),
         ("data.tsv -o m.onnx --no-padding --detector-length 41", "shorter than 41"),
-        ("data.tsv -o nowhere/m.onnx", "nowhere: there is no such folder"),
+        ("data.tsv -o nowhere/m.onnx", "nowhere: no such folder"),
         ("data.tsv -o .", "is a folder"),
         ("data.tsv -o m.onnx --budget 0", "--budget 0"),
         ("data.tsv -o m.onnx --budget NaN", "--budget NaN"),

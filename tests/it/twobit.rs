@@ -157,7 +157,7 @@ fn what_is_wrong_is_said_in_one_line() {
         (with(4, &[7]), "2bit version 7"),
         (with(8, &[0]), "no sequence"),
         (with(16 + 6 + 1, b"a"), "sequence name a occurs twice"),
-        (with(16 + 1, &[7]), "no plain text"),
+        (with(16 + 1, &[7]), "not plain text"),
         (with(record, &[255, 255, 255]), "a reaches past the end of the file"),
         (with(record + 8, &[200]), "the N blocks of a"),
     ];
@@ -169,7 +169,7 @@ fn what_is_wrong_is_said_in_one_line() {
     }
     let stream =
         genome::from_reader(std::io::Cursor::new(sound.clone()), Path::new("-"), &GenomeOptions::default());
-    assert!(stream.unwrap_err().to_string().contains("give it as a file"));
+    assert!(stream.unwrap_err().to_string().contains("give an uncompressed file"));
     let path = write(&dir, "x.2bit", &sound);
     let options = GenomeOptions { regions: vec![RegionQuery::parse("chra:1-5")], ..GenomeOptions::default() };
     assert!(genome::open(&path, &options).unwrap_err().to_string().contains("did you mean a?"));
@@ -204,5 +204,5 @@ fn scans_shards_and_p_values_of_both_forms_are_the_same_bytes() {
     fs::write(at.join("genome.2bit.gz"), crate::common::gzip(&fs::read(at.join("genome.2bit")).unwrap()))
         .unwrap();
     let refused = crate::common::error_line(at, "scan -m motif.onnx genome.2bit.gz --threshold 4");
-    assert!(refused.contains("not compressed"), "{refused}");
+    assert!(refused.contains("give an uncompressed file"), "{refused}");
 }

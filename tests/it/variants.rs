@@ -493,7 +493,7 @@ fn everything_else_is_passed_on_as_it_is() {
         "11 records, 2 alleles scored; not scored: 1 without an ALT allele, 2 alleles *, 1 symbolic alleles, 3 breakends, \
          1 on contigs that the genome does not have, 2 past the contig's end, 1 whose REF differs",
         &format!("odd.vcf, line 18: REF at one:30 is '{other}', but the genome has '{base}'"),
-        "odd.vcf, line 19: one:401 lies past the contig's end, which has 400 bases",
+        "odd.vcf, line 19: one:401 is past the end of the contig, which has 400 bases",
         "line 20: position 0 of one",
         "on contigs that the genome does not have: 1 record, lost",
     ] {
@@ -597,8 +597,8 @@ fn what_is_wrong_is_said_on_one_line() {
             whole("one\t1\t.\tA\n"),
             "line 10: a record of VCF has 8 columns or more, separated by tabs; this line has 4",
         ),
-        (whole("one\tx\t.\tA\tC\t.\t.\t.\n"), "line 10: POS 'x' is no position"),
-        (whole("\none\t1\t.\tA-\tC\t.\t.\t.\n"), "line 11: REF 'A-' is no sequence"),
+        (whole("one\tx\t.\tA\tC\t.\t.\t.\n"), "line 10: POS 'x' is not a position"),
+        (whole("\none\t1\t.\tA-\tC\t.\t.\t.\n"), "line 11: REF 'A-' is not a sequence"),
         (whole("one\t1\t.\tN\tC?\t.\t.\t.\n"), "line 10: the ALT allele 'C?' is neither"),
         (whole("one\t1\t.\tN\tC\t.\t.\t.\n").lines().skip(9).collect(), "line 1: this VCF has no header"),
     ];
@@ -609,7 +609,7 @@ fn what_is_wrong_is_said_on_one_line() {
         assert!(!at.join("out.vcf").exists());
     }
     let strict = [
-        ("one\t399\t.\tNNN\tC\t.\t.\t.\n", "line 10: one:401 lies past the contig's end"),
+        ("one\t399\t.\tNNN\tC\t.\t.\t.\n", "line 10: one:401 is past the end of the contig"),
         (
             "lost\t3\t.\tN\tC\t.\t.\t.\n",
             "line 10: there is no contig lost in the genome; it has one, two, three and 1 more",
@@ -632,7 +632,7 @@ fn what_is_wrong_is_said_on_one_line() {
         ("calls.vcf -r five", "there is no contig five"),
         ("calls.vcf -o out.bcf.gz", "BCF is compressed by itself"),
         ("undefined.vcf -o out.bcf", "the record at one:1 makes no record of BCF"),
-        ("calls.vcf -o out.bed", "no format goes with this name"),
+        ("calls.vcf -o out.bed", "unknown output extension"),
         ("calls.vcf -o out.vcf -o out.vcf", "two outputs"),
         ("cut.vcf.gz", "cut.vcf.gz: cannot decompress"),
         ("none.vcf", "none.vcf: cannot open"),

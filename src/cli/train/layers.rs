@@ -111,7 +111,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     let state = state_path(&args.output, "training");
     args.check(&state)?;
     if let Some(option) = args.only_for_deepbind() {
-        bail!("{option} goes with --arch deepbind only; a network of layers says such things itself");
+        bail!("{option} is only valid with --arch deepbind; an architecture sets it by itself");
     }
     let architecture = args.layers.architecture()?;
     let strands = match (args.strands, args.alphabet()) {
@@ -222,7 +222,7 @@ fn fit(
     meter::lock(&shown).clear();
     match outcome {
         Err(Error::Interrupted) if resources.state.is_some_and(std::path::Path::exists) => {
-            bail!("interrupted; the epochs made are kept: go on with --resume")
+            bail!("interrupted; finished epochs are kept: continue with --resume")
         }
         outcome => Ok(outcome?),
     }

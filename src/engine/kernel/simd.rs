@@ -367,7 +367,7 @@ impl Simd {
         available.iter().find(|simd| simd.name() == name).copied().ok_or_else(|| {
             let names: Vec<_> = available.iter().map(Simd::name).collect();
             Error::Request(format!(
-                "{VARIABLE}: `{name}` is no instruction set of this machine; it has {}",
+                "{VARIABLE}: `{name}` is not an instruction set of this machine; it has {}",
                 names.join(", ")
             ))
         })

@@ -155,7 +155,7 @@ fn within(folder: Option<&Path>, location: &str) -> Result<PathBuf, String> {
         return Err(outside());
     }
     if !fs::metadata(&real).map_err(missing)?.is_file() {
-        return Err(format!("is stored in {}, which is no regular file", path.display()));
+        return Err(format!("is stored in {}, which is not a regular file", path.display()));
     }
     Ok(real)
 }

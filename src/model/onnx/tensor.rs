@@ -182,7 +182,7 @@ fn read_data(proto: &TensorProto) -> Result<Data, String> {
 fn from_raw<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T) -> Result<Vec<T>, String> {
     let (values, rest) = raw.as_chunks::<SIZE>();
     if !rest.is_empty() {
-        return Err(format!("{} bytes, which is no multiple of {SIZE}", raw.len()));
+        return Err(format!("{} bytes, which is not a multiple of {SIZE}", raw.len()));
     }
     Ok(values.iter().map(|&bytes| convert(bytes)).collect())
 }

@@ -89,7 +89,7 @@ impl<R: Read + Seek> Reader<R> {
         };
         let header = reader.bytes(0, 64)?;
         if u32_at(&header, 0) != MAGIC {
-            return Err(reader.damaged("this is no bigWig (of little-endian byte order)"));
+            return Err(reader.damaged("not a little-endian bigWig file"));
         }
         let zooms = u64::from(u16_at(&header, 6));
         let (contigs, blocks, summary) = (u64_at(&header, 8), u64_at(&header, 24), u64_at(&header, 44));

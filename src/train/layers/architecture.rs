@@ -256,7 +256,7 @@ impl Architecture {
         if !name.ends_with(".toml") && !path.exists() {
             let names = named::NAMES.join(", ");
             return Err(Error::Request(format!(
-                "there is no network {name}; there are {names}, or give a TOML file"
+                "unknown architecture {name}; known: {names}, or a TOML file"
             )));
         }
         let text = fs::read_to_string(path).map_err(Error::io(path, "cannot read"))?;
@@ -358,7 +358,7 @@ impl Layer {
     /// The shape after it, where `shape` goes in, `depth` residual layers deep.
     pub(crate) fn shape(&self, shape: Shape, depth: usize) -> Result<Shape, String> {
         let positions = || {
-            shape.positions.ok_or_else(|| "there are no positions any more; it must come earlier".to_owned())
+            shape.positions.ok_or_else(|| "the layer needs positions, but it follows a global pool or flatten; move it before that".to_owned())
         };
         let Shape { channels, .. } = shape;
         let with = |positions: usize, channels: usize| Shape { positions: Some(positions), channels };
@@ -422,7 +422,7 @@ fn residual(layers: &[Layer], shape: Shape, depth: usize) -> Result<Shape, Strin
         };
         let fail = |e: &str| format!("its layer {} ({}): {e}", rank + 1, layer.name());
         if strided {
-            return Err(fail("a stride would set positions against others; leave it at 1"));
+            return Err(fail("layers in a residual block must have stride 1"));
         }
         inner = layer.shape(inner, depth + 1).map_err(|e| fail(&e))?;
     }

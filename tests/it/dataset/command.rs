@@ -120,7 +120,7 @@ fn bad_requests_end_with_one_line() {
         (&["toy.onnx", "short.tsv"], "sequence 1 of the data (5 bases): "),
         (&["toy.onnx", "two.tsv", "--target", "all"], "the model has 1 outputs (score), and the data have 2"),
         (&["toy.onnx", "zeros.tsv"], "all 2 sequences are of one class (0) in column target"),
-        (&["toy.onnx", "peaks.bed"], "peaks need the genome they lie on (--genome)"),
+        (&["toy.onnx", "peaks.bed"], "peaks need their genome (--genome)"),
         (&["toy.onnx", "data.tsv", "--negatives-per-positive", "0"], "0 negatives per positive"),
         (&["toy.onnx", "data.tsv", "--positives-above", "nan"], "a number is needed"),
     ];

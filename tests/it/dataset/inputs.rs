@@ -204,7 +204,7 @@ fn what_is_wrong_with_a_table_is_said_with_its_line() {
         (
             "seq\tbound\nACGT\t1\nAC-T\t0\n",
             &TableOptions::default(),
-            "FILE, line 3: '-' (character 3) is no nucleotide",
+            "FILE, line 3: '-' (character 3) is not a nucleotide",
         ),
         ("ACGT\t1\nACGT\n", &TableOptions::default(), "FILE, line 2: column 2 is missing; the line has 1"),
         ("ACGT\t1\n\t0\n", &TableOptions::default(), "FILE, line 2: the sequence is empty"),
@@ -247,7 +247,7 @@ fn fasta_files_are_read_and_refused() {
         ("ACGT\tx\n", "line 1"),
         (">a\n>b\nACGT\n", "empty"),
         (">a\nACGT\n>b\n", "empty"),
-        (">a\nAC!T\n", "line 2: '!' (character 3) is no nucleotide"),
+        (">a\nAC!T\n", "line 2: '!' (character 3) is not a nucleotide"),
     ] {
         let (_directory, path) = file("a.fa", text);
         let error = read_sequences(&path).unwrap_err().to_string();

@@ -116,7 +116,7 @@ fn bad_peaks_are_refused_with_their_line() {
     let error = cut_windows(&genome, &peaks, &held_out("chr1")).unwrap_err().to_string();
     assert!(error.contains("no peak is left outside the test contigs"), "{error}");
     let request = DataRequest { data: peaks, negatives_per_positive: 1.0, ..DataRequest::default() };
-    assert!(load(&request).unwrap_err().to_string().contains("peaks need the genome"));
+    assert!(load(&request).unwrap_err().to_string().contains("peaks need their genome"));
 }
 
 /// Bases of a contig, from a generator of our own; GC content rises along the contig.

@@ -1,11 +1,10 @@
-def model_file(wildcards):
-    """The model's file, which may have to be trained; none of a bundled model."""
-    model = MODELS[wildcards.model]
-    if "peaks" in model:
-        return f"results/models/{wildcards.model}.onnx"
-    return model.get("file", [])
+def model_files():
+    """The files of all models, some of which have to be trained first; none of a bundled model."""
+    trained = [f"results/models/{name}.onnx" for name, model in MODELS.items() if "peaks" in model]
+    return trained + [model["file"] for model in MODELS.values() if "file" in model]
 
 
-def model_argument(wildcards, input):
-    """What -m is given."""
-    return MODELS[wildcards.model].get("bundled", input.model)
+def model_options(wildcards, input):
+    """What the scan is given: -m for every model."""
+    bundled = [model["bundled"] for model in MODELS.values() if "bundled" in model]
+    return [f"-m {model}" for model in [*input.models, *bundled]]

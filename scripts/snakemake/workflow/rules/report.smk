@@ -1,15 +1,16 @@
 rule report:
     input:
         genome=config["genome"],
-        model=model_file,
+        models=model_files(),
     output:
-        page=report("results/{model}.html", category="sites"),
+        page=report("results/report.html", category="sites"),
+        summary="results/bindscan_mqc.json",
     log:
-        "results/logs/report/{model}.log",
+        "results/logs/report.log",
     params:
         bindscan=config["bindscan"],
-        model=model_argument,
-        options=lambda wildcards: MODELS[wildcards.model]["scan"],
+        models=model_options,
+        options=config["scan"],
     threads: config["threads"]
     resources:
         mem_mb=1000,
@@ -17,5 +18,5 @@ rule report:
     conda:
         "../envs/bindscan.yaml"
     shell:
-        "{params.bindscan} scan -m {params.model:q} {input.genome:q} {params.options} --threads {threads} "
-        "-o /dev/null --format bed --report {output.page:q} 2> {log:q}"
+        "{params.bindscan} scan {params.models} {input.genome:q} {params.options} --threads {threads} "
+        "-o /dev/null --format bed --report {output.page:q} --summary-json {output.summary:q} 2> {log:q}"

@@ -1,50 +1,36 @@
+def score_options(wildcards, output):
+    """A file of scores for each model, in a folder for each extension."""
+    return [f"-o {output[f'scores_{scores}']}/'{{name}}'.{scores}" for scores in config["scores"]]
+
+
 rule scan:
     input:
         genome=config["genome"],
-        model=model_file,
+        models=model_files(),
     output:
-        temp(
-            multiext(
-                "results/shards/{model}/{shard}-of-{of}",
-                *[f".{track}" for track in config["tracks"]],
-            )
-        ),
+        # Where only scores are wanted, the sites' file is missing.
+        sites=temp([f"results/shards/{{shard}}-of-{{of}}.{sites}" for sites in config["sites"]]),
+        **{
+            f"scores_{scores}": temp(directory(f"results/shards/{{shard}}-of-{{of}}.scores.{scores}"))
+            for scores in config["scores"]
+        },
     log:
-        "results/logs/scan/{model}.{shard}-of-{of}.log",
+        "results/logs/scan/{shard}-of-{of}.log",
     params:
         bindscan=config["bindscan"],
-        model=model_argument,
-        options=lambda wildcards: MODELS[wildcards.model]["scan"],
-        outputs=lambda wildcards, output: [f"-o {path}" for path in output],
+        models=model_options,
+        options=config["scan"],
+        sites=lambda wildcards, output: [f"-o {path}" for path in output.sites],
+        scores=score_options,
+        folders=lambda wildcards, output: [output[f"scores_{scores}"] for scores in config["scores"]],
     threads: config["threads"]
     resources:
         mem_mb=1000,
         runtime=120,
     conda:
         "../envs/bindscan.yaml"
-    # A job that is killed and retried goes on where it was.
+    # A job that is killed and retried continues where it was.
     shell:
-        "{params.bindscan} scan -m {params.model:q} {input.genome:q} {params.options} --shard {wildcards.shard}/{wildcards.of} "
-        "--threads {threads} --resume {params.outputs} 2> {log:q}"
-
-
-rule merge:
-    input:
-        expand(
-            "results/shards/{{model}}/{shard}-of-{of}.{{track}}",
-            shard=range(1, config["shards"] + 1),
-            of=config["shards"],
-        ),
-    output:
-        "results/{model}.{track}",
-    log:
-        "results/logs/merge/{model}.{track}.log",
-    params:
-        bindscan=config["bindscan"],
-    resources:
-        mem_mb=500,
-        runtime=60,
-    conda:
-        "../envs/bindscan.yaml"
-    shell:
-        "{params.bindscan} merge {input:q} -o {output:q} 2> {log:q}"
+        "mkdir -p results/shards {params.folders} && "
+        "{params.bindscan} scan {params.models} {input.genome:q} {params.options} --shard {wildcards.shard}/{wildcards.of} "
+        "--threads {threads} --resume {params.sites} {params.scores} 2> {log:q}"
