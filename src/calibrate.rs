@@ -74,7 +74,10 @@ impl Calibration {
             (Method::Drawn(sampled) | Method::Shuffled(sampled), _) => {
                 Ok(sampled.outputs.iter().map(Distribution::null).collect())
             }
-            _ => Err(Error::model(&model.spec.name, "the stored calibration is for a matrix, and this model is not one; rerun bindscan calibrate")),
+            _ => Err(Error::model(
+                &model.spec.name,
+                "the stored calibration is for a matrix, and this model is not one; rerun bindscan calibrate",
+            )),
         }
     }
 

@@ -34,6 +34,7 @@ mod score;
 pub(crate) mod signals;
 mod significance;
 mod simulate;
+mod summary;
 mod track;
 mod train;
 pub(crate) mod usage;

@@ -246,7 +246,10 @@ impl ModelSpec {
         let mut seen = HashSet::with_capacity(self.outputs.len());
         for output in &self.outputs {
             if name::clean(output) != *output {
-                return Err(format!("the output name `{}` cannot be written to a track", name::printable(output)));
+                return Err(format!(
+                    "the output name `{}` cannot be written to a track",
+                    name::printable(output)
+                ));
             }
             if !seen.insert(output) {
                 return Err(format!("two outputs are named `{output}`"));

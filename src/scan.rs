@@ -133,13 +133,13 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Gives the tracks their names, and `page` with them; then what was kept is removed. Dropped instead, a scan leaves no
+    /// Gives the tracks their names, and `others` with them; then what was kept is removed. Dropped instead, a scan leaves no
     /// track, and keeps what another with the same journal goes on from.
     ///
     /// # Errors
     /// A name that cannot be taken.
-    pub fn publish(self, page: Option<Sealed>) -> Result<()> {
-        output::publish(self.sealed.into_iter().chain(page))?;
+    pub fn publish(self, others: impl IntoIterator<Item = Sealed>) -> Result<()> {
+        output::publish(self.sealed.into_iter().chain(others))?;
         self.journal.map_or(Ok(()), Journal::remove)
     }
 }

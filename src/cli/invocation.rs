@@ -29,10 +29,10 @@ struct Given {
 const TECHNICAL: [&str; 5] = ["threads", "chunk_size", "resume", "quiet", "verbose"];
 
 /// Options that do not change what is in a track, but where it is written, and how.
-const OF_OUTPUTS: [&str; 6] = ["output", "format", "header", "report", "report_igv", "shard"];
+const OF_OUTPUTS: [&str; 7] = ["output", "format", "header", "report", "report_igv", "summary_json", "shard"];
 
 /// Arguments that are files to write.
-const OUTPUTS: [&str; 5] = ["output", "report", "matches", "truth", "logos"];
+const OUTPUTS: [&str; 6] = ["output", "report", "summary_json", "matches", "truth", "logos"];
 
 /// Arguments of text that may name a file to read.
 const PERHAPS_INPUTS: [&str; 1] = ["background"];

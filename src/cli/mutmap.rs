@@ -194,7 +194,10 @@ impl MutmapArgs {
             (None, Some("tsv") | None) => FormatArg::Tsv,
             (None, _) if device => FormatArg::Tsv,
             (None, Some(other)) => {
-                bail!("{}: unknown output extension .{other}; use .svg, .png, .tsv or .bw, or --format", path.display())
+                bail!(
+                    "{}: unknown output extension .{other}; use .svg, .png, .tsv or .bw, or --format",
+                    path.display()
+                )
             }
         };
         ensure!(

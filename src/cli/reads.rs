@@ -138,7 +138,7 @@ impl ReadArgs {
         provenance: Provenance,
         batch: usize,
         session: Session,
-    ) -> Result<()> {
+    ) -> Result<ReadSummary> {
         let how = self.aggregate();
         let aggregates = tracks.scores.into_iter();
         let aggregates = aggregates
@@ -164,7 +164,7 @@ impl ReadArgs {
             }
             message(line);
         }
-        Ok(())
+        Ok(summary)
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) struct ScanArgs {
     tracks: TrackArgs,
     #[command(flatten)]
     report: ReportArgs,
+    #[command(flatten)]
+    summary: SummaryArgs,
     /// Use this many threads [default: all cores]
     #[arg(short, long, value_parser = super::parse_threads, help_heading = heading::RUN)]
     threads: Option<usize>,
@@ -200,7 +202,18 @@ impl ScanArgs {
             let batch = chunk_size;
             let left_out = self.left_out_words(&models);
             let found = (targets, overlaps, left_out);
-            return self.reads.scan(source, workers, found, tracks, provenance, batch, session);
+            let summary_file = self.summary.open()?;
+            let done = self.reads.scan(source, workers, found, tracks, provenance, batch, session)?;
+            if let Some(output) = summary_file {
+                let more = done.counts();
+                output::publish([summary::write(
+                    output,
+                    &self.scanned(&models, session),
+                    &done.scan,
+                    &more,
+                )?])?;
+            }
+            return Ok(());
         }
         let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
         let genome = open(&self.genome, input, &options)?;
@@ -252,6 +265,7 @@ impl ScanArgs {
             ));
         }
         let report = self.report.open(&tracks.files)?;
+        let summary_file = self.summary.open()?;
         let context = report.as_ref().map(|_| report::Context {
             genome: &self.genome,
             models: &models,
@@ -309,7 +323,10 @@ impl ScanArgs {
             }
             _ => None,
         };
-        finished.publish(page)?;
+        let counts = summary_file
+            .map(|output| summary::write(output, &self.scanned(&models, session), &summary, &[]))
+            .transpose()?;
+        finished.publish(page.into_iter().chain(counts))?;
         if !session.quiet {
             let sites = match findings {
                 Findings::Candidates if q_later => {
@@ -332,6 +349,15 @@ impl ScanArgs {
             message(line);
         }
         Ok(())
+    }
+
+    fn scanned<'a>(&'a self, models: &'a [Planned], session: Session) -> summary::Scanned<'a> {
+        summary::Scanned {
+            input: &self.genome,
+            shard: self.shard,
+            models,
+            command: session.invocation.text(),
+        }
     }
 
     /// Whether q-values wait for the other shards.
@@ -426,7 +452,8 @@ impl ScanArgs {
         let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
         let (kind, message) = match (sites, given) {
             (true, false) => {
-                let message = "choose which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
+                let message =
+                    "choose which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
                 (ErrorKind::MissingRequiredArgument, message)
             }
             (false, true) => {

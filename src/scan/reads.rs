@@ -76,6 +76,11 @@ pub struct ReadSummary {
 }
 
 impl ReadSummary {
+    /// Counts that scans of genomes do not have, by name.
+    pub fn counts(&self) -> [(&'static str, u64); 2] {
+        [("reads_skipped", self.skipped.iter().sum()), ("sites_clipped", self.clipped_sites)]
+    }
+
     fn add(&mut self, other: &ReadSummary) {
         let ScanSummary { bases, windows, left_out, sites, segments, short_segments, short_names, .. } =
             &other.scan;

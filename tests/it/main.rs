@@ -35,6 +35,7 @@ mod shuffle;
 mod significance;
 mod simulate;
 mod sites;
+mod summary;
 mod track;
 mod train_command;
 mod train_gradient;

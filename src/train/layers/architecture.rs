@@ -358,7 +358,10 @@ impl Layer {
     /// The shape after it, where `shape` goes in, `depth` residual layers deep.
     pub(crate) fn shape(&self, shape: Shape, depth: usize) -> Result<Shape, String> {
         let positions = || {
-            shape.positions.ok_or_else(|| "the layer needs positions, but it follows a global pool or flatten; move it before that".to_owned())
+            shape.positions.ok_or_else(|| {
+                "the layer needs positions, but it follows a global pool or flatten; move it before that"
+                    .to_owned()
+            })
         };
         let Shape { channels, .. } = shape;
         let with = |positions: usize, channels: usize| Shape { positions: Some(positions), channels };
