@@ -18,13 +18,14 @@ rule merge_sites:
 
 rule merge_scores:
     input:
-        expand("results/shards/{shard}.scores.{{scores}}", shard=SHARDS),
+        shards=expand("results/shards/{shard}.scores.{{scores}}", shard=SHARDS),
     output:
         directory("results/scores.{scores}"),
     log:
         "results/logs/merge/scores.{scores}.log",
     params:
         bindscan=config["bindscan"],
+        first=lambda wildcards, input: input.shards[0],
     resources:
         mem_mb=500,
         runtime=60,
@@ -34,10 +35,10 @@ rule merge_scores:
     shell:
         """
         mkdir -p {output:q}
-        for path in {input[0]:q}/*; do
+        for path in {params.first:q}/*; do
             name="${{path##*/}}"
             shards=()
-            for folder in {input:q}; do
+            for folder in {input.shards:q}; do
                 shards+=("$folder/$name")
             done
             {params.bindscan} merge "${{shards[@]}}" -o {output:q}/"$name"

@@ -8,3 +8,8 @@ def model_options(wildcards, input):
     """What the scan is given: -m for every model."""
     bundled = [model["bundled"] for model in MODELS.values() if "bundled" in model]
     return [f"-m {model}" for model in [*input.models, *bundled]]
+
+
+def score_options(wildcards, output):
+    """A file of scores for each model, in a folder for each extension."""
+    return [f"-o {output[f'scores_{scores}']}/'{{name}}'.{scores}" for scores in config["scores"]]

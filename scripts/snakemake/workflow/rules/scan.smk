@@ -1,8 +1,3 @@
-def score_options(wildcards, output):
-    """A file of scores for each model, in a folder for each extension."""
-    return [f"-o {output[f'scores_{scores}']}/'{{name}}'.{scores}" for scores in config["scores"]]
-
-
 rule scan:
     input:
         genome=config["genome"],
