@@ -10,6 +10,7 @@ use bindscan::genome::GenomeOptions;
 use bindscan::genome::shard::Shard;
 use bindscan::io::digest;
 use bindscan::io::input::RawInput;
+use bindscan::io::output;
 use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
@@ -29,6 +30,7 @@ use super::reads::{self, ReadArgs};
 use super::region;
 use super::report::{self, ReportArgs};
 use super::significance::{NullArgs, NullProgress, parse_probability};
+use super::summary::{self, SummaryArgs};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
 use super::{CANCELLED, Session, counted, message};
 
@@ -462,7 +464,7 @@ impl ScanArgs {
                 (ErrorKind::ArgumentConflict, message)
             }
             _ if self.null.options().makes_new() && self.rate().is_none() => {
-                let message = "options for p-values go with --pvalue or --qvalue";
+                let message = "options of significance need --pvalue or --qvalue";
                 (ErrorKind::MissingRequiredArgument, message)
             }
             _ => return Ok(()),

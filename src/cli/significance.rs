@@ -10,7 +10,6 @@ use super::Session;
 use super::heading;
 use super::progress::{Progress, grouped};
 
-
 #[derive(Debug, Args)]
 pub(super) struct NullArgs {
     /// Take the background from the scanned genome, uniform bases or a FASTA file

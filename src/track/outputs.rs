@@ -111,7 +111,7 @@ fn format_of(path: &Path) -> Result<Format> {
     match (Format::of_extension(path), extension) {
         (Some(format), _) => Ok(format),
         (None, Some(other)) if !device => Err(Error::Request(format!(
-            "no format goes with .{other}: give --format, or a name in .bed, .tsv or so"
+            "unknown output extension .{other}; use .bed, .tsv or another listed in the help, or --format"
         ))),
         _ => Ok(Format::Sites(SiteFormat::Bed)),
     }
@@ -275,7 +275,7 @@ impl Outputs {
                 Format::Scores(format) => {
                     require(each || targets.len() == 1, || {
                         format!(
-                            "{text}: scores of {} models do not go into one file; put {NAME} into its name",
+                            "{text}: scores of {} models need a file each; put {NAME} into its name",
                             targets.len()
                         )
                     })?;
