@@ -14,6 +14,7 @@ mod bench;
 mod calibrate;
 mod completions;
 mod data;
+mod enrich;
 mod eval;
 mod heading;
 mod help;
@@ -28,6 +29,7 @@ mod mutmap;
 mod progress;
 mod reads;
 mod region;
+mod regions;
 mod report;
 mod scan;
 mod score;
@@ -66,6 +68,8 @@ enum Command {
     Scan(scan::ScanArgs),
     Merge(merge::MergeArgs),
     Score(score::ScoreArgs),
+    Regions(regions::RegionsArgs),
+    Enrich(enrich::EnrichArgs),
     Variants(variants::VariantsArgs),
     Mutmap(mutmap::MutmapArgs),
     Eval(eval::EvalArgs),
@@ -159,6 +163,8 @@ impl Args {
             Command::Scan(args) => args.run(session),
             Command::Merge(args) => args.run(),
             Command::Score(args) => args.run(session),
+            Command::Regions(args) => args.run(session),
+            Command::Enrich(args) => args.run(session),
             Command::Variants(args) => args.run(session),
             Command::Mutmap(args) => args.run(session),
             Command::Eval(args) => args.run(session),

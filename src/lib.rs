@@ -63,7 +63,7 @@
 //! 3. Models: [`model`].
 //! 4. Scoring: [`engine`].
 //! 5. Results: [`sites`], [`calibrate`], [`track`], and what pages and trainers share: [`report`], [`dataset`].
-//! 6. Applications: [`train`], [`motifs`], [`simulate`], [`merge`], [`scan`], [`variants`].
+//! 6. Applications: [`train`], [`motifs`], [`simulate`], [`merge`], [`scan`], [`variants`], [`regions`], [`enrichment`].
 //!
 //! # Conventions
 //!
@@ -106,8 +106,10 @@ pub mod report;
 pub mod sites;
 pub mod track;
 
+pub mod enrichment;
 pub mod merge;
 pub mod motifs;
+pub mod regions;
 pub mod scan;
 pub mod simulate;
 pub mod train;

@@ -356,7 +356,9 @@ impl Head {
     fn of_text(path: &Path, input: &mut Input) -> Result<Head> {
         let action = input.read_action();
         let mut head = Head::of_comments(path, input)?;
-        if head.mark.format == Format::Sites(SiteFormat::Tsv) {
+        if let Format::Sites(format) = head.mark.format
+            && format.has_column_names()
+        {
             let mut columns = Vec::new();
             input.read_until(b'\n', &mut columns).map_err(Error::io(path, action))?;
             head.checksum = crc32(head.checksum, &columns);

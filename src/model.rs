@@ -200,6 +200,11 @@ pub struct Model {
 const WINDOW_OF_UNKNOWN: usize = 101;
 
 impl ModelSpec {
+    /// The name of the motif that the model was made of, as CTCF for MA0139.1; empty if there is none.
+    pub fn motif_name(&self) -> &str {
+        self.provenance.get("motif_name").and_then(serde_json::Value::as_str).unwrap_or_default()
+    }
+
     /// The specification of a network: window, outputs and so on as its layers say, DNA, both strands, no provenance.
     /// The default window is the published program's, int(1.5 × detector length), or the detector length where the
     /// network does not pad.

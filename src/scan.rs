@@ -22,7 +22,7 @@ use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
 
 mod ambiguous;
 mod builder;
-mod chunk_hits;
+pub(crate) mod chunk_hits;
 mod deferred;
 pub mod journal;
 pub mod reads;
@@ -167,6 +167,7 @@ pub fn run_unpublished(
         false_discovery_rate: job.false_discovery_rate,
         q_later: job.q_later,
         statistics: job.statistics.is_some(),
+        codes: job.statistics.is_some() || lines.iter().any(|lines| lines.format.shows_sequence()),
     };
     let workers = workers
         .into_iter()
@@ -226,6 +227,8 @@ struct Layout<'a> {
     q_later: bool,
     /// True if statistics are wanted.
     statistics: bool,
+    /// True if the bases of sites are wanted, by statistics or by a format that shows them.
+    codes: bool,
 }
 
 impl Layout<'_> {
@@ -239,15 +242,22 @@ impl Layout<'_> {
         self.false_discovery_rate.is_some() && !self.q_later
     }
 
-    /// Appends to `lines`, which has an entry a site track, the lines of a site. `q` has the q-value of each step of each
-    /// target's null distribution, once they are known.
-    fn write_site(&self, contig: &Contig, hit: &Hit, q: Option<&[Vec<f64>]>, lines: &mut [Vec<u8>]) {
+    /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are its bases if these are
+    /// [wanted](Layout::codes). `q` has the q-value of each step of each target's null distribution, once they are known.
+    fn write_site(
+        &self,
+        contig: &Contig,
+        hit: &Hit,
+        codes: &[u8],
+        q: Option<&[Vec<f64>]>,
+        lines: &mut [Vec<u8>],
+    ) {
         let target = &self.targets[hit.target];
         let mut significance = significance(target, hit, q);
         if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
             known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
         }
-        let site = Site { contig, target, hit, significance };
+        let site = Site { contig, target, hit, codes, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);

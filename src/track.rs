@@ -16,6 +16,8 @@ pub(crate) mod bam;
 mod bedgraph;
 pub mod bigbed;
 pub mod bigwig;
+pub mod fimo;
+pub mod homer;
 pub mod outputs;
 pub mod read;
 pub mod record;
@@ -26,6 +28,9 @@ pub mod values;
 pub use crate::io::number::push_score;
 pub use score::ScoreFormat;
 pub use site::SiteFormat;
+
+/// Why writing to a vector is no error that could be handled.
+const IN_MEMORY: &str = "writing to memory does not fail";
 
 /// A format of tracks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,11 +54,15 @@ pub enum ReadsFormat {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case. A `.gz` behind it is for the caller to
-    /// take off.
+    /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of their own,
+    /// as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
     pub fn of_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        let before = Path::new(path.file_stem()?).to_str()?.to_ascii_lowercase();
+        let kind = before.rsplit('.').next().unwrap_or_default();
         Some(match extension.as_str() {
+            "tsv" | "txt" if kind == "fimo" => Format::Sites(SiteFormat::Fimo),
+            "tsv" | "txt" if kind == "homer" => Format::Sites(SiteFormat::Homer),
             "bed" => Format::Sites(SiteFormat::Bed),
             "tsv" => Format::Sites(SiteFormat::Tsv),
             "narrowpeak" => Format::Sites(SiteFormat::NarrowPeak),
@@ -78,6 +87,8 @@ impl fmt::Display for Format {
 pub struct Target {
     /// Name in the track.
     pub name: String,
+    /// Name that people use beside it, as CTCF for MA0139.1; empty if there is none.
+    pub alias: String,
     /// Rank of the scanner that scores it.
     pub scanner: usize,
     /// Output of that scanner: a model's output, or a matrix's rank.
@@ -114,6 +125,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
         for (output, name) in planned.names().into_iter().enumerate() {
             targets.push(Target {
                 name,
+                alias: planned.model.spec.motif_name().to_owned(),
                 scanner: place.scanner,
                 output: place.output + output,
                 window: window as u64,

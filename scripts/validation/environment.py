@@ -30,6 +30,7 @@ EXTRAS = {
     "py2bit": "peers",
     "torch": "torch",
     "memelite": "motifs",
+    "pymemesuite": "fimo",
     "onnxscript": "foreign",
     "snakemake": "snakemake",
 }

@@ -1,18 +1,31 @@
 //! Background sequence: what a window looks like that nothing binds.
 
-use crate::null::markov::{Dice, HIGHEST_ORDER, Markov};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::genome::sequence_source::SequenceSource;
+use crate::null::markov::{Dice, HIGHEST_ORDER, Markov};
+use crate::pipeline;
 use crate::seq::alphabet::N;
 use crate::seq::chunk::{Chunk, ChunkShape};
+use crate::seq::contig::{Contig, Region, RegionQuery};
 use crate::seq::shuffle::shuffle_kmers;
 use crate::{Error, Result};
 
 /// Bases of a piece of real sequence that is shuffled: long enough to have most k-mers, short enough to keep what is
 /// local in a genome's composition.
 const PIECE: usize = 16 << 10;
+
+/// Bases of a block, the blocks at the start of a contig that are all counted, and how many there are for each that is counted behind them.
+const BLOCK: u64 = 64 * PIECE as u64;
+const HEAD: u64 = 8;
+const EVERY: u64 = 16;
+
+/// Genomes of fewer bases are read as a whole.
+const SMALL: u64 = 128 << 20;
 
 /// Most bases of real sequence that are kept for shuffling; more background than that shuffles them again.
 const KEPT: usize = 64 << 20;
@@ -42,9 +55,11 @@ impl Background {
         Background::drawn(Markov::new(0))
     }
 
-    /// Sequence drawn from a Markov model of so high an `order`, fitted to everything in `source`; or, if `shuffled`,
-    /// pieces of it that are shuffled so that each keeps its k-mers, k = order + 1. `seed` chooses the pieces where
-    /// there are more than fit into memory.
+    /// Sequence drawn from a Markov model of so high an `order`, fitted to `source`; or, if `shuffled`, pieces of it that are
+    /// shuffled so that each keeps its k-mers, k = order + 1. `seed` chooses the pieces where there are more than fit into memory.
+    ///
+    /// The model is fitted to the first 8 MiB of each contig, and to every 16th MiB behind it, which counts 16 times: a source may leave
+    /// out the rest ([`Background::regions`]). `threads` count; what comes out does not depend on their number.
     ///
     /// # Errors
     /// Whatever the source meets, and a source without k bases in a row.
@@ -53,20 +68,32 @@ impl Background {
         order: usize,
         shuffled: bool,
         seed: u64,
+        threads: usize,
     ) -> Result<Background> {
         let mut markov = Markov::new(order);
         let mut pieces = Pieces::new(seed);
-        let mut chunk = Chunk::default();
-        while source.read_chunk(&mut chunk)? {
-            // Each k-mer that begins in the chunk's own stretch.
-            let from = (chunk.own.start - chunk.start) as usize;
-            let own = (chunk.own.end - chunk.own.start) as usize;
-            let codes = &chunk.codes[from.min(chunk.codes.len())..];
-            markov.count(&codes[..codes.len().min(own + order)]);
+        let count = |chunk: &Chunk, counted: &mut Counted| {
+            count_chunk(chunk, order, counted);
             if shuffled {
-                codes[..codes.len().min(own)].chunks(PIECE).for_each(|piece| pieces.offer(piece, order + 1));
+                counted.codes.clear();
+                counted.codes.extend_from_slice(own_codes(chunk, 0));
             }
-        }
+            Ok(())
+        };
+        pipeline::run(
+            |chunk: &mut Chunk| source.read_chunk(chunk),
+            vec![count; threads.max(1)],
+            |counted: &mut Counted| {
+                if let Some(counts) = &counted.markov {
+                    markov.add(counts, counted.weight);
+                }
+                if shuffled {
+                    counted.codes.chunks(PIECE).for_each(|piece| pieces.offer(piece, order + 1));
+                }
+                Ok(())
+            },
+            &AtomicBool::new(false),
+        )?;
         if markov.counted() == 0 {
             let least =
                 if order == 0 { "a base".to_owned() } else { format!("{} bases in a row", order + 1) };
@@ -82,7 +109,33 @@ impl Background {
 
     /// The shape of the chunks that [`Background::fitted`] reads.
     pub fn chunk_shape() -> ChunkShape {
-        ChunkShape { own: 64 * PIECE, left: 0, right: HIGHEST_ORDER, reach: HIGHEST_ORDER }
+        ChunkShape { own: BLOCK as usize, left: 0, right: HIGHEST_ORDER, reach: HIGHEST_ORDER }
+    }
+
+    /// The regions of an indexed genome that a model is fitted to; none if all of it is read, as it is not large.
+    pub fn regions(contigs: &[Arc<Contig>]) -> Vec<RegionQuery> {
+        let bases: u64 = contigs.iter().filter_map(|contig| contig.length).sum();
+        if bases < SMALL {
+            return Vec::new();
+        }
+        let mut regions = Vec::new();
+        for contig in contigs {
+            let length = contig.length.unwrap_or(0);
+            let mut add = |start: u64, end: u64| {
+                let end = Some(end.min(length));
+                let region = Region { contig: contig.name.clone(), start, end };
+                let text = format!("{} {start}", contig.name);
+                let (interval, others) = (Some(Ok(region)), Vec::new());
+                regions.push(RegionQuery { text, whole: None, interval, others, optional: false });
+            };
+            if length > 0 {
+                add(0, HEAD * BLOCK);
+            }
+            for block in (HEAD..length.div_ceil(BLOCK)).filter(|&block| weight_of(block) > 0) {
+                add(block * BLOCK, (block + 1) * BLOCK);
+            }
+        }
+        regions
     }
 
     /// The Markov model: what sequence is drawn from, or what shuffled sequence would give.
@@ -109,6 +162,43 @@ impl Background {
                 out.truncate(length);
             }
         }
+    }
+}
+
+/// How often the k-mers of a block of a contig count.
+fn weight_of(block: u64) -> u64 {
+    match block.checked_sub(HEAD) {
+        None => 1,
+        Some(behind) if behind % EVERY == EVERY / 2 => EVERY,
+        Some(_) => 0,
+    }
+}
+
+/// What was counted in a chunk.
+#[derive(Default)]
+struct Counted {
+    markov: Option<Markov>,
+    weight: u64,
+    /// Its codes, if they are to be shuffled.
+    codes: Vec<u8>,
+}
+
+/// Codes of the positions that are the chunk's own, and of so many behind them.
+fn own_codes(chunk: &Chunk, behind: usize) -> &[u8] {
+    let from = (chunk.own.start - chunk.start) as usize;
+    let own = (chunk.own.end - chunk.own.start) as usize;
+    let codes = &chunk.codes[from.min(chunk.codes.len())..];
+    &codes[..codes.len().min(own + behind)]
+}
+
+/// Counts the k-mers that begin in a chunk; of the blocks behind which something may be left out, those that lie wholly in it.
+fn count_chunk(chunk: &Chunk, order: usize, counted: &mut Counted) {
+    let block = chunk.own.start / BLOCK;
+    counted.weight = weight_of(block);
+    let markov = counted.markov.get_or_insert_with(|| Markov::new(order));
+    markov.clear();
+    if counted.weight > 0 {
+        markov.count(own_codes(chunk, if block + 1 < HEAD { order } else { 0 }));
     }
 }
 
@@ -182,6 +272,27 @@ mod tests {
         for kmer in 0..64 {
             assert!((share(&markov, kmer) - share(&again, kmer)).abs() < 2e-3, "{kmer}");
         }
+    }
+
+    #[test]
+    fn what_regions_leave_out_does_not_count() {
+        let length = 70 * BLOCK + 5;
+        let contig = Arc::new(Contig { id: 0, name: "c".into(), length: Some(length) });
+        let of_contig = Background::regions(&[
+            Arc::clone(&contig),
+            Arc::new(Contig { length: Some(SMALL), ..(*contig).clone() }),
+        ]);
+        let blocks: Vec<(u64, u64)> = of_contig
+            .iter()
+            .filter_map(|query| query.interval.clone()?.ok())
+            .map(|region| (region.start / BLOCK, region.end.unwrap().div_ceil(BLOCK)))
+            .collect();
+        assert_eq!(blocks[..5], [(0, 8), (16, 17), (32, 33), (48, 49), (64, 65)]);
+        for block in 0..70 {
+            let inside = blocks[..5].iter().any(|&(from, to)| (from..to).contains(&block));
+            assert_eq!(weight_of(block) > 0, inside, "{block}");
+        }
+        assert!(Background::regions(&[contig]).is_empty());
     }
 
     #[test]

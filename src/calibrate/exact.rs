@@ -11,6 +11,7 @@ use crate::null::markov::Markov;
 use crate::seq::alphabet::complement;
 use crate::seq::contig::Strand;
 use crate::seq::window::StrandChoice;
+use crate::simd::Task;
 
 /// Steps of the grid between the lowest and the highest score, for a background of order 0 to 5.
 const GRID: [usize; 6] = [1 << 18, 1 << 17, 1 << 16, 1 << 15, 1 << 15, 1 << 15];
@@ -136,39 +137,99 @@ fn place(column: &[f64; 4], unit: f64) -> Placed {
     Placed { zero, steps: steps.map(|step| step as usize), most }
 }
 
+/// What probabilities are multiplied by: those of wide matrices would be too small for single precision otherwise.
+const SCALE: f32 = 1.267_650_6e30;
+
 /// Probability of each sum of steps, one a position, in sequence of the background.
+///
+/// It is computed in single precision, and raised by the most that rounding may have taken away: by less than 0.001 % for 30
+/// positions.
 fn distribute(steps: &[[usize; 4]], markov: &Markov) -> Vec<f64> {
     let (contexts, transitions) = (markov.contexts(), markov.probabilities());
     let highest: usize = steps.iter().map(|column| column.iter().max().copied().unwrap_or(0)).sum();
     let width = highest + 1;
     // `now[context * width + sum]`
-    let mut now = vec![0.0f64; contexts.len() * width];
+    let mut now = vec![0.0f32; contexts.len() * width];
     let mut next = now.clone();
     for (context, p) in contexts.iter().enumerate() {
-        now[context * width] = *p;
+        now[context * width] = (*p * f64::from(SCALE)) as f32;
     }
     let mut reached = 1;
     for column in steps {
         let reaches = reached + column.iter().max().copied().unwrap_or(0);
-        for row in next.chunks_exact_mut(width) {
-            row[..reaches].fill(0.0);
-        }
-        for (context, transition) in transitions.iter().enumerate() {
-            let from = &now[context * width..][..reached];
-            for (base, (&step, &p)) in column.iter().zip(transition).enumerate() {
-                let to = (context * 4 + base) % transitions.len();
-                let into = &mut next[to * width + step..][..reached];
-                into.iter_mut().zip(from).for_each(|(sum, before)| *sum += before * p);
-            }
+        for (to, row) in next.chunks_exact_mut(width).enumerate() {
+            let from = sources(to, column, &transitions).map(|(context, step, p)| Source {
+                row: &now[context * width..][..reached],
+                step,
+                p: p as f32,
+            });
+            crate::simd::run(Gather { from, into: &mut row[..reaches] });
         }
         std::mem::swap(&mut now, &mut next);
         reached = reaches;
     }
     let mut all = vec![0.0; width];
     for row in now.chunks_exact(width) {
-        all.iter_mut().zip(row).for_each(|(sum, p)| *sum += p);
+        all.iter_mut().zip(row).for_each(|(sum, p)| *sum += f64::from(*p));
     }
+    // Each position rounds a probability of the background, a product and three sums, by 2^-24 at the most.
+    let rounding = 1.0 + (5 * steps.len() + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
+    let scale = rounding / f64::from(SCALE);
+    all.iter_mut().for_each(|p| *p *= scale);
     all
+}
+
+/// The four contexts that a context follows, each with the steps and the probability of the base that leads from it there.
+fn sources(to: usize, column: &[usize; 4], transitions: &[[f64; 4]]) -> [(usize, usize, f64); 4] {
+    let contexts = transitions.len();
+    std::array::from_fn(|i| {
+        // Without contexts each base leads from the only one to itself.
+        let (context, base) = if contexts == 1 { (0, i) } else { (to / 4 + i * (contexts / 4), to % 4) };
+        (context, column[base], transitions[context][base])
+    })
+}
+
+/// Probabilities that are moved up by so many steps and multiplied.
+#[derive(Debug, Clone, Copy)]
+struct Source<'a> {
+    row: &'a [f32],
+    step: usize,
+    p: f32,
+}
+
+/// Replaces probabilities by the sum of four sources.
+struct Gather<'a> {
+    from: [Source<'a>; 4],
+    into: &'a mut [f32],
+}
+
+impl Task for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Gather { from, into } = self;
+        let [first, .., last] = from;
+        if first.step == last.step && from.iter().all(|source| source.step == first.step) {
+            let length = first.row.len();
+            let [a, b, c, d] = from.map(|source| &source.row[..length]);
+            let [p, q, r, s] = from.map(|source| source.p);
+            into[..first.step].fill(0.0);
+            into[first.step + length..].fill(0.0);
+            let into = &mut into[first.step..][..length];
+            for i in 0..length {
+                into[i] = (a[i] * p + b[i] * q) + (c[i] * r + d[i] * s);
+            }
+            return;
+        }
+        into.fill(0.0);
+        for Source { row, step, p } in from {
+            let into = &mut into[step..][..row.len()];
+            for i in 0..row.len() {
+                into[i] += row[i] * p;
+            }
+        }
+    }
 }
 
 fn max(values: &[f64; 4]) -> f64 {

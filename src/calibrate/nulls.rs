@@ -247,8 +247,17 @@ impl NullOptions {
         }
         let options = GenomeOptions { mask_lowercase: setting.mask_lowercase, regions: Vec::new() };
         watch.stage("reading the background");
-        let mut source = genome::open(path, &options)?.into_chunks(Background::chunk_shape());
-        let fitted = Background::fitted(&mut source, order, self.shuffle, self.seed.unwrap_or(SEED));
+        let mut genome = genome::open(path, &options)?;
+        let regions = match genome.contigs() {
+            Some(contigs) if !self.shuffle => Background::regions(contigs),
+            _ => Vec::new(),
+        };
+        if !regions.is_empty() {
+            genome = genome::open(path, &GenomeOptions { regions, ..options })?;
+        }
+        let mut source = genome.into_chunks(Background::chunk_shape());
+        let seed = self.seed.unwrap_or(SEED);
+        let fitted = Background::fitted(&mut source, order, self.shuffle, seed, setting.threads);
         watch.end();
         let background = fitted.map_err(|error| match error {
             Error::Request(message) => Error::Request(format!("{}: {message}", path.display())),

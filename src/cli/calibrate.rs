@@ -47,7 +47,7 @@ pub(super) struct CalibrateArgs {
 
 impl CalibrateArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        if let Some(models) = self.motifs.models(&self.model)? {
+        if let Some(models) = self.motifs.models_of_only(&self.model)? {
             return self.print_motifs(models, session);
         }
         let output = match &self.output {

@@ -25,7 +25,7 @@ pub(super) struct InspectArgs {
 
 impl InspectArgs {
     pub(super) fn run(self) -> Result<()> {
-        if let Some(models) = self.motifs.models(&self.model)? {
+        if let Some(models) = self.motifs.models_of_only(&self.model)? {
             let pages: Vec<String> = models.iter().map(|model| inspect(model).to_string()).collect();
             write!(std::io::stdout(), "{}", pages.join("\n"))?;
             return Ok(());

@@ -1,8 +1,9 @@
 //! Options that say which models are run, and how.
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bindscan::engine::planned::{PlanOptions, check_names};
 use bindscan::engine::{Device, EngineKind};
 use bindscan::model::motif::{self, Background, MotifOptions, PwmOptions};
@@ -140,8 +141,12 @@ impl ModelArgs {
 
 impl MotifFileArgs {
     /// The models of a motif file; `None` for any other model.
-    pub(super) fn models(&self, path: &std::path::Path) -> Result<Option<Vec<Model>>> {
-        if !path.is_file() {
+    ///
+    /// A pipe is read here, once, and can only give motifs.
+    pub(super) fn models(&self, path: &Path) -> Result<Option<Vec<Model>>> {
+        let is_stdin = path == Path::new("-");
+        let is_pipe = is_stdin || (path.exists() && !path.is_file() && !path.is_dir());
+        if !is_pipe && !path.is_file() {
             return Ok(None);
         }
         let options = MotifOptions {
@@ -149,14 +154,37 @@ impl MotifFileArgs {
             pwm: PwmOptions { background: self.motif_background, pseudocount: self.pseudocount },
             strict: self.strict_motifs,
         };
-        let Some((models, notes)) = motif::models(path, &options)? else { return Ok(None) };
+        let bytes = match is_stdin {
+            true => read_stdin(),
+            false => std::fs::read(path),
+        };
+        let bytes = bytes.with_context(|| format!("{}: cannot read", path.display()))?;
+        let Some((models, notes)) = motif::models_of_bytes(path, &bytes, &options)? else {
+            ensure!(
+                !is_pipe,
+                "{}: is no motif file; an ONNX model is read from a file, not from a pipe",
+                path.display()
+            );
+            return Ok(None);
+        };
         notes.iter().for_each(|note| log::warn!("{note}"));
         Ok(Some(models))
     }
 
+    /// As [`MotifFileArgs::models`], for the only model of a command: what chooses motifs is refused if that is no motif file.
+    pub(super) fn models_of_only(&self, path: &Path) -> Result<Option<Vec<Model>>> {
+        let models = self.models(path)?;
+        ensure!(
+            models.is_some() || self.patterns.is_empty(),
+            "--motif chooses from a motif file, and {} is none",
+            path.display()
+        );
+        Ok(models)
+    }
+
     /// The model of a motif file from which one motif is chosen; `None` for any other model.
-    pub(super) fn model(&self, path: &std::path::Path) -> Result<Option<Model>> {
-        let Some(mut models) = self.models(path)? else { return Ok(None) };
+    pub(super) fn model(&self, path: &Path) -> Result<Option<Model>> {
+        let Some(mut models) = self.models_of_only(path)? else { return Ok(None) };
         if models.len() > 1 {
             let names =
                 models.iter().take(8).map(|model| model.spec.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -194,6 +222,12 @@ impl PlanArgs {
             .device(self.device);
         Ok(Planned::new(model, &options)?)
     }
+}
+
+fn read_stdin() -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The heads that `--head` names.

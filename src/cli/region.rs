@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use bindscan::genome::alias::AliasTable;
 use bindscan::genome::regions::read_regions;
 use bindscan::seq::contig::RegionQuery;
 
@@ -25,4 +26,15 @@ pub(super) fn queries(
     }
     regions.iter_mut().for_each(|region| region.optional = skip_bad);
     Ok(regions)
+}
+
+/// Gives regions the other names of their contigs.
+pub(super) fn name(regions: &mut [RegionQuery], aliases: &AliasTable) {
+    for region in regions {
+        let name = match (&region.interval, &region.whole) {
+            (Some(Ok(interval)), _) => Some(&interval.contig),
+            (_, whole) => whole.as_ref(),
+        };
+        region.others = name.map_or_else(Vec::new, |name| aliases.names(name).to_vec());
+    }
 }

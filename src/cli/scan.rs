@@ -7,6 +7,7 @@ use bindscan::calibrate::nulls::{Oddities, Setting};
 use bindscan::engine::scanner::{Scanner, chunk_shape};
 use bindscan::genome;
 use bindscan::genome::GenomeOptions;
+use bindscan::genome::alias::AliasTable;
 use bindscan::genome::shard::Shard;
 use bindscan::io::digest;
 use bindscan::io::input::RawInput;
@@ -94,6 +95,11 @@ pub(super) struct ScanArgs {
     /// this option they are an error.
     #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
+    /// Read further names of contigs from a file
+    ///
+    /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
+    aliases: Option<PathBuf>,
     /// Scan one of N equal parts of the genome, as 3/10; join the outputs with merge
     #[arg(long, value_name = "I/N", help_heading = heading::SHARDS)]
     shard: Option<Shard>,
@@ -123,14 +129,14 @@ pub(super) struct ScanArgs {
     chunk_size: Option<usize>,
 }
 
-fn parse_threshold(text: &str) -> Result<f32, String> {
+pub(super) fn parse_threshold(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(threshold) if !threshold.is_nan() => Ok(threshold),
         _ => Err("not a number".into()),
     }
 }
 
-fn parse_fraction(text: &str) -> Result<f64, String> {
+pub(super) fn parse_fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(fraction) if (0.0..=1.0).contains(&fraction) => Ok(fraction),
         _ => Err("give a number from 0 to 1".into()),
@@ -138,7 +144,7 @@ fn parse_fraction(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum OverlapsArg {
+pub(super) enum OverlapsArg {
     /// Keep the best one
     Suppress,
     /// Keep all
@@ -152,6 +158,7 @@ impl ScanArgs {
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
         self.check_thresholds(chosen)?;
+        outputs.check_significance(columns.p, self.q_later())?;
         ensure!(
             !(outputs.are_sparse() && aggregate == Some(Aggregate::Count)),
             "--sparse has no effect with --aggregate count: only windows that reach the threshold are counted; leave it out"
@@ -384,6 +391,7 @@ impl ScanArgs {
             ("genome", Some(&*self.genome)),
             ("regions", self.regions_file.as_deref()),
             ("background", self.null.background_file()),
+            ("aliases", self.aliases.as_deref()),
         ];
         for (option, path) in files {
             if let Some(path) = path.filter(|path| path.is_file()) {
@@ -490,12 +498,15 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let regions = region::queries(
+        let mut regions = region::queries(
             &self.regions,
             self.regions_file.as_deref(),
             (&self.genome, "genome"),
             self.skip_bad_regions,
         )?;
+        if let Some(aliases) = &self.aliases {
+            region::name(&mut regions, &AliasTable::read(aliases)?);
+        }
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }

@@ -19,7 +19,7 @@ pub(super) use bindscan::track::outputs::{Extension, Outputs, TrackFile, Tracks}
 pub(super) struct TrackArgs {
     /// Write a file in the format of its extension (repeatable); - is standard output
     ///
-    /// Extensions: .bed, .tsv, .narrowPeak, .gff3 and .bb for sites; .bedGraph and .bw for scores; .bam for tagged
+    /// Extensions: .bed, .tsv, .narrowPeak, .gff3, .bb, fimo.tsv and homer.txt for sites; .bedGraph and .bw for scores; .bam for tagged
     /// reads. With .gz after it, text is compressed as BGZF and indexed (.tbi, or .csi for contigs longer than 512 Mb).
     ///
     /// All files are written in one pass and appear together when they are complete. {name} in a file name gives each
@@ -56,6 +56,10 @@ enum FormatArg {
     Gff3,
     #[value(name = "bigbed")]
     BigBed,
+    /// The table of MEME's FIMO
+    Fimo,
+    /// HOMER's position file
+    Homer,
     #[value(name = "bedgraph")]
     BedGraph,
     #[value(name = "bigwig")]
@@ -71,6 +75,8 @@ impl From<FormatArg> for Format {
             FormatArg::NarrowPeak => Format::Sites(SiteFormat::NarrowPeak),
             FormatArg::Gff3 => Format::Sites(SiteFormat::Gff3),
             FormatArg::BigBed => Format::Sites(SiteFormat::BigBed),
+            FormatArg::Fimo => Format::Sites(SiteFormat::Fimo),
+            FormatArg::Homer => Format::Sites(SiteFormat::Homer),
             FormatArg::BedGraph => Format::Scores(ScoreFormat::BedGraph),
             FormatArg::BigWig => Format::Scores(ScoreFormat::BigWig),
             FormatArg::Bam => Format::Reads(ReadsFormat::Bam),

@@ -1,10 +1,11 @@
 //! Which parts of a genome are wanted: regions matched to contigs, checked, sorted and merged.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::genome::alias::Aliases;
 use crate::io::input::Input;
 use crate::seq::contig::{Contig, Region, RegionQuery};
 use crate::{Error, Result};
@@ -50,12 +51,13 @@ fn region_of_line(contig: &str, start: u64, end: u64, path: &Path, line: u64) ->
             text: format!("{contig} {start} {end} {place}"),
             whole: None,
             interval: Some(Err("it is empty".into())),
+            others: Vec::new(),
             optional: false,
         };
     }
     let text = format!("{contig}:{}-{end} {place}", start + 1);
     let region = Region { contig: contig.to_owned(), start, end: Some(end) };
-    RegionQuery { text, whole: None, interval: Some(Ok(region)), optional: false }
+    RegionQuery { text, whole: None, interval: Some(Ok(region)), others: Vec::new(), optional: false }
 }
 
 /// The layout of a file's lines, found at the first one that has an interval.
@@ -76,6 +78,11 @@ pub(crate) struct RegionLines {
 }
 
 impl RegionLines {
+    /// True if the lines are those of a GFF.
+    pub(crate) fn are_gff(&self) -> bool {
+        self.layout == Some(Layout::Gff)
+    }
+
     /// Contig, start and end (0-based, half-open) of a line; `None` of one without an interval.
     ///
     /// # Errors
@@ -120,6 +127,13 @@ impl RegionLines {
             }
         }
     }
+}
+
+/// The fourth column of a line of BED: the name of a region, if it has one.
+pub(crate) fn name_of_line(line: &str) -> Option<&str> {
+    let line = line.trim_end_matches(['\n', '\r']);
+    let name = if line.contains('\t') { line.split('\t').nth(3) } else { line.split_whitespace().nth(3) };
+    name.filter(|name| !name.is_empty() && *name != ".")
 }
 
 /// What to say of a line that shows that the file is of another format.
@@ -256,6 +270,10 @@ pub(crate) struct Selection {
     found: Vec<bool>,
     /// Queries by the contig that they may mean.
     by_contig: HashMap<String, Vec<usize>>,
+    /// Queries by what naming schemes agree on, and by the other names that they have.
+    by_alias: HashMap<String, Vec<usize>>,
+    /// Contigs that the genome calls by another name: the name in a query, and the genome's.
+    renamed: BTreeMap<String, String>,
     /// Queries of the contig met last, with their stretches.
     current: Vec<(usize, Segment)>,
     missing: usize,
@@ -270,17 +288,36 @@ impl Selection {
     /// A selection of everything in `queries`.
     pub(crate) fn new(queries: Vec<RegionQuery>) -> Selection {
         let mut by_contig: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut by_alias: HashMap<String, Vec<usize>> = HashMap::new();
         for (i, query) in queries.iter().enumerate() {
             let mut add = |name: &str| by_contig.entry(name.to_owned()).or_default().push(i);
             query.whole.iter().for_each(|name| add(name));
             if let Some(Ok(region)) = &query.interval {
                 add(&region.contig);
             }
+            if let Some(name) = name_of(query) {
+                by_alias.entry(plain_name(name)).or_default().push(i);
+            }
+            for other in &query.others {
+                by_alias.entry(plain_name(other)).or_default().push(i);
+            }
         }
         let (found, missing) = (vec![false; queries.len()], queries.len());
         let optional = !queries.is_empty() && queries.iter().all(|query| query.optional);
         let bad = BadRegions::default();
-        Selection { queries, found, by_contig, current: Vec::new(), missing, optional, bad, settled: false }
+        let (current, renamed) = (Vec::new(), BTreeMap::new());
+        Selection {
+            queries,
+            found,
+            by_contig,
+            by_alias,
+            renamed,
+            current,
+            missing,
+            optional,
+            bad,
+            settled: false,
+        }
     }
 
     /// Settles every query against the whole list of contigs, whose lengths are known.
@@ -290,8 +327,18 @@ impl Selection {
     pub(crate) fn resolve(&mut self, contigs: &[Arc<Contig>]) -> Result<()> {
         let by_name: HashMap<&str, &Contig> =
             contigs.iter().map(|contig| (contig.name.as_str(), &**contig)).collect();
+        let aliases = Aliases::of(contigs);
         for i in 0..self.queries.len() {
             let query = &mut self.queries[i];
+            if let Some(name) = name_of(query).filter(|name| !by_name.contains_key(name)) {
+                let listed = query.others.iter().find_map(|other| by_name.get(other.as_str()).copied());
+                let alias = listed.or_else(|| Some(&*contigs[aliases.find(name)?]));
+                if let (Some(contig), false) = (alias, is_named_whole(query, &by_name)) {
+                    self.renamed.entry(name.to_owned()).or_insert_with(|| contig.name.clone());
+                    rename(query, &contig.name);
+                    self.by_contig.entry(contig.name.clone()).or_default().push(i);
+                }
+            }
             if query.whole.as_deref().is_some_and(|name| by_name.contains_key(name)) {
                 query.interval = None;
                 continue;
@@ -319,7 +366,37 @@ impl Selection {
             }
         }
         self.settled = true;
+        self.tell_renamed();
         self.bad.settle(self.queries.len(), "regions", self.optional)
+    }
+
+    /// Says which contigs have other names.
+    fn tell_renamed(&self) {
+        if let Some(words) = renaming(&self.renamed) {
+            log::warn!("{words}");
+        }
+    }
+
+    /// Lets the queries of a stream that mean `contig` by another name mean it by its own.
+    ///
+    /// # Errors
+    /// A query that fits two contigs.
+    fn adopt(&mut self, contig: &Contig) -> Result<()> {
+        let exact = self.by_contig.get(&contig.name).map_or(&[][..], Vec::as_slice);
+        if let Some(&twice) = exact.iter().find(|&&i| self.found[i] && name_of(&self.queries[i]).is_some()) {
+            return Err(ambiguous(&self.queries[twice]));
+        }
+        for &i in self.by_alias.get(&plain_name(&contig.name)).map_or(&[][..], Vec::as_slice) {
+            let query = &mut self.queries[i];
+            let Some(name) = name_of(query).map(str::to_owned) else { continue };
+            if self.found[i] || name == contig.name || query.whole.as_deref() == Some(&contig.name) {
+                continue;
+            }
+            rename(query, &contig.name);
+            self.renamed.entry(name).or_insert_with(|| contig.name.clone());
+            self.by_contig.entry(contig.name.clone()).or_default().push(i);
+        }
+        Ok(())
     }
 
     /// Refuses queries that are no interval, before a stream is read for them.
@@ -360,6 +437,9 @@ impl Selection {
     /// A query that fits two contigs of a stream.
     pub(crate) fn take(&mut self, contig: &Contig) -> Result<Vec<Segment>> {
         self.current.clear();
+        if !self.settled {
+            self.adopt(contig)?;
+        }
         for &i in self.by_contig.get(&contig.name).map_or(&[][..], Vec::as_slice) {
             let query = &self.queries[i];
             let whole = query.whole.as_deref() == Some(contig.name.as_str());
@@ -408,12 +488,49 @@ impl Selection {
         if std::mem::replace(&mut self.settled, true) {
             return Ok(());
         }
+        self.tell_renamed();
         for i in (0..self.queries.len()).filter(|&i| !self.found[i]) {
             let (flaw, words) = no_contig(&self.queries[i], contigs);
             self.bad.add(flaw, || words);
         }
         self.bad.settle(self.queries.len(), "regions", self.optional)
     }
+}
+
+/// The contig that a query names, whose interval is one or that has none.
+fn name_of(query: &RegionQuery) -> Option<&str> {
+    match (&query.interval, &query.whole) {
+        (Some(Ok(region)), _) => Some(&region.contig),
+        (None, Some(whole)) => Some(whole),
+        _ => None,
+    }
+}
+
+/// True if the whole text of a query is a contig's name.
+fn is_named_whole(query: &RegionQuery, by_name: &HashMap<&str, &Contig>) -> bool {
+    query.whole.as_deref().is_some_and(|name| by_name.contains_key(name))
+}
+
+/// Puts another name in place of the contig that a query names.
+fn rename(query: &mut RegionQuery, name: &str) {
+    match &mut query.interval {
+        Some(Ok(region)) => name.clone_into(&mut region.contig),
+        _ => query.whole = Some(name.to_owned()),
+    }
+}
+
+/// Says which contigs have other names in the genome, if any have: the names given, and the genome's.
+pub(crate) fn renaming(renamed: &BTreeMap<String, String>) -> Option<String> {
+    let pairs = renamed.iter().take(SUGGESTIONS).map(|(theirs, ours)| format!("{theirs} is {ours}"));
+    let shown = pairs.collect::<Vec<_>>().join(", ");
+    let more = match renamed.len().saturating_sub(SUGGESTIONS) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let contigs =
+        if renamed.len() == 1 { "contig of the regions has" } else { "contigs of the regions have" };
+    let count = renamed.len();
+    (count > 0).then(|| format!("{count} {contigs} another name in the genome: {shown}{more}"))
 }
 
 fn segment_of(region: &Region) -> Segment {
@@ -544,12 +661,39 @@ mod tests {
     #[test]
     fn unknown_contigs_get_near_names() {
         let human = ["chr1", "chr2", "chr10", "chrM"];
-        assert!(error("1:5-10", &human).ends_with("did you mean chr1?"));
-        assert!(error("chrMT", &human).ends_with("did you mean chrM?"));
-        assert!(error("MT", &human).ends_with("did you mean chrM?"));
         assert!(error("scafold_12", &["scaffold_12", "x"]).ends_with("did you mean scaffold_12?"));
         assert!(error("plasmid", &human).ends_with("it has chr1, chr2, chr10 and 1 more"));
         assert!(error("chr1:0-5", &human).contains("count from 1"));
+    }
+
+    #[test]
+    fn contigs_are_found_under_their_other_names() {
+        let human = contigs(&["chr1", "chr2", "chrM"]);
+        let mut table = RegionQuery::parse("NC_2:5-10");
+        table.others = vec!["NC_2".into(), "chr2".into()];
+        let queries = || vec![RegionQuery::parse("1:5-10"), RegionQuery::parse("MT"), table.clone()];
+        let mut known = Selection::new(queries());
+        known.resolve(&human).unwrap();
+        let mut stream = Selection::new(queries());
+        for (contig, segment) in human.iter().zip([4..10, 4..10, WHOLE]) {
+            assert_eq!(known.take(contig).unwrap(), [segment.clone()]);
+            assert_eq!(stream.take(contig).unwrap(), [segment]);
+        }
+        stream.finish(&human).unwrap();
+        assert!(stream.is_complete() && known.renamed == stream.renamed);
+        assert_eq!(
+            renaming(&known.renamed).unwrap(),
+            "3 contigs of the regions have another name in the genome: 1 is chr1, MT is chrM, NC_2 is chr2"
+        );
+        // A name of its own wins, and a name that fits two is none.
+        let mut selection = Selection::new(vec![RegionQuery::parse("1:5-10")]);
+        selection.resolve(&contigs(&["chr1", "1"])).unwrap();
+        assert!(selection.renamed.is_empty());
+        assert!(error("x:1-5", &["chrX", "X"]).contains("there is no contig x"));
+        let mut stream = Selection::new(vec![RegionQuery::parse("1:5-10")]);
+        let both = contigs(&["chr1", "1"]);
+        stream.take(&both[0]).unwrap();
+        assert!(stream.take(&both[1]).unwrap_err().to_string().contains("can mean two contigs"));
     }
 
     #[test]

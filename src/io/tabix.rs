@@ -31,6 +31,10 @@ pub enum Layout {
     Gff,
     /// Contig in the first, position (1-based) in the second.
     Position,
+    /// Contig in the third, start (1-based) and end in the next two.
+    Fimo,
+    /// Contig in the second, start (1-based) and end in the next two.
+    Homer,
     /// As VCF has it: contig and position, the end by REF, or by END in INFO.
     Vcf,
 }
@@ -178,15 +182,22 @@ impl IndexBuilder {
     }
 
     fn header(&self) -> Header {
+        let contig = match self.layout {
+            Layout::Fimo => 2,
+            Layout::Homer => 1,
+            Layout::Bed | Layout::Gff | Layout::Position | Layout::Vcf => 0,
+        };
         let (format, start, end) = match self.layout {
             Layout::Bed => (Format::Generic(CoordinateSystem::Bed), 1, Some(2)),
             Layout::Gff => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
+            Layout::Fimo => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
+            Layout::Homer => (Format::Generic(CoordinateSystem::Gff), 2, Some(3)),
             Layout::Position => (Format::Generic(CoordinateSystem::Gff), 1, Some(1)),
             Layout::Vcf => (Format::Vcf, 1, None),
         };
         Builder::default()
             .set_format(format)
-            .set_reference_sequence_name_index(0)
+            .set_reference_sequence_name_index(contig)
             .set_start_position_index(start)
             .set_end_position_index(end)
             .set_line_comment_prefix(b'#')
@@ -276,11 +287,19 @@ impl Layout {
     /// Contig, start (0-based) and end of a line.
     fn place(self, line: &[u8]) -> Option<(&[u8], u64, u64)> {
         let mut columns = line.split(|&byte| byte == b'\t');
-        let name = columns.next()?;
+        let before = match self {
+            Layout::Fimo => 2,
+            Layout::Homer => 1,
+            Layout::Bed | Layout::Gff | Layout::Position | Layout::Vcf => 0,
+        };
+        let name = columns.nth(before)?;
         let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u64>().ok();
         let (start, end) = match self {
             Layout::Bed => (number(columns.next()?)?, number(columns.next()?)?),
             Layout::Gff => (number(columns.nth(2)?)?.checked_sub(1)?, number(columns.next()?)?),
+            Layout::Fimo | Layout::Homer => {
+                (number(columns.next()?)?.checked_sub(1)?, number(columns.next()?)?)
+            }
             Layout::Position => {
                 let position = number(columns.next()?)?;
                 (position.saturating_sub(1), position)

@@ -142,10 +142,23 @@ pub struct MotifOptions {
 pub fn models(path: impl AsRef<Path>, options: &MotifOptions) -> Result<Option<(Vec<Model>, Vec<String>)>> {
     let path = path.as_ref();
     let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-    if !is_text(&bytes) {
+    models_of_bytes(path, &bytes, options)
+}
+
+/// As [`models`], of the bytes of a motif file; `path` is for messages.
+///
+/// # Errors
+/// As [`models`].
+pub fn models_of_bytes(
+    path: impl AsRef<Path>,
+    bytes: &[u8],
+    options: &MotifOptions,
+) -> Result<Option<(Vec<Model>, Vec<String>)>> {
+    let path = path.as_ref();
+    if !is_text(bytes) {
         return Ok(None);
     }
-    let mut collection = read_bytes(path, &bytes)?;
+    let mut collection = read_bytes(path, bytes)?;
     if options.strict {
         collection = collection.strict()?;
     }

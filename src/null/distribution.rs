@@ -80,7 +80,8 @@ impl Steps {
     }
 
     fn supported(&self) -> f64 {
-        self.p[self.extrapolated - 1]
+        // What is computed needs no support: a score with a lower p-value than the last cannot occur.
+        if self.counted == Origin::Exact { 0.0 } else { self.p[self.extrapolated - 1] }
     }
 
     fn lowest(&self) -> f64 {
@@ -190,7 +191,7 @@ impl Null {
         self.of(strand).threshold(p)
     }
 
-    /// The lowest p-value that is not extrapolated, on either strand.
+    /// The lowest p-value that is not extrapolated, on either strand; 0 if p-values are exact.
     pub fn supported(&self) -> f64 {
         self.each().map(Steps::supported).fold(0.0, f64::max)
     }

@@ -48,16 +48,27 @@ impl Markov {
     /// Counts the k-mers of a stretch; those with an N are left out.
     pub fn count(&mut self, codes: &[u8]) {
         let order = self.order();
-        let kmers = self.counts.len();
+        let last = self.counts.len() - 1;
+        // The number of k-mers is a power of two.
+        let next = |kmer: usize, code: u8| (kmer << 2 | usize::from(code)) & last;
         for stretch in codes.split(|&code| code >= N).filter(|stretch| stretch.len() > order) {
-            let mut kmer = 0;
-            for (i, &code) in stretch.iter().enumerate() {
-                kmer = (kmer * 4 + usize::from(code)) % kmers;
-                if i >= order {
-                    self.counts[kmer] += 1;
-                }
+            let (head, rest) = stretch.split_at(order);
+            let mut kmer = head.iter().fold(0, |kmer, &code| next(kmer, code));
+            for &code in rest {
+                kmer = next(kmer, code);
+                self.counts[kmer] += 1;
             }
         }
+    }
+
+    /// Adds the counts of another model of the same order, each taken `weight` times.
+    pub(crate) fn add(&mut self, other: &Markov, weight: u64) {
+        self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += weight * count);
+    }
+
+    /// Forgets what was counted.
+    pub(crate) fn clear(&mut self) {
+        self.counts.fill(0);
     }
 
     /// k-mers counted.

@@ -472,7 +472,7 @@ impl<'a> Worker<'a> {
                 (&self.nowhere, place)
             }
         };
-        let site = Site { contig, target, hit, significance: significance(target, hit, None) };
+        let site = Site { contig, target, hit, codes: &[], significance: significance(target, hit, None) };
         let Read { name, flags, mapq, .. } = &self.read;
         let read = ReadSite { name, flags: *flags, mapq: *mapq, blocks: &self.blocks };
         part.summary.scan.sites += 1;

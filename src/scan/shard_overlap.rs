@@ -46,6 +46,7 @@ pub fn widen(
         false_discovery_rate: None,
         q_later: false,
         statistics: false,
+        codes: false,
     };
     let mut worker = Worker::new(layout, std::mem::take(scanners));
     let chains = overlaps == Some(Overlaps::Suppress);

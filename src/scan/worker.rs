@@ -43,7 +43,7 @@ pub(super) struct Part {
     pub(super) tests: Vec<Tests>,
     /// Hits right of the settled stretch.
     pub(super) tail: Vec<Hit>,
-    /// Codes of the windows of `head` and `tail`, if statistics are wanted.
+    /// Codes of the windows of `head` and `tail`, if the bases of sites are wanted.
     pub(super) codes: [Stretch; 2],
     /// Windows of each model, and how many of all are left out.
     pub(super) windows: Vec<u64>,
@@ -196,17 +196,17 @@ impl<'a> Worker<'a> {
 
     /// Writes the settled sites that are wanted, or keeps them for the end.
     fn put(&self, chunk: &Chunk, sites: &[Hit], part: &mut Part) {
-        let Layout { statistics, .. } = self.layout;
+        let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
         for hit in sites.iter().filter(|hit| chunk.kept.contains(&hit.start)) {
             let from = (hit.start - chunk.start) as usize;
             let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
             part.sites += 1;
             if spools || statistics {
-                deferred::encode(hit, if statistics { codes } else { &[] }, &mut part.spooled);
+                deferred::encode(hit, if shown { codes } else { &[] }, &mut part.spooled);
             }
             if !spools {
-                self.layout.write_site(&chunk.contig, hit, None, &mut part.lines);
+                self.layout.write_site(&chunk.contig, hit, codes, None, &mut part.lines);
             }
         }
     }
@@ -247,7 +247,7 @@ impl<'a> Worker<'a> {
     }
 
     fn keep_codes(&self, chunk: &Chunk, part: &mut Part) {
-        if self.layout.statistics {
+        if self.layout.codes {
             let window = self.layout.longest_window();
             part.codes[0].hold(&part.head, window, chunk);
             part.codes[1].hold(&part.tail, window, chunk);

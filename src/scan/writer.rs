@@ -33,7 +33,7 @@ pub(super) struct Writer<'a> {
     scores: Vec<ScoreWriter>,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Hit>,
-    /// Codes of their windows, if statistics are wanted.
+    /// Codes of their windows, if the bases of sites are wanted.
     codes: Vec<Stretch>,
     /// The contig in hand, if statistics are wanted, and the bases scanned of it so far.
     contig: Option<(Arc<Contig>, u64)>,
@@ -46,7 +46,7 @@ pub(super) struct Writer<'a> {
     place: Place,
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
-    /// Statistics, if they are wanted, and the bytes of codes that a site of each target has for them: its window, or none.
+    /// Statistics, if they are wanted, and the bytes of codes that a site of each target has: its window, or none.
     statistics: Option<Statistics>,
     coded: Vec<usize>,
     encoded: Vec<u8>,
@@ -69,7 +69,7 @@ impl<'a> Writer<'a> {
         statistics: Option<Statistics>,
         journal: Option<Journal>,
     ) -> Result<Writer<'a>> {
-        let coded = |target: &Target| if statistics.is_some() { target.window as usize } else { 0 };
+        let coded = |target: &Target| if layout.codes { target.window as usize } else { 0 };
         let mut writer = Writer {
             layout,
             lines: vec![Vec::new(); sinks.len()],
@@ -172,8 +172,8 @@ impl<'a> Writer<'a> {
             if part.counts {
                 self.count_bases(&contig, part.own.end - part.own.start)?;
             }
-            self.hold(&part.codes[0]);
         }
+        self.hold(&part.codes[0]);
         if let (false, Some(statistics)) = (part.sampled.is_empty(), &mut self.statistics) {
             self.journal.iter_mut().try_for_each(|journal| journal.sample(&part.sampled))?;
             statistics.add_sample(&part.sampled);
@@ -250,16 +250,16 @@ impl<'a> Writer<'a> {
         let decided = left.partition_point(|hit| hit.start < settled_to);
         for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
             self.summary.sites += 1;
-            let codes = self.layout.statistics.then(|| {
+            let codes = self.layout.codes.then(|| {
                 let window = self.layout.targets[hit.target].window;
                 let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
                 codes.expect("pending hits have their codes")
             });
-            if self.spool.is_some() || codes.is_some() {
+            if self.spool.is_some() || self.layout.statistics {
                 deferred::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
             }
             if self.spool.is_none() {
-                self.layout.write_site(contig, &hit, None, &mut self.lines);
+                self.layout.write_site(contig, &hit, codes.unwrap_or_default(), None, &mut self.lines);
             }
         }
         let mut encoded = std::mem::take(&mut self.encoded);
@@ -348,7 +348,7 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             self.summary.sites += 1;
-            self.layout.write_site(contig, &hit, Some(&q), &mut self.lines);
+            self.layout.write_site(contig, &hit, codes, Some(&q), &mut self.lines);
             for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
                 if lines.len() >= LINES_TOGETHER {
                     sink.write(lines)?;

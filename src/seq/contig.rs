@@ -34,6 +34,8 @@ pub struct RegionQuery {
     pub whole: Option<String>,
     /// What the text means as `contig:start-end`, or why it means nothing. `None` without a colon.
     pub interval: Option<Result<Region, String>>,
+    /// Names that its contig has beside the one given, as a table of names says; the genome may have one of them.
+    pub others: Vec<String>,
     /// True if it is left out, or clipped at its contig's end, where it does not fit the genome; otherwise it is refused.
     pub optional: bool,
 }
@@ -51,7 +53,8 @@ impl RegionQuery {
     /// ```
     pub fn parse(text: &str) -> RegionQuery {
         let interval = text.rsplit_once(':').and_then(|(contig, span)| parse_span(contig, span));
-        RegionQuery { text: text.to_owned(), whole: Some(text.to_owned()), interval, optional: false }
+        let (text, whole) = (text.to_owned(), Some(text.to_owned()));
+        RegionQuery { text, whole, interval, others: Vec::new(), optional: false }
     }
 }
 

@@ -256,6 +256,7 @@ mod tests {
     #[test]
     fn programs_follow_each_other() {
         let target = Target {
+            alias: String::new(),
             name: "m".into(),
             scanner: 0,
             output: 0,

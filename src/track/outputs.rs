@@ -197,6 +197,29 @@ impl Outputs {
             .map(|wanted| &*wanted.path)
     }
 
+    /// Checks that every format of sites can be written if sites have p-values or not, and q-values now, never, or after the merge
+    /// of shards.
+    ///
+    /// # Errors
+    /// A format that shows what is not known.
+    pub fn check_significance(&self, p: bool, q_later: bool) -> Result<()> {
+        for Wanted { path, format, .. } in &self.wanted {
+            let path = path.display();
+            match format {
+                Format::Sites(SiteFormat::Fimo) => require(p, || {
+                    format!("{path}: the table of FIMO has p-values: choose sites with --pvalue or --qvalue")
+                })?,
+                Format::Sites(SiteFormat::Homer) => require(!q_later, || {
+                    format!(
+                        "{path}: lines of HOMER have no q-value, which merge needs: write another format, or leave out --shard"
+                    )
+                })?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// True if sites are written as indexed files.
     pub fn have_indexed_sites(&self) -> bool {
         self.wanted.iter().any(|wanted| wanted.compressed && matches!(wanted.format, Format::Sites(_)))

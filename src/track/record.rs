@@ -48,7 +48,7 @@ const ORIGINS: [Option<Origin>; 4] =
 
 /// Appends a site: the length and the bytes of the contig's name, then numbers, little-endian.
 pub(super) fn encode(site: &Site<'_>, out: &mut Vec<u8>) {
-    let Site { contig, target, hit, significance } = site;
+    let Site { contig, target, hit, significance, .. } = site;
     let strand = (!target.symmetric).then_some(hit.strand);
     let p = significance.map_or(f64::NAN, |known| known.p);
     let q = significance.and_then(|known| known.q).map_or(f64::NAN, |q| match q {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::IN_MEMORY;
 use super::bigbed::BigBedSink;
 use super::record::{self, RecordSink};
 use crate::Result;
@@ -14,6 +15,7 @@ use crate::io::output::Sealed;
 use crate::io::tabix::Layout;
 use crate::null::distribution::Origin;
 use crate::scores::Hit;
+use crate::seq::alphabet::{ascii_of_code, complement};
 use crate::seq::contig::Contig;
 use crate::track::Target;
 use crate::track::provenance::Provenance;
@@ -32,6 +34,10 @@ pub enum SiteFormat {
     Gff3,
     /// bigBed, with the columns of [`SiteFormat::Bed`].
     BigBed,
+    /// The table of MEME's FIMO ([`super::fimo`]).
+    Fimo,
+    /// HOMER's position file ([`super::homer`]).
+    Homer,
     /// Records in memory ([`super::record`]).
     #[serde(skip)]
     Records,
@@ -47,7 +53,19 @@ impl SiteFormat {
             | SiteFormat::BigBed
             | SiteFormat::Records => Layout::Bed,
             SiteFormat::Gff3 => Layout::Gff,
+            SiteFormat::Fimo => Layout::Fimo,
+            SiteFormat::Homer => Layout::Homer,
         }
+    }
+
+    /// True if a line shows the bases of its site.
+    pub fn shows_sequence(self) -> bool {
+        matches!(self, SiteFormat::Fimo | SiteFormat::Homer)
+    }
+
+    /// True if a line of column names, which is no comment, stands before the sites.
+    pub fn has_column_names(self) -> bool {
+        matches!(self, SiteFormat::Tsv | SiteFormat::Fimo)
     }
 }
 
@@ -60,6 +78,8 @@ pub struct Site<'a> {
     pub target: &'a Target,
     /// Start, strand and score.
     pub hit: &'a Hit,
+    /// Its bases on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence) them.
+    pub codes: &'a [u8],
     /// How rare such a score is, where that is known.
     pub significance: Option<Significance>,
 }
@@ -68,6 +88,15 @@ impl Site<'_> {
     /// `+`, `-`, or `.` where strands make no difference.
     pub(super) fn strand(&self) -> u8 {
         if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
+    }
+
+    /// Appends the bases on the strand of the site, as letters.
+    pub(super) fn push_sequence(&self, out: &mut Vec<u8>) {
+        if self.strand() == b'-' {
+            out.extend(self.codes.iter().rev().map(|&code| ascii_of_code(complement(code))));
+        } else {
+            out.extend(self.codes.iter().map(|&code| ascii_of_code(code)));
+        }
     }
 
     /// BED's score, 0 to 1000.
@@ -156,8 +185,9 @@ impl SiteLines {
     pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
         let comments = if wanted { provenance.comments() } else { String::new() };
         match self.format {
-            SiteFormat::Bed | SiteFormat::NarrowPeak | SiteFormat::BigBed => comments,
             SiteFormat::Records => String::new(),
+            SiteFormat::Bed | SiteFormat::NarrowPeak | SiteFormat::BigBed | SiteFormat::Homer => comments,
+            SiteFormat::Fimo => comments + super::fimo::COLUMNS,
             SiteFormat::Gff3 => format!("##gff-version 3\n{}", provenance.comments()),
             SiteFormat::Tsv => {
                 let Columns { p, q, .. } = self.columns;
@@ -177,6 +207,8 @@ impl SiteLines {
             SiteFormat::NarrowPeak => narrow_peak(site, out),
             SiteFormat::Gff3 => self.gff3(site, out),
             SiteFormat::Records => return record::encode(site, out),
+            SiteFormat::Fimo => super::fimo::write(site, out),
+            SiteFormat::Homer => super::homer::write(site, out),
         }
         out.push(b'\n');
     }
@@ -218,7 +250,7 @@ impl SiteLines {
 
     /// The type is of the Sequence Ontology (SO:0000410).
     fn gff3(&self, site: &Site<'_>, out: &mut Vec<u8>) {
-        let Site { contig, target, hit, significance } = site;
+        let Site { contig, target, hit, significance, .. } = site;
         push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
         out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
         push_integer(hit.start + 1, out);
@@ -229,7 +261,12 @@ impl SiteLines {
         out.push(b'\t');
         out.push(site.strand());
         out.extend_from_slice(b"\t.\tName=");
-        push_escaped(&target.name, |c| !c.is_ascii_control() && !b";=&,%".contains(&c), out);
+        let plain = |c: u8| !c.is_ascii_control() && !b";=&,%".contains(&c);
+        push_escaped(&target.name, plain, out);
+        if !target.alias.is_empty() {
+            out.extend_from_slice(b";Alias=");
+            push_escaped(&target.alias, plain, out);
+        }
         if let (true, Some(known)) = (self.columns.p, significance) {
             write!(out, ";p_value={:.4e}", known.p).expect(IN_MEMORY);
         }
@@ -300,8 +337,6 @@ impl SiteSink {
     }
 }
 
-const IN_MEMORY: &str = "writing to memory does not fail";
-
 /// Contig, start, end, name.
 fn place_and_name(Site { contig, target, hit, .. }: &Site<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(contig.name.as_bytes());
@@ -366,6 +401,7 @@ mod tests {
         let contig = Contig { id: 0, name: "chr 1".into(), length: None };
         let target = Target {
             name: "a;b".into(),
+            alias: "A".into(),
             scanner: 0,
             output: 0,
             window: 10,
@@ -376,7 +412,8 @@ mod tests {
             null: None,
         };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
-        let site = Site { contig: &contig, target: &target, hit: &hit, significance };
+        let codes = &[3, 1, 0, 0, 0, 0, 0, 0, 0, 4];
+        let site = Site { contig: &contig, target: &target, hit: &hit, codes, significance };
         let mut out = Vec::new();
         SiteLines { format, target: None, columns }.write(&site, &mut out);
         String::from_utf8(out).unwrap()
@@ -390,8 +427,17 @@ mod tests {
         assert_eq!(plain(SiteFormat::NarrowPeak), "chr 1\t99\t109\ta;b\t250\t-\t0.25\t-1\t-1\t5\n");
         assert_eq!(
             plain(SiteFormat::Gff3),
-            "chr%201\tbindscan\tprotein_binding_site\t100\t109\t0.25\t-\t.\tName=a%3Bb\n"
+            "chr%201\tbindscan\tprotein_binding_site\t100\t109\t0.25\t-\t.\tName=a%3Bb;Alias=A\n"
         );
+    }
+
+    #[test]
+    fn tables_of_other_programs_show_the_bases_of_a_site() {
+        let significance = Some(Significance { p: 1e-5, q: None, origin: Origin::Exact });
+        let fimo = line(SiteFormat::Fimo, Columns::default(), significance);
+        assert_eq!(fimo, "a;b\tA\tchr 1\t100\t109\t-\t0.25\t1.0000e-5\t\tNTTTTTTTGA\n");
+        let homer = line(SiteFormat::Homer, Columns::default(), None);
+        assert_eq!(homer, "a;b-100000001002\tchr 1\t100\t109\t-\t0.25\tNTTTTTTTGA\n");
     }
 
     #[test]
@@ -411,7 +457,7 @@ mod tests {
         assert!(known(SiteFormat::NarrowPeak).ends_with("\t500\t-\t0.25\t5.0000\t1.3010\t5\n"));
         assert!(
             known(SiteFormat::Gff3)
-                .ends_with("Name=a%3Bb;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
+                .ends_with("Name=a%3Bb;Alias=A;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
         );
         assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.25\tNA\tNA\tNA\n"));
         assert_eq!(Significance { p: 0.0, q: None, origin: Origin::Exact }.bed_score(), 1000);

@@ -18,7 +18,8 @@ const LEVELS: &[&[&str]] = &[
     &["track"],
     &["merge", "motifs", "simulate", "train"],
     &["scan"],
-    &["variants"],
+    &["regions", "variants"],
+    &["enrichment"],
 ];
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) {

@@ -171,7 +171,8 @@ fn what_is_wrong_is_said_in_one_line() {
         genome::from_reader(std::io::Cursor::new(sound.clone()), Path::new("-"), &GenomeOptions::default());
     assert!(stream.unwrap_err().to_string().contains("give an uncompressed file"));
     let path = write(&dir, "x.2bit", &sound);
-    let options = GenomeOptions { regions: vec![RegionQuery::parse("chra:1-5")], ..GenomeOptions::default() };
+    let options =
+        GenomeOptions { regions: vec![RegionQuery::parse("chrab:1-5")], ..GenomeOptions::default() };
     assert!(genome::open(&path, &options).unwrap_err().to_string().contains("did you mean a?"));
 }
 

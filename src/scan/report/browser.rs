@@ -44,7 +44,8 @@ impl BrowserTrack {
             Format::Sites(SiteFormat::NarrowPeak) => ("annotation", "narrowpeak"),
             Format::Sites(SiteFormat::Gff3) => ("annotation", "gff3"),
             Format::Sites(SiteFormat::BigBed) => ("annotation", "bigbed"),
-            Format::Sites(SiteFormat::Tsv | SiteFormat::Records) | Format::Reads(_) => return None,
+            Format::Sites(SiteFormat::Tsv | SiteFormat::Records | SiteFormat::Fimo | SiteFormat::Homer)
+            | Format::Reads(_) => return None,
             Format::Scores(ScoreFormat::BedGraph) => ("wig", "bedgraph"),
             Format::Scores(ScoreFormat::BigWig) => ("wig", "bigwig"),
         };
