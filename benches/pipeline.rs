@@ -89,6 +89,7 @@ fn pipeline(criterion: &mut Criterion) {
 
 fn scan_with_null_engine(genome: &Path, threads: usize) {
     let targets = vec![Target {
+        alias: String::new(),
         name: "null".into(),
         scanner: 0,
         output: 0,
