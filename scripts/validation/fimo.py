@@ -13,10 +13,10 @@ import csv
 import subprocess
 from collections import namedtuple
 
-from pymemesuite.common import Alphabet, Background, MotifFile, Sequence
+from pymemesuite.common import Alphabet, Background, Matrix, Motif, Sequence
 from pymemesuite.fimo import FIMO
 
-from . import environment, program, sequence, table
+from . import environment, motifs, program, sequence, table
 
 Hit = namedtuple("Hit", "contig start stop strand")
 MOTIFS = "motifs/JASPAR2018_CORE_fungi.meme"
@@ -26,15 +26,15 @@ PSEUDOCOUNT = 0.1
 
 def main(options):
     binary = program.find(options.bindscan)
-    motifs = environment.data_file(options.data, MOTIFS)
+    collection = environment.data_file(options.data, MOTIFS)
     genome = environment.data_file(options.data, GENOME)
     wanted = options.contigs.split(",")
     contigs = {name: bases for name, bases in sequence.read_fasta(genome).items() if name in wanted}
     if len(contigs) < len(wanted):
         environment.fail(f"{genome} has not all of {options.contigs}")
-    ours = scan(binary, motifs, genome, wanted, options.pvalue * (1 + options.tolerance))
+    ours = scan(binary, collection, genome, wanted, options.pvalue * (1 + options.tolerance))
     rows, failed = [], False
-    for identifier, name, theirs in fimo(motifs, contigs, options):
+    for identifier, name, theirs in fimo(collection, contigs, options):
         mine = ours.get(identifier, {})
         check_sequences(identifier, mine, contigs)
         row = Row(identifier, name, mine, theirs, options)
@@ -51,11 +51,11 @@ def main(options):
         environment.fail("hits, sequences or p-values differ")
 
 
-def scan(binary, motifs, genome, contigs, p):
+def scan(binary, collection, genome, contigs, p):
     """bindscan's hits of each motif: p-value and sequence."""
     found = {}
     for strand in "+-":
-        command = [binary, "scan", genome, "-m", motifs, "--pvalue", f"{p:g}", "--strand", strand, "--overlaps", "keep"]
+        command = [binary, "scan", genome, "-m", collection, "--pvalue", f"{p:g}", "--strand", strand, "--overlaps", "keep"]
         command += ["--background", "uniform", "--motif-background", "uniform", "--format", "fimo", "--quiet"]
         command += [word for name in contigs for word in ("-r", name)]
         run = subprocess.run([*map(str, command)], capture_output=True, text=True)
@@ -81,16 +81,16 @@ def fimo(path, contigs, options):
     sequences = [Sequence(bases, name=name.encode()) for name, bases in contigs.items()]
     threshold = options.pvalue * (1 + options.tolerance)
     runner = FIMO(both_strands=True, threshold=threshold, max_stored_scores=1 << 30)
-    with MotifFile(str(path), pseudocount=PSEUDOCOUNT) as file:
-        for rank, motif in enumerate(iter(file.read, None)):
-            if options.motifs and rank >= options.motifs:
-                return
-            hits = {}
-            for match in runner.score_motif(motif, sequences, background).matched_elements:
-                # On the reverse strand FIMO's start lies behind its stop.
-                start, stop = sorted((match.start, match.stop))
-                hits[Hit(match.source.accession.decode(), start, stop, match.strand)] = match.pvalue
-            yield motif.accession.decode(), motif.name.decode(), hits
+    for motif in motifs.read_meme(path)[: options.motifs or None]:
+        # Its own reader spreads the pseudocount as the bases of a sequence database are, which are not uniform.
+        smoothed = (motif.probabilities * motif.sites + 0.25 * PSEUDOCOUNT) / (motif.sites + PSEUDOCOUNT)
+        hits = {}
+        matrix = Motif(Alphabet.dna(), frequencies=Matrix(smoothed.tolist()))
+        for match in runner.score_motif(matrix, sequences, background).matched_elements:
+            # On the reverse strand FIMO's start lies behind its stop.
+            start, stop = sorted((match.start, match.stop))
+            hits[Hit(match.source.accession.decode(), start, stop, match.strand)] = match.pvalue
+        yield motif.id, motif.name, hits
 
 
 class Row:
