@@ -16,7 +16,7 @@ const fn example(purpose: &'static str, lines: &'static [&'static str]) -> Examp
 }
 
 /// Examples by subcommand. `tests/it/help.rs` runs all of them.
-const EXAMPLES: [(&str, &[Example]); 20] = [
+const EXAMPLES: [(&str, &[Example]); 22] = [
     (
         "",
         &[
@@ -75,6 +75,30 @@ const EXAMPLES: [(&str, &[Example]); 20] = [
                 &["bindscan score -m ELK1 labelled.tsv --column sequence -o scores.tsv"],
             ),
         ],
+    ),
+    (
+        "regions",
+        &[
+            example(
+                "Count the sites of each motif in each peak, as Matrix Market",
+                &[
+                    "bindscan regions peaks.narrowPeak -m JASPAR.meme --genome hg38.fa \\\n    --pvalue 1e-4 -o counts.mtx",
+                ],
+            ),
+            example(
+                "Make a table of the best window of each peak",
+                &["bindscan regions peaks.narrowPeak -m ELK1 --genome hg38.fa --long -o best.tsv"],
+            ),
+        ],
+    ),
+    (
+        "enrich",
+        &[example(
+            "Find the motifs that peaks are enriched in",
+            &[
+                "bindscan enrich peaks.narrowPeak -m JASPAR.meme --genome hg38.fa \\\n    --pvalue 1e-4 -o enriched.tsv --report enriched.html",
+            ],
+        )],
     ),
     (
         "variants",
