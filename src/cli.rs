@@ -11,6 +11,7 @@ use clap::error::ErrorKind;
 use clap::{FromArgMatches, Parser, Subcommand};
 
 mod bench;
+mod bundled;
 mod calibrate;
 mod completions;
 mod data;
@@ -75,6 +76,7 @@ enum Command {
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
+    Models(bundled::ModelsArgs),
     Motifs(motifs::MotifsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Simulate(simulate::SimulateArgs),
@@ -170,6 +172,7 @@ impl Args {
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),
+            Command::Models(args) => args.run(),
             Command::Motifs(args) => args.run(session),
             Command::Calibrate(args) => args.run(session),
             Command::Simulate(args) => args.run(session),

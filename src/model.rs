@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::io::digest::hex;
 use crate::io::output::Output;
+use crate::model::usage::{BoundScores, MainMotif, Threshold};
 use crate::null::calibration::Calibration;
+use crate::seq::window::Context;
 use crate::{Error, Result};
 
 pub mod bundled;
@@ -20,6 +22,7 @@ pub mod motif;
 pub mod name;
 pub mod network;
 pub mod onnx;
+pub mod usage;
 
 use motif::MotifOptions;
 pub use network::{Dense, Network, Padding, Pooling};
@@ -88,6 +91,9 @@ pub struct ModelSpec {
     pub detector_length: Option<usize>,
     /// What a window sees past its ends.
     pub padding: PadKind,
+    /// What lies past a window's ends in a contig, unless a scan says otherwise: padding, or the real bases beside it.
+    #[serde(default, skip_serializing_if = "is_padding")]
+    pub context: Context,
     /// DNA or RNA.
     pub alphabet: Alphabet,
     /// Strands to score by default.
@@ -108,6 +114,15 @@ pub struct ModelSpec {
     /// Null distributions of the scores, once calibrated (`bindscan calibrate`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub null: Option<Calibration>,
+    /// Recommended thresholds of a model with one output, the most lenient first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thresholds: Vec<Threshold>,
+    /// Scores of bound sequences, of a model fitted to classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<BoundScores>,
+    /// The motif of the most telling filter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motif: Option<MainMotif>,
 }
 
 /// How an ONNX model takes its input.
@@ -199,6 +214,10 @@ pub struct Model {
 /// the ENCODE sequences that DeepBind was trained on.
 const WINDOW_OF_UNKNOWN: usize = 101;
 
+fn is_padding(context: &Context) -> bool {
+    *context == Context::Padding
+}
+
 impl ModelSpec {
     /// The name of the motif that the model was made of, as CTCF for MA0139.1; empty if there is none.
     pub fn motif_name(&self) -> &str {
@@ -217,6 +236,7 @@ impl ModelSpec {
             window: if padding == PadKind::None { length } else { length * 3 / 2 },
             detector_length: Some(length),
             padding,
+            context: Context::Padding,
             alphabet: Alphabet::Dna,
             strands: Strands::Both,
             outputs: output_names(network.output.outputs),
@@ -225,6 +245,9 @@ impl ModelSpec {
             provenance: serde_json::Map::new(),
             channels: None,
             null: None,
+            thresholds: Vec::new(),
+            bound: None,
+            motif: None,
         }
     }
 
@@ -263,6 +286,7 @@ impl ModelSpec {
         if self.score_range.is_some_and(|[low, high]| !(low <= high && low.is_finite() && high.is_finite())) {
             return Err(format!("the score range {:?} is not a range", self.score_range));
         }
+        usage::check(&self.thresholds, self.bound.as_ref(), self.motif.as_ref())?;
         self.null.as_ref().map_or(Ok(()), |calibration| calibration.check(self.outputs.len()))
     }
 
@@ -505,6 +529,9 @@ impl Model {
         spec.outputs = ranks.iter().map(|&rank| spec.outputs[rank].clone()).collect();
         // What was calibrated was all of them.
         spec.null = None;
+        if all > 1 {
+            spec.thresholds.clear();
+        }
         if let Ok(mut network) = network {
             network.output = network.output.rows(&ranks);
             return Ok(Model { digest, heads, notes, ..Model::from_network(spec, network)? });
@@ -577,6 +604,7 @@ fn foreign_spec(
         window: input.length.unwrap_or(WINDOW_OF_UNKNOWN),
         detector_length: None,
         padding: PadKind::None,
+        context: Context::Padding,
         alphabet: Alphabet::Dna,
         strands: Strands::Both,
         outputs: output_names(values),
@@ -585,6 +613,9 @@ fn foreign_spec(
         provenance: serde_json::Map::new(),
         channels: None,
         null: None,
+        thresholds: Vec::new(),
+        bound: None,
+        motif: None,
     })
 }
 

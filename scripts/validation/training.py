@@ -41,9 +41,11 @@ CHOOSE = ["--trials", "2", "--steps", "4000"]
 FINALS = ["--final", "4"]
 VARIANTS = {
     "default": [],
+    "medium": ["--size", "medium"],
+    "ensemble": ["--size", "ensemble"],
+    "ensemble with a hidden layer": ["--size", "ensemble", "--hidden", "32"],
     "better strand instead of symmetric": ["--strands", "both"],
     "max and average": ["--pool", "max+avg"],
-    "no hidden layer": ["--hidden", "0"],
     "no padding": ["--no-padding"],
     "16 detectors": ["--detectors", "16"],
     "64 detectors, 1 final fit": ["--detectors", "64", "--final", "1"],

@@ -14,7 +14,7 @@ use crate::genome::sequence_source::SequenceSource;
 use crate::genome::{self, GenomeOptions};
 use crate::null::calibration::Calibration;
 use crate::null::distribution::Null;
-use crate::null::markov::HIGHEST_ORDER;
+use crate::null::markov::{HIGHEST_ORDER, Markov};
 use crate::seq::contig::Strand;
 use crate::{Error, Result};
 
@@ -328,6 +328,22 @@ pub struct Ground {
     pub source: String,
     /// The digest of the contigs that it was fitted to.
     pub genome: Option<String>,
+}
+
+impl Ground {
+    /// Fits the background to sequences, such as those that a model was trained on.
+    ///
+    /// # Errors
+    /// Sequences without three bases in a row.
+    pub fn of_sequences<'a>(sequences: impl Iterator<Item = &'a [u8]>, source: &str) -> Result<Ground> {
+        let mut markov = Markov::new(ORDER);
+        sequences.for_each(|codes| markov.count(codes));
+        if markov.counted() == 0 {
+            let message = format!("{source}: not even {} bases in a row without N", ORDER + 1);
+            return Err(Error::Request(message));
+        }
+        Ok(Ground { background: Background::drawn(markov), source: source.to_owned(), genome: None })
+    }
 }
 
 const STRANDS: [Strand; 2] = [Strand::Forward, Strand::Reverse];

@@ -12,7 +12,6 @@ use bindscan::model::{Model, OpenOptions};
 use bindscan::scores::Scores;
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
-use bindscan::seq::window::Context;
 use bindscan::seq::window::{StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
 use clap::Args;
@@ -83,7 +82,7 @@ impl BenchArgs {
             window: model.window(self.window)?,
             stride: self.stride,
             strands: self.strand.into(),
-            context: Context::Padding,
+            context: model.spec.context,
         };
         let mut out = std::io::stdout();
         writeln!(
@@ -185,7 +184,8 @@ fn strands(choice: StrandChoice) -> &'static str {
     if choice == StrandChoice::Both { "both strands" } else { "one strand" }
 }
 
-fn random_chunk(length: usize) -> Chunk {
+/// Makes a contig of random bases.
+pub(super) fn random_chunk(length: usize) -> Chunk {
     let genome = Simulation { length: length as u64, contigs: 1, gc: 0.41, sites: 0, seed: 1 };
     let (name, bases, _) = genome.contig(0, &[]);
     Chunk::whole(&name, alphabet::encode(&bases).expect("simulated bases are nucleotides"))

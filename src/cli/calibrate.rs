@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::nulls::Setting;
 use bindscan::io::output;
 use bindscan::model::Model;
+use bindscan::model::usage::Threshold;
 use bindscan::null::distribution::{Null, Origin};
 use bindscan::seq::contig::Strand;
 use clap::Args;
@@ -19,7 +20,7 @@ use super::{CANCELLED, Session, message};
 /// p-values of the table that is printed.
 const SHOWN: [f64; 6] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
 
-/// Store a model's null distribution in it, so that scans have p-values at once
+/// Store a model's null distribution in it, so that scans have p-values at once, and recommended thresholds
 ///
 /// Scores background sequence and keeps the distribution in the model's file. Scans with the same window, strands and
 /// context use it; others sample again. Prints a table with the lowest score of each p-value. The p-values of motifs
@@ -75,6 +76,10 @@ impl CalibrateArgs {
         );
         let table = table(&planned.names(), &nulls.iter().collect::<Vec<_>>());
         let words = calibration.to_string();
+        planned.model.spec.thresholds = match &nulls[..] {
+            [null] => Threshold::recommend(null, &calibration.source),
+            _ => Vec::new(),
+        };
         planned.model.spec.null = Some(calibration);
         planned.model.save(&output)?;
         // A model on standard output leaves no room for the table.

@@ -145,6 +145,16 @@ impl DataArgs {
         &self.data
     }
 
+    /// The genome that peaks lie on, if one was given.
+    pub(super) fn genome(&self) -> Option<&Path> {
+        self.genome.as_deref()
+    }
+
+    /// The contigs whose peaks are the test.
+    pub(super) fn test_contigs(&self) -> &[String] {
+        &self.test_contigs
+    }
+
     /// Whether some of the data are held out for the test.
     pub(super) fn holds_out(&self) -> bool {
         !self.test_contigs.is_empty()

@@ -17,18 +17,37 @@ use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};
 use super::heading;
-use super::models::StrandArg;
+use super::models::{MotifFileArgs, StrandArg};
 use super::{CANCELLED, Session};
 
-/// Measure a model's accuracy on labelled sequences
+mod genome_wide;
+
+/// Measure a model's accuracy on labelled sequences, or on whole contigs
 ///
 /// Reports AUC and AUPRC, or Pearson and Spearman correlation for measured numbers, each with a 95 % bootstrap
 /// interval. Numbers above the mean plus 4 standard deviations are the positives of AUC and AUPRC; R2 is given where
 /// the model knows the scale that it was fitted on.
 #[derive(Debug, Args)]
 pub(super) struct EvalArgs {
-    /// Model: an ONNX file, or the name of a bundled model
+    /// Model: an ONNX file, or the name of a bundled model; with --genome-wide, also a motif file
     model: PathBuf,
+    /// Judge the model by whole contigs: rank all windows, and compare the best with the peaks
+    ///
+    /// The contigs are the --test-contigs, or all that have peaks. Compares with the summits of the peaks; prints average precision, precision at k (the number of
+    /// summits) and recall at false discovery rates of 10, 25 and 50 %. Each summit counts once.
+    #[arg(long, requires = "genome", help_heading = heading::GENOME)]
+    genome_wide: bool,
+    /// Judge this model too (ONNX file, motif file or bundled model; repeatable; with --genome-wide)
+    #[arg(long = "with", value_name = "MODEL", requires = "genome_wide", help_heading = heading::GENOME)]
+    others: Vec<PathBuf>,
+    /// Set how close a place must be to a summit (with --genome-wide)
+    #[arg(long, value_name = "BASES", default_value = "50", help_heading = heading::GENOME)]
+    near: u64,
+    /// Write a web page with precision-recall curves (with --genome-wide)
+    #[arg(long, value_name = "HTML", requires = "genome_wide", help_heading = heading::GENOME)]
+    report: Option<PathBuf>,
+    #[command(flatten)]
+    motifs: MotifFileArgs,
     /// Score these heads (graph outputs), separated by commas; all takes every one
     ///
     /// A model with several heads needs this option. bindscan inspect lists them.
@@ -90,6 +109,9 @@ impl EvalArgs {
             "--positives-above {}: a number is needed",
             self.positives_above
         );
+        if self.genome_wide {
+            return genome_wide::run(&self, session);
+        }
         let heads = super::models::heads(&self.head);
         let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         let strands = match (self.strand, model.spec.strands) {
@@ -195,12 +217,17 @@ fn text_table(measured: &[Measured]) -> String {
     };
     let rows: Vec<[String; 6]> =
         std::iter::once(HEADER.map(str::to_owned)).chain(measured.iter().map(row)).collect();
+    aligned(&rows, 2)
+}
+
+/// A table in columns, of which the first `left` are words.
+fn aligned<const COLUMNS: usize>(rows: &[[String; COLUMNS]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            if column < left { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }

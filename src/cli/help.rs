@@ -16,7 +16,7 @@ const fn example(purpose: &'static str, lines: &'static [&'static str]) -> Examp
 }
 
 /// Examples by subcommand. `tests/it/help.rs` runs all of them.
-const EXAMPLES: [(&str, &[Example]); 22] = [
+const EXAMPLES: [(&str, &[Example]); 23] = [
     (
         "",
         &[
@@ -198,6 +198,7 @@ const EXAMPLES: [(&str, &[Example]); 22] = [
             ),
         ],
     ),
+    ("models", &[example("List the bundled models", &["bindscan models"])]),
     (
         "calibrate",
         &[

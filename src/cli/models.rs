@@ -71,9 +71,9 @@ pub(super) struct PlanArgs {
     /// For a model made elsewhere whose channels have another order, such as ATGC.
     #[arg(long, value_name = "ACGT", help_heading = heading::MODEL)]
     channels: Option<String>,
-    /// Choose what lies past a window's ends: the model's padding, or the flanking bases
-    #[arg(long, default_value = "padding", help_heading = heading::MODEL)]
-    context: ContextArg,
+    /// Choose what lies past a window's ends: the model's padding, or the flanking bases [default: the model's]
+    #[arg(long, help_heading = heading::MODEL)]
+    context: Option<ContextArg>,
     /// Choose the engine; auto takes the fastest one that can run the model
     ///
     /// kernel is the built-in engine, onnx is ONNX Runtime, reference is slow and exact (64-bit), for comparison.
@@ -208,10 +208,10 @@ impl PlanArgs {
 
     /// Plans the windows of a model.
     pub(super) fn plan(&self, model: Model, stride: usize) -> Result<Planned> {
-        let context = match self.context {
+        let context = self.context.map(|context| match context {
             ContextArg::Padding => Context::Padding,
             ContextArg::Flank => Context::Flank,
-        };
+        });
         let options = PlanOptions::default()
             .window(self.window)
             .stride(stride)

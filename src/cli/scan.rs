@@ -12,6 +12,7 @@ use bindscan::genome::shard::Shard;
 use bindscan::io::digest;
 use bindscan::io::input::RawInput;
 use bindscan::io::output;
+use bindscan::model::usage::{Level, Threshold};
 use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
@@ -50,7 +51,9 @@ pub(super) struct ScanArgs {
     genome: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
-    /// Report sites with at least this score: one value for all models, or one for each
+    /// Report sites with at least this score: one value for all models, or one for each [default: each model's own]
+    ///
+    /// Trained and calibrated models have a default threshold; inspect prints what it means.
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold, help_heading = heading::SITES)]
     threshold: Vec<f32>,
     /// Report sites with at most this p-value
@@ -169,7 +172,8 @@ impl ScanArgs {
         );
         let models = self.models.open(self.stride)?;
         let threads = super::threads(self.threads);
-        let mut search = Search::new(models, self.choice(), self.max_n, threads)?;
+        let choice = self.choice(&models, chosen, session)?;
+        let mut search = Search::new(models, choice, self.max_n, threads)?;
         let strands = search.strands();
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
@@ -448,24 +452,23 @@ impl ScanArgs {
     }
 
     /// Which windows are hits.
-    fn choice(&self) -> SiteChoice {
-        match (self.pvalue, self.qvalue) {
+    fn choice(&self, models: &[Planned], sites: bool, session: Session) -> Result<SiteChoice> {
+        Ok(match (self.pvalue, self.qvalue) {
             (Some(p), _) => SiteChoice::PValue(p),
             (_, Some(q)) => SiteChoice::QValue(q),
-            _ if self.threshold.is_empty() => SiteChoice::All,
-            _ => SiteChoice::Threshold(self.threshold.clone()),
-        }
+            _ if !self.threshold.is_empty() => SiteChoice::Threshold(self.threshold.clone()),
+            _ if sites && !self.all => {
+                let own = models.iter().map(|planned| own_threshold(planned, session));
+                SiteChoice::Threshold(own.collect::<Result<_>>()?)
+            }
+            _ => SiteChoice::All,
+        })
     }
 
     /// Checks that it is said which sites are written, if any are, and not otherwise.
     fn check_thresholds(&self, sites: bool) -> Result<(), clap::Error> {
         let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
         let (kind, message) = match (sites, given) {
-            (true, false) => {
-                let message =
-                    "choose which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all";
-                (ErrorKind::MissingRequiredArgument, message)
-            }
             (false, true) => {
                 let message =
                     "--threshold, --pvalue, --qvalue and --all choose sites, but no output is of sites";
@@ -477,9 +480,7 @@ impl ScanArgs {
             }
             _ => return Ok(()),
         };
-        let mut command = super::help::command();
-        command.build();
-        Err(command.find_subcommand_mut("scan").expect("this is it").error(kind, message))
+        Err(usage_error(kind, message))
     }
 
     /// Says which windows are left out.
@@ -509,6 +510,38 @@ impl ScanArgs {
         }
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
+}
+
+/// The default threshold that a model recommends, which is told.
+fn own_threshold(planned: &Planned, session: Session) -> Result<f32> {
+    let spec = &planned.model.spec;
+    let own = spec.thresholds.iter().find(|threshold| threshold.level == Level::Default);
+    let Some(own) = own.filter(|_| planned.plan.window == spec.window) else {
+        let why = match spec.thresholds[..] {
+            [] => "has no threshold of its own",
+            _ => "has a threshold of its own for its default window only",
+        };
+        let message = format!(
+            "choose which sites to write: --threshold SCORE, --pvalue P, --qvalue Q, or --all ({} {why})",
+            spec.name
+        );
+        return Err(usage_error(ErrorKind::MissingRequiredArgument, &message).into());
+    };
+    if !session.quiet {
+        let Threshold { score, p_value, background, .. } = own;
+        message(format_args!(
+            "{}: threshold {score}, the model's default (p {p_value} on {background}); --threshold sets another",
+            spec.name
+        ));
+    }
+    Ok(own.score)
+}
+
+/// An error in how the subcommand is used.
+fn usage_error(kind: ErrorKind, message: &str) -> clap::Error {
+    let mut command = super::help::command();
+    command.build();
+    command.find_subcommand_mut("scan").expect("this is it").error(kind, message)
 }
 
 /// Where the p-values come from, in a few words.

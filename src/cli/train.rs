@@ -8,17 +8,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bindscan::Error;
+use bindscan::calibrate::nulls::{Ground, NullOptions, Setting};
 use bindscan::dataset::evaluation::{measure_dataset, score_dataset};
+use bindscan::dataset::genome_wide::{Judgement, Place, Rules, judge as judge_places, rank_places};
 use bindscan::dataset::load::Loaded;
 use bindscan::dataset::metric::Measured;
+use bindscan::dataset::peaks::read_held_out;
 use bindscan::dataset::scaling::{PROVENANCE_KEY, Scaling};
 use bindscan::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::engine;
+use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::engine::{Device, Engine, EngineKind, Workload};
 use bindscan::io::output;
 use bindscan::io::output::Output;
+use bindscan::model::usage::{BoundScores, GenomeWide, Threshold};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use bindscan::train::deepbind::distil::Distillation;
 use bindscan::train::deepbind::search;
 use bindscan::train::deepbind::search::{Outcome, Progress, Protocol, Resources};
 use bindscan::train::deepbind::trained;
@@ -28,10 +34,12 @@ use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};
 use super::heading;
+use super::significance::NullProgress;
 use super::{CANCELLED, Session, message, progress};
 
 mod layers;
 mod meter;
+mod motif;
 
 use layers::LayersArgs;
 
@@ -52,6 +60,9 @@ pub(super) struct TrainArgs {
     /// Set the model's name [default: the output's]
     #[arg(long, help_heading = heading::OUTPUT)]
     name: Option<String>,
+    /// Add a note about the data to the model, such as species=human (repeatable)
+    #[arg(long, value_name = "NAME=TEXT", value_parser = parse_note, help_heading = heading::OUTPUT)]
+    about: Vec<(String, String)>,
     /// Judge the model on this held-out data, in the form of the training data
     #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     test: Option<PathBuf>,
@@ -61,6 +72,17 @@ pub(super) struct TrainArgs {
     /// Choose the recipe [default: tuned]
     #[arg(long, help_heading = heading::TRAINING)]
     recipe: Option<RecipeArg>,
+    /// Let the first filters begin as known motifs (any motif file)
+    ///
+    /// A motif that tells the classes better than the network does in cross-validation is written in its place. So it is where
+    /// there are too few bound sequences to fit a network.
+    #[arg(long, value_name = "MOTIFS", help_heading = heading::TRAINING)]
+    init_motif: Option<PathBuf>,
+    /// Choose the size of the network [default: small for classes, ensemble for numbers]
+    ///
+    /// The smaller the network, the faster the scan.
+    #[arg(long, help_heading = heading::NETWORK)]
+    size: Option<SizeArg>,
     /// Make fewer and shorter trials: a first look
     #[arg(long, help_heading = heading::TRAINING)]
     quick: bool,
@@ -102,9 +124,9 @@ pub(super) struct TrainArgs {
     /// With --recipe published, max or max+avg is searched for.
     #[arg(long, help_heading = heading::NETWORK)]
     pool: Option<PoolArg>,
-    /// Set the units of the hidden layer, 0 for none [default: 32]
+    /// Set the units of the hidden layer of each fit, 0 for none [default: 0 for classes, 32 for numbers]
     ///
-    /// With --recipe published, 0 or 32 is searched for.
+    /// With --recipe published, 0 or 32 is searched for. Small and medium networks have no hidden layer.
     #[arg(long, value_name = "UNITS", help_heading = heading::NETWORK)]
     hidden: Option<usize>,
     /// Choose the optimizer [default: the recipe's]
@@ -140,6 +162,27 @@ enum RecipeArg {
     Published,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SizeArg {
+    /// 24 filters, distilled from the ensemble
+    Small,
+    /// 64 filters, distilled from the ensemble
+    Medium,
+    /// All final fits, merged
+    Ensemble,
+}
+
+impl SizeArg {
+    /// Filters that the ensemble is distilled to.
+    fn filters(self) -> Option<usize> {
+        match self {
+            SizeArg::Small => Some(24),
+            SizeArg::Medium => Some(64),
+            SizeArg::Ensemble => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum StrandsArg {
     /// Filters are tied to their reverse complements: both strands have the same score
@@ -168,6 +211,16 @@ enum OptimizerArg {
 enum AlphabetArg {
     Dna,
     Rna,
+}
+
+/// Reads a note about the data.
+fn parse_note(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() && !value.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("give NAME=TEXT".into()),
+    }
 }
 
 /// Sizes of a recipe's protocol.
@@ -199,6 +252,11 @@ impl TrainArgs {
         if let Some(option) = self.layers.misplaced() {
             bail!("{option} is only valid for networks of layers; choose one with --arch");
         }
+        if self.recipe() == RecipeArg::Published && self.size.is_some_and(|size| size != SizeArg::Ensemble) {
+            bail!(
+                "--size: with --recipe published the best of the final fits is kept, which is not distilled"
+            );
+        }
         let sizes = self.sizes();
         let strands = self.strands();
         let stranded = strands == Strands::Single;
@@ -213,17 +271,46 @@ impl TrainArgs {
         }
         let scaling = scale(&mut training, test.as_mut())?;
 
-        let protocol = self.protocol(&sizes, strands, &training);
+        let threads = super::threads(self.threads);
+        let motifs = self.init_motif.as_deref().map_or_else(|| Ok(Vec::new()), motif::read)?;
+        if training.kind != TargetKind::Binary && !motifs.is_empty() {
+            bail!("--init-motif: goes with classes, and these data have numbers");
+        }
+        let known = motif::best(motifs.clone(), &training, threads)?;
+        let protocol =
+            Protocol { motifs: motif::networks(&motifs), ..self.protocol(&sizes, strands, &training) };
+        if let Some(bound) = motif::bound(&training).filter(|bound| (1..motif::FEWEST).contains(bound)) {
+            let few = format!(
+                "{bound} bound sequences are too few to fit a network ({} or more are needed)",
+                motif::FEWEST
+            );
+            let Some((matrix, _)) = known else {
+                bail!("{few}; with --init-motif MOTIFS a known motif is taken instead");
+            };
+            return self.keep_matrix(matrix, &training, test.as_ref(), &few, session);
+        }
         let resources = Resources {
-            threads: super::threads(self.threads),
+            threads,
             budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
             state: Some(&state),
             cancel: &CANCELLED,
         };
         let outcome = self.search(session, &training, &protocol, &resources)?;
+        let fitted = outcome.trials[outcome.chosen].best().map_or(0.0, |(_, metric)| metric);
+        if let Some((matrix, area)) = known.filter(|(_, area)| *area >= fitted) {
+            let name = &matrix.spec.name;
+            let why = format!(
+                "{name} tells the classes better (AUC {area:.4}) than the network does in cross-validation ({fitted:.4})"
+            );
+            let _ = fs::remove_file(&state);
+            return self.keep_matrix(matrix, &training, test.as_ref(), &why, session);
+        }
         let mut model = trained::model(&self.name(), self.alphabet(), &training, &protocol, &outcome)?;
         if let Some(scaling) = scaling {
             model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
+        }
+        for (name, value) in &self.about {
+            model.spec.provenance.insert(name.clone(), value.as_str().into());
         }
         let mut outcomes = match &test {
             Some(test) => judge(&model, "held out", test, resources.threads, self.seed)?,
@@ -233,6 +320,7 @@ impl TrainArgs {
         if !measured.is_empty() {
             model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
         }
+        self.recommend(&mut model, &training, &outcomes, resources.threads, session)?;
         model.save(&self.output)?;
         if self.report.is_some() {
             outcomes.extend(judge(&model, "training", &training, resources.threads, self.seed)?);
@@ -288,6 +376,8 @@ impl TrainArgs {
             ("--detectors", self.detectors.is_some()),
             ("--detector-length", self.detector_length.is_some()),
             ("--no-padding", self.no_padding),
+            ("--size", self.size.is_some()),
+            ("--init-motif", self.init_motif.is_some()),
             ("--pool", self.pool.is_some()),
             ("--hidden", self.hidden.is_some()),
             ("--optimizer", self.optimizer.is_some()),
@@ -305,7 +395,7 @@ impl TrainArgs {
                 Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, length: 24, ratio: 1.0 }
             }
             RecipeArg::Tuned => {
-                Sizes { trials: 6, steps: 5_000, finals: 4, detectors: 32, length: 16, ratio: 10.0 }
+                Sizes { trials: 3, steps: 5_000, finals: 4, detectors: 32, length: 16, ratio: 10.0 }
             }
         };
         let sizes = match self.quick {
@@ -350,13 +440,15 @@ impl TrainArgs {
 
     fn protocol(&self, sizes: &Sizes, strands: Strands, training: &Dataset) -> Protocol {
         let (_, longest) = training.lengths();
+        let length = self.detector_length.unwrap_or(sizes.length.min(longest));
+        let recipe = match self.recipe() {
+            RecipeArg::Published => Recipe::Published,
+            RecipeArg::Tuned => Recipe::Tuned,
+        };
         let space = Space {
-            recipe: match self.recipe() {
-                RecipeArg::Published => Recipe::Published,
-                RecipeArg::Tuned => Recipe::Tuned,
-            },
-            detectors: sizes.detectors,
-            detector_length: self.detector_length.unwrap_or(sizes.length.min(longest)),
+            recipe,
+            detectors: self.filters(sizes.detectors, training),
+            detector_length: length,
             padded: !self.no_padding,
             strands,
             outputs: training.outputs,
@@ -366,7 +458,7 @@ impl TrainArgs {
                 PoolArg::Avg => Pooling::Average,
                 PoolArg::MaxAvg => Pooling::MaxAndAverage,
             }),
-            hidden: self.hidden,
+            hidden: self.hidden.or_else(|| hidden(recipe, training.kind)),
             adam: self.optimizer.map(|optimizer| optimizer == OptimizerArg::Adam),
         };
         Protocol {
@@ -376,8 +468,150 @@ impl TrainArgs {
             steps: sizes.steps,
             checkpoints: CHECKPOINTS.min(sizes.steps),
             finals: sizes.finals,
+            distillation: self.distillation(&space, training, sizes.steps),
+            motifs: Vec::new(),
             seed: self.seed,
         }
+    }
+
+    /// Writes a known motif in place of a network.
+    fn keep_matrix(
+        &self,
+        mut matrix: Model,
+        training: &Dataset,
+        test: Option<&Dataset>,
+        why: &str,
+        session: Session,
+    ) -> Result<()> {
+        let threads = super::threads(self.threads);
+        let motif = std::mem::replace(&mut matrix.spec.name, self.name());
+        matrix.spec.provenance.insert("motif".into(), motif.into());
+        matrix.spec.provenance.insert("kept_because".into(), why.into());
+        matrix.spec.provenance.insert("data_sha256".into(), training.digest.clone().into());
+        for (name, value) in &self.about {
+            matrix.spec.provenance.insert(name.clone(), value.as_str().into());
+        }
+        let outcomes =
+            test.map_or_else(|| Ok(Vec::new()), |test| judge(&matrix, "held out", test, threads, self.seed))?;
+        let measured: Vec<Measured> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
+        if !measured.is_empty() {
+            matrix.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
+        }
+        self.recommend(&mut matrix, training, &outcomes, threads, session)?;
+        matrix.save(&self.output)?;
+        if self.report.is_some() {
+            log::warn!("--report: no network was fitted, and no page is written");
+        }
+        if !session.quiet {
+            message(format_args!("{why}: the matrix is written"));
+            tell_held_out(&measured);
+        }
+        Ok(())
+    }
+
+    /// Stores in the model what is known of its scores: those of bound sequences and of background, and the thresholds that follow.
+    fn recommend(
+        &self,
+        model: &mut Model,
+        training: &Dataset,
+        held_out: &[ScoredSet],
+        threads: usize,
+        session: Session,
+    ) -> Result<()> {
+        if model.spec.outputs.len() > 1 {
+            return Ok(());
+        }
+        if training.kind == TargetKind::Binary {
+            let (data, scored) = match held_out {
+                [] => ("training", judge(model, "training", training, threads, self.seed)?),
+                _ => ("held out", held_out.to_vec()),
+            };
+            let bound = scored.iter().flat_map(|set| set.scores.iter().zip(&set.targets));
+            let scores = bound.filter(|&(_, &target)| target > 0.5).map(|(&score, _)| score).collect();
+            model.spec.bound = BoundScores::of(data, scores);
+        }
+        let planned = Planned::new(model.clone(), &PlanOptions::default())?;
+        let setting =
+            Setting { genome: self.data.genome(), mask_lowercase: false, threads, cancel: &CANCELLED };
+        let (null, mut watch) = (
+            NullOptions::default().windows(BACKGROUND * self.sizes().steps as u64),
+            NullProgress::new(session),
+        );
+        let calibration = match setting.genome {
+            Some(_) => {
+                let ground = null.fitted_background(&setting, &mut watch)?;
+                null.calibrate(&planned, &ground, &setting, &mut watch)?
+            }
+            None => {
+                let sequences = training.sequences.iter().map(Vec::as_slice);
+                let ground = Ground::of_sequences(sequences, "training sequences")?;
+                null.calibrate(&planned, &ground, &setting, &mut watch)?
+            }
+        };
+        if let [null] = &calibration.nulls(model)?[..] {
+            model.spec.thresholds = Threshold::recommend(null, &calibration.source);
+        }
+        if let Some(genome) = self.data.genome() {
+            model.spec.null = Some(calibration);
+            if self.data.holds_out() && training.kind == TargetKind::Binary {
+                self.judge_genome_wide(model, genome, threads, session)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges the model by the whole held-out contigs, and notes what each threshold finds there.
+    fn judge_genome_wide(
+        &self,
+        model: &mut Model,
+        genome: &Path,
+        threads: usize,
+        session: Session,
+    ) -> Result<()> {
+        let contigs = read_held_out(genome, self.data.path(), self.data.test_contigs())?;
+        let rules = Rules { seed: self.seed, ..Rules::default() };
+        let planned = Planned::new(model.clone(), &PlanOptions::default())?;
+        let mut engines = planned.engines(threads, Workload::Contigs)?;
+        let places = rank_places(&mut engines, &contigs, &planned.plan, &rules, &CANCELLED)?;
+        let judgement = judge_places(&places, &contigs, &rules);
+        for threshold in &mut model.spec.thresholds {
+            threshold.genome_wide = found(&places, threshold.score, &rules, judgement.summits);
+        }
+        if !session.quiet {
+            let Judgement { average_precision, precision_at_k, recall_at_fdr: [.., half], .. } = judgement;
+            message(format_args!(
+                "genome-wide, held-out contigs: average precision {average_precision:.3}, precision at k {precision_at_k:.3}, \
+                 recall {half:.3} at 50 % FDR"
+            ));
+        }
+        model.spec.provenance.insert("genome_wide".into(), serde_json::to_value(&judgement)?);
+        Ok(())
+    }
+
+    /// Filters of each fit: with a known motif and few bound sequences, fewer.
+    fn filters(&self, usual: usize, training: &Dataset) -> usize {
+        match motif::bound(training) {
+            Some(bound) if self.init_motif.is_some() && self.detectors.is_none() => {
+                usual.min((bound / BOUND_A_FILTER).max(FEWEST_FILTERS))
+            }
+            _ => usual,
+        }
+    }
+
+    /// The small network that is to be made of the final fits.
+    fn distillation(&self, space: &Space, training: &Dataset, steps: usize) -> Option<Distillation> {
+        let size = self.size.unwrap_or(match (space.recipe, training.kind) {
+            (Recipe::Tuned, TargetKind::Binary) => SizeArg::Small,
+            _ => SizeArg::Ensemble,
+        });
+        let filters = size.filters()?;
+        Some(Distillation {
+            filters,
+            length: self.detector_length.unwrap_or(DISTILLED_LENGTH.min(space.detector_length)),
+            padded: space.padded,
+            sequences: DISTILLED_SEQUENCES * steps,
+            steps: DISTILLED_STEPS * steps,
+        })
     }
 
     fn search(
@@ -399,6 +633,41 @@ impl TrainArgs {
         }
     }
 }
+
+/// What a threshold finds; `None` if more places reach it than were ranked.
+fn found(places: &[Place], threshold: f32, rules: &Rules, summits: usize) -> Option<GenomeWide> {
+    let reached = places.iter().take_while(|place| place.score >= threshold).count();
+    let right = places[..reached].iter().filter(|place| place.right).count();
+    (reached < rules.places).then(|| GenomeWide {
+        sites: reached as u64,
+        precision: right as f64 / reached.max(1) as f64,
+        recall: right as f64 / summits.max(1) as f64,
+    })
+}
+
+/// Hidden units, unless they are given or drawn. Of an ensemble of classifiers, a hidden layer makes nothing better.
+fn hidden(recipe: Recipe, kind: TargetKind) -> Option<usize> {
+    match (recipe, kind) {
+        (Recipe::Published, _) => None,
+        (Recipe::Tuned, TargetKind::Binary) => Some(0),
+        (Recipe::Tuned, TargetKind::Real) => Some(32),
+    }
+}
+
+/// Bases of a filter of a distilled network: look-ups take three bases at a time.
+const DISTILLED_LENGTH: usize = 15;
+
+/// Windows of background that a new model is calibrated on, for each step of a fit: with the usual number of steps, enough for
+/// the thresholds that it recommends.
+const BACKGROUND: u64 = 1000;
+
+/// Bound sequences for each filter where a fit begins with a known motif, and filters at least.
+const BOUND_A_FILTER: usize = 10;
+const FEWEST_FILTERS: usize = 4;
+
+/// Sequences that the ensemble scores to be distilled, and steps of the fit to the scores, for each step of another fit.
+const DISTILLED_SEQUENCES: usize = 80;
+const DISTILLED_STEPS: usize = 8;
 
 /// Where finished fits are noted while a training goes on: beside the output, with an extension more.
 fn state_path(output: &Path, extension: &str) -> PathBuf {
@@ -428,7 +697,9 @@ const POSITIVE_SIGMAS: f64 = 4.0;
 /// Scores data with the model, every sequence as a whole, as in training.
 fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64) -> Result<Vec<ScoredSet>> {
     let engines = engine::open(model, EngineKind::Auto, Device::Cpu, threads, Workload::Sequences)?;
-    Judge { engines, window: dataset.lengths().1, strands: model.spec.strands, seed }.judge(set, dataset)
+    let matrix = model.network.as_ref().is_ok_and(|network| network.is_matrix(model.spec.window));
+    let window = if matrix { model.spec.window } else { dataset.lengths().1 };
+    Judge { engines, window, strands: model.spec.strands, seed }.judge(set, dataset)
 }
 
 /// What scores data in the end of a training.

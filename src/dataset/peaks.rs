@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::dataset::genome_wide::HeldOut;
 use crate::dataset::text::Lines;
 use crate::genome;
 use crate::genome::regions::{BadRegions, Flaw, RegionLines, suggestion};
@@ -202,6 +203,49 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         PeakWindows { test, .. } if test.peaks.is_empty() && held_out => missing(" on the test contigs"),
         _ => Ok(windows),
     }
+}
+
+/// Reads whole contigs with the summits on them: those that are named, or without names all that have summits.
+///
+/// # Errors
+/// Files that cannot be read, a named contig that the genome does not have, a summit past a contig's end, and no summits.
+pub fn read_held_out(genome: &Path, peaks: &Path, contigs: &[String]) -> Result<Vec<HeldOut>> {
+    let mut summits: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    for peak in read_peaks(peaks)?.into_iter().filter(|peak| !peak.is_empty()) {
+        summits.entry(peak.contig).or_default().insert(peak.summit);
+    }
+    let total: usize = summits.values().map(BTreeSet::len).sum();
+    let (mut held_out, mut met) = (Vec::new(), BTreeSet::new());
+    for_each_contig(genome, |name, codes| {
+        met.insert(name.to_owned());
+        let named = if contigs.is_empty() {
+            summits.contains_key(name)
+        } else {
+            contigs.iter().any(|one| one == name)
+        };
+        if named {
+            let summits =
+                summits.get(name).map_or_else(Vec::new, |summits| summits.iter().copied().collect());
+            held_out.push(HeldOut { name: name.to_owned(), codes: codes.to_vec(), summits });
+        }
+    })?;
+    if let Some(unknown) = contigs.iter().find(|name| !met.contains(*name)) {
+        let message = format!("it has no contig {unknown} to test on; it has {}", some(met.iter()));
+        return Err(Error::format(genome, None, message));
+    }
+    for contig in &held_out {
+        if let Some(last) = contig.summits.last().filter(|&&last| last >= contig.codes.len() as u64) {
+            let (name, length) = (&contig.name, contig.codes.len());
+            let message =
+                format!("a summit lies at {last} of {name}, which has {length} bases: is this the genome?");
+            return Err(Error::format(peaks, None, message));
+        }
+    }
+    if held_out.iter().all(|contig| contig.summits.is_empty()) {
+        let message = format!("none of its {total} summits lies on the contigs that are judged");
+        return Err(Error::format(peaks, None, message));
+    }
+    Ok(held_out)
 }
 
 /// Peaks that do not fit the genome.

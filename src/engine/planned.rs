@@ -7,8 +7,8 @@ use crate::model::{Model, Network, Strands};
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-/// How a model is scored. The defaults are the model's own window and strands, every output, a stride of 1, the model's
-/// padding, and the fastest engine on the CPU.
+/// How a model is scored. The defaults are the model's own window, strands and context, every output, a stride of 1, and the
+/// fastest engine on the CPU.
 ///
 /// ```
 /// use bindscan::Model;
@@ -26,7 +26,7 @@ pub struct PlanOptions {
     stride: usize,
     strands: Option<StrandChoice>,
     outputs: Option<Vec<String>>,
-    context: Context,
+    context: Option<Context>,
     engine: EngineKind,
     device: Device,
 }
@@ -38,7 +38,7 @@ impl Default for PlanOptions {
             stride: 1,
             strands: None,
             outputs: None,
-            context: Context::Padding,
+            context: None,
             engine: EngineKind::Auto,
             device: Device::Cpu,
         }
@@ -66,9 +66,9 @@ impl PlanOptions {
         PlanOptions { outputs: outputs.into(), ..self }
     }
 
-    /// Sets what lies past a window's ends.
-    pub fn context(self, context: Context) -> Self {
-        PlanOptions { context, ..self }
+    /// Sets what lies past a window's ends; `None` is as the model says.
+    pub fn context(self, context: impl Into<Option<Context>>) -> Self {
+        PlanOptions { context: context.into(), ..self }
     }
 
     /// Sets the engine.
@@ -114,7 +114,8 @@ impl Planned {
             Strands::Both => StrandChoice::Both,
             Strands::Single | Strands::Symmetric => StrandChoice::Forward,
         });
-        let plan = WindowPlan { window, stride: options.stride, strands, context: options.context };
+        let context = options.context.unwrap_or(model.spec.context);
+        let plan = WindowPlan { window, stride: options.stride, strands, context };
         Ok(Planned { model, plan, engine: options.engine, device: options.device })
     }
 

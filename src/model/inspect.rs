@@ -12,6 +12,7 @@ use super::{
 };
 use crate::model::onnx::receptive_field;
 use crate::model::onnx::receptive_field::Node;
+use crate::seq::window::Context;
 
 /// A description of a model; `Display` gives the text of `bindscan inspect`.
 #[derive(Debug, Clone)]
@@ -193,7 +194,13 @@ impl Inspection<'_> {
         } else {
             line(f, "default window", format_args!("{window} bases"))?;
         }
-        line(f, "past its ends", pad_name(*padding))?;
+        let past = match self.model.spec.context {
+            Context::Padding => pad_name(*padding).to_owned(),
+            Context::Flank => {
+                format!("the real bases beside it; {} for a sequence as a whole", pad_name(*padding))
+            }
+        };
+        line(f, "past its ends", past)?;
         let activation = match activation {
             Activation::Identity => "unbounded",
             Activation::Sigmoid => "sigmoid",
@@ -206,6 +213,16 @@ impl Inspection<'_> {
         if let Some(calibration) = &self.model.spec.null {
             let (window, strands) = (calibration.window, calibration.strands);
             line(f, "p-values", format_args!("{calibration}; windows of {window} bases, {strands}"))?;
+        }
+        let spec = &self.model.spec;
+        for threshold in &spec.thresholds {
+            let (level, score) = (threshold.level.name(), threshold.score);
+            let meaning = threshold.meaning(spec.bound.as_ref());
+            line(f, "threshold", format_args!("{score} ({level}): {meaning}"))?;
+        }
+        if let Some(motif) = &spec.motif {
+            let (consensus, sites, filter) = (motif.consensus(), motif.sites, motif.filter);
+            line(f, "motif", format_args!("{consensus}, {sites} sites of filter {filter}"))?;
         }
         Ok(())
     }

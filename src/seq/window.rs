@@ -37,10 +37,11 @@ impl fmt::Display for StrandChoice {
 }
 
 /// What a padded network sees past a window's ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Context {
     /// The network's own padding: a window is scored for itself, as the published program does.
+    #[default]
     Padding,
     /// The real bases beside the window; N only past the contig's ends.
     Flank,

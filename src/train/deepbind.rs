@@ -1,6 +1,7 @@
 //! Fitting networks of the DeepBind family.
 
 pub(crate) mod convolution;
+pub mod distil;
 pub mod ensemble;
 pub mod fit;
 pub mod gradient;

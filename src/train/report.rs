@@ -15,6 +15,7 @@ use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
 
 pub mod detector;
+pub mod genome_wide;
 
 use detector::DetectorProfile;
 

@@ -41,6 +41,7 @@ mod tables;
 mod track;
 mod train_command;
 mod train_gradient;
+mod train_recipe;
 mod train_search;
 mod twobit;
 mod variants;

@@ -192,7 +192,9 @@ fn bad_requests_end_with_one_line() {
     let zeros = bound(40, 1).replace("\t1", "\t0");
     write(path, "unbound.tsv", &zeros);
     let cases = [
-        ("few.tsv -o m.onnx --negatives-per-positive 1", "18 or more are needed"),
+        ("few.tsv -o m.onnx --negatives-per-positive 1", "8 bound sequences are too few to fit a network"),
+        ("data.tsv -o m.onnx --recipe published --size small", "--size"),
+        ("data.tsv -o m.onnx --init-motif data.tsv", "data.tsv"),
         ("unbound.tsv -o m.onnx", "one class"),
         ("data.tsv -o m.onnx --no-padding --detector-length 41", "shorter than 41"),
         ("data.tsv -o nowhere/m.onnx", "nowhere: no such folder"),

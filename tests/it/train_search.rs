@@ -62,6 +62,8 @@ fn protocol(recipe: Recipe) -> Protocol {
         steps: 300,
         checkpoints: 3,
         finals: 2,
+        distillation: None,
+        motifs: Vec::new(),
         seed: 5,
     }
 }

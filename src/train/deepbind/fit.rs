@@ -51,6 +51,8 @@ pub struct Examples<'a> {
     dataset: &'a Dataset,
     triplets: Triplets,
     architecture: Architecture,
+    /// Matrices that the first filters begin as.
+    motifs: Vec<Network>,
 }
 
 impl<'a> Examples<'a> {
@@ -62,7 +64,14 @@ impl<'a> Examples<'a> {
     pub fn new(dataset: &'a Dataset, architecture: &Architecture) -> Examples<'a> {
         assert_eq!(dataset.outputs, architecture.outputs);
         let triplets = gradient::index(&dataset.sequences, architecture);
-        Examples { dataset, triplets, architecture: *architecture }
+        Examples { dataset, triplets, architecture: *architecture, motifs: Vec::new() }
+    }
+
+    /// Lets the first filters begin as these matrices.
+    #[must_use]
+    pub fn with_motifs(mut self, motifs: &[Network]) -> Examples<'a> {
+        self.motifs = motifs.to_vec();
+        self
     }
 
     /// The data set.
@@ -117,12 +126,37 @@ impl<'a> Fit<'a> {
         settings: Settings,
         seed: u64,
     ) -> Fit<'a> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        let network =
+            init::network(examples.dataset, ranks, &architecture, settings.start, &examples.motifs, &mut rng);
+        Fit::begin(examples, ranks, architecture, &network, settings, rng)
+    }
+
+    /// As [`Fit::new`], from the parameters of `network` on, which has this shape.
+    pub(crate) fn from_network(
+        examples: &'a Examples<'a>,
+        ranks: &[u32],
+        architecture: Architecture,
+        network: &Network,
+        settings: Settings,
+        seed: u64,
+    ) -> Fit<'a> {
+        let rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        Fit::begin(examples, ranks, architecture, network, settings, rng)
+    }
+
+    fn begin(
+        examples: &'a Examples<'a>,
+        ranks: &[u32],
+        architecture: Architecture,
+        network: &Network,
+        settings: Settings,
+        mut rng: Xoshiro256PlusPlus,
+    ) -> Fit<'a> {
         let Architecture { pooling, hidden, detectors, .. } = architecture;
         assert_eq!(architecture, Architecture { pooling, hidden, detectors, ..examples.architecture });
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let layout = Layout::new(architecture);
-        let network = init::network(examples.dataset, ranks, &architecture, settings.start, &mut rng);
-        let parameters = layout.parameters(&network);
+        let parameters = layout.parameters(network);
         let size = if settings.averaged { layout.size() } else { 0 };
         Fit {
             examples,
@@ -207,6 +241,11 @@ impl<'a> Fit<'a> {
         }
     }
 
+    /// Sets the learning rate of the steps to come.
+    pub(crate) fn set_rate(&mut self, rate: f32) {
+        self.settings.rate = rate;
+    }
+
     /// Steps made so far.
     pub fn steps(&self) -> usize {
         self.memory.steps()
@@ -214,11 +253,16 @@ impl<'a> Fit<'a> {
 
     /// The network as it stands; with [`Strands::Symmetric`] the one that reads one strand ([`rc_tied::unfold`]).
     pub fn network(&self) -> Network {
-        let network = self.layout.network(&self.current());
+        let network = self.half();
         match self.layout.architecture.strands {
             Strands::Symmetric => rc_tied::unfold(&network),
             Strands::Both | Strands::Single => network,
         }
+    }
+
+    /// The network as it is fitted; with [`Strands::Symmetric`] without the reverse complements of its filters.
+    pub(crate) fn half(&self) -> Network {
+        self.layout.network(&self.current())
     }
 
     /// The parameters that count: the last ones, or their average.
@@ -358,7 +402,7 @@ mod tests {
             let (layout, examples) = (Layout::new(architecture), Examples::new(&dataset, &architecture));
             let start = Start { detector_scale: 0.3, dense_scale: None, kmers: 0.0 };
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
-            let network = init::network(&dataset, &[0, 1, 7, 8], &architecture, start, &mut rng);
+            let network = init::network(&dataset, &[0, 1, 7, 8], &architecture, start, &[], &mut rng);
             for optimizer in [Optimizer::Adam, Optimizer::Nesterov { momentum: 0.9 }] {
                 let steps = simd::run_with_each(|| Step {
                     layout: &layout,

@@ -22,8 +22,9 @@ pub enum Recipe {
     Published,
     /// What cross-validation on seven ENCODE training sets found better, above all: every detector begins as an
     /// enriched k-mer, and all final fits are merged into one network. Further: Adam with learning rate log-uniform
-    /// in 1e-3 … 1e-2, always a hidden layer, the running mean of the parameters; the rest as published. Maxima only:
-    /// means beside them gain nothing, and make a scan slower.
+    /// in 1e-3 … 1e-2, a hidden layer unless there is said to be none (then the learning rate is from 6e-3 to 1.2e-2, and
+    /// there is no dropout), the running mean of the parameters; the rest as published. Maxima only: means beside them gain
+    /// nothing, and make a scan slower.
     Tuned,
 }
 
@@ -82,13 +83,21 @@ impl Space {
         let published = self.recipe == Recipe::Published;
         let pooling = if uniform() >= 0.5 && published { Pooling::MaxAndAverage } else { Pooling::Max };
         let hidden = if uniform() < 0.5 && published { 0 } else { HIDDEN };
+        let hidden = self.hidden.unwrap_or(hidden);
+        // Without a hidden layer, dropout takes whole filters away, and makes every fit worse.
+        let shallow = !published && hidden == 0;
         let keep = [1.0, 1.0, 0.75, 0.5][(uniform() * 4.0) as usize];
+        let keep = if shallow { 1.0 } else { keep };
         let momentum = (0.95 + 0.04 * uniform().sqrt()) as f32;
         let mut log = |low: f64, high: f64| (low.ln() + uniform() * (high / low).ln()).exp() as f32;
         let penalty =
             Penalty { detectors: log(1e-15, 1e-3), hidden: log(1e-10, 1e-3), output: log(1e-10, 1e-3) };
         let adam = self.adam.unwrap_or(!published);
-        let rate = if adam { log(1e-3, 1e-2) } else { log(5e-4, 5e-2) };
+        let rate = match adam {
+            true if shallow => log(6e-3, 1.2e-2),
+            true => log(1e-3, 1e-2),
+            false => log(5e-4, 5e-2),
+        };
         let start = match self.recipe {
             Recipe::Published => {
                 Start { detector_scale: log(1e-7, 1e-3), dense_scale: Some(log(1e-5, 1e-2)), kmers: 0.0 }
@@ -101,7 +110,7 @@ impl Space {
                 detector_length: self.detector_length,
                 padded: self.padded,
                 pooling: self.pooling.unwrap_or(pooling),
-                hidden: self.hidden.unwrap_or(hidden),
+                hidden,
                 outputs: self.outputs,
                 strands: self.strands,
             },

@@ -29,6 +29,7 @@ pub(crate) fn network(
     ranks: &[u32],
     architecture: &Architecture,
     start: Start,
+    motifs: &[Network],
     rng: &mut Xoshiro256PlusPlus,
 ) -> Network {
     let Architecture { detectors, detector_length, pooling, hidden, outputs, .. } = *architecture;
@@ -46,14 +47,26 @@ pub(crate) fn network(
         output.bias = (0..outputs).map(|output| mean(dataset, ranks, output)).collect();
     }
     let mut thresholds = vec![0.0; detectors];
-    let from_kmers = (detectors as f32 * start.kmers).round() as usize;
+    let mut first = 0;
+    for (motif, crossed) in
+        motifs.iter().flat_map(|motif| CROSSED.map(|crossed| (motif, crossed))).take(detectors)
+    {
+        let filter = &mut weights[4 * detector_length * first..4 * detector_length * (first + 1)];
+        filter.iter_mut().zip(scaled(motif, detector_length)).for_each(|(weight, x)| *weight += x);
+        thresholds[first] = -crossed * BEST;
+        if hidden == 0 {
+            output_weights_to_begin_with(&mut output, first);
+        }
+        first += 1;
+    }
+    let from_kmers = ((detectors - first) as f32 * start.kmers).round() as usize;
     let length = KMER.min(detector_length);
     let kmers = if from_kmers > 0 {
         enriched(dataset, ranks, length, architecture.strands, from_kmers)
     } else {
         Vec::new()
     };
-    for (k, kmer) in kmers.into_iter().enumerate() {
+    for (k, kmer) in (first..).zip(kmers) {
         let offset = (detector_length - length) / 2;
         for (j, base) in letters(kmer, length).enumerate() {
             for b in 0..4 {
@@ -75,6 +88,43 @@ pub(crate) fn network(
         output,
         sigmoid: false,
     }
+}
+
+/// Activation of the best site of a motif, before the threshold.
+const BEST: f32 = 2.0;
+
+/// Shares of a motif's best score above which the filters that begin as it are active.
+const CROSSED: [f32; 2] = [0.4, 0.7];
+
+/// Lets the outputs begin with a feature that speaks for binding.
+fn output_weights_to_begin_with(output: &mut Dense, feature: usize) {
+    let inputs = output.inputs;
+    output.weights.iter_mut().skip(feature).step_by(inputs).for_each(|weight| *weight = 1.0);
+}
+
+/// The weights of a matrix as a filter of `length` bases: N gives 0, the best site [`BEST`]. Of a longer matrix the columns
+/// that matter most are kept; a shorter one lies in the middle.
+fn scaled(motif: &Network, length: usize) -> Vec<f32> {
+    let width = motif.detector_length;
+    let column = |j: usize| [0, 1, 2, 3].map(|base| motif.weights[base * width + j]);
+    let centred = |j: usize| {
+        let mean = column(j).iter().sum::<f32>() / 4.0;
+        column(j).map(|weight| weight - mean)
+    };
+    let best = |j: usize| centred(j).into_iter().fold(0.0, f32::max);
+    let used = width.min(length);
+    let strength = |start: usize| (start..start + used).map(best).sum::<f32>();
+    let starts = 0..=width - used;
+    let start = starts.reduce(|a, b| if strength(b) > strength(a) { b } else { a }).unwrap_or(0);
+    let scale = if strength(start) > 0.0 { BEST / strength(start) } else { 0.0 };
+    let mut weights = vec![0.0; 4 * length];
+    let offset = (length - used) / 2;
+    for j in 0..used {
+        for (base, weight) in centred(start + j).into_iter().enumerate() {
+            weights[base * length + offset + j] = weight * scale;
+        }
+    }
+    weights
 }
 
 /// Length of the k-mers that detectors begin as.

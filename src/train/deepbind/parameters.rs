@@ -181,7 +181,7 @@ impl Layout {
     }
 
     /// The network of this shape with every parameter 0.
-    fn zero(&self) -> Network {
+    pub(crate) fn zero(&self) -> Network {
         let a = &self.architecture;
         let dense = |inputs: usize, outputs: usize| Dense {
             inputs,

@@ -15,9 +15,11 @@ use crate::dataset::evaluation::{mean_metric, rounded};
 use crate::dataset::fold;
 use crate::dataset::{Dataset, TargetKind, identity};
 use crate::model::{Network, Strands};
+use crate::train::deepbind::distil::Distillation;
 use crate::train::deepbind::ensemble;
 use crate::train::deepbind::fit::{Examples, Fit, Stopped};
 use crate::train::deepbind::hyperparameters::{Candidate, Recipe, Space};
+use crate::train::deepbind::rc_tied;
 use crate::train::deepbind::state::State;
 use crate::{Error, Result};
 
@@ -36,6 +38,10 @@ pub struct Protocol {
     pub checkpoints: usize,
     /// Fits to all data with the best hyper-parameters.
     pub finals: usize,
+    /// The small network that the merged final fits become; `None` to keep them as they are.
+    pub distillation: Option<Distillation>,
+    /// Matrices that the first filters of each fit begin as.
+    pub motifs: Vec<Network>,
     /// Seed of everything random.
     pub seed: u64,
 }
@@ -122,16 +128,25 @@ impl Trial {
         metrics.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
     }
 
+    /// Last checkpoint (counted from 0) that is hardly worse than the best.
+    pub fn last_good(&self) -> Option<usize> {
+        let (_, best) = self.best()?;
+        self.curve()?.iter().rposition(|at| at.metric >= best - HARDLY_WORSE)
+    }
+
     /// True if a fold ran away.
     pub fn diverged(&self) -> bool {
         self.folds.contains(&Some(FoldResult::Diverged))
     }
 }
 
+/// Difference of metrics up to which a fit is hardly worse than another.
+const HARDLY_WORSE: f64 = 0.005;
+
 /// What a run gives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// The network: the best of the final fits, or all of them merged, as the recipe has it.
+    /// The network: the best of the final fits, or all of them merged, as the recipe has it, or what they were distilled to.
     pub network: Network,
     /// Rank of the chosen trial.
     pub chosen: usize,
@@ -243,6 +258,7 @@ pub(crate) enum Purpose {
     Final = 4,
     Weights = 5,
     Epoch = 6,
+    Distillation = 7,
 }
 
 /// The seed of one stream of random numbers: a mixture (SplitMix64's) of all that it is for.
@@ -282,7 +298,7 @@ impl<'a> Run<'a> {
         let threads = rayon::ThreadPoolBuilder::new().num_threads(resources.threads.max(1));
         let pool = threads.build().map_err(|e| Error::Request(format!("cannot start threads: {e}")))?;
         Ok(Run {
-            examples: Examples::new(dataset, &candidates[0].architecture),
+            examples: Examples::new(dataset, &candidates[0].architecture).with_motifs(&protocol.motifs),
             folds: protocol.folds(dataset),
             state: Mutex::new(State::open(resources.state, protocol, dataset)?),
             began: Instant::now(),
@@ -409,6 +425,11 @@ impl<'a> Run<'a> {
                 trials.len()
             )));
         };
+        // An ensemble gains from fits that go on past their own best, which differ more.
+        let merged = self.protocol.space.recipe == Recipe::Tuned
+            && self.protocol.finals > 1
+            && self.examples.dataset().kind == TargetKind::Binary;
+        let checkpoint = trials[chosen].last_good().filter(|_| merged).unwrap_or(checkpoint);
         let steps = self.protocol.steps_at(checkpoint);
         let all: Vec<u32> = (0..self.examples.dataset().len() as u32).collect();
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -424,7 +445,7 @@ impl<'a> Run<'a> {
                 Ok(_) => {
                     let metric = mean_metric(self.examples.dataset(), &all, &fit.scores(&all));
                     let mut fitted = fitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    fitted[i] = Some((metric, fit.network()));
+                    fitted[i] = Some((metric, fit.half()));
                 }
                 Err(Stopped::Diverged) => {}
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
@@ -433,24 +454,34 @@ impl<'a> Run<'a> {
             Ok(true)
         })?;
         let fitted = fitted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let network = combine(self.protocol.space.recipe, &fitted)?;
+        let network = self.combine(&fitted)?;
         let finals = fitted.iter().map(|fit| fit.as_ref().map(|(metric, _)| *metric)).collect();
         Ok(Outcome { network, chosen, steps, trials, finals })
     }
-}
 
-/// The best of the final fits, or all of them merged.
-fn combine(recipe: Recipe, fitted: &[Option<(f64, Network)>]) -> Result<Network> {
-    let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
-    let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
-    let Some((_, best)) = best else {
-        return Err(Error::Request("the final fits diverged; give another seed".into()));
-    };
-    match recipe {
-        Recipe::Published => Ok(best.clone()),
-        Recipe::Tuned => {
-            let members: Vec<Network> = fitted.iter().map(|(_, network)| network.clone()).collect();
-            ensemble::merge(&members).map_err(Error::Request)
+    /// The best of the final fits, or all of them merged, or the network that they are distilled to.
+    fn combine(&self, fitted: &[Option<(f64, Network)>]) -> Result<Network> {
+        let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
+        let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
+        let Some((_, best)) = best else {
+            return Err(Error::Request("the final fits diverged; give another seed".into()));
+        };
+        let Protocol { space, distillation, seed, .. } = self.protocol;
+        let whole = |network: &Network| match space.strands {
+            Strands::Symmetric => rc_tied::unfold(network),
+            Strands::Both | Strands::Single => network.clone(),
+        };
+        if space.recipe == Recipe::Published {
+            return Ok(whole(best));
         }
+        let members = fitted.iter().map(|(_, network)| network);
+        let Some(distillation) = distillation else {
+            return ensemble::merge(&members.map(whole).collect::<Vec<_>>()).map_err(Error::Request);
+        };
+        let teacher = ensemble::merge(&members.cloned().collect::<Vec<_>>()).map_err(Error::Request)?;
+        let (dataset, cancel) = (self.examples.dataset(), self.resources.cancel);
+        let seed = stream(*seed, Purpose::Distillation, 0, 0);
+        let learn = || distillation.run(&teacher, space.strands, dataset, seed, cancel);
+        self.pool.install(learn).map(|network| whole(&network))
     }
 }

@@ -5,7 +5,10 @@ use serde_json::{Map, Value, json};
 use crate::Result;
 use crate::dataset::{Dataset, TargetKind};
 use crate::model::inspect::inspect;
-use crate::model::{Alphabet, Model, ModelSpec, Strands};
+use crate::model::usage::MainMotif;
+use crate::model::{Alphabet, Model, ModelSpec, Network, Strands};
+use crate::seq::window::Context;
+use crate::train::deepbind::hyperparameters::{Recipe, Space};
 use crate::train::deepbind::search::{Checkpoint, Outcome, Protocol, Trial};
 use crate::train::report;
 use crate::train::report::detector::profiles;
@@ -28,12 +31,35 @@ pub fn model(
     spec.window = middle_length(dataset);
     spec.alphabet = alphabet;
     spec.strands = protocol.space.strands;
+    spec.context = context(dataset, protocol);
     if dataset.outputs > 1 {
         spec.outputs.clone_from(&dataset.output_names);
     }
     spec.provenance = provenance(dataset, protocol, outcome);
+    spec.motif = main_motif(&outcome.network, dataset, protocol.space.strands != Strands::Single);
     Model::from_network(spec, outcome.network.clone())
 }
+
+/// The motif of the filter that tells best on its own.
+fn main_motif(network: &Network, dataset: &Dataset, both_strands: bool) -> Option<MainMotif> {
+    let best = profiles(network, dataset, both_strands).into_iter().find(|profile| profile.sites > 0)?;
+    let counts = best.counts.iter().map(|counts| counts.map(|count| count as u32)).collect();
+    Some(MainMotif { filter: best.detector, sites: best.sites, counts })
+}
+
+/// What lies past a window's ends in a contig. Of sequences much longer than a filter, little depends on the padding, and a scan
+/// that pads no window is four times as fast.
+fn context(dataset: &Dataset, protocol: &Protocol) -> Context {
+    let Space { recipe, detector_length, .. } = protocol.space;
+    let long = dataset.lengths().0 >= LONG * detector_length;
+    match recipe == Recipe::Tuned && dataset.kind == TargetKind::Binary && long {
+        true => Context::Flank,
+        false => Context::Padding,
+    }
+}
+
+/// Sequences are long if they have so many times as many bases as a filter.
+const LONG: usize = 3;
 
 fn middle_length(dataset: &Dataset) -> usize {
     let mut lengths: Vec<usize> = dataset.sequences.iter().map(Vec::len).collect();
@@ -67,6 +93,12 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
                 "checkpoints": protocol.checkpoints,
                 "final_fits": protocol.finals,
                 "detectors": protocol.space.detectors,
+                "distilled": protocol.distillation.map(|to| json!({
+                    "filters": to.filters,
+                    "length": to.length,
+                    "sequences": to.sequences,
+                    "steps": to.steps,
+                })),
                 "seed": protocol.seed,
             }),
         ),

@@ -14,6 +14,7 @@ use crate::model::onnx::proto::tensor_shape_proto::dimension::Value as Dim;
 use crate::model::onnx::tensor::{Tensor, permute};
 use crate::model::onnx::{ModelProto, set_metadata};
 use crate::model::{Activation, Alphabet, Model, ModelSpec, PadKind, SPEC_KEY, Strands};
+use crate::seq::window::Context;
 use crate::train::layers::architecture::{Function, InputForm, PoolKind, Shape};
 use crate::train::layers::layer::{
     Convolution, Dense, Gru, Lstm, Module, Normalization, Pool, Recurrent, Residual,
@@ -48,6 +49,7 @@ pub fn model(network: &Network, labels: Labels) -> Result<Model> {
         window: network.window,
         detector_length: network.first_kernel(),
         padding: if network.architecture.is_padded() { PadKind::Zero } else { PadKind::None },
+        context: Context::Padding,
         alphabet,
         strands,
         outputs,
@@ -56,6 +58,9 @@ pub fn model(network: &Network, labels: Labels) -> Result<Model> {
         provenance,
         channels: None,
         null: None,
+        thresholds: Vec::new(),
+        bound: None,
+        motif: None,
     };
     let mut graph = Exporter::new(network).graph(network);
     set_metadata(&mut graph, SPEC_KEY, serde_json::json!(spec).to_string());
