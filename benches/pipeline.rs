@@ -62,6 +62,10 @@ fn null_engine() -> NullEngine {
         provenance: serde_json::Map::new(),
         channels: None,
         null: None,
+        context: Context::Padding,
+        thresholds: Vec::new(),
+        bound: None,
+        motif: None,
     })
 }
 

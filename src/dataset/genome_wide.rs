@@ -30,7 +30,7 @@ pub struct Rules {
     pub near: u64,
     /// Places that are ranked, at most.
     pub places: usize,
-    /// Bases of a block of the bootstrap.
+    /// Bases of a block of the bootstrap, at most.
     pub block: u64,
     /// Bootstrap samples.
     pub replicates: usize,
@@ -90,6 +90,9 @@ pub struct Judgement {
     #[serde(skip)]
     pub curve: Vec<(f64, f64)>,
 }
+
+/// Blocks that the bootstrap draws from, at least, about.
+const FEWEST_BLOCKS: u64 = 20;
 
 /// Bases that an engine scores at once, beside the windows' overlap.
 const PIECE: usize = 1 << 18;
@@ -264,7 +267,8 @@ pub fn judge(places: &[Place], contigs: &[HeldOut], rules: &Rules) -> Judgement 
         let kept = curve.iter().filter(|&&(_, precision)| precision >= 1.0 - rate);
         kept.map(|&(recall, _)| recall).fold(0.0, f64::max)
     };
-    let blocks = Blocks::new(contigs, rules.block);
+    let bases: u64 = contigs.iter().map(|contig| contig.codes.len() as u64).sum();
+    let blocks = Blocks::new(contigs, rules.block.min(bases / FEWEST_BLOCKS).max(1));
     Judgement {
         summits,
         places: places.len(),

@@ -96,10 +96,15 @@ fn a_scan_without_a_threshold_takes_the_one_that_training_stored() {
     assert_eq!(sites, stdout(path, &format!("scan -m creb.onnx genome.fa --threshold {score}")));
     assert!(!sites.is_empty() && sites.lines().count() < 1000);
 
-    let line = error_line(path, "scan -m creb.onnx --window 60 genome.fa");
-    assert!(line.contains("choose which sites to write") && line.contains("default window only"), "{line}");
-    let line = error_line(path, "scan -m creb.meme genome.fa");
-    assert!(line.contains("creb has no threshold of its own"), "{line}");
+    for (words, why) in [
+        ("scan -m creb.onnx --window 60 genome.fa", "default window only"),
+        ("scan -m creb.meme genome.fa", "creb has no threshold of its own"),
+    ] {
+        let output = run(path, words);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {text}");
+        assert!(text.contains("choose which sites to write") && text.contains(why), "{words}: {text}");
+    }
 
     // Calibrated anew, the levels follow the new background.
     stdout(path, "calibrate creb.onnx -o uniform.onnx --background uniform --background-length 1000000");
@@ -111,7 +116,7 @@ fn few_summits_and_better_matrices_leave_the_matrix() {
     let directory = tempdir().unwrap();
     let path = directory.path();
     write_data(path);
-    let line = error_line(path, "train few.bed --genome genome.fa -o m.onnx");
+    let line = error_line(path, "train --quiet few.bed --genome genome.fa -o m.onnx");
     assert!(line.contains("4 bound sequences are too few") && line.contains("--init-motif"), "{line}");
     let said = train(path, "few.bed -o few.onnx --init-motif creb.meme");
     assert!(
@@ -161,8 +166,10 @@ fn whole_contigs_judge_networks_and_matrices_side_by_side() {
     for (words, expected) in
         [("--test-contigs chr9", "no contig chr9"), ("--test-contigs chr1,chr2 --near 0", "--near")]
     {
-        let line =
-            error_line(path, &format!("eval net.onnx peaks.bed --genome genome.fa --genome-wide {words}"));
+        let line = error_line(
+            path,
+            &format!("eval --quiet net.onnx peaks.bed --genome genome.fa --genome-wide {words}"),
+        );
         assert!(line.contains(expected), "{line}");
     }
 }
