@@ -143,6 +143,10 @@ impl Case {
             provenance: serde_json::Map::new(),
             channels: None,
             null: None,
+            context: bindscan::seq::window::Context::Padding,
+            thresholds: Vec::new(),
+            bound: None,
+            motif: None,
         }
     }
 
