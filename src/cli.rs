@@ -16,6 +16,7 @@ mod calibrate;
 mod completions;
 mod data;
 mod enrich;
+mod estimate;
 mod eval;
 mod heading;
 mod help;
@@ -27,6 +28,7 @@ mod merge;
 mod models;
 mod motifs;
 mod mutmap;
+mod profile;
 mod progress;
 mod reads;
 mod region;
@@ -73,6 +75,7 @@ enum Command {
     Enrich(enrich::EnrichArgs),
     Variants(variants::VariantsArgs),
     Mutmap(mutmap::MutmapArgs),
+    Profile(profile::ProfileArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
     Inspect(inspect::InspectArgs),
@@ -169,6 +172,7 @@ impl Args {
             Command::Enrich(args) => args.run(session),
             Command::Variants(args) => args.run(session),
             Command::Mutmap(args) => args.run(session),
+            Command::Profile(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
             Command::Inspect(args) => args.run(),

@@ -9,12 +9,14 @@ use crate::model::{Model, ModelSpec};
 use crate::seq::chunk::Chunk;
 use crate::{Error, Result};
 
+pub mod ensemble;
 pub mod kernel;
 pub mod onnx;
 pub mod planned;
 pub mod reference;
 pub mod scanner;
 pub mod scorer;
+pub mod speed;
 pub mod summary;
 
 /// Where an engine computes.

@@ -63,7 +63,8 @@
 //! 3. Models: [`model`].
 //! 4. Scoring: [`engine`].
 //! 5. Results: [`sites`], [`calibrate`], [`track`], and what pages and trainers share: [`report`], [`dataset`].
-//! 6. Applications: [`train`], [`motifs`], [`simulate`], [`merge`], [`scan`], [`variants`], [`regions`], [`enrichment`].
+//! 6. Applications: [`train`], [`motifs`], [`simulate`], [`merge`], [`scan`], [`variants`], [`regions`], [`enrichment`],
+//!    [`profile`].
 //!
 //! # Conventions
 //!
@@ -109,6 +110,7 @@ pub mod track;
 pub mod enrichment;
 pub mod merge;
 pub mod motifs;
+pub mod profile;
 pub mod regions;
 pub mod scan;
 pub mod simulate;

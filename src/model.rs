@@ -3,7 +3,7 @@
 use crate::model::onnx::recognize;
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use prost::Message;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub mod bundled;
 pub mod deepbind;
 pub mod inspect;
+#[cfg(feature = "keras")]
+pub mod keras;
 pub mod motif;
 pub mod name;
 pub mod network;
@@ -391,15 +393,14 @@ impl Model {
         if path.is_dir() {
             return Err(Error::format(path, None, "is a directory; give a model file (ONNX)"));
         }
-        let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        Model::read(&stem(path), &bytes, Some(folder), options).map_err(|error| match error {
-            Error::Model { message, .. } => Error::format(path, None, message),
-            other => other,
-        })
+        let ModelFile { bytes, folder, digest, notes } = ModelFile::read(path)?;
+        let model =
+            Model::read(&stem(path), &bytes, Some(&folder), options).map_err(|error| match error {
+                Error::Model { message, .. } => Error::format(path, None, message),
+                other => other,
+            })?;
+        let digest = digest.or(model.digest);
+        Ok(Model { digest, notes: notes.into_iter().chain(model.notes).collect(), ..model })
     }
 
     /// Reads the bytes of an ONNX file. `name` is for messages, and is the model's name if the file does not state
@@ -581,6 +582,41 @@ impl Model {
         let mut output = Output::create(path.as_ref())?;
         output.write(&self.to_bytes())?;
         output.finish()
+    }
+}
+
+/// The ONNX bytes of a model file.
+pub(crate) struct ModelFile {
+    pub(crate) bytes: Vec<u8>,
+    /// Where external data are looked for.
+    pub(crate) folder: PathBuf,
+    /// SHA-256 of a file that is not ONNX itself, in hexadecimal digits.
+    pub(crate) digest: Option<String>,
+    /// What was done to the file, one line each.
+    pub(crate) notes: Vec<String>,
+}
+
+impl ModelFile {
+    /// Reads an ONNX file, or a Keras file as one.
+    pub(crate) fn read(path: &Path) -> Result<ModelFile> {
+        let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
+            _ => PathBuf::from("."),
+        };
+        #[cfg(feature = "keras")]
+        if keras::is_keras(&bytes) {
+            let imported = keras::open(path)?;
+            let mut notes = vec![format!(
+                "read from Keras: {} -> {}",
+                imported.inputs.join(", "),
+                imported.outputs.join(", ")
+            )];
+            notes.extend(imported.notes);
+            let digest = Some(crate::io::digest::of_bytes(&bytes));
+            return Ok(ModelFile { bytes: imported.graph.encode_to_vec(), folder, digest, notes });
+        }
+        Ok(ModelFile { bytes, folder, digest: None, notes: Vec::new() })
     }
 }
 

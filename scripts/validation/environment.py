@@ -33,6 +33,8 @@ EXTRAS = {
     "pymemesuite": "fimo",
     "onnxscript": "foreign",
     "snakemake": "snakemake",
+    "tensorflow": "keras",
+    "tf_keras": "keras",
 }
 
 

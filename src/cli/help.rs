@@ -16,7 +16,7 @@ const fn example(purpose: &'static str, lines: &'static [&'static str]) -> Examp
 }
 
 /// Examples by subcommand. `tests/it/help.rs` runs all of them.
-const EXAMPLES: [(&str, &[Example]); 23] = [
+const EXAMPLES: &[(&str, &[Example])] = &[
     (
         "",
         &[
@@ -129,6 +129,13 @@ const EXAMPLES: [(&str, &[Example]); 23] = [
         ],
     ),
     (
+        "profile",
+        &[example(
+            "Write the expected counts around peaks",
+            &["bindscan profile -m model.h5 hg38.fa -R peaks.narrowPeak -o counts.bw"],
+        )],
+    ),
+    (
         "eval",
         &[
             example(
@@ -161,6 +168,21 @@ const EXAMPLES: [(&str, &[Example]); 23] = [
             example(
                 "Give it a name of your own",
                 &["bindscan import deepbind D00328.003.txt --name CTCF_SELEX -o CTCF.onnx"],
+            ),
+        ],
+    ),
+    #[cfg(feature = "keras")]
+    (
+        "import keras",
+        &[
+            example("Convert a Keras model", &["bindscan import keras model.h5 -o model.onnx"]),
+            example(
+                "Scan with one of its heads",
+                &[
+                    "bindscan import keras model.h5 -o model.onnx",
+                    "bindscan inspect model.onnx",
+                    "bindscan scan -m model.onnx --head logcount_predictions hg38.fa \\\n    -r chr20:1-2000 --threshold 1 -o sites.bed",
+                ],
             ),
         ],
     ),

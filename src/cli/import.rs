@@ -12,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::heading;
 use super::{Session, message};
 
-/// Convert published DeepBind models and motifs to ONNX
+/// Convert Keras models, published DeepBind models and motifs to ONNX
 #[derive(Debug, Args)]
 pub(super) struct ImportArgs {
     #[command(subcommand)]
@@ -22,6 +22,8 @@ pub(super) struct ImportArgs {
 #[derive(Debug, Subcommand)]
 enum From {
     Deepbind(DeepbindArgs),
+    #[cfg(feature = "keras")]
+    Keras(KerasArgs),
     #[command(alias = "meme")]
     Motifs(MotifsArgs),
 }
@@ -46,6 +48,20 @@ struct DeepbindArgs {
 enum AlphabetArg {
     Dna,
     Rna,
+}
+
+/// Convert a model saved by Keras 2 or 3 (.h5, .keras)
+///
+/// The inputs and outputs keep the names that they have in Keras. A layer that is not known is named, and nothing is written.
+/// Python code in a file is never run.
+#[cfg(feature = "keras")]
+#[derive(Debug, Args)]
+struct KerasArgs {
+    /// Model file, saved whole (model.save)
+    file: PathBuf,
+    /// Write the model to this ONNX file
+    #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
+    output: PathBuf,
 }
 
 /// Convert motifs to log-odds models, in bits
@@ -105,6 +121,8 @@ impl ImportArgs {
                 }
                 Ok(())
             }
+            #[cfg(feature = "keras")]
+            From::Keras(args) => args.run(session),
             From::Motifs(args) => args.run(session),
         }
     }
@@ -118,6 +136,20 @@ impl DeepbindArgs {
             model.spec.alphabet = Alphabet::Rna;
         }
         Ok(model)
+    }
+}
+
+#[cfg(feature = "keras")]
+impl KerasArgs {
+    fn run(&self, session: Session) -> Result<()> {
+        let imported = bindscan::model::keras::open(&self.file)?;
+        imported.save(&self.output)?;
+        if !session.quiet {
+            imported.notes.iter().for_each(|note| message(format_args!("{}: {note}", self.file.display())));
+            let (inputs, outputs) = (imported.inputs.join(", "), imported.outputs.join(", "));
+            message(format_args!("{inputs} -> {outputs} written to {}", self.output.display()));
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,18 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bindscan::engine::Device;
+use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::speed::windows_per_second;
 use bindscan::model::inspect::inspect;
-use bindscan::model::{Heads, Model, OpenOptions};
+use bindscan::model::name::printable;
+use bindscan::model::{Heads, Model, OpenOptions, Strands};
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use clap::Args;
 
 use super::heading;
 use super::models::MotifFileArgs;
+use super::progress::bases_per_second;
 
 /// Describe a model: layers, window, receptive field, metadata, and how it is scanned
 #[derive(Debug, Args)]
@@ -33,6 +39,43 @@ impl InspectArgs {
         let heads = if self.head.is_empty() { Heads::First } else { super::models::heads(&self.head) };
         let model = Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?;
         write!(std::io::stdout(), "{}", inspect(&model))?;
+        if model.network.is_err() {
+            write!(std::io::stdout(), "{}", speeds(&model))?;
+        }
         Ok(())
     }
+}
+
+/// How fast a model that is no DeepBind network is scanned here, with its padding and with real flanks: lines of the page.
+fn speeds(model: &Model) -> String {
+    let mut engine = match OnnxEngine::new(model, Device::Cpu) {
+        Ok(engine) => engine.with_dense_graphs(),
+        Err(reason) => return line("speed", &format!("not measured: {reason}")),
+    };
+    let strands = match model.spec.strands {
+        Strands::Both => StrandChoice::Both,
+        Strands::Single | Strands::Symmetric => StrandChoice::Forward,
+    };
+    let mut page = String::new();
+    for (context, words) in [(Context::Padding, "--context padding"), (Context::Flank, "--context flank")] {
+        let plan = WindowPlan { window: model.spec.window, stride: 1, strands, context };
+        page += &match windows_per_second(&mut engine, &plan, f64::INFINITY) {
+            Ok(rate) => {
+                let (left, right) = engine.flanks_of(&plan);
+                let beside = match context {
+                    Context::Flank => format!(", which sees {left} + {right} bases beside a window"),
+                    Context::Padding => String::new(),
+                };
+                let how = if engine.is_dense() { "densely" } else { "windows one at a time" };
+                let rate = bases_per_second(rate as u64, 1.0);
+                line("speed", &format!("{rate}, {strands}, one thread, {how} ({words}{beside})"))
+            }
+            Err(reason) => line("speed", &format!("none with {words}: {reason}")),
+        };
+    }
+    page
+}
+
+fn line(key: &str, value: &str) -> String {
+    format!("{key:<16} {}\n", printable(value))
 }

@@ -29,6 +29,16 @@ pub(super) struct ModelArgs {
     motifs: MotifFileArgs,
     #[command(flatten)]
     plan: PlanArgs,
+    /// Combine the models, folds of one training, into one with the mean of their scores
+    #[arg(long, value_name = "mean", help_heading = heading::MODEL)]
+    ensemble: Option<EnsembleArg>,
+}
+
+/// What an ensemble has of its members' scores.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum EnsembleArg {
+    /// Their mean
+    Mean,
 }
 
 /// How the motifs of motif files are chosen, and become models.
@@ -134,6 +144,9 @@ impl ModelArgs {
             motif_file || self.motifs.patterns.is_empty(),
             "--motif chooses from a motif file, and no model is one"
         );
+        if let Some(EnsembleArg::Mean) = self.ensemble {
+            planned = vec![Planned::mean(planned)?];
+        }
         check_names(&planned)?;
         Ok(planned)
     }

@@ -113,6 +113,14 @@ impl Progress {
         });
     }
 
+    /// Shows how many bases of all are done.
+    pub(super) fn show_bases(&mut self, done: u64, all: u64) {
+        let seconds = self.started.elapsed().as_secs_f64();
+        self.show(done, Some(all), || {
+            format!("{}, {}", amount(done as f64), bases_per_second(done, seconds))
+        });
+    }
+
     /// The time since this work was begun.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()

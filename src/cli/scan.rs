@@ -6,9 +6,9 @@ use anyhow::{Context, Result, bail, ensure};
 use bindscan::calibrate::nulls::{Oddities, Setting};
 use bindscan::engine::scanner::{Scanner, chunk_shape};
 use bindscan::genome;
-use bindscan::genome::GenomeOptions;
 use bindscan::genome::alias::AliasTable;
 use bindscan::genome::shard::Shard;
+use bindscan::genome::{Genome, GenomeOptions};
 use bindscan::io::digest;
 use bindscan::io::input::RawInput;
 use bindscan::io::output;
@@ -18,6 +18,7 @@ use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
 use bindscan::scan::search::{Search, SiteChoice};
 use bindscan::scan::{self, Job, Overlaps, ScanSummary};
+use bindscan::seq::contig::RegionQuery;
 use bindscan::track::provenance::Provenance;
 use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
@@ -25,6 +26,7 @@ use bindscan::track::{self, Format, SiteFormat, Target};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
+use super::estimate;
 use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
@@ -193,7 +195,13 @@ impl ScanArgs {
             cancel: &CANCELLED,
         };
         search.set_p_values(&self.null.options(), &setting, &mut NullProgress::new(session))?;
-        let chunk_size = self.chunk_size.unwrap_or_else(|| search.default_chunk_size());
+        let chunk_size = match self.chunk_size {
+            Some(size) => size,
+            None => {
+                let most = search.default_chunk_size();
+                estimate::chunk_size(&mut search.workers[0], most)
+            }
+        };
         let Search { models, mut workers, places, targets, significance, .. } = search;
         let shape = chunk_shape(chunk_size, &workers[0]);
         let overlaps = match self.overlaps {
@@ -238,6 +246,9 @@ impl ScanArgs {
             None => log::debug!("{}: read as a stream", self.genome.display()),
         }
         log::debug!("{threads} workers, {} window starts at a time", shape.own);
+        if let Some(bases) = bases_to_scan(&genome, &options.regions, self.shard) {
+            estimate::tell_if_long(&models, &mut workers[0], bases, threads, session);
+        }
         let inputs = self.inputs()?;
         let mark = self.shard.map(|shard| ShardMark {
             shard,
@@ -542,6 +553,26 @@ fn usage_error(kind: ErrorKind, message: &str) -> clap::Error {
     let mut command = super::help::command();
     command.build();
     command.find_subcommand_mut("scan").expect("this is it").error(kind, message)
+}
+
+/// Bases that a scan reads, where the genome and the regions say it.
+fn bases_to_scan(genome: &Genome, regions: &[RegionQuery], shard: Option<Shard>) -> Option<u64> {
+    let contigs = genome.contigs()?;
+    let length =
+        |name: &str| contigs.iter().find(|contig| contig.name == name).and_then(|contig| contig.length);
+    let bases = if regions.is_empty() {
+        contigs.iter().filter_map(|contig| contig.length).sum::<u64>()
+    } else {
+        let of_region = |region: &RegionQuery| match &region.interval {
+            Some(Ok(interval)) => {
+                let end = interval.end.or_else(|| length(&interval.contig)).unwrap_or(interval.start);
+                end.saturating_sub(interval.start)
+            }
+            _ => region.whole.as_deref().and_then(length).unwrap_or(0),
+        };
+        regions.iter().map(of_region).sum()
+    };
+    Some(shard.map_or(bases, |shard| bases / shard.of))
 }
 
 /// Where the p-values come from, in a few words.

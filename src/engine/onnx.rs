@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::reference::{check_window, flanks};
 use crate::engine::{Device, Engine};
 use crate::model::onnx::dense::{Rewrite, rewrite};
-use crate::model::{ACGT, Layout, Model, ModelSpec};
+use crate::model::onnx::unpad::{Unpadded, unpad};
+use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::scores::Scores;
 use crate::seq::alphabet::{N, ONE_HOT, one_hot, reverse_complement_into};
 use crate::seq::chunk::Chunk;
@@ -22,6 +23,7 @@ use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 mod dense;
+pub mod graph;
 pub mod library;
 mod session;
 
@@ -39,14 +41,40 @@ const BATCH_VALUES: usize = 4 << 20;
 enum Form {
     /// The model's own, fed a window.
     Window,
-    /// The model's without its padding, fed a window and its flanks.
-    Flanked,
+    /// The model's without its padding, fed a window of so many bases and its flanks.
+    Flanked(usize),
     /// The dense graph of the model without its padding, for stretches of windows of so many bases (with flanks).
     Dense(usize),
+    /// The dense graph of a model that is not of the DeepBind family, without its padding, for windows of so many bases
+    /// and their flanks.
+    DenseFlanked(usize),
+}
+
+/// A model that is not of the DeepBind family without its padding, and its dense graph or why there is none.
+#[derive(Debug)]
+struct FlankedModel {
+    model: Model,
+    left: usize,
+    right: usize,
+    rewrite: Result<Rewrite, String>,
 }
 
 /// A dense graph, or why there is none.
 type Rewritten = Arc<Result<Rewrite, String>>;
+type Flanked = Arc<Result<Arc<FlankedModel>, String>>;
+
+impl FlankedModel {
+    fn new(model: &Model, window: usize) -> Result<FlankedModel, String> {
+        let Unpadded { graph, left, right } = unpad(&model.graph, &model.input, &model.output, window)?;
+        let length = left + window + right;
+        let input = Input { length: model.input.length.map(|_| length), ..model.input.clone() };
+        let rewrite = rewrite(&graph, &input, &model.output, length);
+        if let Err(reason) = &rewrite {
+            log::info!("model {}: windows and their flanks one at a time: {reason}", model.spec.name);
+        }
+        Ok(FlankedModel { model: Model { graph, input, ..model.clone() }, left, right, rewrite })
+    }
+}
 
 /// The sessions of a model on a device, opened when first asked for.
 #[derive(Debug)]
@@ -58,30 +86,67 @@ struct Sessions {
     open: Mutex<Vec<(Form, SharedSession)>>,
     /// The dense graph of a model that is not of the DeepBind family, for the window length last asked for.
     rewritten: Mutex<Option<(usize, Rewritten)>>,
+    /// Such a model without its padding, for the window length last asked for, or why it cannot be without.
+    flanked: Mutex<Option<(usize, Flanked)>>,
 }
 
 impl Sessions {
     /// The model whose graph serves `form`.
     fn model(&self, form: Form) -> Result<Cow<'_, Model>> {
+        let Model { spec, input, .. } = &self.model;
+        let dense = |rewrite: &Result<Rewrite, String>| match rewrite {
+            Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(spec, rewrite.graph.clone(), input.channels))),
+            Err(reason) => Err(Error::model(&spec.name, format!("has no dense graph: {reason}"))),
+        };
         match (form, self.unpadded()) {
             (Form::Window, _) => Ok(Cow::Borrowed(&self.model)),
-            (Form::Flanked, Ok(unpadded)) => Ok(Cow::Borrowed(unpadded)),
-            (Form::Dense(window), Ok(unpadded)) => Ok(Cow::Owned(dense::of_network(unpadded, window))),
-            (Form::Dense(window), Err(_)) => match &*self.rewritten(window) {
-                Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(
-                    &self.model.spec,
-                    rewrite.graph.clone(),
-                    self.model.input.channels,
-                ))),
-                Err(reason) => {
-                    Err(Error::model(&self.model.spec.name, format!("has no dense graph: {reason}")))
-                }
-            },
-            (Form::Flanked, Err(reason)) => Err(Error::model(
-                &self.model.spec.name,
-                format!("cannot score windows with their flanks: {reason}"),
-            )),
+            (Form::Flanked(_), Ok(unpadded)) => Ok(Cow::Borrowed(unpadded)),
+            (Form::Flanked(window), Err(_)) => Ok(Cow::Owned(self.with_flanks(window)?.model.clone())),
+            (Form::Dense(window) | Form::DenseFlanked(window), Ok(unpadded)) => {
+                Ok(Cow::Owned(dense::of_network(unpadded, window)))
+            }
+            (Form::Dense(window), Err(_)) => dense(&self.rewritten(window)),
+            (Form::DenseFlanked(window), Err(_)) => dense(&self.with_flanks(window)?.rewrite),
         }
+    }
+
+    /// A model that is not of the DeepBind family without its padding.
+    ///
+    /// # Errors
+    /// A graph whose padding cannot be taken away.
+    fn with_flanks(&self, window: usize) -> Result<Arc<FlankedModel>> {
+        let flanked = self.flanked(window);
+        let fail = |reason: &String| {
+            let message =
+                format!("cannot score windows with their flanks: {reason}; leave out --context flank");
+            Error::model(&self.model.spec.name, message)
+        };
+        match &*flanked {
+            Err(reason) => Err(fail(reason)),
+            Ok(flanked) => Ok(Arc::clone(flanked)),
+        }
+    }
+
+    fn flanked(&self, window: usize) -> Flanked {
+        let mut last = self.flanked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, flanked)) = last.as_ref().filter(|(length, _)| *length == window) {
+            return Arc::clone(flanked);
+        }
+        let flanked = Arc::new(FlankedModel::new(&self.model, window).map(Arc::new));
+        *last = Some((window, Arc::clone(&flanked)));
+        flanked
+    }
+
+    /// Columns of the input, before and behind, that lie past the contig's ends, of `length` bases from `start` on as `strand`
+    /// reads them. A model of the DeepBind family has N there, others have zeros as they pad with.
+    fn beyond(&self, chunk: &Chunk, start: i64, length: usize, strand: Strand) -> (usize, usize) {
+        if self.model.network.is_ok() {
+            return (0, 0);
+        }
+        let offset = start - chunk.start as i64;
+        let before = (-offset).clamp(0, length as i64) as usize;
+        let behind = (offset + length as i64 - chunk.codes.len() as i64).clamp(0, length as i64) as usize;
+        if strand == Strand::Forward { (before, behind) } else { (behind, before) }
     }
 
     /// The model without its padding, or why there is none.
@@ -147,8 +212,9 @@ impl OnnxEngine {
             Ok(network) => Ok(Model::from_network(model.spec.clone(), network.unpadded())?),
             Err(reason) => Err(reason.clone()),
         };
-        let (model, open, rewritten) = (model.clone(), Mutex::default(), Mutex::default());
-        Self::on(Arc::new(Sessions { model, unpadded, device, open, rewritten }))
+        let (model, open) = (model.clone(), Mutex::default());
+        let (rewritten, flanked) = (Mutex::default(), Mutex::default());
+        Self::on(Arc::new(Sessions { model, unpadded, device, open, rewritten, flanked }))
     }
 
     /// An engine for another worker: with a session of its own on the processor, with the same session on a GPU,
@@ -174,13 +240,18 @@ impl OnnxEngine {
 
     /// True if the last chunk was scored with a dense graph.
     pub fn is_dense(&self) -> bool {
-        matches!(self.form, Form::Dense(_))
+        matches!(self.form, Form::Dense(_) | Form::DenseFlanked(_))
     }
 
     fn on(sessions: Arc<Sessions>) -> Result<Self> {
         let runner = sessions.runner(Form::Window)?;
         let (form, codes, reversed) = (Form::Window, Vec::new(), Vec::new());
         Ok(OnnxEngine { sessions, form, runner, dense: false, refused: None, codes, reversed })
+    }
+
+    /// Real bases beside a window, before and after it on the forward strand, that its score depends on.
+    pub fn flanks_of(&self, plan: &WindowPlan) -> (usize, usize) {
+        self.fed_flanks(plan)
     }
 
     fn model(&self) -> &Model {
@@ -191,7 +262,12 @@ impl OnnxEngine {
     fn fed_flanks(&self, plan: &WindowPlan) -> (usize, usize) {
         match (plan.context, &self.model().network) {
             (Context::Flank, Ok(network)) => (network.padding.left, network.padding.right),
-            _ => (0, 0),
+            // A model that has no form with flanks is refused before it is fed.
+            (Context::Flank, Err(_)) => {
+                let flanked = self.sessions.flanked(plan.window);
+                (*flanked).as_ref().map_or((0, 0), |flanked| (flanked.left, flanked.right))
+            }
+            (Context::Padding, _) => (0, 0),
         }
     }
 
@@ -207,15 +283,14 @@ impl OnnxEngine {
     /// A window that the model cannot take.
     fn window_form(&self, plan: &WindowPlan) -> Result<Form> {
         let model = self.model();
-        let padded = match &model.network {
-            Ok(network) => {
-                check_window(&model.spec, network, plan.window)?;
-                network.padding.left + network.padding.right > 0
-            }
-            Err(_) => true,
-        };
-        if plan.context == Context::Flank && padded {
-            return Ok(Form::Flanked);
+        if let Ok(network) = &model.network {
+            check_window(&model.spec, network, plan.window)?;
+        }
+        if plan.context == Context::Flank && model.network.is_err() {
+            self.sessions.with_flanks(plan.window)?;
+        }
+        if self.fed_flanks(plan) != (0, 0) {
+            return Ok(Form::Flanked(plan.window));
         }
         match model.input.length {
             Some(length) if length != plan.window => Err(Error::model(
@@ -249,8 +324,16 @@ impl OnnxEngine {
     /// The channel of each base in the graph that is taken up; one that was made of a network has the usual order.
     fn channels(&self) -> [usize; 4] {
         match (self.form, &self.model().network) {
-            (Form::Window, _) | (Form::Dense(_), Err(_)) => self.model().input.channels,
-            (Form::Flanked, _) | (Form::Dense(_), Ok(_)) => ACGT,
+            (Form::Window, _) | (_, Err(_)) => self.model().input.channels,
+            (_, Ok(_)) => ACGT,
+        }
+    }
+
+    /// The order of the input's dimensions in the graph that is taken up, which scores windows one at a time.
+    fn layout(&self) -> Layout {
+        match (self.form, &self.model().network) {
+            (Form::Flanked(_), Ok(_)) => Layout::ChannelsFirst,
+            _ => self.model().input.layout,
         }
     }
 
@@ -264,7 +347,12 @@ impl OnnxEngine {
 
     /// Windows of `length` bases in a batch, and whether a batch must always have that many.
     fn batch(&self, length: usize) -> (usize, bool) {
-        let fixed = if self.form == Form::Window { self.model().input.batch } else { None };
+        let is_own = match self.form {
+            Form::Window => true,
+            Form::Flanked(_) => self.model().network.is_err(),
+            Form::Dense(_) | Form::DenseFlanked(_) => false,
+        };
+        let fixed = if is_own { self.model().input.batch } else { None };
         let fits = |rows: usize| rows.min(BATCH_VALUES / (4 * length)).max(1);
         match (fixed, self.sessions.device) {
             (Some(rows), _) => (rows, true),
@@ -280,7 +368,9 @@ impl OnnxEngine {
         {
             match (wanted, self.form) {
                 (false, _) => {}
-                (true, Form::Dense(_)) => self.score_stretches(chunk, plan, strand, out)?,
+                (true, Form::Dense(_) | Form::DenseFlanked(_)) => {
+                    self.score_stretches(chunk, plan, strand, out)?;
+                }
                 (true, _) => self.score_windows(chunk, plan, strand, out)?,
             }
         }
@@ -296,7 +386,7 @@ impl OnnxEngine {
     ) -> Result<()> {
         let (before, length) = self.extent(plan, strand);
         let (most, fixed) = self.batch(length);
-        let (layout, channels) = (self.sessions.model(self.form)?.input.layout, self.channels());
+        let (layout, channels) = (self.layout(), self.channels());
         let outputs = out.outputs;
         for begin in (0..out.windows).step_by(most) {
             let count = most.min(out.windows - begin);
@@ -307,7 +397,9 @@ impl OnnxEngine {
                 let start = start_of(out, begin + i.min(count - 1)) - before as i64;
                 self.codes.clear();
                 chunk.codes_at(start, length, &mut self.codes);
+                let beyond = self.sessions.beyond(chunk, start, length, strand);
                 expand(oriented(&mut self.codes, strand, channels, &mut self.reversed), layout, row);
+                clear(row, layout, beyond);
             }
             let batch = Batch { begin, count, rows, values: outputs };
             let place = |window: usize, output: usize| window * outputs + output;
@@ -373,7 +465,14 @@ impl Engine for OnnxEngine {
     }
 
     fn flanks(&self, plan: &WindowPlan) -> (usize, usize) {
-        self.model().network.as_ref().map_or((0, 0), |network| flanks(network, plan))
+        match &self.model().network {
+            Ok(network) => flanks(network, plan),
+            Err(_) => {
+                // The reverse strand sees them mirrored.
+                let (left, right) = self.fed_flanks(plan);
+                (left.max(right), left.max(right))
+            }
+        }
     }
 
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()> {
@@ -413,7 +512,7 @@ fn start_of(out: &Scores, window: usize) -> i64 {
 }
 
 /// Shape of an input of `rows` windows of `length` bases.
-fn shape(layout: Layout, rows: usize, length: usize) -> Vec<i64> {
+pub(crate) fn shape(layout: Layout, rows: usize, length: usize) -> Vec<i64> {
     let (rows, length) = (rows as i64, length as i64);
     match layout {
         Layout::ChannelsFirst => vec![rows, 4, length],
@@ -457,6 +556,25 @@ fn expand(codes: &[u8], layout: Layout, row: &mut [f32]) {
             for (column, &code) in row.as_chunks_mut::<4>().0.iter_mut().zip(codes) {
                 *column = ONE_HOT[usize::from(code)];
             }
+        }
+    }
+}
+
+/// Sets the first and the last columns of an input to zero.
+fn clear(row: &mut [f32], layout: Layout, (before, behind): (usize, usize)) {
+    if (before, behind) == (0, 0) {
+        return;
+    }
+    let length = row.len() / 4;
+    let columns = || (0..before).chain(length.saturating_sub(behind)..length);
+    match layout {
+        Layout::ChannelsFirst | Layout::ImageRows | Layout::ImageChannels | Layout::ImageColumns => {
+            for channel in row.chunks_exact_mut(length) {
+                columns().for_each(|column| channel[column] = 0.0);
+            }
+        }
+        Layout::ChannelsLast | Layout::LastRows | Layout::LastColumns | Layout::LastImage => {
+            columns().for_each(|column| row[4 * column..4 * column + 4].fill(0.0));
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Models planned for scoring: which windows of which outputs are scored, on which strands, and by which engine.
 
+use crate::engine::ensemble::MeanEngine;
 use crate::engine::kernel::{MatrixScanner, Simd};
 use crate::engine::scanner::Scanner;
 use crate::engine::{self, Device, Engine, EngineKind, Workload};
+use crate::io::digest::of_bytes;
 use crate::model::{Model, Network, Strands};
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
@@ -91,6 +93,8 @@ pub struct Planned {
     pub plan: WindowPlan,
     engine: EngineKind,
     device: Device,
+    /// Further models of an ensemble, whose scores are averaged with the model's.
+    others: Vec<Model>,
 }
 
 impl Planned {
@@ -116,14 +120,16 @@ impl Planned {
         });
         let context = options.context.unwrap_or(model.spec.context);
         let plan = WindowPlan { window, stride: options.stride, strands, context };
-        Ok(Planned { model, plan, engine: options.engine, device: options.device })
+        let (engine, device) = (options.engine, options.device);
+        Ok(Planned { model, plan, engine, device, others: Vec::new() })
     }
 
     /// The network, if it can be scanned as a motif matrix.
     fn as_matrix(&self) -> Option<&Network> {
         let kernel =
             matches!(self.engine, EngineKind::Auto | EngineKind::Kernel) && self.device == Device::Cpu;
-        self.model.network.as_ref().ok().filter(|network| kernel && network.is_matrix(self.plan.window))
+        let is_fit = kernel && self.others.is_empty();
+        self.model.network.as_ref().ok().filter(|network| is_fit && network.is_matrix(self.plan.window))
     }
 
     fn log(&self, engine: &str) {
@@ -140,7 +146,52 @@ impl Planned {
     /// # Errors
     /// As [`engine::open`].
     pub fn engines(&self, workers: usize, workload: Workload) -> Result<Vec<Box<dyn Engine>>> {
-        engine::open(&self.model, self.engine, self.device, workers, workload)
+        let engines = engine::open(&self.model, self.engine, self.device, workers, workload)?;
+        if self.others.is_empty() {
+            return Ok(engines);
+        }
+        let mut members: Vec<Vec<Box<dyn Engine>>> = engines.into_iter().map(|engine| vec![engine]).collect();
+        for other in &self.others {
+            let engines = engine::open(other, self.engine, self.device, workers, workload)?;
+            members.iter_mut().zip(engines).for_each(|(members, engine)| members.push(engine));
+        }
+        let mean = |members| Box::new(MeanEngine::new(self.model.spec.clone(), members)) as Box<dyn Engine>;
+        Ok(members.into_iter().map(mean).collect())
+    }
+
+    /// Makes one model of several, which has the mean of their scores. It has the first one's name with `_mean` behind it.
+    ///
+    /// # Errors
+    /// Fewer than two models, and models that differ in their windows, outputs or activation.
+    pub fn mean(models: Vec<Planned>) -> Result<Planned> {
+        let mut members = models.into_iter();
+        let few = || Error::Request("an ensemble needs several models (-m A -m B)".into());
+        let mut first = members.next().ok_or_else(few)?;
+        let mut digest = first.model.digest.clone().unwrap_or_default();
+        for member in members {
+            let (own, other) = (&first.model.spec, &member.model.spec);
+            let alike = first.plan == member.plan
+                && own.outputs.len() == other.outputs.len()
+                && own.activation == other.activation;
+            if !alike {
+                return Err(Error::Request(format!(
+                    "{} and {} make no ensemble: they differ in their window, strands, outputs or activation",
+                    own.name, other.name
+                )));
+            }
+            digest += member.model.digest.as_deref().unwrap_or_default();
+            first.others.push(member.model);
+        }
+        if first.others.is_empty() {
+            return Err(few());
+        }
+        let Model { spec, digest: own, .. } = &mut first.model;
+        spec.name += "_mean";
+        // What was calibrated was one of them.
+        spec.null = None;
+        spec.thresholds.clear();
+        *own = Some(of_bytes(digest.as_bytes()));
+        Ok(first)
     }
 
     /// Bases of the shortest sequence that the model can score.

@@ -42,6 +42,11 @@ pub fn of_file(path: &Path) -> Result<String> {
     Ok(hex(&digest.finalize()))
 }
 
+/// The SHA-256 of bytes.
+pub fn of_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
 pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

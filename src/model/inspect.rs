@@ -10,8 +10,10 @@ use super::{
     Activation, Alphabet, Layout, Model, ModelSpec, Network, PadKind, Padding, Pooling, SPEC_KEY, Strands,
     onnx,
 };
+use crate::model::Input;
 use crate::model::onnx::receptive_field;
 use crate::model::onnx::receptive_field::Node;
+use crate::model::onnx::unpad::Unpadded;
 use crate::seq::window::Context;
 
 /// A description of a model; `Display` gives the text of `bindscan inspect`.
@@ -297,10 +299,26 @@ impl Inspection<'_> {
             return line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family");
         }
         match onnx::dense::rewrite(graph, input, output, spec.window) {
-            Ok(_) => line(f, "scanned by", "the onnx engine, densely: all windows of a stretch at once"),
+            Ok(_) => line(f, "scanned by", "the onnx engine, densely: all windows of a stretch at once")?,
             Err(reason) => {
-                line(f, "scanned by", format_args!("the onnx engine, windows one at a time: {reason}"))
+                line(f, "scanned by", format_args!("the onnx engine, windows one at a time: {reason}"))?;
             }
+        }
+        match onnx::unpad::unpad(graph, input, output, spec.window) {
+            Ok(Unpadded { left: 0, right: 0, .. }) => Ok(()),
+            Ok(Unpadded { graph, left, right }) => {
+                let length = left + spec.window + right;
+                let input = Input { length: input.length.map(|_| length), ..input.clone() };
+                let dense = onnx::dense::rewrite(&graph, &input, output, length);
+                let how = dense
+                    .map_or_else(|reason| format!("windows one at a time: {reason}"), |_| "densely".into());
+                line(
+                    f,
+                    "with flanks",
+                    format_args!("--context flank: {how}; sees {left} + {right} bases beside a window"),
+                )
+            }
+            Err(reason) => line(f, "with flanks", format_args!("no --context flank: {reason}")),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 pub mod build;
 pub(super) mod constant;
+mod control;
 pub mod dense;
 mod external;
 pub(super) mod head;
@@ -25,6 +26,7 @@ mod conv_geometry;
 pub mod proto;
 mod shape;
 pub mod tensor;
+pub mod unpad;
 pub(super) mod value;
 mod visit;
 
@@ -49,7 +51,7 @@ pub struct Decoded {
 ///
 /// # Errors
 /// Bytes that are no ONNX model, a model without a graph, external data that cannot be read, numbers that
-/// float32 cannot hold, and graphs that draw random numbers.
+/// float32 cannot hold, graphs that draw random numbers, and inputs beside the sequence that are no control tracks.
 pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded> {
     let mut model =
         ModelProto::decode(bytes).map_err(|_| Error::model(name, "not an ONNX file; bindscan import makes one of published DeepBind parameters or of a motif matrix"))?;
@@ -83,6 +85,7 @@ fn prepare(model: &mut ModelProto, folder: Option<&Path>) -> Result<Prepared, St
     let precisions = precision::to_single(model)?;
     notes.extend(precisions.iter().map(|found| format!("{} computed as FLOAT", found.as_str_name())));
     let warnings = inference::to_inference(model)?;
+    notes.extend(control::feed_zeros(model)?);
     Ok(Prepared { files, notes, warnings })
 }
 

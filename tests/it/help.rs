@@ -109,6 +109,8 @@ fn with_inputs() -> TempDir {
     let table: String = pieces.iter().enumerate().map(label).collect();
     fs::write(at.join("labelled.tsv"), format!("sequence\tbound\n{table}")).unwrap();
     write_reads(&at.join("reads.bam"), &bases);
+    let keras = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/keras/bias_corrected.keras2.h5");
+    fs::copy(keras, at.join("model.h5")).unwrap();
     let weights = vec!["0.5"; 16].join(",");
     let parameters = format!(
         "# deepbind 0.1\nreverse_complement = 1\nnum_detectors = 1\ndetector_len = 4\nhas_avg_pooling = 0\nnum_hidden = 0\n\

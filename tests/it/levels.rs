@@ -16,7 +16,7 @@ const LEVELS: &[&[&str]] = &[
     &["engine"],
     &["calibrate", "dataset", "report", "sites"],
     &["track"],
-    &["merge", "motifs", "simulate", "train"],
+    &["merge", "motifs", "profile", "simulate", "train"],
     &["scan"],
     &["regions", "variants"],
     &["enrichment"],

@@ -12,6 +12,8 @@ mod fasta;
 mod foreign;
 mod golden;
 mod help;
+#[cfg(feature = "keras")]
+mod keras;
 mod layers;
 mod levels;
 mod library;
@@ -24,7 +26,10 @@ mod motifs;
 mod mutmap;
 mod onnx_dense;
 mod onnx_engine;
+mod padded;
 mod process;
+#[cfg(feature = "keras")]
+mod profile;
 mod receptive_field;
 mod regions;
 mod report;

@@ -1,6 +1,6 @@
 //! Scoring with a dense graph: all windows of a stretch in one run.
 
-use super::{Batch, Failure, Form, OnnxEngine, expand, oriented, start_of};
+use super::{Batch, Failure, Form, OnnxEngine, clear, expand, oriented, start_of};
 use crate::engine::Device;
 use crate::model::onnx::dense::Rewrite;
 use crate::model::onnx::{ModelProto, build};
@@ -65,17 +65,26 @@ impl OnnxEngine {
 
     /// As [`dense_form`](OnnxEngine::dense_form), for a model that is not of the DeepBind family.
     fn rewritten_form(&self, plan: &WindowPlan) -> Option<Form> {
-        let rewrite = self.sessions.rewritten(plan.window);
-        let Rewrite { cost, window_cost, .. } = (*rewrite).as_ref().ok()?;
-        (plan.context == Context::Padding && plan.stride as f64 * cost <= *window_cost)
-            .then_some(Form::Dense(plan.window))
+        let pays = |rewrite: &Rewrite| plan.stride as f64 * rewrite.cost <= rewrite.window_cost;
+        if plan.context == Context::Padding {
+            let rewrite = self.sessions.rewritten(plan.window);
+            return (*rewrite).as_ref().is_ok_and(pays).then_some(Form::Dense(plan.window));
+        }
+        let flanked = self.sessions.with_flanks(plan.window).ok()?;
+        flanked.rewrite.as_ref().is_ok_and(pays).then_some(Form::DenseFlanked(plan.window))
     }
 
     /// Window starts in a stretch: most of them, and the fewest that are computed. A GPU always gets the same shape.
     fn positions(&self, plan: &WindowPlan) -> (usize, usize) {
-        let widest = match &self.model().network {
-            Ok(_) => 1,
-            Err(_) => (*self.sessions.rewritten(plan.window)).as_ref().map_or(1, |rewrite| rewrite.widest),
+        let widest = match (&self.model().network, plan.context) {
+            (Ok(_), _) => 1,
+            (Err(_), Context::Padding) => {
+                (*self.sessions.rewritten(plan.window)).as_ref().map_or(1, |rewrite| rewrite.widest)
+            }
+            (Err(_), Context::Flank) => {
+                let flanked = self.sessions.with_flanks(plan.window);
+                flanked.ok().and_then(|flanked| flanked.rewrite.as_ref().ok().map(|r| r.widest)).unwrap_or(1)
+            }
         };
         // Stretches overlap by a window, which must not become the most of the work.
         let fits = |most: usize| most.min(STRETCH_VALUES / widest).max(4 * plan.window);
@@ -131,8 +140,10 @@ impl OnnxEngine {
             let input = self.runner.input(&[1, 4, 1, bases as i64])?;
             self.codes.clear();
             chunk.codes_at(start_of(out, begin) - before as i64, bases, &mut self.codes);
+            let beyond = self.sessions.beyond(chunk, start_of(out, begin) - before as i64, bases, strand);
             let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
             expand(codes, Layout::ImageChannels, input);
+            clear(input, Layout::ImageChannels, beyond);
             let batch = Batch { begin, count, rows: 1, values: out.outputs * positions };
             let place = |window: usize, output: usize| {
                 let start = window * plan.stride;

@@ -22,12 +22,16 @@ pub(super) type SharedSession = Arc<Mutex<Session>>;
 /// # Errors
 /// No usable library, no such device (there is no falling back to another), or a graph the library refuses.
 pub(super) fn open(model: &Model, device: Device) -> Result<SharedSession> {
+    open_bytes(&model.spec.name, &model.to_bytes(), device)
+}
+
+/// As [`open`], for the bytes of an ONNX file.
+pub(super) fn open_bytes(name: &str, bytes: &[u8], device: Device) -> Result<SharedSession> {
     let library = library()?;
     let mut builder = on_device(configure(library)?, library, device)?;
-    let session = builder.commit_from_memory(&model.to_bytes());
-    let session = session.map_err(|e| {
-        Error::model(&model.spec.name, format!("ONNX Runtime refuses the graph: {}", one_line(&e)))
-    })?;
+    let session = builder.commit_from_memory(bytes);
+    let session = session
+        .map_err(|e| Error::model(name, format!("ONNX Runtime refuses the graph: {}", one_line(&e))))?;
     Ok(Arc::new(Mutex::new(session)))
 }
 
@@ -118,6 +122,6 @@ impl Runner {
 }
 
 /// A session that another worker panicked on is still whole: only its own calls change it.
-fn lock(session: &SharedSession) -> std::sync::MutexGuard<'_, Session> {
+pub(super) fn lock(session: &SharedSession) -> std::sync::MutexGuard<'_, Session> {
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }

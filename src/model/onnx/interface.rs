@@ -83,7 +83,7 @@ pub fn input(graph: &GraphProto) -> Result<Input, String> {
 }
 
 /// Layout and index of the dimension of positions.
-fn layout(dims: &[Dim]) -> Result<(Layout, usize), String> {
+pub(super) fn layout(dims: &[Dim]) -> Result<(Layout, usize), String> {
     let four = |i: usize| dims[i] == Dim::Fixed(4);
     let one = |i: usize| dims[i] == Dim::Fixed(1);
     let may_be_both = || {

@@ -1,0 +1,59 @@
+//! How fast an engine is, by trying it.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use crate::Result;
+use crate::scores::Scores;
+use crate::seq::chunk::Chunk;
+use crate::seq::window::WindowPlan;
+
+/// A try this long is enough; shorter ones are repeated with more windows.
+const ENOUGH: Duration = Duration::from_millis(100);
+/// Windows of the first try, and most windows of one.
+const WINDOWS: (usize, usize) = (8, 1 << 17);
+/// Factor between tries.
+const GROWTH: usize = 8;
+
+/// Measures how many windows `engine` scores in a second under `plan`, both strands of a window counting once. It takes some
+/// tenths of a second, or as long as a few windows take; less if it is more than `enough` windows.
+///
+/// # Errors
+/// As [`Engine::score`].
+pub fn windows_per_second(engine: &mut dyn Engine, plan: &WindowPlan, enough: f64) -> Result<f64> {
+    let flank = engine.flanks(plan);
+    let mut scores = Scores::default();
+    let mut windows = WINDOWS.0;
+    // The first window opens and checks graphs.
+    engine.score(&chunk(1, plan, flank), plan, &mut scores)?;
+    loop {
+        let chunk = chunk(windows, plan, flank);
+        let started = Instant::now();
+        engine.score(&chunk, plan, &mut scores)?;
+        let elapsed = started.elapsed();
+        let rate = windows as f64 / elapsed.as_secs_f64().max(1e-9);
+        if elapsed >= ENOUGH || windows >= WINDOWS.1 || rate > enough {
+            return Ok(rate);
+        }
+        let factor = if elapsed < ENOUGH / GROWTH as u32 { GROWTH } else { 2 };
+        windows = (windows * factor).min(WINDOWS.1);
+    }
+}
+
+/// A chunk with so many windows of bases that are not all alike.
+fn chunk(windows: usize, plan: &WindowPlan, (left, right): (usize, usize)) -> Chunk {
+    let starts = (windows - 1) * plan.stride + 1;
+    let bases = left + plan.stride + starts + plan.window - 1 + right;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut draw = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32 & 3) as u8
+    };
+    let mut chunk = Chunk::whole("measured", (0..bases).map(|_| draw()).collect());
+    // Starts are multiples of the stride, counted from the first base.
+    let first = left.next_multiple_of(plan.stride) as u64;
+    chunk.own = first..first + starts as u64;
+    chunk
+}
