@@ -143,7 +143,7 @@ impl Case {
             provenance: serde_json::Map::new(),
             channels: None,
             null: None,
-            context: bindscan::seq::window::Context::Padding,
+            context: Context::Padding,
             thresholds: Vec::new(),
             bound: None,
             motif: None,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use bindscan::dataset::load::{DataRequest, Loaded, Negatives, load};
-use bindscan::dataset::peaks::PeakOptions;
+use bindscan::dataset::peaks::{HeldOutOptions, PeakOptions};
 use bindscan::dataset::table::{TableOptions, Targets};
 use bindscan::dataset::{Dataset, TargetKind};
 use bindscan::genome::sequences::Column;
@@ -150,9 +150,10 @@ impl DataArgs {
         self.genome.as_deref()
     }
 
-    /// The contigs whose peaks are the test.
-    pub(super) fn test_contigs(&self) -> &[String] {
-        &self.test_contigs
+    /// How whole contigs with peaks are read.
+    pub(super) fn held_out_options(&self) -> HeldOutOptions<'_> {
+        let DataArgs { test_contigs, skip_bad_regions, force, .. } = self;
+        HeldOutOptions { contigs: test_contigs, skip_bad_regions: *skip_bad_regions, force: *force }
     }
 
     /// Whether some of the data are held out for the test.

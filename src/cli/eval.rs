@@ -35,9 +35,9 @@ pub(super) struct EvalArgs {
     ///
     /// The contigs are the --test-contigs, or all that have peaks. Compares with the summits of the peaks; prints average precision, precision at k (the number of
     /// summits) and recall at false discovery rates of 10, 25 and 50 %. Each summit counts once.
-    #[arg(long, requires = "genome", help_heading = heading::GENOME)]
+    #[arg(long, requires = "genome", conflicts_with_all = ["training", "negatives_per_positive"], help_heading = heading::GENOME)]
     genome_wide: bool,
-    /// Judge this model too (ONNX file, motif file or bundled model; repeatable; with --genome-wide)
+    /// Judge this model too: a network or a motif file (repeatable; with --genome-wide)
     #[arg(long = "with", value_name = "MODEL", requires = "genome_wide", help_heading = heading::GENOME)]
     others: Vec<PathBuf>,
     /// Set how close a place must be to a summit (with --genome-wide)

@@ -320,6 +320,8 @@ impl TrainArgs {
         if !measured.is_empty() {
             model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
         }
+        // Whatever happens from here on, the fit is not lost.
+        model.save(&self.output)?;
         self.recommend(&mut model, &training, &outcomes, resources.threads, session)?;
         model.save(&self.output)?;
         if self.report.is_some() {
@@ -568,7 +570,7 @@ impl TrainArgs {
         threads: usize,
         session: Session,
     ) -> Result<()> {
-        let contigs = read_held_out(genome, self.data.path(), self.data.test_contigs())?;
+        let contigs = read_held_out(genome, self.data.path(), &self.data.held_out_options())?;
         let rules = Rules { seed: self.seed, ..Rules::default() };
         let planned = Planned::new(model.clone(), &PlanOptions::default())?;
         let mut engines = planned.engines(threads, Workload::Contigs)?;

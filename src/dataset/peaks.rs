@@ -205,45 +205,61 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
     }
 }
 
-/// Reads whole contigs with the summits on them: those that are named, or without names all that have summits.
+/// How whole contigs with peaks are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeldOutOptions<'a> {
+    /// Contigs that are read; none: all that have summits.
+    pub contigs: &'a [String],
+    /// Leave out summits that do not fit the genome, with a warning, instead of refusing them.
+    pub skip_bad_regions: bool,
+    /// Go on although more than half of the summits is lost.
+    pub force: bool,
+}
+
+/// Reads whole contigs with the summits on them.
 ///
 /// # Errors
-/// Files that cannot be read, a named contig that the genome does not have, a summit past a contig's end, and no summits.
-pub fn read_held_out(genome: &Path, peaks: &Path, contigs: &[String]) -> Result<Vec<HeldOut>> {
+/// Files that cannot be read, a named contig that the genome does not have, no summits, summits that do not fit the genome unless
+/// they are skipped, and more than half of the summits lost unless that is forced.
+pub fn read_held_out(genome: &Path, peaks: &Path, options: &HeldOutOptions<'_>) -> Result<Vec<HeldOut>> {
     let mut summits: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for peak in read_peaks(peaks)?.into_iter().filter(|peak| !peak.is_empty()) {
         summits.entry(peak.contig).or_default().insert(peak.summit);
     }
     let total: usize = summits.values().map(BTreeSet::len).sum();
-    let (mut held_out, mut met) = (Vec::new(), BTreeSet::new());
+    let (mut held_out, mut names, mut lost) = (Vec::new(), BTreeSet::new(), 0);
     for_each_contig(genome, |name, codes| {
-        met.insert(name.to_owned());
-        let named = if contigs.is_empty() {
-            summits.contains_key(name)
+        names.insert(name.to_owned());
+        let mut here = summits.remove(name).unwrap_or_default();
+        lost += here.split_off(&(codes.len() as u64)).len();
+        let named = if options.contigs.is_empty() {
+            !here.is_empty()
         } else {
-            contigs.iter().any(|one| one == name)
+            options.contigs.iter().any(|one| one == name)
         };
         if named {
-            let summits =
-                summits.get(name).map_or_else(Vec::new, |summits| summits.iter().copied().collect());
-            held_out.push(HeldOut { name: name.to_owned(), codes: codes.to_vec(), summits });
+            let (name, codes) = (name.to_owned(), codes.to_vec());
+            held_out.push(HeldOut { name, codes, summits: here.into_iter().collect() });
         }
     })?;
-    if let Some(unknown) = contigs.iter().find(|name| !met.contains(*name)) {
-        let message = format!("it has no contig {unknown} to test on; it has {}", some(met.iter()));
+    if let Some(unknown) = options.contigs.iter().find(|name| !names.contains(*name)) {
+        let message = format!("it has no contig {unknown} to test on; it has {}", some(names.iter()));
         return Err(Error::format(genome, None, message));
     }
-    for contig in &held_out {
-        if let Some(last) = contig.summits.last().filter(|&&last| last >= contig.codes.len() as u64) {
-            let (name, length) = (&contig.name, contig.codes.len());
-            let message =
-                format!("a summit lies at {last} of {name}, which has {length} bases: is this the genome?");
-            return Err(Error::format(peaks, None, message));
-        }
+    lost += summits.values().map(BTreeSet::len).sum::<usize>();
+    let wrong = |message: String| Err(Error::format(peaks, None, message));
+    let words = format!("{lost} of {total} summits lie on no contig of the genome, or past its end");
+    if lost > 0 && !options.skip_bad_regions {
+        return wrong(format!("{words}; --skip-bad-regions leaves them out"));
+    }
+    if 2 * lost > total && !options.force {
+        return wrong(format!("{words}: is this the genome that they were found on? --force goes on"));
+    }
+    if lost > 0 {
+        log::warn!("{words}: left out");
     }
     if held_out.iter().all(|contig| contig.summits.is_empty()) {
-        let message = format!("none of its {total} summits lies on the contigs that are judged");
-        return Err(Error::format(peaks, None, message));
+        return wrong(format!("none of its {total} summits lies on the contigs that are judged"));
     }
     Ok(held_out)
 }

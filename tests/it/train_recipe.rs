@@ -163,15 +163,24 @@ fn whole_contigs_judge_networks_and_matrices_side_by_side() {
     }
     let page = std::fs::read_to_string(path.join("page.html")).unwrap();
     assert!(page.contains("Precision and recall") && page.contains("creb") && page.contains("net"));
-    for (words, expected) in
-        [("--test-contigs chr9", "no contig chr9"), ("--test-contigs chr1,chr2 --near 0", "--near")]
-    {
-        let line = error_line(
-            path,
-            &format!("eval --quiet net.onnx peaks.bed --genome genome.fa --genome-wide {words}"),
-        );
-        assert!(line.contains(expected), "{line}");
+    let other = std::fs::read_to_string(path.join("peaks.bed")).unwrap().replace("chr1\t", "chrI\t");
+    std::fs::write(path.join("other.bed"), other).unwrap();
+    let mostly = "chr1\t100\t200\nchrI\t100\t200\nchrI\t300\t400\n";
+    std::fs::write(path.join("mostly.bed"), mostly).unwrap();
+    for (words, expected) in [
+        ("peaks.bed --test-contigs chr9", "no contig chr9"),
+        ("peaks.bed --test-contigs chr1,chr2 --near 0", "--near"),
+        ("other.bed --test-contigs chr2", "99 of 198 summits lie on no contig of the genome"),
+        (
+            "mostly.bed --skip-bad-regions",
+            "2 of 3 summits lie on no contig of the genome, or past its end: is this",
+        ),
+    ] {
+        let line =
+            error_line(path, &format!("eval --quiet net.onnx {words} --genome genome.fa --genome-wide"));
+        assert!(line.contains(expected), "{words}: {line}");
     }
+    stdout(path, "eval net.onnx mostly.bed --skip-bad-regions --force --genome genome.fa --genome-wide");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use bindscan::engine::Workload;
 use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::io::output::Output;
 use bindscan::model::{Model, OpenOptions};
+use bindscan::seq::window::StrandChoice;
 use bindscan::train::report::genome_wide::page;
 
 use super::{EvalArgs, FormatArg, aligned};
@@ -20,7 +21,7 @@ use crate::cli::{CANCELLED, Session, message, threads};
 pub(super) fn run(args: &EvalArgs, session: Session) -> Result<()> {
     let models = models(args)?;
     let Some(genome) = args.data.genome() else { return Ok(()) };
-    let contigs = read_held_out(genome, args.data.path(), args.data.test_contigs())?;
+    let contigs = read_held_out(genome, args.data.path(), &args.data.held_out_options())?;
     let rules = Rules { near: args.near, seed: args.seed, ..Rules::default() };
     ensure!(rules.near > 0, "--near: 1 base or more is needed");
     tell(&contigs, &rules, session);
@@ -71,7 +72,12 @@ fn models(args: &EvalArgs) -> Result<Vec<Planned>> {
             }
         };
         for model in models {
-            planned.push(Planned::new(model, &PlanOptions::default())?);
+            let options = PlanOptions::default()
+                .window(args.window)
+                .strands(args.strand.map(StrandChoice::from))
+                .engine(args.engine)
+                .device(args.device);
+            planned.push(Planned::new(model, &options)?);
         }
     }
     Ok(planned)
