@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::reference::{check_window, flanks};
 use crate::engine::{Device, Engine};
 use crate::model::onnx::dense::{Rewrite, rewrite};
+use crate::model::onnx::receptive_field::{self, Node};
 use crate::model::onnx::unpad::{Unpadded, unpad};
 use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::scores::Scores;
@@ -35,6 +36,9 @@ const CPU_BATCH: usize = 256;
 const CUDA_BATCH: usize = 4096;
 /// Most input values in a batch (16 MiB), however long the windows are; a batch has one window at least.
 const BATCH_VALUES: usize = 4 << 20;
+
+/// Most values of a tensor within the graph for a batch on the processor (64 MiB): a few of them are held at a time.
+const TENSOR_VALUES: usize = 16 << 20;
 
 /// Which graph is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,6 +201,8 @@ pub struct OnnxEngine {
     dense: bool,
     /// A dense graph that failed its check, and is not to be tried again.
     refused: Option<Form>,
+    /// Values of the largest tensor of a window within a graph, for windows of so many bases.
+    largest: Option<(Form, usize, usize)>,
     /// Codes of the window in hand, and of its reverse complement.
     codes: Vec<u8>,
     reversed: Vec<u8>,
@@ -246,7 +252,7 @@ impl OnnxEngine {
     fn on(sessions: Arc<Sessions>) -> Result<Self> {
         let runner = sessions.runner(Form::Window)?;
         let (form, codes, reversed) = (Form::Window, Vec::new(), Vec::new());
-        Ok(OnnxEngine { sessions, form, runner, dense: false, refused: None, codes, reversed })
+        Ok(OnnxEngine { sessions, form, runner, dense: false, refused: None, largest: None, codes, reversed })
     }
 
     /// Real bases beside a window, before and after it on the forward strand, that its score depends on.
@@ -345,8 +351,28 @@ impl OnnxEngine {
         Ok(())
     }
 
+    /// The values of the largest tensor within the graph that is taken up, for a window of `length` bases.
+    fn largest_tensor(&mut self, length: usize) -> usize {
+        if let Some((.., values)) =
+            self.largest.filter(|&(form, bases, _)| (form, bases) == (self.form, length))
+        {
+            return values;
+        }
+        let values = self.sessions.model(self.form).map_or(0, |model| {
+            let nodes = receptive_field::of_nodes(&model.graph, &model.input, length);
+            let size = |node: &Node| match node {
+                Node::Layer(seen) => seen.shape.iter().flatten().copied().fold(1, usize::saturating_mul),
+                Node::Constant | Node::Unknown => 0,
+            };
+            nodes.iter().map(size).max().unwrap_or(0)
+        });
+        let values = values.max(4 * length);
+        self.largest = Some((self.form, length, values));
+        values
+    }
+
     /// Windows of `length` bases in a batch, and whether a batch must always have that many.
-    fn batch(&self, length: usize) -> (usize, bool) {
+    fn batch(&mut self, length: usize) -> (usize, bool) {
         let is_own = match self.form {
             Form::Window => true,
             Form::Flanked(_) => self.model().network.is_err(),
@@ -356,7 +382,11 @@ impl OnnxEngine {
         let fits = |rows: usize| rows.min(BATCH_VALUES / (4 * length)).max(1);
         match (fixed, self.sessions.device) {
             (Some(rows), _) => (rows, true),
-            (None, Device::Cpu) => (fits(CPU_BATCH), false),
+            (None, Device::Cpu) => {
+                // A power of two, so that chunks have no odd rest.
+                let most = (TENSOR_VALUES / self.largest_tensor(length)).max(1);
+                (fits(CPU_BATCH).min(1 << most.ilog2()), false)
+            }
             (None, Device::Cuda(_)) => (fits(CUDA_BATCH), true),
         }
     }
