@@ -43,7 +43,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             example(
                 "Write sites and a track of all scores of a bundled network, on one chromosome",
                 &[
-                    "bindscan scan -m ELK1 hg38.fa.gz -r chr20 --pvalue 1e-5 -o sites.bed \\\n    -o scores.bw",
+                    "bindscan scan -m ELK1 hg38.fa.gz -r chr20 --threshold 3 -o sites.bed \\\n    -o scores.bw",
                 ],
             ),
             example(
@@ -226,7 +226,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             example(
                 "Store the null distribution of a network on a genome's background",
-                &["bindscan calibrate ELK1 --background hg38.fa --background-length 2M \\\n    -o ELK1.onnx"],
+                &["bindscan calibrate ELK1 --background hg38.fa --background-length 1M \\\n    -o ELK1.onnx"],
             ),
             example("Print the p-values of the motifs of a file", &["bindscan calibrate JASPAR.meme"]),
         ],

@@ -32,7 +32,7 @@ pub(super) struct ScoreArgs {
     sequences: PathBuf,
     #[command(flatten)]
     models: ModelArgs,
-    /// Read sequences from this column of a tab-separated table: its name, or its rank (no header)
+    /// Read sequences from this column of a table, by name or by rank (no header)
     #[arg(long, value_name = "NAME|RANK", value_parser = super::data::parse_column, help_heading = heading::INPUT)]
     column: Option<Column>,
     /// Decode CRAM with this genome (FASTA or 2bit) [default: the one that the CRAM names]

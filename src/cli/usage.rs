@@ -31,15 +31,24 @@ fn hint(error: &clap::Error, words: &[OsString]) -> Option<String> {
             let name = bare_model(words)?;
             Some(format!("models are given with -m: -m {name}"))
         }
+        (ErrorKind::ArgumentConflict, _) => {
+            let region = bare(words, &["-r", "--region"], is_region)?;
+            Some(format!("regions are given with -r: -r {region}"))
+        }
         _ => None,
     }
 }
 
 /// A word that names a model, and has no -m before it.
 fn bare_model(words: &[OsString]) -> Option<String> {
+    bare(words, &["-m", "--model"], is_model)
+}
+
+/// The first word of a kind that does not follow one of `options`.
+fn bare(words: &[OsString], options: &[&str], is_wanted: fn(&str) -> bool) -> Option<String> {
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let pairs = words.windows(2).filter(|pair| !matches!(pair[0].as_str(), "-m" | "--model"));
-    pairs.map(|pair| &pair[1]).find(|word| is_model(word)).cloned()
+    let pairs = words.windows(2).filter(|pair| !options.contains(&pair[0].as_str()));
+    pairs.map(|pair| &pair[1]).find(|word| is_wanted(word)).cloned()
 }
 
 fn is_model(word: &str) -> bool {
