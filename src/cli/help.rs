@@ -228,7 +228,10 @@ const EXAMPLES: &[(&str, &[Example])] = &[
                 "Store the null distribution of a network on a genome's background",
                 &["bindscan calibrate ELK1 --background hg38.fa --background-length 1M \\\n    -o ELK1.onnx"],
             ),
-            example("Print the p-values of the motifs of a file", &["bindscan calibrate JASPAR.meme --background uniform"]),
+            example(
+                "Print the p-values of the motifs of a file",
+                &["bindscan calibrate JASPAR.meme --background uniform"],
+            ),
         ],
     ),
     (

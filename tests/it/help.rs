@@ -177,7 +177,7 @@ fn every_example_runs_as_it_is_written() {
 }
 
 /// Words that begin the help of an option.
-const VERBS: &str = "Add Also Annotate Choose Combine Compare Compute Continue Count Cut Decode Describe Divide Draw Fail Find \
+const VERBS: &str = "Add Also Annotate Call Choose Combine Compare Compute Continue Count Cut Decode Describe Divide Draw Fail Find \
     Fit Hold Implant Judge Keep Leave Let Limit Make Map Measure Place Print Read Report Sample Scale Scan Score Search Set \
     Show Shuffle Skip Stop Take Treat Trim Use Write";
 
