@@ -147,6 +147,7 @@ pub(crate) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     }
 }
 
+#[cfg(feature = "keras")]
 pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
@@ -156,6 +157,7 @@ pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     }
 }
 
+#[cfg(feature = "keras")]
 pub(crate) fn floats(name: &str, values: &[f32]) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
@@ -165,6 +167,7 @@ pub(crate) fn floats(name: &str, values: &[f32]) -> AttributeProto {
     }
 }
 
+#[cfg(feature = "keras")]
 pub(crate) fn string(name: &str, value: &str) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
@@ -174,6 +177,7 @@ pub(crate) fn string(name: &str, value: &str) -> AttributeProto {
     }
 }
 
+#[cfg(feature = "keras")]
 pub(crate) fn strings(name: &str, values: &[&str]) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
