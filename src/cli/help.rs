@@ -87,7 +87,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ),
             example(
                 "Make a table of the best window of each peak",
-                &["bindscan regions peaks.narrowPeak -m ELK1 --genome hg38.fa --long -o best.tsv"],
+                &["bindscan regions peaks.narrowPeak -m ELK1 --genome hg38.fa --long -o x.tsv"],
             ),
         ],
     ),
