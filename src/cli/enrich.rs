@@ -67,9 +67,10 @@ impl EnrichArgs {
         let mut table = Output::create(&self.output)?;
         let mut page = self.report.as_deref().map(Output::create).transpose()?;
         let mut drawn = self.save_background.as_deref().map(Output::create).transpose()?;
-        let mut prepared = self.scored.prepare(&self.models, false, session)?;
+        let mut prepared = self.scored.prepare(&self.models, false)?;
         let foreground = self.scored.read(&self.regions, &prepared, session)?.regions;
         let (background, mut notes) = self.background(&foreground, &prepared, session)?;
+        self.scored.set_p_values(&mut prepared.search, session)?;
         if let Some(drawn) = &mut drawn {
             for region in &background {
                 let contig = &prepared.genome.contigs()[region.contig].name;

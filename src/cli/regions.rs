@@ -145,15 +145,13 @@ impl RegionArgs {
         }
     }
 
-    /// Opens the genome and the models, and prepares p-values if they are `needed` or sites are chosen by them.
-    pub(super) fn prepare(&self, models: &ModelArgs, needs_p: bool, session: Session) -> Result<Prepared> {
+    /// Opens the genome and the models; `needs_p` says that p-values are shown.
+    pub(super) fn prepare(&self, models: &ModelArgs, needs_p: bool) -> Result<Prepared> {
         let models = models.open(1)?;
         let aliases = self.aliases.as_deref().map(AliasTable::read).transpose()?.unwrap_or_default();
         let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
-        let threads = super::threads(self.threads);
-        let options = self.null.options();
         let has_p = needs_p || self.pvalue.is_some();
-        ensure!(has_p || !options.makes_new(), "options for p-values go with p-values: give --pvalue");
+        ensure!(has_p || !self.null.options().makes_new(), "options for p-values go with p-values: give --pvalue");
         ensure!(
             !needs_p || self.threshold.is_empty(),
             "p-values of best windows go without --threshold; give --pvalue"
@@ -165,15 +163,20 @@ impl RegionArgs {
             None if self.threshold.is_empty() => SiteChoice::All,
             None => SiteChoice::Threshold(self.threshold.clone()),
         };
-        let mut search = Search::new(models, choice, self.max_n, threads)?;
+        let search = Search::new(models, choice, self.max_n, super::threads(self.threads))?;
+        Ok(Prepared { genome, aliases, search })
+    }
+
+    /// Prepares p-values, if sites are chosen by them or they are shown. It may take a while: regions are read, and refused,
+    /// before.
+    pub(super) fn set_p_values(&self, search: &mut Search, session: Session) -> Result<()> {
         let setting = Setting {
             genome: Some(&self.genome),
             mask_lowercase: self.mask_lowercase,
-            threads,
+            threads: super::threads(self.threads),
             cancel: &CANCELLED,
         };
-        search.set_p_values(&options, &setting, &mut NullProgress::new(session))?;
-        Ok(Prepared { genome, aliases, search })
+        Ok(search.set_p_values(&self.null.options(), &setting, &mut NullProgress::new(session))?)
     }
 
     /// Reads regions of the prepared genome, and says which contigs have other names.
@@ -199,8 +202,9 @@ impl RegionsArgs {
         let needs_p = matches!(form, Form::Matrix(Value::LogP) | Form::MatrixMarket(Value::LogP));
         // What cannot be written is found out before the work.
         let reserved = output::reserve(&self.output)?;
-        let mut prepared = self.scored.prepare(&self.models, needs_p, session)?;
+        let mut prepared = self.scored.prepare(&self.models, needs_p)?;
         let list = self.scored.read(&self.regions, &prepared, session)?;
+        self.scored.set_p_values(&mut prepared.search, session)?;
         let best = match form {
             Form::Matrix(value) | Form::MatrixMarket(value) => value.is_of_best(),
             Form::Long => true,

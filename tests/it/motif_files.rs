@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::common::{error_line, gzip, run, run_ok, simulated, stdout};
+use crate::common::{error_line, gzip, run, run_ok, simulated, stdout, stdout_of_input};
 
 /// Two motifs that can be used, and one that cannot.
 const MOTIFS: &str = "MEME version 4\n\nMOTIF M1.1 GATA\nletter-probability matrix: w= 4 nsites= 50\n\
@@ -50,6 +50,23 @@ fn a_motif_file_scans_as_its_imported_models_do() {
     assert!(inspected.contains("M1.1") && inspected.contains("M3/1"), "{inspected}");
     let table = stdout(at, "calibrate m.meme --background uniform");
     assert!(table.contains("M1.1\t1e-2\t") && table.contains("M3/1\t1e-2\t"), "{table}");
+}
+
+#[test]
+fn a_motif_file_may_come_from_a_pipe_and_motifs_are_chosen_of_motif_files_alone() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    fs::write(at.join("m.meme"), MOTIFS).unwrap();
+    let want = stdout(at, "scan genome.fa -m m.meme --threshold 4");
+    assert!(rows(&want).len() > 5);
+    for bytes in [MOTIFS.as_bytes().to_vec(), gzip(MOTIFS.as_bytes())] {
+        assert_eq!(want, stdout_of_input(at, "scan genome.fa -m - --threshold 4", &bytes));
+        assert_eq!(want, stdout_of_input(at, "scan genome.fa -m /dev/stdin --threshold 4", &bytes));
+    }
+    for words in ["inspect ELK1 --motif GATA", "calibrate ELK1 --motif GATA -o x.onnx", "bench -m ELK1 --motif GATA"] {
+        let line = error_line(at, words);
+        assert!(line.contains("--motif chooses from a motif file, and ELK1 is none"), "{line}");
+    }
 }
 
 #[test]

@@ -179,6 +179,26 @@ fn regions_that_do_not_fit_are_counted_and_contigs_have_other_names() {
 }
 
 #[test]
+fn a_scan_finds_the_regions_of_contigs_by_other_names() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("g.fa.gz"), crate::common::gzip(&fs::read(at.join("genome.fa")).unwrap())).unwrap();
+    fs::write(at.join("names.txt"), "sim1\tCM1\nsim2\tCM2\n").unwrap();
+    fs::write(at.join("r.bed"), "chrSIM1\t100\t900\nCM2\t5000\t6000\n").unwrap();
+    let want = stdout(at, "scan genome.fa -m m.meme --threshold 3 -r sim1:101-900 -r sim2:5001-6000");
+    assert!(want.lines().count() > 10);
+    for genome in ["genome.fa", "g.fa.gz"] {
+        let words = format!("scan {genome} -m m.meme --threshold 3 -R r.bed --aliases names.txt");
+        let output = run(at, &words);
+        assert_eq!(want, String::from_utf8(output.stdout).unwrap());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("CM2 is sim2, chrSIM1 is sim1"), "{said}");
+    }
+    let line = error_line(at, "scan genome.fa -m m.meme --threshold 3 -R r.bed");
+    assert!(line.contains("1 of 2 regions") && line.contains("there is no contig CM2"), "{line}");
+}
+
+#[test]
 fn an_enriched_motif_is_found_with_the_numbers_of_the_definition() {
     let directory = simulated("200k", 2, 400);
     let at = directory.path();
