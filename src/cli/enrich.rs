@@ -42,7 +42,7 @@ pub(super) struct EnrichArgs {
     /// Set the seed of the background regions
     #[arg(long, value_name = "SEED", default_value = "1", help_heading = heading::COMPARISON)]
     seed: u64,
-    /// Call models enriched at this q-value, in the summary and on the page
+    /// Count models with at most this q-value as enriched, in the summary and on the page
     #[arg(long, value_name = "Q", default_value = "0.05", value_parser = super::significance::parse_probability,
           help_heading = heading::COMPARISON)]
     rate: f64,

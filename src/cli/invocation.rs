@@ -32,7 +32,8 @@ const TECHNICAL: [&str; 5] = ["threads", "chunk_size", "resume", "quiet", "verbo
 const OF_OUTPUTS: [&str; 7] = ["output", "format", "header", "report", "report_igv", "summary_json", "shard"];
 
 /// Arguments that are files to write.
-const OUTPUTS: [&str; 6] = ["output", "report", "summary_json", "matches", "truth", "logos"];
+const OUTPUTS: [&str; 7] =
+    ["output", "report", "summary_json", "matches", "truth", "logos", "save_background"];
 
 /// Arguments of text that may name a file to read.
 const PERHAPS_INPUTS: [&str; 1] = ["background"];

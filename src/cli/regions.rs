@@ -151,7 +151,10 @@ impl RegionArgs {
         let aliases = self.aliases.as_deref().map(AliasTable::read).transpose()?.unwrap_or_default();
         let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
         let has_p = needs_p || self.pvalue.is_some();
-        ensure!(has_p || !self.null.options().makes_new(), "options for p-values go with p-values: give --pvalue");
+        ensure!(
+            has_p || !self.null.options().makes_new(),
+            "options for p-values go with p-values: give --pvalue"
+        );
         ensure!(
             !needs_p || self.threshold.is_empty(),
             "p-values of best windows go without --threshold; give --pvalue"

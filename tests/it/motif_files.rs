@@ -63,7 +63,9 @@ fn a_motif_file_may_come_from_a_pipe_and_motifs_are_chosen_of_motif_files_alone(
         assert_eq!(want, stdout_of_input(at, "scan genome.fa -m - --threshold 4", &bytes));
         assert_eq!(want, stdout_of_input(at, "scan genome.fa -m /dev/stdin --threshold 4", &bytes));
     }
-    for words in ["inspect ELK1 --motif GATA", "calibrate ELK1 --motif GATA -o x.onnx", "bench -m ELK1 --motif GATA"] {
+    for words in
+        ["inspect ELK1 --motif GATA", "calibrate ELK1 --motif GATA -o x.onnx", "bench -m ELK1 --motif GATA"]
+    {
         let line = error_line(at, words);
         assert!(line.contains("--motif chooses from a motif file, and ELK1 is none"), "{line}");
     }

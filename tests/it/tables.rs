@@ -8,7 +8,7 @@ use noodles::tabix;
 
 use crate::common::{error_line, run_ok, simulated, stdout};
 
-const MOTIFS: &str = "MEME version 4\n\nMOTIF M1.1 GATA box\nletter-probability matrix: w= 4 nsites= 50\n\
+const MOTIFS: &str = "MEME version 4\n\nMOTIF M1.1 GATA\nletter-probability matrix: w= 4 nsites= 50\n\
     .01 .01 .97 .01\n.97 .01 .01 .01\n.01 .01 .01 .97\n.90 .03 .04 .03\n\
     MOTIF M2.1\nletter-probability matrix: w= 6 nsites= 50\n\
     .01 .97 .01 .01\n.01 .97 .01 .01\n.97 .01 .01 .01\n.97 .01 .01 .01\n.01 .01 .01 .97\n.01 .01 .97 .01\n";
@@ -60,7 +60,7 @@ fn tables_have_the_sites_of_the_bed() {
             let (start, end): (usize, usize) = (site[1].parse().unwrap(), site[2].parse().unwrap());
             let sequence = bases(at, site[0], start, end, site[5]);
             let first = (start + 1).to_string();
-            let name = if site[3] == "M1.1" { "GATA box" } else { "" };
+            let name = if site[3] == "M1.1" { "GATA" } else { "" };
             let q = if rate.contains("qvalue") { site[8] } else { "" };
             assert_eq!(
                 *row,
@@ -72,7 +72,7 @@ fn tables_have_the_sites_of_the_bed() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), homer.len());
-        assert!(read("s.gff3").contains("Name=M1.1;Alias=GATA box;"));
+        assert!(read("s.gff3").contains("Name=M1.1;Alias=GATA;"));
         let index = tabix::fs::read(at.join("s.fimo.tsv.gz.tbi")).unwrap();
         let header = index.header().unwrap();
         assert_eq!((header.reference_sequence_name_index(), header.start_position_index()), (2, 3));
