@@ -2,11 +2,13 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::nulls::Setting;
 use bindscan::io::output;
 use bindscan::model::Model;
+use bindscan::null::calibration::Calibration;
 use bindscan::null::distribution::{Null, Origin};
 use bindscan::seq::contig::Strand;
 use clap::Args;
@@ -75,7 +77,10 @@ impl CalibrateArgs {
         );
         let table = table(&planned.names(), &nulls.iter().collect::<Vec<_>>());
         let words = calibration.to_string();
-        planned.model.spec.null = Some(calibration);
+        let shared: Vec<Arc<Null>> = nulls.into_iter().map(Arc::new).collect();
+        let alone = std::slice::from_ref(&planned);
+        let peaks = null.peak_rates(alone, &[&shared], &ground, &setting, &mut watch)?.pop();
+        planned.model.spec.null = Some(Calibration { peaks, ..calibration });
         planned.model.save(&output)?;
         // A model on standard output leaves no room for the table.
         if output == Path::new("-") {

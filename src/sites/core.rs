@@ -10,9 +10,12 @@
 //! - For any other network, a base contributes what substitutions of it take from the score, on average
 //!   ([`substitutions`]), as in a mutation map.
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::engine::Engine;
-use crate::model::{Dense, Network};
+use crate::engine::scanner::Scanner;
+use crate::model::{Dense, Model, Network};
 use crate::scores::{Hit, Scores};
 use crate::seq::alphabet::{N, ONE_HOT, complement};
 use crate::seq::chunk::Chunk;
@@ -88,6 +91,76 @@ impl Core {
     }
 }
 
+/// How the cores of a model's sites are found.
+#[derive(Debug, Clone)]
+pub enum CoreSource {
+    /// The window is the core.
+    Window,
+    /// By the contributions of the filters.
+    Contributions(Arc<Contributions>),
+    /// By substitutions.
+    Substitutions,
+}
+
+impl CoreSource {
+    /// The source that suits a model on windows of this length. It does not depend on the engine.
+    pub fn of(model: &Model, window: usize) -> CoreSource {
+        match &model.network {
+            Ok(network) if network.is_matrix(window) => CoreSource::Window,
+            Ok(network) => CoreSource::Contributions(Arc::new(Contributions::new(network))),
+            Err(_) => CoreSource::Substitutions,
+        }
+    }
+}
+
+/// A hit, and where in its window the score comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Located {
+    /// The hit.
+    pub hit: Hit,
+    /// Its core.
+    pub core: Core,
+}
+
+impl Located {
+    /// A key that sorts sites by the start of their windows.
+    pub fn place(&self) -> (u64, usize) {
+        (self.hit.start, self.hit.target)
+    }
+}
+
+/// Finds cores, with scratch memory of its own.
+#[derive(Debug, Default)]
+pub struct Locator {
+    scratch: Scratch,
+}
+
+impl Locator {
+    /// The core of a hit in `chunk`, whose score is this output of `scanner`.
+    ///
+    /// # Errors
+    /// What the engine meets that scores substitutions.
+    pub fn core(
+        &mut self,
+        source: &CoreSource,
+        scanner: &mut Scanner,
+        output: usize,
+        chunk: &Chunk,
+        hit: &Hit,
+    ) -> Result<Core> {
+        match (scanner, source) {
+            (Scanner::Matrices(matrices), _) => Ok(Core::whole(matrices.plan(output).window as u64)),
+            (Scanner::Model { plan, .. }, CoreSource::Window) => Ok(Core::whole(plan.window as u64)),
+            (Scanner::Model { plan, .. }, CoreSource::Contributions(contributions)) => {
+                Ok(contributions.core(output, chunk, hit, plan, &mut self.scratch))
+            }
+            (Scanner::Model { engine, plan }, CoreSource::Substitutions) => {
+                substitutions(engine.as_mut(), output, chunk, hit, plan)
+            }
+        }
+    }
+}
+
 /// Codes of [`Contributions`]: bases, N, and what the network pads with.
 const CODES: usize = 6;
 const PAD: u8 = N + 1;
@@ -107,8 +180,7 @@ pub struct Contributions {
     has_average: bool,
     padding: [usize; 2],
     hidden: Option<Hidden>,
-    /// Weights of the output whose score it is.
-    output: Vec<f32>,
+    output: Dense,
 }
 
 /// A hidden layer.
@@ -150,8 +222,8 @@ pub struct Scratch {
 }
 
 impl Contributions {
-    /// Prepares to explain scores of one output of a network.
-    pub fn new(network: &Network, output: usize) -> Contributions {
+    /// Prepares to explain scores of a network.
+    pub fn new(network: &Network) -> Contributions {
         let (filters, length) = (network.detectors, network.detector_length);
         let mut columns = vec![0.0; length * CODES * filters];
         let mut gains = columns.clone();
@@ -170,7 +242,6 @@ impl Contributions {
                 }
             }
         }
-        let inputs = network.output.inputs;
         Contributions {
             filters,
             length,
@@ -182,12 +253,19 @@ impl Contributions {
             has_average: network.pooling.has_average(),
             padding: [network.padding.left, network.padding.right],
             hidden: network.hidden.as_ref().map(Hidden::new),
-            output: network.output.weights[output * inputs..(output + 1) * inputs].to_vec(),
+            output: network.output.clone(),
         }
     }
 
-    /// The core of the window of a hit in `chunk`.
-    pub fn core(&self, chunk: &Chunk, hit: &Hit, plan: &WindowPlan, scratch: &mut Scratch) -> Core {
+    /// The core of a hit in `chunk`, whose score is this output.
+    pub fn core(
+        &self,
+        output: usize,
+        chunk: &Chunk,
+        hit: &Hit,
+        plan: &WindowPlan,
+        scratch: &mut Scratch,
+    ) -> Core {
         let reverse = hit.strand == Strand::Reverse;
         let [left, right] = self.padding;
         scratch.codes.clear();
@@ -213,13 +291,13 @@ impl Contributions {
         if scratch.codes.len() < self.length {
             return Core::whole(plan.window as u64);
         }
-        self.explain(scratch);
+        self.explain(output, scratch);
         let core = Core::of(&scratch.contributions[left..left + plan.window]);
         if reverse { core.reversed(plan.window as u32) } else { core }
     }
 
-    /// Puts what each of the codes contributes into `scratch.contributions`.
-    fn explain(&self, scratch: &mut Scratch) {
+    /// Puts what each of the codes contributes to an output into `scratch.contributions`.
+    fn explain(&self, output: usize, scratch: &mut Scratch) {
         let Scratch { codes, activations, highest, winners, sums, units, slopes, contributions } = scratch;
         let places = codes.len() + 1 - self.length;
         let filters = self.filters;
@@ -245,7 +323,9 @@ impl Contributions {
                     .for_each(|(sum, &activation)| *sum += activation.max(floor));
             }
         }
-        self.slopes(places, highest, sums, units, slopes);
+        let inputs = self.output.inputs;
+        let output = &self.output.weights[output * inputs..(output + 1) * inputs];
+        self.slopes(output, places, (highest, sums), units, slopes);
         contributions.clear();
         contributions.resize(codes.len(), 0.0);
         let floor = if self.rectify { 0.0 } else { f32::NEG_INFINITY };
@@ -280,18 +360,19 @@ impl Contributions {
         }
     }
 
-    /// Puts into `slopes` by how much the score rises with each feature: with maxima, then with means.
+    /// Puts into `slopes` by how much the score rises with each feature: with maxima, then with means. `output` has the
+    /// weights of the output.
     fn slopes(
         &self,
+        output: &[f32],
         places: usize,
-        highest: &[f32],
-        sums: &[f32],
+        (highest, sums): (&[f32], &[f32]),
         units: &mut Vec<f32>,
         slopes: &mut Vec<f64>,
     ) {
         slopes.clear();
         let Some(hidden) = &self.hidden else {
-            slopes.extend(self.output.iter().map(|&weight| f64::from(weight)));
+            slopes.extend(output.iter().map(|&weight| f64::from(weight)));
             return;
         };
         let floor = if self.rectify { 0.0 } else { f32::MIN };
@@ -300,8 +381,7 @@ impl Contributions {
         hidden.sums(maxima.chain(means), units);
         let Dense { inputs, weights, .. } = &hidden.layer;
         slopes.resize(*inputs, 0.0);
-        let active =
-            weights.chunks_exact(*inputs).zip(&self.output).zip(&*units).filter(|(_, sum)| **sum > 0.0);
+        let active = weights.chunks_exact(*inputs).zip(output).zip(&*units).filter(|(_, sum)| **sum > 0.0);
         for ((row, &weight), _) in active {
             let weight = f64::from(weight);
             slopes.iter_mut().zip(row).for_each(|(slope, &own)| *slope += weight * f64::from(own));
