@@ -15,6 +15,9 @@ use crate::seq::contig::Strand;
 use crate::seq::window::StrandChoice;
 use crate::{Error, Result, pipeline, sites};
 
+/// Bases before the first window of a piece, the same whatever is scanned: rates of a model do not depend on others.
+const BEFORE: usize = 1 << 10;
+
 /// Window starts of a piece of background.
 const PIECE: usize = 1 << 16;
 
@@ -105,8 +108,9 @@ fn draw(background: &Background, scanners: &[Scanner], seed: u64, piece: u64) ->
     let shape = chunk_shape(PIECE, scanners);
     let mut codes = Vec::new();
     // Other background than that which p-values were counted in.
-    background.fill(!seed, piece, shape.left + PIECE + shape.right, &mut codes);
-    let own = shape.left as u64..(shape.left + PIECE) as u64;
+    let before = shape.left.max(BEFORE);
+    background.fill(!seed, piece, before + PIECE + shape.right, &mut codes);
+    let own = before as u64..(before + PIECE) as u64;
     let end = own.end + shape.reach as u64;
     Chunk { own, end, ..Chunk::whole("background", codes) }
 }

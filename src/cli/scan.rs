@@ -169,7 +169,8 @@ enum SiteArg {
 
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some(), read: false };
+        let (p, q) = (self.rate().is_some(), self.qvalue.is_some());
+        let columns = Columns { p, q, read: false, summit: !self.keeps_all() };
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);

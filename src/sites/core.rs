@@ -81,7 +81,7 @@ impl Core {
     }
 
     /// The same core seen from the other strand of a window.
-    fn reversed(self, window: u32) -> Core {
+    pub fn reversed(self, window: u32) -> Core {
         Core { start: window - self.end, end: window - self.start, summit: window - 1 - self.summit }
     }
 

@@ -18,7 +18,7 @@ use crate::null::distribution::Origin;
 use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, complement};
 use crate::seq::contig::Contig;
-use crate::sites::core::{Core, Located};
+use crate::sites::core::{Core, CoreSource, Located};
 use crate::track::Target;
 use crate::track::provenance::Provenance;
 
@@ -187,6 +187,8 @@ pub struct Columns {
     pub q: bool,
     /// Columns that say which read a site is in, and where ([`super::read`]).
     pub read: bool,
+    /// Columns of TSV, and attributes of GFF3, with the summit of a site and its window.
+    pub summit: bool,
 }
 
 impl Columns {
@@ -209,8 +211,9 @@ impl SiteLines {
                 let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
+                let summit = if self.columns.summit { "\tsummit\twindow_start\twindow_end" } else { "" };
                 let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{read}\n")
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{summit}{read}\n")
             }
         }
     }
@@ -243,6 +246,13 @@ impl SiteLines {
         out.push(b'\t');
         push_score(site.hit.score, out);
         self.significance_columns(site, out);
+        if self.columns.summit {
+            let start = site.hit.start;
+            for position in [site.summit(), start, start + site.target.window] {
+                out.push(b'\t');
+                push_integer(position, out);
+            }
+        }
     }
 
     pub(super) fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
@@ -293,6 +303,10 @@ impl SiteLines {
         }
         if let (true, Some(known)) = (self.columns.any(), significance) {
             write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
+        }
+        if self.columns.summit && !matches!(target.cores, CoreSource::Window) {
+            let (first, last) = (hit.start + 1, hit.start + target.window);
+            write!(out, ";summit={};window={first}-{last}", site.summit() + 1).expect(IN_MEMORY);
         }
     }
 }
@@ -413,7 +427,6 @@ fn push_escaped(text: &str, plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::seq::contig::Strand;
-    use crate::sites::core::CoreSource;
     use crate::track::{ScoreScale, Span};
 
     fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {
@@ -465,7 +478,7 @@ mod tests {
 
     #[test]
     fn significance_has_its_columns() {
-        let columns = Columns { p: true, q: true, read: false };
+        let columns = Columns { p: true, q: true, ..Columns::default() };
         let known = |format| {
             line(
                 format,
