@@ -248,6 +248,7 @@ impl Scan {
             p: choice.is_some_and(|choice| choice.rate().is_some()),
             q: choice.is_some_and(|choice| choice.false_discovery_rate().is_some()),
             read: false,
+            summit: self.overlaps == Overlaps::Suppress && choice != Some(&SiteChoice::All),
         };
         let outputs = Outputs::new(paths, None)?.columns(columns).summary(self.summary);
         let ready = self.prepare(outputs.have_sites(), genome::of_input)?;

@@ -187,7 +187,8 @@ pub struct Columns {
     pub q: bool,
     /// Columns that say which read a site is in, and where ([`super::read`]).
     pub read: bool,
-    /// Columns of TSV, and attributes of GFF3, with the summit of a site and its window.
+    /// Columns of TSV with the motif's name, the summit, the window and the sequence of a site; attributes of GFF3 with summit
+    /// and window.
     pub summit: bool,
 }
 
@@ -198,6 +199,11 @@ impl Columns {
 }
 
 impl SiteLines {
+    /// True if a line shows the bases of its site.
+    pub(crate) fn shows_sequence(&self) -> bool {
+        self.format.shows_sequence() || (self.format == SiteFormat::Tsv && self.columns.summit)
+    }
+
     /// What stands before the first site: the column names of TSV, the first line of GFF3, and the comments of
     /// `provenance` (GFF3 always has them, the others where they are `wanted`).
     pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
@@ -211,7 +217,7 @@ impl SiteLines {
                 let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
-                let summit = if self.columns.summit { "\tsummit\twindow_start\twindow_end" } else { "" };
+                let summit = if self.columns.summit { "\tmotif\tsummit\twindow_start\twindow_end\tsequence" } else { "" };
                 let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
                 format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{summit}{read}\n")
             }
@@ -248,10 +254,14 @@ impl SiteLines {
         self.significance_columns(site, out);
         if self.columns.summit {
             let start = site.hit.start;
+            out.push(b'\t');
+            out.extend_from_slice(site.target.alias.as_bytes());
             for position in [site.summit(), start, start + site.target.window] {
                 out.push(b'\t');
                 push_integer(position, out);
             }
+            out.push(b'\t');
+            site.push_sequence(out);
         }
     }
 
