@@ -172,7 +172,7 @@ impl RegionArgs {
             threads,
             cancel: &CANCELLED,
         };
-        search.set_p_values(&options, &setting, &mut NullProgress::new(session))?;
+        search.set_p_values(&options, self.overlaps(), &setting, &mut NullProgress::new(session))?;
         Ok(Prepared { genome, aliases, search })
     }
 

@@ -81,10 +81,16 @@ mod tests {
     use super::*;
     use crate::null::distribution::Origin;
 
+    fn counted() -> TestCounts {
+        let mut counts = TestCounts::default();
+        counts.tests = 1_000_000;
+        counts
+    }
+
     #[test]
     fn rates_are_those_counted_and_go_on_in_proportion() {
         let null = Null::new((1..30).map(|i| (i as f32, 0.5f64.powi(i))), Origin::Exact);
-        let mut peaks = TestCounts { tests: 1_000_000, ..TestCounts::default() };
+        let mut peaks = counted();
         // A peak for every eight windows with such a p-value.
         for step in 9..25 {
             let count = (1_000_000.0 * null.p_of(step) / 2.0 / 8.0).round() as u64;
@@ -95,7 +101,7 @@ mod tests {
         for p in [0.5f64.powi(9), 3e-4, 1e-5, 1e-9] {
             assert!((rate.of(p) / (p / 8.0) - 1.0).abs() < 0.2, "{p}: {}", rate.of(p));
         }
-        let few = TestCounts { tests: 1_000_000, ..TestCounts::default() };
+        let few = counted();
         assert_eq!(PeakRate::counted(&few, &null, 2), PeakRate::of_windows(2));
         assert_eq!(PeakRate::of_windows(2).of(1e-4), 2e-4);
     }

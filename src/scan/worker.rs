@@ -224,7 +224,9 @@ impl<'a> Worker<'a> {
         })?;
         self.locator = locator;
         self.layout.sort(&mut sites);
-        if settled.start > settled.end {
+        // Hits of a longer window may wait from before such a chunk until behind it.
+        let is_short = chunk.own.end - chunk.own.start < layout.longest_window();
+        if settled.start > settled.end || (layout.targets.len() > 1 && is_short && !chunk.first) {
             part.head = sites;
         } else {
             self.split(chunk, settled, sites, part);

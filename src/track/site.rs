@@ -217,7 +217,11 @@ impl SiteLines {
                 let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
-                let summit = if self.columns.summit { "\tmotif\tsummit\twindow_start\twindow_end\tsequence" } else { "" };
+                let summit = if self.columns.summit {
+                    "\tmotif\tsummit\twindow_start\twindow_end\tsequence"
+                } else {
+                    ""
+                };
                 let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
                 format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{summit}{read}\n")
             }
