@@ -17,8 +17,9 @@ use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
+use bindscan::sites::core::CoreSource;
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
-use bindscan::track::{ScoreScale, SiteFormat, Target};
+use bindscan::track::{ScoreScale, SiteFormat, Span, Target};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LENGTH: u64 = 20_000_000;
@@ -103,6 +104,9 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         thresholds: [1.0; 2],
         scale: ScoreScale::Logistic,
         null: None,
+        shades: None,
+        cores: CoreSource::Window,
+        span: Span::Core,
     }];
     let scanner = || Scanner::Model { engine: Box::new(null_engine()), plan: PLAN };
     let shape = chunk_shape(65_536, &[scanner()]);

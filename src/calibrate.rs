@@ -20,6 +20,7 @@ use crate::{Error, Result};
 pub mod background;
 pub mod exact;
 pub mod nulls;
+pub mod peaks;
 pub mod sample;
 
 use crate::calibrate::background::Background;
@@ -84,6 +85,6 @@ impl Calibration {
     fn of(plan: &WindowPlan, background: &Background, source: &str, method: Method) -> Calibration {
         let WindowPlan { window, strands, context, .. } = *plan;
         let (source, order) = (source.to_owned(), background.markov().order());
-        Calibration { window, strands, context, source, order, genome: None, method }
+        Calibration { window, strands, context, source, order, genome: None, peaks: None, method }
     }
 }

@@ -4,4 +4,5 @@ pub mod calibration;
 pub mod distribution;
 pub mod fdr;
 pub mod markov;
+pub mod peaks;
 pub mod tail;

@@ -15,6 +15,7 @@ use crate::scores::{Scores, best};
 use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::contig::Strand;
 use crate::sites;
+use crate::sites::core::Locator;
 use crate::track::Target;
 use crate::{Error, Result};
 
@@ -185,7 +186,18 @@ impl<'a> Worker<'a> {
             for (rank, target) in targets {
                 let hits = found.hits(target.output);
                 if overlaps == Overlaps::Suppress {
-                    *hits = sites::suppress(hits, target.window, &(0..u64::MAX)).hits;
+                    let mut locator = Locator::default();
+                    let mut failure = Ok(());
+                    let off_centre = |i: usize| {
+                        let core = locator.core(&target.cores, scanner, target.output, chunk, &hits[i]);
+                        core.map(|core| core.off_centre(target.window)).unwrap_or_else(|error| {
+                            failure = Err(error);
+                            0
+                        })
+                    };
+                    let found = sites::suppress(hits, target.window, &(0..u64::MAX), off_centre);
+                    failure?;
+                    *hits = found.hits;
                 }
                 cells[rank].sites = hits.len() as u32;
                 // An empty sum is a negative zero.

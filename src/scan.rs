@@ -16,15 +16,17 @@ use crate::pipeline;
 use crate::scores::Hit;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
-use crate::track::Target;
+use crate::sites::core::{CoreSource, Located};
 use crate::track::score::{Encoding, ScoreSink, ScoreWriter, Series};
 use crate::track::site::{QValue, Significance, Site, SiteLines, SiteSink};
+use crate::track::{Span, Target};
 
 mod ambiguous;
 mod builder;
 pub(crate) mod chunk_hits;
 mod deferred;
 pub mod journal;
+pub mod lowest;
 pub mod reads;
 pub mod report;
 pub mod search;
@@ -167,7 +169,7 @@ pub fn run_unpublished(
         false_discovery_rate: job.false_discovery_rate,
         q_later: job.q_later,
         statistics: job.statistics.is_some(),
-        codes: job.statistics.is_some() || lines.iter().any(|lines| lines.format.shows_sequence()),
+        codes: job.statistics.is_some() || lines.iter().any(|lines| lines.shows_sequence()),
     };
     let workers = workers
         .into_iter()
@@ -242,22 +244,54 @@ impl Layout<'_> {
         self.false_discovery_rate.is_some() && !self.q_later
     }
 
+    /// The step of the null distribution that a site is on, where sites are chosen by their q-values.
+    fn step(&self, hit: &Hit) -> Option<usize> {
+        let null = self.targets[hit.target].null.as_ref().filter(|_| self.false_discovery_rate.is_some())?;
+        Some(null.step(hit.score, hit.strand))
+    }
+
+    /// Where the line of a site begins, by which lines are sorted and shards own sites.
+    fn begin(&self, site: &Located) -> u64 {
+        self.targets[site.hit.target].span_of(site).start
+    }
+
+    /// Most bases that a line may begin behind its window.
+    fn lead(&self) -> u64 {
+        let lead = |target: &Target| match (&target.cores, target.span) {
+            (CoreSource::Window, _) | (_, Span::Window) => 0,
+            _ => target.window,
+        };
+        match self.overlaps {
+            Overlaps::Suppress => self.targets.iter().map(lead).max().unwrap_or_default(),
+            Overlaps::Keep => 0,
+        }
+    }
+
+    /// Sorts sites in the order of their lines.
+    fn sort(&self, sites: &mut [Located]) {
+        sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
+    }
+
     /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are its bases if these are
     /// [wanted](Layout::codes). `q` has the q-value of each step of each target's null distribution, once they are known.
     fn write_site(
         &self,
         contig: &Contig,
-        hit: &Hit,
+        site: &Located,
         codes: &[u8],
         q: Option<&[Vec<f64>]>,
         lines: &mut [Vec<u8>],
     ) {
+        let Located { hit, core } = site;
         let target = &self.targets[hit.target];
         let mut significance = significance(target, hit, q);
         if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
             known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
         }
-        let site = Site { contig, target, hit, codes, significance };
+        let span = target.span_of(site);
+        let within = (span.start - hit.start) as usize..(span.end - hit.start) as usize;
+        let codes = codes.get(within).unwrap_or_default();
+        let site = Site { contig, target, hit, core: *core, codes, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);
@@ -272,8 +306,4 @@ fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Si
     let step = null.step(hit.score, hit.strand);
     let q = q.map(|q| QValue::Known(q[hit.target][step]));
     Some(Significance { p: null.p_of(step), q, origin: null.origin(step) })
-}
-
-fn sort(hits: &mut [Hit]) {
-    hits.sort_by_key(|hit| (hit.start, hit.target));
 }

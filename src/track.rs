@@ -3,6 +3,7 @@
 
 pub mod provenance;
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::planned::{Place, Planned};
 use crate::model::{Activation, ModelSpec, Strands};
 use crate::null::distribution::Null;
+use crate::sites::core::{CoreSource, Located};
 
 pub(crate) mod bam;
 mod bedgraph;
@@ -105,9 +107,34 @@ pub struct Target {
     pub scale: ScoreScale,
     /// The distribution of its scores in background, where p-values are wanted.
     pub null: Option<Arc<Null>>,
+    /// The stored distribution of its scores in background, by which sites without a p-value are shaded.
+    pub shades: Option<Arc<Null>>,
+    /// How the cores of its sites are found.
+    pub cores: CoreSource,
+    /// What its sites span in tracks.
+    pub span: Span,
+}
+
+/// What a site spans in a track.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Span {
+    /// The bases that carry the score.
+    #[default]
+    Core,
+    /// All that the model has scored.
+    Window,
 }
 
 impl Target {
+    /// The bases that a site spans in tracks.
+    pub fn span_of(&self, site: &Located) -> Range<u64> {
+        let start = site.hit.start;
+        match self.span {
+            Span::Core => start + u64::from(site.core.start)..start + u64::from(site.core.end),
+            Span::Window => start..start + self.window,
+        }
+    }
+
     /// The lowest score of a hit on any strand.
     pub fn lowest(&self) -> f32 {
         self.thresholds[0].min(self.thresholds[1])
@@ -120,6 +147,8 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
     let mut targets = Vec::new();
     for ((planned, place), &threshold) in models.iter().zip(places).zip(thresholds) {
         let window = planned.plan.window;
+        let cores = CoreSource::of(&planned.model, window);
+        let shades = stored_nulls(planned);
         // A product such as 0.07 * 100 may lie just below the whole number that it is.
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
         for (output, name) in planned.names().into_iter().enumerate() {
@@ -134,10 +163,20 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 thresholds: [threshold; 2],
                 scale: ScoreScale::of(&planned.model.spec),
                 null: None,
+                shades: shades.get(output).cloned(),
+                cores: cores.clone(),
+                span: Span::default(),
             });
         }
     }
     targets
+}
+
+/// The null distributions that are stored with a model and hold for its windows.
+fn stored_nulls(planned: &Planned) -> Vec<Arc<Null>> {
+    let stored = planned.model.spec.null.as_ref().filter(|stored| stored.fits(&planned.plan).is_ok());
+    let nulls = stored.and_then(|stored| stored.nulls(&planned.model).ok());
+    nulls.into_iter().flatten().map(Arc::new).collect()
 }
 
 /// Largest fraction of N in a window of a model that is no matrix.

@@ -7,14 +7,16 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 
 use crate::calibrate::background::Background;
+use crate::calibrate::peaks::{self, Tested};
 use crate::calibrate::sample::Amount;
 use crate::engine::Workload;
-use crate::engine::planned::Planned;
+use crate::engine::planned::{Planned, scanners};
 use crate::genome::sequence_source::SequenceSource;
 use crate::genome::{self, GenomeOptions};
 use crate::null::calibration::Calibration;
 use crate::null::distribution::Null;
 use crate::null::markov::{HIGHEST_ORDER, Markov};
+use crate::null::peaks::PeakRate;
 use crate::seq::contig::Strand;
 use crate::{Error, Result};
 
@@ -23,6 +25,9 @@ const ORDER: usize = 2;
 
 /// Windows of background that are scored unless it is said otherwise.
 const WINDOWS: u64 = 50_000_000;
+
+/// Window starts of background in which sites are counted.
+const PEAK_WINDOWS: u64 = 8_000_000;
 
 const SEED: u64 = 1;
 
@@ -112,7 +117,86 @@ impl NullOptions {
         setting: &Setting<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Vec<Calibrated>> {
-        let mut background = None;
+        self.calibrated(models, setting, watch, &mut None)
+    }
+
+    /// As [`NullOptions::for_models`], with distributions that know how often background has a site.
+    ///
+    /// # Errors
+    /// As [`NullOptions::for_models`].
+    pub fn for_sites(
+        &self,
+        models: &[Planned],
+        setting: &Setting<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Calibrated>> {
+        let mut ground = None;
+        let mut calibrated = self.calibrated(models, setting, watch, &mut ground)?;
+        let unknown: Vec<usize> = (0..models.len())
+            .filter(|&rank| models[rank].plan.stride != 1 || calibrated[rank].calibration.peaks.is_none())
+            .collect();
+        if !unknown.is_empty() {
+            let ground = match ground {
+                Some(ground) => ground,
+                None => self.fitted_background(setting, watch)?,
+            };
+            let chosen: Vec<Planned> = unknown.iter().map(|&rank| models[rank].clone()).collect();
+            let nulls: Vec<&[Arc<Null>]> = unknown.iter().map(|&rank| &*calibrated[rank].nulls).collect();
+            let rates = self.peak_rates(&chosen, &nulls, &ground, setting, watch)?;
+            for (rank, rates) in unknown.into_iter().zip(rates) {
+                calibrated[rank].calibration.peaks = Some(rates);
+            }
+        }
+        for Calibrated { calibration, nulls } in &mut calibrated {
+            for (null, rate) in nulls.iter_mut().zip(calibration.peaks.iter().flatten()) {
+                *null = Arc::new(Null::clone(null).with_peaks(rate.clone()));
+            }
+        }
+        Ok(calibrated)
+    }
+
+    /// The rates of sites in background of each output of each model, whose null distributions are given.
+    ///
+    /// # Errors
+    /// Whatever an engine meets.
+    pub fn peak_rates(
+        &self,
+        models: &[Planned],
+        nulls: &[&[Arc<Null>]],
+        ground: &Ground,
+        setting: &Setting<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<Vec<PeakRate>>> {
+        let (workers, places) = scanners(models, setting.threads)?;
+        let mut tested = Vec::new();
+        for ((planned, nulls), place) in models.iter().zip(nulls).zip(places) {
+            for (output, (name, null)) in planned.names().into_iter().zip(*nulls).enumerate() {
+                tested.push(Tested {
+                    name,
+                    scanner: place.scanner,
+                    output: place.output + output,
+                    window: planned.plan.window as u64,
+                    null: Arc::clone(null),
+                });
+            }
+        }
+        let windows = self.windows.unwrap_or(WINDOWS).min(PEAK_WINDOWS);
+        let amount = Amount { windows, seed: self.seed.unwrap_or(SEED) };
+        watch.stage("counting sites in background");
+        let show = |done: u64, total: u64| watch.background("sites", done, total);
+        let rates = peaks::sample(workers, &tested, &ground.background, amount, show, setting.cancel);
+        watch.end();
+        let mut rates = rates?.into_iter();
+        Ok(nulls.iter().map(|nulls| rates.by_ref().take(nulls.len()).collect()).collect())
+    }
+
+    fn calibrated(
+        &self,
+        models: &[Planned],
+        setting: &Setting<'_>,
+        watch: &mut dyn Watch,
+        background: &mut Option<Ground>,
+    ) -> Result<Vec<Calibrated>> {
         let mut calibrations = Vec::new();
         for planned in models {
             let name = &planned.model.spec.name;
@@ -122,7 +206,7 @@ impl NullOptions {
                     stored
                 }
                 None => {
-                    let ground = match &mut background {
+                    let ground = match &mut *background {
                         Some(ground) => ground,
                         none => none.insert(self.fitted_background(setting, watch)?),
                     };

@@ -2,12 +2,14 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::nulls::Setting;
 use bindscan::io::output;
 use bindscan::model::Model;
 use bindscan::model::usage::Threshold;
+use bindscan::null::calibration::Calibration;
 use bindscan::null::distribution::{Null, Origin};
 use bindscan::seq::contig::Strand;
 use clap::Args;
@@ -80,7 +82,10 @@ impl CalibrateArgs {
             [null] => Threshold::recommend(null, &calibration.source),
             _ => Vec::new(),
         };
-        planned.model.spec.null = Some(calibration);
+        let shared: Vec<Arc<Null>> = nulls.into_iter().map(Arc::new).collect();
+        let alone = std::slice::from_ref(&planned);
+        let peaks = null.peak_rates(alone, &[&shared], &ground, &setting, &mut watch)?.pop();
+        planned.model.spec.null = Some(Calibration { peaks, ..calibration });
         planned.model.save(&output)?;
         // A model on standard output leaves no room for the table.
         if output == Path::new("-") {

@@ -15,7 +15,7 @@ use bindscan::io::tabix::Layout;
 use bindscan::seq::contig::Contig;
 use bindscan::track::bigwig::BaseSink;
 use bindscan::variants::mutation_map;
-use bindscan::variants::mutation_map::{Picture, Series, Shown, Sink, Stretch, TABLE_HEADER};
+use bindscan::variants::mutation_map::{Picture, RowLayout, Series, Shown, Sink, Stretch, TABLE_HEADER};
 use bindscan::variants::scorer::{Target, flank};
 use clap::{Args, ValueEnum};
 
@@ -71,6 +71,12 @@ pub(super) struct MutmapArgs {
     /// A position is 10 units wide.
     #[arg(long, value_name = "PIXELS", value_parser = parse_scale, help_heading = heading::OUTPUT)]
     scale: Option<f32>,
+    /// Set the most positions in a row of a picture [default: 110]
+    #[arg(long, value_name = "POSITIONS", value_parser = super::parse_positive, help_heading = heading::OUTPUT)]
+    columns: Option<usize>,
+    /// Give all maps of a picture the same scale of colours and heights
+    #[arg(long, help_heading = heading::OUTPUT)]
+    one_scale: bool,
     /// Choose what pictures and bigWigs show; a table has both
     #[arg(long, default_value = "effect", help_heading = heading::OUTPUT)]
     show: ShownArg,
@@ -119,6 +125,11 @@ impl MutmapArgs {
             self.scale.is_none() || outputs.iter().any(|(_, format, _)| *format == FormatArg::Png),
             "--scale is for PNG, and no output is one (-o map.png)"
         );
+        let draws = outputs.iter().any(|(_, format, _)| matches!(format, FormatArg::Svg | FormatArg::Png));
+        ensure!(
+            draws || (self.columns.is_none() && !self.one_scale),
+            "--columns and --one-scale are for pictures, and no output is one (-o map.svg)"
+        );
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
@@ -149,7 +160,8 @@ impl MutmapArgs {
             }
         }
         let scale = self.scale.unwrap_or(SCALE);
-        let sinks = open(&outputs, &targets, &comments, scale)?;
+        let layout = RowLayout { columns: self.columns, one_scale: self.one_scale };
+        let sinks = open(&outputs, &targets, &comments, (scale, layout))?;
         let shown = match self.show {
             ShownArg::Effect => Shown::Effect,
             ShownArg::Difference => Shown::Difference,
@@ -270,7 +282,7 @@ fn open(
     outputs: &[(&Path, FormatArg, bool)],
     targets: &[Target],
     comments: &str,
-    scale: f32,
+    (scale, layout): (f32, RowLayout),
 ) -> Result<Vec<Sink>> {
     let mut sinks = Vec::new();
     let create = |path: &str| Output::create(Path::new(path));
@@ -281,8 +293,8 @@ fn open(
             "{text}: {NAME} and {BASE} are for bigWigs; a table or a picture has all models"
         );
         match format {
-            FormatArg::Svg => sinks.push(Sink::Picture(create(&text)?, Picture::Svg)),
-            FormatArg::Png => sinks.push(Sink::Picture(create(&text)?, Picture::Png(scale))),
+            FormatArg::Svg => sinks.push(Sink::Picture(create(&text)?, Picture::Svg, layout)),
+            FormatArg::Png => sinks.push(Sink::Picture(create(&text)?, Picture::Png(scale), layout)),
             FormatArg::Tsv if *compressed => {
                 sinks.push(Sink::Table(LineSink::compressed(
                     create(&text)?,

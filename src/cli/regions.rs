@@ -179,7 +179,8 @@ impl RegionArgs {
             threads: super::threads(self.threads),
             cancel: &CANCELLED,
         };
-        Ok(search.set_p_values(&self.null.options(), &setting, &mut NullProgress::new(session))?)
+        let options = self.null.options();
+        Ok(search.set_p_values(&options, self.overlaps(), &setting, &mut NullProgress::new(session))?)
     }
 
     /// Reads regions of the prepared genome, and says which contigs have other names.

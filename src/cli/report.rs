@@ -1,7 +1,7 @@
 //! Options of the report on a scan.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 use bindscan::genome::shard::Shard;
@@ -176,7 +176,8 @@ impl Report {
             targets: context.report_targets(),
             facts: context.facts(&tracks),
             run: format!(
-                "{}, {seconds:.2} s, {}{resumed}",
+                "{}, {}, {seconds:.2} s, {}{resumed}",
+                utc(SystemTime::now()),
                 super::counted(context.threads as u64, "thread"),
                 bases_per_second(summary.bases - before, seconds)
             ),
@@ -185,5 +186,46 @@ impl Report {
         let statistics = summary.statistics.as_ref().expect("a scan with a report gathers statistics");
         output.write(report.to_html(summary, statistics).as_bytes())?;
         Ok(output.seal()?)
+    }
+}
+
+/// Date and time as `2026-01-31 18:05 UTC`.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let (mut days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let mut year = 1970;
+    while days >= 365 + u64::from(is_leap(year)) {
+        days -= 365 + u64::from(is_leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(is_leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    format!("{year}-{month:02}-{:02} {:02}:{:02} UTC", days + 1, minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, want) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (1_798_761_599, "2026-12-31 23:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(utc(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), want);
+        }
     }
 }

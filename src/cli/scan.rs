@@ -13,16 +13,18 @@ use bindscan::io::digest;
 use bindscan::io::input::RawInput;
 use bindscan::io::output;
 use bindscan::model::usage::{Level, Threshold};
+use bindscan::null::peaks::HIGHEST_P;
 use bindscan::reads::ReadFormat;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
 use bindscan::scan::search::{Search, SiteChoice};
 use bindscan::scan::{self, Job, Overlaps, ScanSummary};
 use bindscan::seq::contig::RegionQuery;
+use bindscan::seq::contig::Strand;
 use bindscan::track::provenance::Provenance;
 use bindscan::track::provenance::ShardMark;
 use bindscan::track::site::Columns;
-use bindscan::track::{self, Format, SiteFormat, Target};
+use bindscan::track::{self, Format, SiteFormat, Span, Target};
 use clap::error::ErrorKind;
 use clap::{Args, ValueEnum};
 
@@ -66,8 +68,8 @@ pub(super) struct ScanArgs {
     pvalue: Option<f64>,
     /// Report sites at this false discovery rate (Benjamini-Hochberg)
     ///
-    /// The rate is controlled over all windows and scanned strands. With --shard, candidate sites are written and
-    /// bindscan merge computes the q-values.
+    /// The rate is that of sites: what background has after suppression is compared with what the genome has. With
+    /// --shard, candidate sites are written and bindscan merge computes the q-values.
     #[arg(long, value_name = "Q", value_parser = parse_probability, conflicts_with_all = ["threshold", "all"], help_heading = heading::SITES)]
     qvalue: Option<f64>,
     /// Write every window, whatever its score
@@ -76,6 +78,12 @@ pub(super) struct ScanArgs {
     /// Choose what happens to overlapping windows that reach the threshold
     #[arg(long, default_value = "suppress", help_heading = heading::SITES)]
     overlaps: OverlapsArg,
+    /// Choose what a site spans in tracks [default: core]
+    ///
+    /// The core is the bases that carry the score; a motif is its own core. With --all and --overlaps keep, windows
+    /// are written.
+    #[arg(long, value_name = "core|window", conflicts_with = "all", help_heading = heading::SITES)]
+    site: Option<SiteArg>,
     /// Set the distance between window starts
     #[arg(long, value_name = "BASES", default_value = "1", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     stride: usize,
@@ -156,9 +164,18 @@ pub(super) enum OverlapsArg {
     Keep,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum SiteArg {
+    /// The bases that carry the score
+    Core,
+    /// The window
+    Window,
+}
+
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
-        let columns = Columns { p: self.rate().is_some(), q: self.qvalue.is_some(), read: false };
+        let (p, q) = (self.rate().is_some(), self.qvalue.is_some());
+        let columns = Columns { p, q, read: false, summit: !self.keeps_all() };
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
@@ -172,11 +189,18 @@ impl ScanArgs {
             !(self.q_later() && self.report.is_wanted()),
             "--report cannot be combined with --shard and --qvalue: q-values are only known after merge"
         );
+        ensure!(
+            !(self.site == Some(SiteArg::Core) && matches!(self.overlaps, OverlapsArg::Keep)),
+            "--site core cannot be combined with --overlaps keep, which writes all windows"
+        );
         let models = self.models.open(self.stride)?;
         let threads = super::threads(self.threads);
         let choice = self.choice(&models, chosen, session)?;
         let mut search = Search::new(models, choice, self.max_n, threads)?;
         let strands = search.strands();
+        if self.site == Some(SiteArg::Window) {
+            search.targets.iter_mut().for_each(|target| target.span = Span::Window);
+        }
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
         let is_reads = ReadFormat::of(&input).is_some();
@@ -194,7 +218,8 @@ impl ScanArgs {
             threads,
             cancel: &CANCELLED,
         };
-        search.set_p_values(&self.null.options(), &setting, &mut NullProgress::new(session))?;
+        let overlaps = if self.keeps_all() { Overlaps::Keep } else { Overlaps::Suppress };
+        search.set_p_values(&self.null.options(), overlaps, &setting, &mut NullProgress::new(session))?;
         let chunk_size = match self.chunk_size {
             Some(size) => size,
             None => {
@@ -203,12 +228,8 @@ impl ScanArgs {
             }
         };
         let Search { models, mut workers, places, targets, significance, .. } = search;
+        let tested = targets.clone();
         let shape = chunk_shape(chunk_size, &workers[0]);
-        let overlaps = match self.overlaps {
-            _ if self.all => Overlaps::Keep,
-            OverlapsArg::Keep => Overlaps::Keep,
-            OverlapsArg::Suppress => Overlaps::Suppress,
-        };
         if is_reads {
             let source = self.reads.open(
                 &self.genome,
@@ -351,6 +372,9 @@ impl ScanArgs {
             .map(|output| summary::write(output, &self.scanned(&models, session), &summary, &[]))
             .transpose()?;
         finished.publish(page.into_iter().chain(counts))?;
+        if outputs.have_sites() && summary.sites == 0 && summary.windows > 0 && !q_later && !session.quiet {
+            self.explain_nothing(&models, &tested, &summary)?;
+        }
         if !session.quiet {
             let sites = match findings {
                 Findings::Candidates if q_later => {
@@ -476,6 +500,74 @@ impl ScanArgs {
         })
     }
 
+    /// Whether overlapping windows are all written.
+    fn keeps_all(&self) -> bool {
+        self.all || matches!(self.overlaps, OverlapsArg::Keep)
+    }
+
+    /// Says why a scan by p- or q-values has no site, and what would have.
+    fn explain_nothing(&self, models: &[Planned], targets: &[Target], summary: &ScanSummary) -> Result<()> {
+        let several = if targets.len() > 1 { " of any model" } else { "" };
+        if let Some(rate) = self.qvalue {
+            let best = targets.iter().zip(&summary.tests).filter_map(|(target, tests)| {
+                let (p, q) = tests.best(target.null.as_ref()?)?;
+                Some((q, p, &target.name))
+            });
+            let said = match best.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((q, p, name)) => format!(
+                    "the lowest q-value is {q:.2}, of a site of {name} with p = {p:.1e}: background has sites as good. \
+                     Give a higher --qvalue, or regions (-R) with fewer bases to choose from"
+                ),
+                None => format!("no window has a p-value of {HIGHEST_P:e} or less"),
+            };
+            log::warn!("no site{several} at a false discovery rate of {rate}: {said}");
+        }
+        let Some(p) = self.pvalue else { return Ok(()) };
+        let windows = summary.windows / models.len().max(1) as u64;
+        let lowest = self.lowest_p(models, targets, summary, p)?;
+        let seen = lowest.map_or_else(String::new, |(lowest, rank)| {
+            format!("; the lowest p-value is {lowest:.1e}, of {}", targets[rank].name)
+        });
+        // One window in so many has such a p-value by chance.
+        let advice = 10f64.powf((lowest.map_or(p * 10.0, |lowest| lowest.0)).log10().ceil()).min(1.0);
+        log::warn!(
+            "no site{several}: none of {} windows has a p-value of {p:e} or less{seen}. Give a higher --pvalue, as {advice:e}",
+            grouped(windows)
+        );
+        Ok(())
+    }
+
+    /// The lowest p-value in a genome that holds no site, if it can be found in short time.
+    fn lowest_p(
+        &self,
+        models: &[Planned],
+        targets: &[Target],
+        summary: &ScanSummary,
+        p: f64,
+    ) -> Result<Option<(f64, usize)>> {
+        if self.shard.is_some() || !self.genome.is_file() || summary.bases > SEARCHED {
+            return Ok(None);
+        }
+        let mut search = Search::new(models.to_vec(), SiteChoice::All, self.max_n, 1)?;
+        let shape = chunk_shape(search.default_chunk_size(), &search.workers[0]);
+        let mut p = p;
+        while p < 1.0 {
+            p = (p * 30.0).min(1.0);
+            let mut lower = targets.to_vec();
+            for target in &mut lower {
+                let null = target.null.as_ref().filter(|null| !null.is_constant());
+                target.thresholds = [Strand::Forward, Strand::Reverse]
+                    .map(|strand| null.and_then(|null| null.threshold(p, strand)).unwrap_or(f32::MAX));
+            }
+            let source = genome::open(&self.genome, &self.source_options()?)?.into_chunks(shape);
+            let lowest = scan::lowest::lowest_p(Box::new(source), &mut search.workers[0], &lower)?;
+            if lowest.is_some() {
+                return Ok(lowest);
+            }
+        }
+        Ok(None)
+    }
+
     /// Checks that it is said which sites are written, if any are, and not otherwise.
     fn check_thresholds(&self, sites: bool) -> Result<(), clap::Error> {
         let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
@@ -574,6 +666,8 @@ fn bases_to_scan(genome: &Genome, regions: &[RegionQuery], shard: Option<Shard>)
     };
     Some(shard.map_or(bases, |shard| bases / shard.of))
 }
+/// Bases at most in which the lowest p-value is searched where no site was found.
+const SEARCHED: u64 = 30_000_000;
 
 /// Where the p-values come from, in a few words.
 fn describe(significance: &[(String, String)]) -> Option<String> {

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::null::distribution::Distribution;
 use crate::null::markov::Markov;
+use crate::null::peaks::PeakRate;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -24,6 +25,9 @@ pub struct Calibration {
     /// ([`digest_of_contigs`](crate::genome::digest_of_contigs)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genome: Option<String>,
+    /// How often background has a site of each output, at a stride of 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peaks: Option<Vec<PeakRate>>,
     /// The distributions.
     #[serde(flatten)]
     pub method: Method,
@@ -75,6 +79,11 @@ impl Calibration {
 
     /// Checks what was read from a file, for a model with that many outputs.
     pub(crate) fn check(&self, outputs: usize) -> Result<(), String> {
+        if let Some(peaks) = &self.peaks
+            && !(peaks.len() == outputs && peaks.iter().all(PeakRate::check))
+        {
+            return Err("its rates of sites in background are damaged; run bindscan calibrate again".into());
+        }
         match &self.method {
             Method::Exact { background } => {
                 background.check()?;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use std::fmt;
 
+use crate::null::peaks::PeakRate;
 use crate::null::tail::Tail;
 use crate::seq::contig::Strand;
 
@@ -52,6 +53,8 @@ pub struct Null {
     forward: Steps,
     /// Of the reverse strand, where it differs.
     reverse: Option<Steps>,
+    /// How often background has a site, where that is known.
+    peaks: Option<PeakRate>,
 }
 
 /// The distribution on one strand.
@@ -98,7 +101,7 @@ impl Null {
             p.push(probability.min(1.0));
         }
         let extrapolated = scores.len();
-        Null { forward: Steps { scores, p, counted, extrapolated }, reverse: None }
+        Null { forward: Steps { scores, p, counted, extrapolated }, reverse: None, peaks: None }
     }
 
     /// Goes on past the last step with a tail that begins there.
@@ -123,7 +126,18 @@ impl Null {
     pub(crate) fn of_strands(forward: Null, reverse: Null) -> Null {
         let (forward, reverse) = (forward.forward, reverse.forward);
         let reverse = (forward != reverse).then_some(reverse);
-        Null { forward, reverse }
+        Null { forward, reverse, peaks: None }
+    }
+
+    /// The same distribution, with the rate of sites in background.
+    pub fn with_peaks(self, peaks: PeakRate) -> Null {
+        Null { peaks: Some(peaks), ..self }
+    }
+
+    /// Expected sites a window of background with the p-value of a step or a lower one; where that is not known, the p-value.
+    pub fn rate_of(&self, step: usize) -> f64 {
+        let p = self.p_of(step);
+        self.peaks.as_ref().map_or(p, |peaks| peaks.of(p))
     }
 
     /// True if the strands have different distributions.

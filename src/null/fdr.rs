@@ -1,4 +1,8 @@
-//! From p-values to q-values: Benjamini & Hochberg's false discovery rate over all windows of a scan.
+//! From p-values to q-values: Benjamini & Hochberg's false discovery rate over the sites of a scan.
+//!
+//! A site is a peak that is left after suppression. The q-value of a site is the number of sites that background would have
+//! with its p-value or a lower one ([`Null::rate_of`] times the windows), over the number that the scan has; of that and those of higher
+//! p-values, the lowest.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::null::distribution::Null;
 
-/// How the tests of one target came out: one test a scanned strand of a window.
+/// How the windows of one target tested.
 ///
-/// p-values come in the steps of a [`Null`], so that counts of steps are all that q-values need, however many windows
-/// there are. Tests above the p-value that is asked about need not be counted, only be among [`TestCounts::tests`]:
-/// Benjamini & Hochberg's procedure at a rate α never looks at p-values above α.
+/// p-values come in the steps of a [`Null`], so that counts of steps are all that q-values need, however many sites there
+/// are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestCounts {
-    /// Tests made.
+    /// Windows tested.
     pub tests: u64,
-    /// Tests on each step of the null distribution; steps past the end have none.
+    /// Sites on each step of the null distribution; steps past the end have none.
     counts: Vec<u64>,
 }
 
 impl TestCounts {
-    /// Counts a test on a step; it is not added to [`TestCounts::tests`].
+    /// Counts a site on a step.
     pub fn add(&mut self, step: usize) {
         if self.counts.len() <= step {
             self.counts.resize(step + 1, 0);
@@ -35,23 +38,30 @@ impl TestCounts {
         self.counts.iter_mut().zip(&other.counts).for_each(|(sum, count)| *sum += count);
     }
 
-    /// Tests counted on each step.
+    /// Sites counted on each step.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }
 
-    /// The highest p-value of a test whose q-value is `rate` or less.
+    /// The lowest p-value of a site, and its q-value.
+    pub fn best(&self, null: &Null) -> Option<(f64, f64)> {
+        let q = self.q_values(null);
+        let counted = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        counted.map(|(step, _)| (null.p_of(step), q[step])).min_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// The highest p-value of a site whose q-value is `rate` or less.
     pub fn highest_p(&self, null: &Null, rate: f64) -> Option<f64> {
         let q = self.q_values(null);
         let tested = self.counts.iter().enumerate().filter(|&(step, &count)| count > 0 && q[step] <= rate);
         tested.map(|(step, _)| null.p_of(step)).reduce(f64::max)
     }
 
-    /// The q-value of each step: the lowest false discovery rate at which a test on it is rejected,
-    /// `min over p' ≥ p of p' · tests / (tests with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1). A step on
-    /// which there is no test has that of the next higher p-value with one.
+    /// The q-value of each step: the lowest false discovery rate at which a site on it is reported,
+    /// `min over p' ≥ p of rate(p') · windows / (sites with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1).
+    /// A step on which there is no site has that of the next higher p-value with one.
     pub fn q_values(&self, null: &Null) -> Vec<f64> {
-        self.q_values_of(null.steps(), |step| null.p_of(step))
+        self.q_values_of(null.steps(), |step| null.rate_of(step))
     }
 
     /// As [`TestCounts::q_values`], of so many steps; `p_of` is asked for those with tests.
@@ -81,7 +91,7 @@ impl TestCounts {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ShardTests {
     tests: u64,
-    /// Steps with tests: the step, its p-value, and how many.
+    /// Steps with sites: the step, the sites a window that background has, and how many there are.
     steps: Vec<(usize, f64, u64)>,
 }
 
@@ -89,7 +99,7 @@ impl ShardTests {
     /// Those counted in `tests`, whose steps are those of `null`.
     pub fn new(tests: &TestCounts, null: &Null) -> ShardTests {
         let counts = tests.counts.iter().enumerate().filter(|&(_, &count)| count > 0);
-        let steps = counts.map(|(step, &count)| (step, null.p_of(step), count)).collect();
+        let steps = counts.map(|(step, &count)| (step, null.rate_of(step), count)).collect();
         ShardTests { tests: tests.tests, steps }
     }
 

@@ -248,6 +248,7 @@ impl Scan {
             p: choice.is_some_and(|choice| choice.rate().is_some()),
             q: choice.is_some_and(|choice| choice.false_discovery_rate().is_some()),
             read: false,
+            summit: self.overlaps == Overlaps::Suppress && choice != Some(&SiteChoice::All),
         };
         let outputs = Outputs::new(paths, None)?.columns(columns).summary(self.summary);
         let ready = self.prepare(outputs.have_sites(), genome::of_input)?;
@@ -298,13 +299,13 @@ impl Scan {
             threads: threads.max(1),
             cancel: &cancel,
         };
-        search.set_p_values(&self.nulls, &setting, &mut ())?;
+        let overlaps = if choice == SiteChoice::All { Overlaps::Keep } else { self.overlaps };
+        search.set_p_values(&self.nulls, overlaps, &setting, &mut ())?;
         let options = GenomeOptions { mask_lowercase: self.mask_lowercase, regions: self.regions.clone() };
         let genome = open(&self.genome, input, &options)?;
         if let (Some(digest), Some(_)) = (genome.digest(), choice.rate()) {
             self.nulls.warn_of_other_genome(&search.models, &digest);
         }
-        let overlaps = if choice == SiteChoice::All { Overlaps::Keep } else { self.overlaps };
         let chunk_size = self.chunk_size.unwrap_or_else(|| search.default_chunk_size()).max(1);
         let rate = choice.false_discovery_rate();
         Ok(Ready { search, genome, overlaps, chunk_size, rate, cancel })

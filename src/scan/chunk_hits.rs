@@ -34,6 +34,8 @@ pub(crate) struct Found {
     pub(crate) windows: Vec<u64>,
     /// How many of them were left out, over all matrices.
     pub(crate) left_out: u64,
+    /// Windows of each output that were not left out.
+    pub(crate) tested: Vec<u64>,
     ambiguous: Ambiguous,
     /// Numbers of the windows that were not left out.
     kept: Vec<Range<usize>>,
@@ -48,12 +50,20 @@ impl Found {
         &mut self.hits[output]
     }
 
+    fn set_tested(&mut self, output: usize, windows: u64) {
+        if self.tested.len() <= output {
+            self.tested.resize(output + 1, 0);
+        }
+        self.tested[output] = windows;
+    }
+
     /// Leaves out the hits of a matrix that have too many N, and counts its windows that have.
     fn leave_out(&mut self, chunk: &Chunk, target: &Target, matrices: &MatrixScanner) {
         let (first, count) = chunk.windows(&matrices.plan(target.output));
         let windows = Windows { first, stride: matrices.plan(target.output).stride as u64, count };
         self.ambiguous.keep(chunk, Rule::of(target), windows, &mut self.kept);
         let left_out = windows.count - ambiguous::count(&self.kept);
+        self.set_tested(target.output, (windows.count - left_out) as u64);
         if left_out == 0 {
             return;
         }
@@ -102,6 +112,7 @@ impl Scanner {
         found.hits.iter_mut().for_each(Vec::clear);
         found.windows.clear();
         found.left_out = 0;
+        found.tested.clear();
         found.ambiguous.begin(chunk);
         let mut take = |(rank, target): (usize, &Target),
                         (scores, row): (&Scores, usize),
@@ -131,6 +142,7 @@ impl Scanner {
                     found.left_out = (scores.windows - ambiguous::count(&kept)) as u64;
                 }
                 for &(rank, target) in targets {
+                    found.set_tested(target.output, ambiguous::count(&kept) as u64);
                     take((rank, target), (&scores, target.output), &kept, found.hits(target.output))?;
                 }
                 (found.scores, found.kept) = (scores, kept);
@@ -142,6 +154,7 @@ impl Scanner {
                         for &(rank, target) in targets.iter().filter(|(_, target)| target.output == output) {
                             found.ambiguous.keep(chunk, Rule::of(target), Windows::of(scores), &mut kept);
                             found.left_out += (scores.windows - ambiguous::count(&kept)) as u64;
+                            found.set_tested(output, ambiguous::count(&kept) as u64);
                             take((rank, target), (scores, 0), &kept, found.hits(output))?;
                         }
                         Ok(())

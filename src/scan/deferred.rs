@@ -7,6 +7,7 @@ use tempfile::SpooledTempFile;
 
 use crate::scores::Hit;
 use crate::seq::contig::{Contig, Strand};
+use crate::sites::core::{Core, Located};
 use crate::{Error, Result};
 
 /// Bytes that are held in memory; more go to a temporary file.
@@ -16,9 +17,9 @@ const IN_MEMORY: usize = 64 << 20;
 const REVERSE: u64 = 1 << 63;
 
 /// Bytes of a site without its codes.
-const RECORD: usize = 16;
+const RECORD: usize = 28;
 
-/// Sites in input order, 16 bytes each; with the codes of their windows where statistics need them.
+/// Sites in input order, 28 bytes each; with the codes of their windows where statistics need them.
 pub(crate) struct Spool {
     file: SpooledTempFile,
     frames: Vec<Frame>,
@@ -35,40 +36,49 @@ struct Frame {
 /// What a spool gives back.
 pub(crate) enum Entry<'a> {
     /// A site, and the codes of its window if they were put in.
-    Site(&'a Arc<Contig>, Hit, &'a [u8]),
+    Site(&'a Arc<Contig>, Located, &'a [u8]),
     /// The end of a contig of which so many bases were scanned.
     End(&'a Arc<Contig>, u64),
 }
 
 /// Appends a site as a spool holds it.
-pub(crate) fn encode(hit: &Hit, codes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn encode(site: &Located, codes: &[u8], out: &mut Vec<u8>) {
+    let Located { hit, core } = site;
     let strand = if hit.strand == Strand::Reverse { REVERSE } else { 0 };
     out.extend_from_slice(&(hit.start | strand).to_le_bytes());
     out.extend_from_slice(&(hit.target as u32).to_le_bytes());
     out.extend_from_slice(&hit.score.to_le_bytes());
+    for number in [core.start, core.end, core.summit] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     out.extend_from_slice(codes);
 }
 
-fn decode(record: &[u8; RECORD]) -> Hit {
+fn decode(record: &[u8; RECORD]) -> Located {
     let four = |at: usize| [record[at], record[at + 1], record[at + 2], record[at + 3]];
     let low = u64::from(u32::from_le_bytes(four(0)));
     let start = low | u64::from(u32::from_le_bytes(four(4))) << 32;
-    Hit {
+    let hit = Hit {
         start: start & !REVERSE,
         target: u32::from_le_bytes(four(8)) as usize,
         score: f32::from_le_bytes(four(12)),
         strand: if start & REVERSE != 0 { Strand::Reverse } else { Strand::Forward },
-    }
+    };
+    let [start, end, summit] = [16, 20, 24].map(|at| u32::from_le_bytes(four(at)));
+    Located { hit, core: Core { start, end, summit } }
 }
 
 /// The sites that were [encoded](encode) one after the other, with their codes; `windows` as in [`Spool::replay`].
-pub(crate) fn sites<'a>(mut bytes: &'a [u8], windows: &'a [usize]) -> impl Iterator<Item = (Hit, &'a [u8])> {
+pub(crate) fn sites<'a>(
+    mut bytes: &'a [u8],
+    windows: &'a [usize],
+) -> impl Iterator<Item = (Located, &'a [u8])> {
     std::iter::from_fn(move || {
         let (record, rest) = bytes.split_first_chunk()?;
-        let hit = decode(record);
-        let (codes, rest) = rest.split_at_checked(*windows.get(hit.target)?)?;
+        let site = decode(record);
+        let (codes, rest) = rest.split_at_checked(*windows.get(site.hit.target)?)?;
         bytes = rest;
-        Some((hit, codes))
+        Some((site, codes))
     })
 }
 
@@ -118,11 +128,11 @@ impl Spool {
             while left > 0 {
                 let mut record = [0; RECORD];
                 file.read_exact(&mut record).map_err(failed(unreadable))?;
-                let hit = decode(&record);
-                codes.resize(windows[hit.target], 0);
+                let site = decode(&record);
+                codes.resize(windows[site.hit.target], 0);
                 file.read_exact(&mut codes).map_err(failed(unreadable))?;
                 left -= (RECORD + codes.len()) as u64;
-                each(Entry::Site(contig, hit, &codes))?;
+                each(Entry::Site(contig, site, &codes))?;
             }
             if let Some(bases) = ended {
                 each(Entry::End(contig, *bases))?;
@@ -139,18 +149,22 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out_in_order() {
         let contig = |id| Arc::new(Contig { id, name: format!("c{id}"), length: None });
-        let hit = |start, target, strand| Hit { start, target, score: start as f32 / 3.0, strand };
+        let site = |start, target, strand| {
+            let core = Core { start: target as u32, end: 3, summit: 70_000 };
+            Located { hit: Hit { start, target, score: start as f32 / 3.0, strand }, core }
+        };
         let sites = [
-            (0, hit(5, 0, Strand::Forward)),
-            (0, hit(1 << 40, 1, Strand::Reverse)),
-            (2, hit(0, 0, Strand::Reverse)),
+            (0, site(5, 0, Strand::Forward)),
+            (0, site(1 << 40, 1, Strand::Reverse)),
+            (2, site(0, 0, Strand::Reverse)),
         ];
         let windows = [3, 5];
         let mut spool = Spool::new();
         let mut buffer = Vec::new();
-        for (id, hit) in &sites {
+        for (id, site) in &sites {
+            let hit = site.hit;
             buffer.clear();
-            encode(hit, &vec![hit.target as u8; windows[hit.target]], &mut buffer);
+            encode(site, &vec![hit.target as u8; windows[hit.target]], &mut buffer);
             spool.append(&contig(*id), &buffer).unwrap();
             if *id == 0 && hit.target == 1 {
                 spool.end_contig(&contig(0), 77);
@@ -161,9 +175,9 @@ mod tests {
         spool
             .replay(&windows, |entry| {
                 match entry {
-                    Entry::Site(contig, hit, codes) => {
-                        assert_eq!(codes, vec![hit.target as u8; windows[hit.target]]);
-                        found.push((contig.id, hit));
+                    Entry::Site(contig, site, codes) => {
+                        assert_eq!(codes, vec![site.hit.target as u8; windows[site.hit.target]]);
+                        found.push((contig.id, site));
                     }
                     Entry::End(contig, bases) => ends.push((contig.id, bases, found.len())),
                 }

@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use crate::genome::sequence_source::Place;
 use crate::io::checksum::crc32;
 use crate::null::fdr::TestCounts;
+use crate::scan::deferred;
 use crate::scan::statistics::{Sampled, Stretch};
-use crate::scores::Hit;
-use crate::seq::contig::{Contig, Strand};
+use crate::seq::contig::Contig;
+use crate::sites::core::Located;
 use crate::track::score::{Encoded, ScoreState};
 use crate::{Error, Result};
 
@@ -53,8 +54,8 @@ pub(super) struct State {
     pub(super) key: String,
     pub(super) logged: u64,
     pub(super) place: Place,
-    /// Hits that wait for the next chunk: start, target, bits of the score, whether on the reverse strand.
-    pub(super) pending: Vec<(u64, usize, u32, bool)>,
+    /// Sites that wait for the next chunk, [encoded](deferred::encode) without codes.
+    pub(super) pending: Vec<u8>,
     pub(super) windows: Vec<u64>,
     pub(super) counts: bool,
     pub(super) scores: Vec<ScoreState>,
@@ -79,17 +80,13 @@ pub(super) struct Counts {
 }
 
 impl State {
-    pub(super) fn hold(&mut self, hits: &[Hit]) {
-        let row = |hit: &Hit| (hit.start, hit.target, hit.score.to_bits(), hit.strand == Strand::Reverse);
-        self.pending = hits.iter().map(row).collect();
+    pub(super) fn hold(&mut self, sites: &[Located]) {
+        self.pending.clear();
+        sites.iter().for_each(|site| deferred::encode(site, &[], &mut self.pending));
     }
 
-    pub(super) fn hits(&self) -> Vec<Hit> {
-        let hit = |&(start, target, score, reverse): &(u64, usize, u32, bool)| {
-            let strand = if reverse { Strand::Reverse } else { Strand::Forward };
-            Hit { start, target, score: f32::from_bits(score), strand }
-        };
-        self.pending.iter().map(hit).collect()
+    pub(super) fn sites(&self, targets: usize) -> Vec<Located> {
+        deferred::sites(&self.pending, &vec![0; targets]).map(|(site, _)| site).collect()
     }
 }
 

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{NAMES_KEPT, Overlaps, ScanSummary, significance, sort};
+use super::worker::Finder;
+use super::{NAMES_KEPT, Overlaps, ScanSummary, significance};
 use crate::Result;
 use crate::engine::scanner::Scanner;
 use crate::io::output;
@@ -19,11 +20,11 @@ use crate::reads;
 use crate::reads::record::Read;
 use crate::reads::{Batch, ReadFilter, ReadSource, Skip};
 use crate::scan::chunk_hits::{Found, Need};
-use crate::scores::Scores;
-use crate::scores::{Hit, choose};
+use crate::scores::{Scores, choose};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::{Contig, Strand};
 use crate::sites;
+use crate::sites::core::{Core, Located, Locator};
 use crate::track::Target;
 use crate::track::bam::{self, BamSink, BestWindow, Tagger};
 use crate::track::provenance::Provenance;
@@ -298,6 +299,7 @@ struct Worker<'a> {
     targets: Vec<Vec<(usize, &'a Target)>>,
     /// What the scanner in hand found.
     found: Found,
+    locator: Locator,
     read: Read,
     /// The read, as engines see it.
     chunk: Chunk,
@@ -329,6 +331,7 @@ impl<'a> Worker<'a> {
             layout,
             scanners,
             found: Found::default(),
+            locator: Locator::default(),
             read: Read::default(),
             chunk: Chunk::whole("", Vec::new()),
             places: Vec::new(),
@@ -432,12 +435,17 @@ impl<'a> Worker<'a> {
             for &(rank, target) in targets {
                 let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
-                match layout.overlaps {
-                    Overlaps::Keep => sites.append(found),
-                    Overlaps::Suppress => {
-                        sites.extend(sites::suppress(found, target.window, &(0..u64::MAX)).hits);
-                    }
+                if layout.overlaps == Overlaps::Keep {
+                    let core = Core::whole(target.window);
+                    sites.extend(found.drain(..).map(|hit| Located { hit, core }));
+                    continue;
                 }
+                let mut finder = Finder::new(&mut self.locator, scanner, target, &self.chunk);
+                let everything = 0..u64::MAX;
+                let found =
+                    sites::suppress(found, target.window, &everything, |i| finder.off_centre(&found[i]));
+                sites.extend(found.hits.into_iter().map(|hit| Located { hit, core: finder.core(&hit) }));
+                finder.finish()?;
             }
         }
         if short {
@@ -446,20 +454,21 @@ impl<'a> Worker<'a> {
                 part.summary.scan.short_names.push(self.read.shown_name());
             }
         }
-        sort(&mut sites);
-        for hit in &sites {
-            self.write(hit, place, part);
+        sites.sort_unstable_by_key(Located::place);
+        for site in &sites {
+            self.write(site, place, part);
         }
         Ok(())
     }
 
     /// Writes a site.
-    fn write(&mut self, hit: &Hit, place: Key, part: &mut Part) {
+    fn write(&mut self, located: &Located, place: Key, part: &mut Part) {
+        let Located { hit, core } = located;
         let target = &self.layout.targets[hit.target];
-        let window = hit.start..hit.start + target.window;
+        let span = target.span_of(located);
         let (contig, place) = match self.read.contig {
             Some(contig) => {
-                let of_read = window.start as usize..window.end as usize;
+                let of_read = span.start as usize..span.end as usize;
                 if !self.read.alignment.lift(of_read, &mut self.blocks) {
                     part.summary.clipped_sites += 1;
                     return;
@@ -468,11 +477,12 @@ impl<'a> Worker<'a> {
             }
             None => {
                 self.blocks.clear();
-                self.blocks.push(window);
+                self.blocks.push(span);
                 (&self.nowhere, place)
             }
         };
-        let site = Site { contig, target, hit, codes: &[], significance: significance(target, hit, None) };
+        let significance = significance(target, hit, None);
+        let site = Site { contig, target, hit, core: *core, codes: &[], significance };
         let Read { name, flags, mapq, .. } = &self.read;
         let read = ReadSite { name, flags: *flags, mapq: *mapq, blocks: &self.blocks };
         part.summary.scan.sites += 1;

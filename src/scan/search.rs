@@ -5,6 +5,9 @@ use std::sync::Arc;
 use crate::calibrate::nulls::{Calibrated, NullOptions, Oddities, Setting, Watch};
 use crate::engine::planned::{Place, Planned, scanners};
 use crate::engine::scanner::Scanner;
+use crate::null::distribution::Null;
+use crate::null::peaks::{HIGHEST_P, PeakRate};
+use crate::scan::Overlaps;
 use crate::seq::window::StrandChoice;
 use crate::track::{self, Target};
 use crate::{Error, Result};
@@ -94,26 +97,40 @@ impl Search {
         self.models.iter().flat_map(of_model).collect()
     }
 
-    /// Gives the targets null distributions and the thresholds that go with them, if hits are chosen by p-values.
+    /// Gives the targets null distributions and the thresholds that go with them, if hits are chosen by p-values. q-values
+    /// are those of sites, or of windows if `overlaps` keeps all.
     ///
     /// # Errors
     /// As [`NullOptions::for_models`].
     pub fn set_p_values(
         &mut self,
         options: &NullOptions,
+        overlaps: Overlaps,
         setting: &Setting<'_>,
         watch: &mut dyn Watch,
     ) -> Result<()> {
         let Some(rate) = self.choice.rate() else { return Ok(()) };
-        let calibrated = options.for_models(&self.models, setting, watch)?;
-        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls);
+        let by_q = matches!(self.choice, SiteChoice::QValue(_));
+        let of_sites = by_q && overlaps == Overlaps::Suppress;
+        let calibrated = match of_sites {
+            true => options.for_sites(&self.models, setting, watch)?,
+            false => options.for_models(&self.models, setting, watch)?,
+        };
+        let rate = if of_sites { rate.min(HIGHEST_P) } else { rate };
+        let strands = self.strands();
+        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls).zip(strands);
         let mut oddities = Oddities::default();
-        for (target, null) in self.targets.iter_mut().zip(nulls) {
+        for (target, (null, strands)) in self.targets.iter_mut().zip(nulls) {
             target.thresholds = oddities.thresholds(&target.name, null, rate);
             if let SiteChoice::PValue(p) = self.choice {
                 oddities.note_extrapolation(&target.name, null, p);
             }
             target.null = Some(Arc::clone(null));
+            if by_q && !of_sites {
+                let strands = if strands == StrandChoice::Both { 2 } else { 1 };
+                let of_windows = Null::clone(null).with_peaks(PeakRate::of_windows(strands));
+                target.null = Some(Arc::new(of_windows));
+            }
         }
         oddities.warn(rate);
         let words = |(planned, calibrated): (&Planned, &Calibrated)| {

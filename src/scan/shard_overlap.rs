@@ -13,7 +13,8 @@ use crate::scan::worker::{Part, Worker};
 use crate::scan::{Layout, Overlaps, Scanner};
 use crate::scores::Hit;
 use crate::seq::chunk::{Chunk, EVERYWHERE};
-use crate::sites;
+use crate::sites::core::CoreSource;
+use crate::sites::{self, Sites};
 use crate::track::Target;
 use crate::track::site::{Columns, SiteFormat, SiteLines};
 
@@ -48,14 +49,15 @@ pub fn widen(
         statistics: false,
         codes: false,
     };
-    let mut worker = Worker::new(layout, std::mem::take(scanners));
     let chains = overlaps == Some(Overlaps::Suppress);
+    let lead = overlaps.map_or(0, |overlaps| Layout { overlaps, ..layout }.lead());
+    let mut worker = Worker::new(layout, std::mem::take(scanners));
     let last = source.planned().len().wrapping_sub(1);
     for end in [Some(0), (last != 0).then_some(last)].into_iter().flatten() {
         let Some((contig, mut stretch)) = source.planned().get(end).cloned() else { continue };
         let mut look = Look { source, worker: &mut worker, contig, segment: stretch.segment.clone() };
         if stretch.read.start > stretch.segment.start {
-            stretch.read.start = look.left(stretch.read.start, reach, chains)?;
+            stretch.read.start = look.left(stretch.read.start, reach, chains, lead)?;
         }
         if stretch.read.end < stretch.segment.end {
             stretch.read.end = look.right(stretch.read.end, reach, chains)?;
@@ -75,8 +77,8 @@ struct Look<'a, 'b> {
 }
 
 impl Look<'_, '_> {
-    /// Where to begin for the sites that start at `seam` or later.
-    fn left(&mut self, seam: u64, reach: u64, chains: bool) -> Result<u64> {
+    /// Where to begin for the sites whose lines begin at `seam` or later; windows start up to `lead` bases before.
+    fn left(&mut self, seam: u64, reach: u64, chains: bool, lead: u64) -> Result<u64> {
         let (mut from, mut distance) = (seam, FIRST * reach);
         let mut hits: Vec<Vec<Hit>> = Vec::new();
         loop {
@@ -88,11 +90,11 @@ impl Look<'_, '_> {
             }
             from = begin;
             let open = if begin == self.segment.start { 0 } else { begin };
-            let settled = self.windows().zip(&hits).all(|(window, hits)| {
-                // No hit that hangs on what lies farther left overlaps one of the shard.
-                sites::suppress(hits, window, &(open..seam)).settled_from + window - 1 <= seam
-            });
-            if settled || begin == self.segment.start {
+            let sites = self.suppress(&hits, open..seam)?;
+            // No hit that hangs on what lies farther left overlaps one of the shard.
+            let settled =
+                |(window, sites): (u64, &Sites)| sites.settled_from + window - 1 <= seam.saturating_sub(lead);
+            if self.windows().zip(&sites).all(settled) || begin == self.segment.start {
                 return Ok(begin);
             }
             distance = distance.saturating_mul(MORE);
@@ -112,14 +114,37 @@ impl Look<'_, '_> {
             }
             from = end;
             let open = if end == self.segment.end { u64::MAX } else { end };
-            let settled = self.windows().zip(&hits).all(|(window, hits)| {
-                sites::suppress(hits, window, &(seam..open)).settled_to >= seam + window - 1
-            });
-            if settled || end == self.segment.end {
+            let sites = self.suppress(&hits, seam..open)?;
+            let settled = |(window, sites): (u64, &Sites)| sites.settled_to >= seam + window - 1;
+            if self.windows().zip(&sites).all(settled) || end == self.segment.end {
                 return Ok(end);
             }
             distance = distance.saturating_mul(MORE);
         }
+    }
+
+    /// Suppresses the hits of each target as far as the windows that start in `seen` decide.
+    fn suppress(&mut self, hits: &[Vec<Hit>], seen: Range<u64>) -> Result<Vec<Sites>> {
+        let mut chunk = Chunk::default();
+        let (mut all, mut failure) = (Vec::new(), Ok(()));
+        for (rank, hits) in hits.iter().enumerate() {
+            let target = &self.worker.targets()[rank];
+            let mut off_centre = |hit: &Hit| -> Result<u64> {
+                if matches!(target.cores, CoreSource::Window) {
+                    return Ok(0);
+                }
+                let start = hit.start..hit.start + 1;
+                self.source.read_window_starts(self.contig, &self.segment, start, &mut chunk)?;
+                self.worker.off_centre(rank, &chunk, hit)
+            };
+            all.push(sites::suppress(hits, target.window, &seen, |i| {
+                off_centre(&hits[i]).unwrap_or_else(|error| {
+                    failure = Err(error);
+                    0
+                })
+            }));
+        }
+        failure.map(|()| all)
     }
 
     fn windows(&self) -> impl Iterator<Item = u64> + use<'_> {
@@ -135,7 +160,10 @@ impl Look<'_, '_> {
             let end = own.end.min(start + PIECE);
             self.source.read_window_starts(self.contig, &self.segment, start..end, &mut chunk)?;
             debug_assert!(chunk.own == (start..end) && chunk.kept == EVERYWHERE);
-            self.worker.find(&chunk, &mut part, |rank, found| hits[rank].append(found))?;
+            self.worker.find(&chunk, &mut part, |rank, _, found| {
+                hits[rank].append(found);
+                Ok(())
+            })?;
             start = end;
         }
         Ok(hits)

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::scores::Hit;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
+use crate::sites::core::{Core, Located};
 
 mod histogram;
 mod sample;
@@ -70,6 +71,8 @@ pub struct FoundSite {
     pub contig: Arc<Contig>,
     /// Start, strand and score.
     pub hit: Hit,
+    /// Where in its window the score comes from.
+    pub core: Core,
     /// Codes of its window on the forward strand.
     pub codes: Vec<u8>,
 }
@@ -116,13 +119,14 @@ impl Statistics {
     }
 
     /// Takes a site, whose window has these codes.
-    pub(super) fn add_site(&mut self, contig: &Arc<Contig>, hit: &Hit, codes: &[u8]) {
+    pub(super) fn add_site(&mut self, contig: &Arc<Contig>, site: &Located, codes: &[u8]) {
+        let Located { hit, core } = site;
         let rank = hit.target;
         let target = &mut self.targets[rank];
         target.sites.add(hit.score, 1);
         target.forward += u64::from(hit.strand == crate::seq::contig::Strand::Forward);
         let place = (contig.id as u64, hit.start);
-        let site = || FoundSite { contig: Arc::clone(contig), hit: *hit, codes: codes.to_vec() };
+        let site = || FoundSite { contig: Arc::clone(contig), hit: *hit, core: *core, codes: codes.to_vec() };
         target.best.offer((ordered(hit.score), Reverse(place)), site);
         target.random.offer((sample::hash(&[place.0, place.1]), Reverse(place)), site);
         let targets = self.targets.len();
@@ -235,10 +239,11 @@ impl Stretch {
         self.codes.clear();
     }
 
-    /// Holds the windows of `hits`, which are sorted by start and lie in `chunk`; the longest window has so many bases.
-    pub(super) fn hold(&mut self, hits: &[Hit], window: u64, chunk: &Chunk) {
+    /// Holds the windows of `sites`, which are sorted by start and lie in `chunk`; the longest window has so many bases.
+    pub(super) fn hold(&mut self, sites: &[Located], window: u64, chunk: &Chunk) {
         self.clear();
-        if let (Some(first), Some(last)) = (hits.first(), hits.last()) {
+        if let (Some(first), Some(last)) = (sites.first(), sites.last()) {
+            let (first, last) = (first.hit, last.hit);
             let from = (first.start - chunk.start) as usize;
             let to = ((last.start + window - chunk.start) as usize).min(chunk.codes.len());
             self.start = first.start;
@@ -267,8 +272,9 @@ mod tests {
         Arc::new(Contig { id, name: format!("c{id}"), length: None })
     }
 
-    fn hit(start: u64, score: f32) -> Hit {
-        Hit { start, target: 0, score, strand: Strand::Forward }
+    fn site(start: u64, score: f32) -> Located {
+        let hit = Hit { start, target: 0, score, strand: Strand::Forward };
+        Located { hit, core: Core::whole(1) }
     }
 
     #[test]
@@ -283,7 +289,7 @@ mod tests {
         let gather = |order: &mut dyn Iterator<Item = &(usize, u64)>| {
             let mut statistics = Statistics::new(&[true]);
             for &(id, start) in order {
-                statistics.add_site(&contig(id), &hit(start, (start % 40) as f32), &[id as u8]);
+                statistics.add_site(&contig(id), &site(start, (start % 40) as f32), &[id as u8]);
             }
             let target = finish(statistics).targets.remove(0);
             (target.strongest, target.drawn)
@@ -307,7 +313,7 @@ mod tests {
         let mut statistics = Statistics::new(&[false]);
         for id in 0..1000 {
             let bases = 100 + (id as u64 * 7919) % 1000;
-            (0..id % 3).for_each(|i| statistics.add_site(&contig(id), &hit(i as u64, 1.0), &[]));
+            (0..id % 3).for_each(|i| statistics.add_site(&contig(id), &site(i as u64, 1.0), &[]));
             statistics.end_contig(&contig(id), bases);
         }
         let statistics = finish(statistics);

@@ -1,5 +1,6 @@
 //! A worker: scores a chunk with every model, and turns the scores into sites and bins.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,12 +8,13 @@ use super::statistics::{Sampled, Sampler, Stretch};
 use crate::Result;
 use crate::engine::scanner::Scanner;
 use crate::scan::chunk_hits::{Found, Need};
-use crate::scan::{Layout, Overlaps, deferred, sort};
+use crate::scan::{Layout, Overlaps, deferred};
 use crate::scores::Hit;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
-use crate::seq::contig::{Contig, Strand};
+use crate::seq::contig::Contig;
 use crate::sites;
+use crate::sites::core::{Core, CoreSource, Located, Locator};
 use crate::track::Target;
 use crate::track::score::{Encoder, ScorePart};
 
@@ -27,12 +29,13 @@ pub(super) struct Part {
     /// Where the segment ends; of its last chunk only.
     pub(super) segment_end: Option<u64>,
     pub(super) first: bool,
-    /// Hits left of the settled stretch, to be joined with what the previous chunk left.
-    pub(super) head: Vec<Hit>,
+    /// Hits left of the settled stretch, to be joined with what the previous chunk left, and sites whose lines may stand
+    /// among theirs.
+    pub(super) head: Vec<Located>,
     /// Lines of the wanted sites within the settled stretch, a site track each, and the number of sites.
     pub(super) lines: Vec<Vec<u8>>,
     pub(super) sites: u64,
-    /// True if there are sites in the settled stretch, wanted or not.
+    /// True if sites of the settled stretch have their place behind all of `head`, wanted or not.
     pub(super) settled: bool,
     /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else beside them if
     /// statistics are wanted.
@@ -41,8 +44,8 @@ pub(super) struct Part {
     pub(super) sampled: Vec<Sampled>,
     /// How the windows of each target tested, if q-values are wanted.
     pub(super) tests: Vec<Tests>,
-    /// Hits right of the settled stretch.
-    pub(super) tail: Vec<Hit>,
+    /// Hits right of the settled stretch, and sites whose lines may stand among theirs.
+    pub(super) tail: Vec<Located>,
     /// Codes of the windows of `head` and `tail`, if the bases of sites are wanted.
     pub(super) codes: [Stretch; 2],
     /// Windows of each model, and how many of all are left out.
@@ -56,29 +59,10 @@ pub(super) struct Part {
 /// A chunk's tests of one target.
 #[derive(Debug, Default)]
 pub(super) struct Tests {
-    /// Scanned strands of windows.
+    /// Windows.
     pub(super) all: u64,
-    /// Steps of the null distribution, of those that reach the threshold.
+    /// Steps of the null distribution, of the sites that are wanted.
     pub(super) steps: Vec<u32>,
-}
-
-impl Tests {
-    /// Takes the tests of the windows `kept` in row `row` of `scores`.
-    fn take(&mut self, target: &Target, scores: &Scores, row: usize, kept: &[Range<usize>]) {
-        let Some(null) = &target.null else { return };
-        let strands = [(&scores.forward, Strand::Forward), (&scores.reverse, Strand::Reverse)];
-        for ((of_strand, strand), threshold) in strands.into_iter().zip(target.thresholds) {
-            if of_strand.is_empty() {
-                continue;
-            }
-            let scores = &of_strand[row * scores.windows..(row + 1) * scores.windows];
-            for range in kept {
-                self.all += range.len() as u64;
-                let reached = scores[range.clone()].iter().filter(|&&score| score >= threshold);
-                self.steps.extend(reached.map(|&score| null.step(score, strand) as u32));
-            }
-        }
-    }
 }
 
 impl Part {
@@ -107,7 +91,7 @@ impl Part {
         self.scores.iter_mut().for_each(ScorePart::clear);
     }
 
-    /// Takes tests and bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window whose score is NaN.
+    /// Takes the bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window whose score is NaN.
     fn take(
         &mut self,
         (rank, target): (usize, &Target),
@@ -117,15 +101,59 @@ impl Part {
         layout: &Layout<'_>,
         encoders: &mut [Encoder],
     ) -> Result<(), u64> {
-        if let Some(tests) = self.tests.get_mut(rank) {
-            tests.take(target, scores, row, kept);
-        }
         for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut self.scores) {
             if series.target == rank {
                 bins.fill(encoder, series, chunk, (scores, kept), (row, target.window))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Finds the cores of one target's hits in a chunk, each once.
+pub(super) struct Finder<'a> {
+    locator: &'a mut Locator,
+    scanner: &'a mut Scanner,
+    target: &'a Target,
+    chunk: &'a Chunk,
+    known: HashMap<u64, Core>,
+    failure: Result<()>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(
+        locator: &'a mut Locator,
+        scanner: &'a mut Scanner,
+        target: &'a Target,
+        chunk: &'a Chunk,
+    ) -> Finder<'a> {
+        Finder { locator, scanner, target, chunk, known: HashMap::new(), failure: Ok(()) }
+    }
+
+    /// The core of a hit; the whole window after a failure, which [`Finder::finish`] reports.
+    pub(super) fn core(&mut self, hit: &Hit) -> Core {
+        if let Some(core) = self.known.get(&hit.start) {
+            return *core;
+        }
+        let Target { cores, output, window, .. } = self.target;
+        if self.failure.is_err() || matches!(cores, CoreSource::Window) {
+            return Core::whole(*window);
+        }
+        match self.locator.core(cores, self.scanner, *output, self.chunk, hit) {
+            Ok(core) => *self.known.entry(hit.start).or_insert(core),
+            Err(error) => {
+                self.failure = Err(error);
+                Core::whole(*window)
+            }
+        }
+    }
+
+    pub(super) fn off_centre(&mut self, hit: &Hit) -> u64 {
+        self.core(hit).off_centre(self.target.window)
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.failure
     }
 }
 
@@ -137,13 +165,14 @@ pub(super) struct Worker<'a> {
     /// A score track each.
     encoders: Vec<Encoder>,
     sampler: Sampler,
+    locator: Locator,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
         let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
         let sampler = Sampler::new(&scanners);
-        Worker { layout, scanners, found: Found::default(), encoders, sampler }
+        Worker { layout, scanners, found: Found::default(), encoders, sampler, locator: Locator::default() }
     }
 
     /// Scores the windows of `chunk` that belong to the sample of the statistics; so many bases come before it.
@@ -158,6 +187,14 @@ impl<'a> Worker<'a> {
         self.layout.targets
     }
 
+    /// The distance of a hit's summit from the middle of its window in `chunk`.
+    pub(super) fn off_centre(&mut self, rank: usize, chunk: &Chunk, hit: &Hit) -> Result<u64> {
+        let target = &self.layout.targets[rank];
+        let scanner = &mut self.scanners[target.scanner];
+        let core = self.locator.core(&target.cores, scanner, target.output, chunk, hit)?;
+        Ok(core.off_centre(target.window))
+    }
+
     pub(super) fn into_scanners(self) -> Vec<Scanner> {
         self.scanners
     }
@@ -169,59 +206,91 @@ impl<'a> Worker<'a> {
         let mut settled = 0..u64::MAX;
         let mut sites = Vec::new();
         let layout = self.layout;
-        self.find(chunk, part, |rank, found| {
+        let mut locator = std::mem::take(&mut self.locator);
+        self.find(chunk, part, |rank, scanner, found| {
+            let target = &layout.targets[rank];
             if layout.overlaps == Overlaps::Keep {
-                sites.append(found);
-            } else {
-                let found = sites::suppress(found, layout.targets[rank].window, &seen);
-                settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
-                sites.extend(found.hits);
+                let whole = Core::whole(target.window);
+                sites.extend(found.drain(..).map(|hit| Located { hit, core: whole }));
+                return Ok(());
             }
+            let mut finder = Finder::new(&mut locator, scanner, target, chunk);
+            let found = sites::suppress(found, target.window, &seen, |i| finder.off_centre(&found[i]));
+            settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
+            for hit in found.hits {
+                sites.push(Located { hit, core: finder.core(&hit) });
+            }
+            finder.finish()
         })?;
-        sort(&mut sites);
-        if settled.start > settled.end {
+        self.locator = locator;
+        self.layout.sort(&mut sites);
+        // Hits of a longer window may wait from before such a chunk until behind it.
+        let is_short = chunk.own.end - chunk.own.start < layout.longest_window();
+        if settled.start > settled.end || (layout.targets.len() > 1 && is_short && !chunk.first) {
             part.head = sites;
-            self.keep_codes(chunk, part);
-            return Ok(());
+        } else {
+            self.split(chunk, settled, sites, part);
         }
-        let head = sites.partition_point(|hit| hit.start < settled.start);
-        let tail = sites.partition_point(|hit| hit.start < settled.end);
-        part.settled = tail > head;
-        part.head.extend_from_slice(&sites[..head]);
-        part.tail.extend_from_slice(&sites[tail..]);
-        self.put(chunk, &sites[head..tail], part);
+        part.head.sort_unstable_by_key(Located::place);
+        part.tail.sort_unstable_by_key(Located::place);
         self.keep_codes(chunk, part);
         Ok(())
     }
 
+    /// Puts settled sites, in the order of their lines, where they belong: into lines as far as no line of an earlier or a
+    /// later chunk can stand among theirs.
+    fn split(&self, chunk: &Chunk, settled: Range<u64>, sites: Vec<Located>, part: &mut Part) {
+        let lead = self.layout.lead();
+        // Lines of what was found before begin less than the longest lead behind here.
+        let from = if lead > 0 { settled.start.max(chunk.own.start).saturating_add(lead) } else { 0 };
+        let mut lines = Vec::new();
+        for site in sites {
+            let begin = self.layout.begin(&site);
+            if site.hit.start < settled.start || (site.hit.start < settled.end && begin < from) {
+                part.head.push(site);
+            } else if site.hit.start >= settled.end || (lead > 0 && begin >= settled.end) {
+                part.tail.push(site);
+            } else {
+                lines.push(site);
+            }
+        }
+        part.settled = !lines.is_empty();
+        self.put(chunk, &lines, part);
+    }
+
     /// Writes the settled sites that are wanted, or keeps them for the end.
-    fn put(&self, chunk: &Chunk, sites: &[Hit], part: &mut Part) {
+    fn put(&self, chunk: &Chunk, sites: &[Located], part: &mut Part) {
         let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
-        for hit in sites.iter().filter(|hit| chunk.kept.contains(&hit.start)) {
-            let from = (hit.start - chunk.start) as usize;
-            let codes = &chunk.codes[from..from + self.layout.targets[hit.target].window as usize];
+        for site in sites.iter().filter(|site| chunk.kept.contains(&self.layout.begin(site))) {
+            let from = (site.hit.start - chunk.start) as usize;
+            let codes = &chunk.codes[from..from + self.layout.targets[site.hit.target].window as usize];
             part.sites += 1;
+            if let Some((step, tests)) = self.layout.step(&site.hit).zip(part.tests.get_mut(site.hit.target))
+            {
+                tests.steps.push(step as u32);
+            }
             if spools || statistics {
-                deferred::encode(hit, if shown { codes } else { &[] }, &mut part.spooled);
+                deferred::encode(site, if shown { codes } else { &[] }, &mut part.spooled);
             }
             if !spools {
-                self.layout.write_site(&chunk.contig, hit, codes, None, &mut part.lines);
+                self.layout.write_site(&chunk.contig, site, codes, None, &mut part.lines);
             }
         }
     }
 
-    /// Scores the chunk with every scanner and hands each target's rank and hits to `take`; bins go into `part`.
+    /// Scores the chunk with every scanner and hands each target's rank, its scanner and its hits to `take`; bins go into
+    /// `part`.
     pub(super) fn find(
         &mut self,
         chunk: &Chunk,
         part: &mut Part,
-        mut take: impl FnMut(usize, &mut Vec<Hit>),
+        mut take: impl FnMut(usize, &mut Scanner, &mut Vec<Hit>) -> Result<()>,
     ) -> Result<()> {
         let (layout, encoders) = (self.layout, &mut self.encoders);
         let need = Need {
             all: layout.series.iter().any(|(series, _)| series.needs_all()),
-            scores: !layout.series.is_empty() || layout.false_discovery_rate.is_some(),
+            scores: !layout.series.is_empty(),
             hits: !layout.lines.is_empty(),
         };
         for (number, scanner) in self.scanners.iter_mut().enumerate() {
@@ -240,7 +309,11 @@ impl<'a> Worker<'a> {
             for (rank, target) in targets {
                 let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
-                take(rank, found);
+                if let Some(tests) = part.tests.get_mut(rank) {
+                    tests.all += self.found.tested[target.output];
+                }
+                let found = self.found.hits(target.output);
+                take(rank, scanner, found)?;
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::journal::{self, Counts, Journal, State};
 use super::statistics::{self, Statistics, Stretch};
 use super::worker::Part;
-use super::{Layout, NAMES_KEPT, ScanSummary, sort};
+use super::{Layout, NAMES_KEPT, ScanSummary};
 use crate::Result;
 use crate::genome::sequence_source::Place;
 use crate::io::output::Sealed;
@@ -17,6 +17,7 @@ use crate::scan::deferred::{Entry, Spool};
 use crate::scores::Hit;
 use crate::seq::contig::Contig;
 use crate::sites;
+use crate::sites::core::{Core, Located};
 use crate::track::Target;
 use crate::track::score::ScoreWriter;
 use crate::track::site::SiteSink;
@@ -32,7 +33,7 @@ pub(super) struct Writer<'a> {
     sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
     /// Hits of the current segment that wait for the next chunk.
-    pending: Vec<Hit>,
+    pending: Vec<Located>,
     /// Codes of their windows, if the bases of sites are wanted.
     codes: Vec<Stretch>,
     /// The contig in hand, if statistics are wanted, and the bases scanned of it so far.
@@ -70,6 +71,8 @@ impl<'a> Writer<'a> {
         journal: Option<Journal>,
     ) -> Result<Writer<'a>> {
         let coded = |target: &Target| if layout.codes { target.window as usize } else { 0 };
+        let tested = if layout.false_discovery_rate.is_some() { layout.targets.len() } else { 0 };
+        let tests = vec![TestCounts::default(); tested];
         let mut writer = Writer {
             layout,
             lines: vec![Vec::new(); sinks.len()],
@@ -87,7 +90,7 @@ impl<'a> Writer<'a> {
             statistics,
             encoded: Vec::new(),
             passed_on: None,
-            summary: ScanSummary::default(),
+            summary: ScanSummary { tests, ..ScanSummary::default() },
         };
         if let Some(mut journal) = journal {
             let state = journal.replay(|entry| match entry {
@@ -112,7 +115,7 @@ impl<'a> Writer<'a> {
     }
 
     fn restore(&mut self, mut state: State) {
-        self.pending = state.hits();
+        self.pending = state.sites(self.layout.targets.len());
         (self.place, self.windows, self.counts) = (state.place, state.windows, state.counts);
         self.scores.iter_mut().zip(state.scores.drain(..)).for_each(|(writer, state)| writer.restore(state));
         self.codes = std::mem::take(&mut state.codes);
@@ -179,15 +182,17 @@ impl<'a> Writer<'a> {
             statistics.add_sample(&part.sampled);
         }
         self.pending.append(&mut part.head);
+        self.pending.sort_unstable_by_key(Located::place);
         self.settle(&contig, seen, &part.kept)?;
         if part.settled || !part.tail.is_empty() {
-            // Everything before the settled stretch was decided just now.
-            debug_assert!(self.pending.is_empty());
+            // Everything before the settled stretch was written just now.
+            debug_assert!(!part.settled || self.pending.is_empty());
             self.keep_sites(&contig, &part.spooled)?;
             if self.spool.is_none() {
                 write_lines(&mut self.sinks, &part.lines, self.journal.as_mut())?;
             }
             self.pending.append(&mut part.tail);
+            self.pending.sort_unstable_by_key(Located::place);
             self.hold(&part.codes[1]);
         }
         for (track, (writer, bins)) in self.scores.iter_mut().zip(&part.scores).enumerate() {
@@ -202,11 +207,10 @@ impl<'a> Writer<'a> {
             summary.bases += part.own.end - part.own.start;
             summary.windows += part.windows.iter().sum::<u64>() - part.left_out;
             summary.left_out += part.left_out;
-            summary.tests.resize_with(part.tests.len(), TestCounts::default);
-            for (counts, tests) in summary.tests.iter_mut().zip(&part.tests) {
-                counts.tests += tests.all;
-                tests.steps.iter().for_each(|&step| counts.add(step as usize));
-            }
+        }
+        for (counts, tests) in summary.tests.iter_mut().zip(&part.tests) {
+            counts.tests += if part.counts { tests.all } else { 0 };
+            tests.steps.iter().for_each(|&step| counts.add(step as usize));
         }
         summary.sites += part.sites;
         if part.first {
@@ -238,28 +242,33 @@ impl<'a> Writer<'a> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut settled_to = u64::MAX;
-        let mut left = Vec::new();
-        for (rank, target) in self.layout.targets.iter().enumerate() {
-            let hits: Vec<Hit> = self.pending.iter().copied().filter(|hit| hit.target == rank).collect();
-            let sites = sites::suppress(&hits, target.window, &(0..seen));
-            settled_to = settled_to.min(sites.settled_to);
-            left.extend(sites.hits);
+        let settled_to = self.suppress(seen);
+        let decided = self.pending.partition_point(|site| site.hit.start < settled_to);
+        let waiting = self.pending.split_off(decided);
+        let mut sites = std::mem::replace(&mut self.pending, waiting);
+        if self.layout.lead() > 0 {
+            // Lines of what is not known yet begin here or behind.
+            let reached = settled_to.min(seen);
+            let (now, later) = sites.into_iter().partition(|site| self.layout.begin(site) < reached);
+            (sites, self.pending) = (now, [later, std::mem::take(&mut self.pending)].concat());
+            self.pending.sort_unstable_by_key(Located::place);
         }
-        sort(&mut left);
-        let decided = left.partition_point(|hit| hit.start < settled_to);
-        for hit in left.drain(..decided).filter(|hit| kept.contains(&hit.start)) {
+        self.layout.sort(&mut sites);
+        for site in sites.iter().filter(|site| kept.contains(&self.layout.begin(site))) {
             self.summary.sites += 1;
+            if let Some(step) = self.layout.step(&site.hit) {
+                self.summary.tests[site.hit.target].add(step);
+            }
             let codes = self.layout.codes.then(|| {
-                let window = self.layout.targets[hit.target].window;
-                let codes = self.codes.iter().find_map(|stretch| stretch.window(hit.start, window));
+                let window = self.layout.targets[site.hit.target].window;
+                let codes = self.codes.iter().find_map(|stretch| stretch.window(site.hit.start, window));
                 codes.expect("pending hits have their codes")
             });
             if self.spool.is_some() || self.layout.statistics {
-                deferred::encode(&hit, codes.unwrap_or_default(), &mut self.encoded);
+                deferred::encode(site, codes.unwrap_or_default(), &mut self.encoded);
             }
             if self.spool.is_none() {
-                self.layout.write_site(contig, &hit, codes.unwrap_or_default(), None, &mut self.lines);
+                self.layout.write_site(contig, site, codes.unwrap_or_default(), None, &mut self.lines);
             }
         }
         let mut encoded = std::mem::take(&mut self.encoded);
@@ -268,10 +277,32 @@ impl<'a> Writer<'a> {
         self.encoded = encoded;
         write_lines(&mut self.sinks, &self.lines, self.journal.as_mut())?;
         self.lines.iter_mut().for_each(Vec::clear);
-        self.pending = left;
-        let first = self.pending.first().map_or(u64::MAX, |hit| hit.start);
+        let first = self.pending.first().map_or(u64::MAX, |site| site.hit.start);
         self.codes.retain(|stretch| !stretch.ends_before(first));
         Ok(())
+    }
+
+    /// Drops the pending hits that others suppress, now that all windows that start before `seen` are known; gives the end of
+    /// what is decided.
+    fn suppress(&mut self, seen: u64) -> u64 {
+        let mut settled_to = u64::MAX;
+        let mut left = Vec::new();
+        for (rank, target) in self.layout.targets.iter().enumerate() {
+            let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
+            let (hits, cores): (Vec<Hit>, Vec<Core>) = of_target.map(|site| (site.hit, site.core)).unzip();
+            let sites =
+                sites::suppress(&hits, target.window, &(0..seen), |i| cores[i].off_centre(target.window));
+            settled_to = settled_to.min(sites.settled_to);
+            let mut kept = sites.hits.into_iter().peekable();
+            for (hit, core) in hits.into_iter().zip(cores) {
+                if kept.next_if(|site| site.start == hit.start).is_some() {
+                    left.push(Located { hit, core });
+                }
+            }
+        }
+        left.sort_unstable_by_key(Located::place);
+        self.pending = left;
+        settled_to
     }
 
     fn hold(&mut self, stretch: &Stretch) {
@@ -290,8 +321,8 @@ impl<'a> Writer<'a> {
         match (&mut self.spool, &mut self.statistics) {
             (Some(spool), _) => spool.append(contig, sites)?,
             (None, Some(statistics)) => {
-                for (hit, codes) in deferred::sites(sites, &self.coded) {
-                    statistics.add_site(contig, &hit, codes);
+                for (site, codes) in deferred::sites(sites, &self.coded) {
+                    statistics.add_site(contig, &site, codes);
                 }
             }
             (None, None) => {}
@@ -336,19 +367,20 @@ impl<'a> Writer<'a> {
         let nulls: Vec<_> = nulls.collect();
         self.summary.sites = 0;
         spool.replay(&self.coded, |entry| {
-            let (contig, hit, codes) = match (entry, &mut self.statistics) {
-                (Entry::Site(contig, hit, codes), _) => (contig, hit, codes),
+            let (contig, site, codes) = match (entry, &mut self.statistics) {
+                (Entry::Site(contig, site, codes), _) => (contig, site, codes),
                 (Entry::End(contig, bases), Some(statistics)) => {
                     statistics.end_contig(contig, bases);
                     return Ok(());
                 }
                 (Entry::End(..), None) => return Ok(()),
             };
+            let hit = &site.hit;
             if q[hit.target][nulls[hit.target].step(hit.score, hit.strand)] > rate {
                 return Ok(());
             }
             self.summary.sites += 1;
-            self.layout.write_site(contig, &hit, codes, Some(&q), &mut self.lines);
+            self.layout.write_site(contig, &site, codes, Some(&q), &mut self.lines);
             for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
                 if lines.len() >= LINES_TOGETHER {
                     sink.write(lines)?;
@@ -356,7 +388,7 @@ impl<'a> Writer<'a> {
                 }
             }
             if let Some(statistics) = &mut self.statistics {
-                statistics.add_site(contig, &hit, codes);
+                statistics.add_site(contig, &site, codes);
             }
             Ok(())
         })?;

@@ -266,6 +266,9 @@ mod tests {
             thresholds: [0.0; 2],
             scale: ScoreScale::Logistic,
             null: None,
+            shades: None,
+            cores: crate::sites::core::CoreSource::Window,
+            span: crate::track::Span::Core,
         };
         let provenance = Provenance { command: "bindscan scan 'a\tb'".into(), ..Provenance::default() };
         let once = with_program(b"@HD\tVN:1.6", &target, &provenance);

@@ -198,8 +198,8 @@ fn auto_sql(Columns { p, q, .. }: Columns) -> String {
          \"Sites found by bindscan\"\n\
          (\n\
          string chrom; \"Contig\"\n\
-         uint chromStart; \"Start of the window, 0-based\"\n\
-         uint chromEnd; \"End of the window\"\n\
+         uint chromStart; \"Start of the site, 0-based\"\n\
+         uint chromEnd; \"End of the site\"\n\
          string name; \"Model\"\n\
          uint score; \"Shade, 0 to 1000\"\n\
          char[1] strand; \"Strand on which the window scores better\"\n\

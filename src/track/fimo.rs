@@ -17,13 +17,14 @@ pub(super) const COLUMNS: &str =
 /// Appends the line of a site, without its end.
 pub(super) fn write(site: &Site<'_>, out: &mut Vec<u8>) {
     let Site { contig, target, hit, significance, .. } = site;
+    let span = site.span();
     for text in [&target.name, &target.alias, &contig.name] {
         out.extend_from_slice(text.as_bytes());
         out.push(b'\t');
     }
-    push_integer(hit.start + 1, out);
+    push_integer(span.start + 1, out);
     out.push(b'\t');
-    push_integer(hit.start + target.window, out);
+    push_integer(span.end, out);
     out.extend_from_slice(&[b'\t', site.strand(), b'\t']);
     push_score(hit.score, out);
     out.push(b'\t');

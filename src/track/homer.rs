@@ -14,14 +14,15 @@ use crate::seq::contig::Strand;
 /// Appends the line of a site, without its end.
 pub(super) fn write(site: &Site<'_>, out: &mut Vec<u8>) {
     let Site { contig, target, hit, .. } = site;
+    let span = site.span();
     let strand = if hit.strand == Strand::Reverse { 2 } else { 1 };
     out.extend_from_slice(target.name.as_bytes());
-    write!(out, "-{}{:010}{strand}\t", contig.id + 1, hit.start + 1).expect(IN_MEMORY);
+    write!(out, "-{}{:010}{strand}\t", contig.id + 1, span.start + 1).expect(IN_MEMORY);
     out.extend_from_slice(contig.name.as_bytes());
     out.push(b'\t');
-    push_integer(hit.start + 1, out);
+    push_integer(span.start + 1, out);
     out.push(b'\t');
-    push_integer(hit.start + target.window, out);
+    push_integer(span.end, out);
     // HOMER takes any strand but `-` for the forward one, and some of its programs refuse a dot.
     let symbol = if site.strand() == b'-' { b'-' } else { b'+' };
     out.extend_from_slice(&[b'\t', symbol, b'\t']);

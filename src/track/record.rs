@@ -3,6 +3,7 @@
 //! Workers encode a site as they format a line of BED, so that sites in memory come from the same code, and in the same
 //! order, as those in files.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -25,6 +26,10 @@ pub struct SiteRecord {
     pub start: u64,
     /// One past the last base.
     pub end: u64,
+    /// The base at the centre of those that carry the score.
+    pub summit: u64,
+    /// The bases that the model has scored.
+    pub window: Range<u64>,
     /// Rank of the target: an output of a model.
     pub target: usize,
     /// Strand; `None` where both strands have the same score.
@@ -49,6 +54,7 @@ const ORIGINS: [Option<Origin>; 4] =
 /// Appends a site: the length and the bytes of the contig's name, then numbers, little-endian.
 pub(super) fn encode(site: &Site<'_>, out: &mut Vec<u8>) {
     let Site { contig, target, hit, significance, .. } = site;
+    let span = site.span();
     let strand = (!target.symmetric).then_some(hit.strand);
     let p = significance.map_or(f64::NAN, |known| known.p);
     let q = significance.and_then(|known| known.q).map_or(f64::NAN, |q| match q {
@@ -58,9 +64,9 @@ pub(super) fn encode(site: &Site<'_>, out: &mut Vec<u8>) {
     let origin = significance.map(|known| known.origin);
     out.extend_from_slice(&(contig.name.len() as u32).to_le_bytes());
     out.extend_from_slice(contig.name.as_bytes());
-    out.extend_from_slice(&hit.start.to_le_bytes());
-    out.extend_from_slice(&target.window.to_le_bytes());
-    out.extend_from_slice(&(hit.target as u64).to_le_bytes());
+    for number in [span.start, span.end, site.summit(), hit.start, target.window, hit.target as u64] {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
     out.push(place(&STRANDS, &strand));
     out.extend_from_slice(&hit.score.to_le_bytes());
     out.extend_from_slice(&p.to_le_bytes());
@@ -147,7 +153,9 @@ impl Records {
             self.contig = String::from_utf8_lossy(name).into();
         }
         self.at += length;
-        let (start, window, target) = (self.number(), self.number(), self.number() as usize);
+        let (start, end, summit) = (self.number(), self.number(), self.number());
+        let (window, length) = (self.number(), self.number());
+        let target = self.number() as usize;
         let [strand] = self.bytes();
         let score = f32::from_le_bytes(self.bytes());
         let (p_value, q_value) = (self.probability(), self.probability());
@@ -155,7 +163,9 @@ impl Records {
         SiteRecord {
             contig: Arc::clone(&self.contig),
             start,
-            end: start + window,
+            end,
+            summit,
+            window: window..window + length,
             target,
             strand: STRANDS[usize::from(strand)],
             score,

@@ -1,6 +1,7 @@
 //! Sites: as lines of BED, TSV, narrowPeak or GFF3, or as bigBed.
 
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use crate::null::distribution::Origin;
 use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, complement};
 use crate::seq::contig::Contig;
+use crate::sites::core::{Core, CoreSource, Located};
 use crate::track::Target;
 use crate::track::provenance::Provenance;
 
@@ -28,7 +30,7 @@ pub enum SiteFormat {
     Bed,
     /// A line of column names; contig, start (0-based), end, name, strand, raw score.
     Tsv,
-    /// ENCODE's narrowPeak, BED6+4: the raw score is the signal, the window's centre the peak.
+    /// ENCODE's narrowPeak, BED6+4: the raw score is the signal, the summit the peak.
     NarrowPeak,
     /// GFF3: 1-based, both ends included.
     Gff3,
@@ -78,13 +80,25 @@ pub struct Site<'a> {
     pub target: &'a Target,
     /// Start, strand and score.
     pub hit: &'a Hit,
-    /// Its bases on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence) them.
+    /// Where in its window the score comes from.
+    pub core: Core,
+    /// The bases that it spans, on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence) them.
     pub codes: &'a [u8],
     /// How rare such a score is, where that is known.
     pub significance: Option<Significance>,
 }
 
 impl Site<'_> {
+    /// The bases that it spans in the track.
+    pub fn span(&self) -> Range<u64> {
+        self.target.span_of(&Located { hit: *self.hit, core: self.core })
+    }
+
+    /// The base at the centre of its core.
+    pub fn summit(&self) -> u64 {
+        self.hit.start + u64::from(self.core.summit)
+    }
+
     /// `+`, `-`, or `.` where strands make no difference.
     pub(super) fn strand(&self) -> u8 {
         if self.target.symmetric { b'.' } else { self.hit.strand.symbol() as u8 }
@@ -101,8 +115,12 @@ impl Site<'_> {
 
     /// BED's score, 0 to 1000.
     pub(super) fn shade(&self) -> u16 {
-        let of_score = || self.target.scale.bed_score(self.hit.score);
-        self.significance.map_or_else(of_score, Significance::bed_score)
+        let Hit { score, strand, .. } = *self.hit;
+        let stored = || self.target.shades.as_ref().map(|null| null.p(score, strand));
+        match self.significance.map(|known| known.p).or_else(stored) {
+            Some(p) => bed_score_of(p),
+            None => self.target.scale.bed_score(score),
+        }
     }
 }
 
@@ -142,12 +160,10 @@ impl QValue {
     }
 }
 
-impl Significance {
-    /// The BED score, 0 to 1000: -100 log10 p, as in the JASPAR tracks.
-    pub fn bed_score(self) -> u16 {
-        // A p-value of 0 gives 1000.
-        (-100.0 * self.p.log10()).round().clamp(0.0, 1000.0) as u16
-    }
+/// The BED score, 0 to 1000, of a p-value: -100 log10 p, as in the JASPAR tracks.
+fn bed_score_of(p: f64) -> u16 {
+    // A p-value of 0 gives 1000.
+    (-100.0 * p.log10()).round().clamp(0.0, 1000.0) as u16
 }
 
 /// Writes sites as lines of one format.
@@ -171,6 +187,9 @@ pub struct Columns {
     pub q: bool,
     /// Columns that say which read a site is in, and where ([`super::read`]).
     pub read: bool,
+    /// Columns of TSV with the motif's name, the summit, the window and the sequence of a site; attributes of GFF3 with summit
+    /// and window.
+    pub summit: bool,
 }
 
 impl Columns {
@@ -180,6 +199,11 @@ impl Columns {
 }
 
 impl SiteLines {
+    /// True if a line shows the bases of its site.
+    pub(crate) fn shows_sequence(&self) -> bool {
+        self.format.shows_sequence() || (self.format == SiteFormat::Tsv && self.columns.summit)
+    }
+
     /// What stands before the first site: the column names of TSV, the first line of GFF3, and the comments of
     /// `provenance` (GFF3 always has them, the others where they are `wanted`).
     pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
@@ -193,8 +217,13 @@ impl SiteLines {
                 let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
+                let summit = if self.columns.summit {
+                    "\tmotif\tsummit\twindow_start\twindow_end\tsequence"
+                } else {
+                    ""
+                };
                 let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{read}\n")
+                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{summit}{read}\n")
             }
         }
     }
@@ -227,6 +256,17 @@ impl SiteLines {
         out.push(b'\t');
         push_score(site.hit.score, out);
         self.significance_columns(site, out);
+        if self.columns.summit {
+            let start = site.hit.start;
+            out.push(b'\t');
+            out.extend_from_slice(site.target.alias.as_bytes());
+            for position in [site.summit(), start, start + site.target.window] {
+                out.push(b'\t');
+                push_integer(position, out);
+            }
+            out.push(b'\t');
+            site.push_sequence(out);
+        }
     }
 
     pub(super) fn significance_columns(&self, site: &Site<'_>, out: &mut Vec<u8>) {
@@ -251,11 +291,12 @@ impl SiteLines {
     /// The type is of the Sequence Ontology (SO:0000410).
     fn gff3(&self, site: &Site<'_>, out: &mut Vec<u8>) {
         let Site { contig, target, hit, significance, .. } = site;
+        let span = site.span();
         push_escaped(&contig.name, |c| c.is_ascii_alphanumeric() || b".:^*$@!+_?-|".contains(&c), out);
         out.extend_from_slice(b"\tbindscan\tprotein_binding_site\t");
-        push_integer(hit.start + 1, out);
+        push_integer(span.start + 1, out);
         out.push(b'\t');
-        push_integer(hit.start + target.window, out);
+        push_integer(span.end, out);
         out.push(b'\t');
         push_score(hit.score, out);
         out.push(b'\t');
@@ -276,6 +317,10 @@ impl SiteLines {
         }
         if let (true, Some(known)) = (self.columns.any(), significance) {
             write!(out, ";p_source={}", known.origin).expect(IN_MEMORY);
+        }
+        if self.columns.summit && !matches!(target.cores, CoreSource::Window) {
+            let (first, last) = (hit.start + 1, hit.start + target.window);
+            write!(out, ";summit={};window={first}-{last}", site.summit() + 1).expect(IN_MEMORY);
         }
     }
 }
@@ -338,14 +383,15 @@ impl SiteSink {
 }
 
 /// Contig, start, end, name.
-fn place_and_name(Site { contig, target, hit, .. }: &Site<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(contig.name.as_bytes());
+fn place_and_name(site: &Site<'_>, out: &mut Vec<u8>) {
+    let span = site.span();
+    out.extend_from_slice(site.contig.name.as_bytes());
     out.push(b'\t');
-    push_integer(hit.start, out);
+    push_integer(span.start, out);
     out.push(b'\t');
-    push_integer(hit.start + target.window, out);
+    push_integer(span.end, out);
     out.push(b'\t');
-    out.extend_from_slice(target.name.as_bytes());
+    out.extend_from_slice(site.target.name.as_bytes());
 }
 
 /// The six columns that BED formats share.
@@ -371,7 +417,7 @@ fn narrow_peak(site: &Site<'_>, out: &mut Vec<u8>) {
         }
     }
     out.push(b'\t');
-    push_integer(site.target.window / 2, out);
+    push_integer(site.summit() - site.span().start, out);
 }
 
 /// -log10 of a probability.
@@ -395,7 +441,7 @@ fn push_escaped(text: &str, plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::seq::contig::Strand;
-    use crate::track::ScoreScale;
+    use crate::track::{ScoreScale, Span};
 
     fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {
         let contig = Contig { id: 0, name: "chr 1".into(), length: None };
@@ -410,10 +456,14 @@ mod tests {
             thresholds: [0.0; 2],
             scale: ScoreScale::Probability,
             null: None,
+            shades: None,
+            cores: CoreSource::Window,
+            span: Span::Core,
         };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let codes = &[3, 1, 0, 0, 0, 0, 0, 0, 0, 4];
-        let site = Site { contig: &contig, target: &target, hit: &hit, codes, significance };
+        let core = Core::whole(10);
+        let site = Site { contig: &contig, target: &target, hit: &hit, core, codes, significance };
         let mut out = Vec::new();
         SiteLines { format, target: None, columns }.write(&site, &mut out);
         String::from_utf8(out).unwrap()
@@ -442,7 +492,7 @@ mod tests {
 
     #[test]
     fn significance_has_its_columns() {
-        let columns = Columns { p: true, q: true, read: false };
+        let columns = Columns { p: true, q: true, ..Columns::default() };
         let known = |format| {
             line(
                 format,
@@ -460,6 +510,6 @@ mod tests {
                 .ends_with("Name=a%3Bb;Alias=A;p_value=1.0000e-5;q_value=5.0000e-2;p_source=extrapolated\n")
         );
         assert!(line(SiteFormat::Tsv, columns, None).ends_with("\t0.25\tNA\tNA\tNA\n"));
-        assert_eq!(Significance { p: 0.0, q: None, origin: Origin::Exact }.bed_score(), 1000);
+        assert_eq!((bed_score_of(0.0), bed_score_of(1e-4), bed_score_of(1.0)), (1000, 400, 0));
     }
 }

@@ -27,6 +27,7 @@ mod picture;
 mod raster;
 
 use crate::variants::mutation_map::picture::Panel;
+pub use crate::variants::mutation_map::picture::RowLayout;
 
 /// Bases of which every substitution is scored.
 #[derive(Debug, Clone)]
@@ -80,7 +81,7 @@ pub enum Sink {
     /// A row for each substitution and target, behind [`TABLE_HEADER`].
     Table(LineSink),
     /// Heat maps of all stretches and targets.
-    Picture(Output, Picture),
+    Picture(Output, Picture, RowLayout),
     /// A bigWig of one target.
     Track(BaseSink, usize, Series),
 }
@@ -306,8 +307,8 @@ impl Writer<'_> {
             match sink {
                 Sink::Table(sink) => sealed.extend(sink.seal()?),
                 Sink::Track(sink, ..) => sealed.push(sink.seal(contigs)?),
-                Sink::Picture(mut output, format) => {
-                    let drawn = |lettering| picture::svg(&self.panels, self.shown.words(), lettering);
+                Sink::Picture(mut output, format, layout) => {
+                    let drawn = |lettering| picture::svg(&self.panels, self.shown.words(), layout, lettering);
                     let bytes = match format {
                         Picture::Svg => drawn(Lettering::Text).into_bytes(),
                         #[cfg(feature = "png")]

@@ -6,6 +6,7 @@
 mod bad_input;
 mod bam;
 mod common;
+mod cores;
 mod cram;
 mod dataset;
 mod fasta;

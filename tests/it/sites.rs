@@ -307,17 +307,17 @@ fn the_better_of_two_overlapping_windows_is_kept_however_small_the_scores() {
     let threshold = sorted[sorted.len() * 4 / 5];
     assert!(threshold < 5e-5, "{threshold}");
     let mut hits: Vec<_> = all.iter().filter(|row| score(row) >= threshold).collect();
-    hits.sort_by(|a, b| score(b).total_cmp(&score(a)).then(start(a).cmp(&start(b))));
-    let mut want: Vec<usize> = Vec::new();
-    for hit in hits {
-        if want.iter().all(|site| site.abs_diff(start(hit)) >= 24) {
-            want.push(start(hit));
-        }
+    hits.sort_by_key(|row| start(row));
+    let found = stdout(at, &format!("scan -m prob.onnx g.fa --threshold {threshold} --site window"));
+    let found: Vec<(usize, f32)> = rows(&found).iter().map(|row| (start(row), score(row))).collect();
+    assert!(found.len() > 100 && found.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 24));
+    // Each site is a hit, and each hit overlaps a site that is as good.
+    let of = |at: usize| hits.iter().find(|hit| start(hit) == at).map(|hit| score(hit));
+    assert!(found.iter().all(|&(at, score)| of(at) == Some(score)));
+    for hit in &hits {
+        let covers = |&&(at, best): &&(usize, f32)| at.abs_diff(start(hit)) < 24 && best >= score(hit);
+        assert!(found.iter().any(|site| covers(&site)), "{hit:?}");
     }
-    want.sort_unstable();
-    let found = stdout(at, &format!("scan -m prob.onnx g.fa --threshold {threshold}"));
-    let found: Vec<usize> = rows(&found).iter().map(start).collect();
-    assert_eq!(found, want);
     // Its p-values are not all 1.
     let said = said(at, "scan -m prob.onnx g.fa --pvalue 1e-3 --background-length 1000000 -o p.bed");
     assert!(!said.contains("the same score"), "{said}");

@@ -12,6 +12,7 @@ use crate::scan::statistics::{FoundSite, TargetStatistics};
 use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, reverse_complement_into};
 use crate::seq::contig::Strand;
+use crate::sites::core::{Core, CoreSource, Located};
 
 /// Logos of a network's detectors.
 const LOGOS: usize = 4;
@@ -19,11 +20,14 @@ const LOGOS: usize = 4;
 /// Fewer stretches than this make no logo; the weights are shown instead.
 const STRETCHES: usize = 10;
 
-/// Bases shown on either side of what a detector fits.
-const FLANK: usize = 10;
+/// Leading detectors of which those that look alike share a logo.
+const COMPARED: usize = 64;
 
-/// Longest window that is shown whole, if nothing says which part of it matters.
-const WHOLE: usize = 60;
+/// Lowest correlation of the weights of detectors that look alike.
+const ALIKE: f64 = 0.75;
+
+/// Bases shown on either side of the longest core.
+const FLANK: usize = 5;
 
 /// Counts that make the correction for few sites vanish.
 const MANY: f64 = 1e9;
@@ -31,20 +35,20 @@ const MANY: f64 = 1e9;
 /// Logos, and a table of the sites.
 /// `q` has the q-value of each step of the null distribution.
 pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: Option<&[f64]>) -> String {
-    let read = |sites: &[FoundSite]| sites.iter().map(as_read).collect::<Vec<_>>();
     if let (Some(background), Some(network)) = (target.matrix, target.network) {
         let logo = matrix_logo(network, background, target.alphabet);
         let svg = logo.to_svg(&format!("Logo of {}", target.target.name));
         let figure = format!("<figure>{svg}<figcaption>The matrix</figcaption></figure>\n");
-        return logos(&figure) + &table(target, found, &read(&found.strongest), q, None);
+        return logos(&figure) + &table(target, found, q, None);
     }
     let Some(network) = target.network else {
-        return table(target, found, &read(&found.strongest), q, None);
+        return table(target, found, q, None);
     };
-    let drawn = read(&found.drawn);
-    let leading = leading_detectors(network, target.output, &drawn);
+    let drawn: Vec<Vec<u8>> = found.drawn.iter().map(|site| as_read(site).0).collect();
     let mut figures = String::new();
-    for &(k, share) in &leading {
+    let mut leading = leading_detectors(network, target.output, &drawn);
+    let first = leading.first().map(|&(k, _)| Detector::new(network, k));
+    for Distinct { detector: k, share, alike } in distinct(network, &mut leading) {
         let detector = Detector::new(network, k);
         let stretches: Vec<Stretch> =
             drawn.iter().map(|codes| detector.strongest(codes, target.both_strands)).collect();
@@ -59,14 +63,78 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
             )
         };
         let svg = logo.to_svg(&format!("Logo of detector {}", k + 1));
+        let others = match alike {
+            0 => String::new(),
+            1 => ", like 1 other".into(),
+            several => format!(", like {several} others"),
+        };
         let _ = writeln!(
             figures,
-            "<figure>{svg}<figcaption>Detector {}: adds {share:.2} to the score, {made_of}</figcaption></figure>",
+            "<figure>{svg}<figcaption>Detector {}{others}: adds {share:.2} to the score, {made_of}</figcaption></figure>",
             k + 1
         );
     }
-    let aligned = leading.first().map(|&(k, _)| Detector::new(network, k));
-    logos(&figures) + &table(target, found, &read(&found.strongest), q, aligned.as_ref())
+    logos(&figures) + &table(target, found, q, first.as_ref())
+}
+
+/// A detector that shows a motif of its own, with how many others show the same.
+struct Distinct {
+    detector: usize,
+    /// How much of the score it adds.
+    share: f64,
+    alike: usize,
+}
+
+/// The first of the leading detectors that show different motifs.
+fn distinct(network: &Network, leading: &mut Vec<(usize, f64)>) -> Vec<Distinct> {
+    leading.truncate(COMPARED);
+    let mut found: Vec<Distinct> = Vec::new();
+    for &(detector, share) in &*leading {
+        match found.iter_mut().find(|first| alike(network, first.detector, detector)) {
+            Some(first) => first.alike += 1,
+            None => found.push(Distinct { detector, share, alike: 0 }),
+        }
+    }
+    found.truncate(LOGOS);
+    found
+}
+
+/// True if two detectors look for the same, perhaps shifted or on the other strand: the correlation of their weights, as far
+/// as they overlap, is high.
+fn alike(network: &Network, a: usize, b: usize) -> bool {
+    let length = network.detector_length;
+    let weight = |k: usize, channel: usize, j: usize| network.weights[(k * 4 + channel) * length + j];
+    let least = (length / 2).max(1);
+    [false, true].into_iter().any(|reverse| {
+        let other = |channel: usize, j: usize| match reverse {
+            false => weight(b, channel, j),
+            true => weight(b, 3 - channel, length - 1 - j),
+        };
+        (0..=2 * (length - least)).any(|shift| {
+            // Column `j` of the one lies on column `j + by` of the other.
+            let by = shift as isize - (length - least) as isize;
+            let columns = (0..length).filter_map(|j| Some((j, j.checked_add_signed(by)?)));
+            let pairs = columns.filter(|(_, other)| *other < length);
+            let pairs = pairs.flat_map(|(j, at)| (0..4).map(move |channel| (channel, j, at)));
+            correlation(pairs.map(|(channel, j, at)| [weight(a, channel, j), other(channel, at)])) >= ALIKE
+        })
+    })
+}
+
+/// Pearson's correlation.
+fn correlation(pairs: impl Iterator<Item = [f32; 2]>) -> f64 {
+    let (mut count, mut sums, mut squares, mut products) = (0.0, [0.0; 2], [0.0; 2], 0.0);
+    for pair in pairs.map(|pair| pair.map(f64::from)) {
+        count += 1.0;
+        for i in 0..2 {
+            sums[i] += pair[i];
+            squares[i] += pair[i] * pair[i];
+        }
+        products += pair[0] * pair[1];
+    }
+    let spread = |i: usize| squares[i] - sums[i] * sums[i] / count;
+    let spreads = spread(0) * spread(1);
+    if spreads > 0.0 { (products - sums[0] * sums[1] / count) / spreads.sqrt() } else { 0.0 }
 }
 
 fn logos(figures: &str) -> String {
@@ -77,16 +145,19 @@ fn logos(figures: &str) -> String {
     }
 }
 
-/// A site's codes as the model reads them.
-fn as_read(site: &FoundSite) -> Vec<u8> {
+/// A site's codes as the model reads them, and its core among them.
+fn as_read(site: &FoundSite) -> (Vec<u8>, Core) {
     match site.hit.strand {
-        Strand::Forward => site.codes.clone(),
-        Strand::Reverse => {
-            let mut codes = Vec::with_capacity(site.codes.len());
-            reverse_complement_into(&site.codes, &mut codes);
-            codes
-        }
+        Strand::Forward => (site.codes.clone(), site.core),
+        Strand::Reverse => turned(&site.codes, site.core),
     }
+}
+
+/// Codes and core on the other strand.
+fn turned(codes: &[u8], core: Core) -> (Vec<u8>, Core) {
+    let mut turned = Vec::with_capacity(codes.len());
+    reverse_complement_into(codes, &mut turned);
+    (turned, core.reversed(codes.len() as u32))
 }
 
 /// The probabilities behind log-odds in bits.
@@ -121,22 +192,35 @@ fn leading_detectors(network: &Network, output: usize, sequences: &[Vec<u8>]) ->
     let mut leading: Vec<(usize, f64)> =
         squares.into_iter().map(share).enumerate().filter(|(_, share)| *share > 0.0).collect();
     leading.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    leading.truncate(LOGOS);
     leading
 }
 
-/// The table: the sequences as the model reads them, one below the other where the detector fits best.
+/// The table: the sequences as the model reads them, one below the other at their summits. Where strands make no difference,
+/// `first` says which way round.
 fn table(
     target: &ReportTarget<'_>,
     found: &TargetStatistics,
-    sequences: &[Vec<u8>],
     q: Option<&[f64]>,
-    aligned: Option<&Detector>,
+    first: Option<&Detector>,
 ) -> String {
-    if sequences.is_empty() {
+    if found.strongest.is_empty() {
         return "<p>There is no site.</p>\n".into();
     }
-    let window = target.target.window;
+    let symmetric = target.target.symmetric;
+    let read = |site: &FoundSite| {
+        let (codes, core) = as_read(site);
+        let (other, other_core) = turned(&codes, core);
+        let turn = first.filter(|_| symmetric).is_some_and(|detector| {
+            let activation = |codes: &[u8]| detector.strongest(codes, false).activation;
+            activation(&other) > activation(&codes)
+        });
+        if turn { (other, other_core) } else { (codes, core) }
+    };
+    let sequences: Vec<(Vec<u8>, Core)> = found.strongest.iter().map(read).collect();
+    let before = sequences.iter().map(|(_, core)| core.summit - core.start).max().unwrap_or(0) as usize;
+    let after = sequences.iter().map(|(_, core)| core.end - core.summit).max().unwrap_or(0) as usize;
+    // A core that is the window has nothing beside it.
+    let flank = if matches!(target.target.cores, CoreSource::Window) { 0 } else { FLANK };
     let null = target.target.null.as_ref();
     let significance = |hit: &Hit| {
         let Some(null) = null else { return String::new() };
@@ -150,61 +234,36 @@ fn table(
         (Some(_), Some(_)) => "<th scope=\"col\">p</th><th scope=\"col\">q</th>",
     };
     let mut rows = String::new();
-    for (site, codes) in found.strongest.iter().zip(sequences) {
-        let sequence = match aligned {
-            Some(detector) => around(codes, detector, target),
-            None if codes.len() > WHOLE => {
-                let from = (codes.len() - WHOLE) / 2;
-                letters(&codes[from..from + WHOLE], 0..WHOLE, target.alphabet)
-            }
-            None => letters(codes, 0..codes.len(), target.alphabet),
-        };
+    for (site, (codes, core)) in found.strongest.iter().zip(&sequences) {
+        let span = target.target.span_of(&Located { hit: site.hit, core: site.core });
         let _ = writeln!(
             rows,
-            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{}</td>{}<td class=\"sequence\">{sequence}</td></tr>",
-            escape(&browser::locus(&site.contig.name, site.hit.start, window, AROUND)),
-            escape(&browser::locus(&site.contig.name, site.hit.start, window, 0)),
-            match site.hit.strand {
-                _ if target.target.symmetric => ".",
-                Strand::Forward => "+",
-                Strand::Reverse => "−",
-            },
+            "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{}</td>{}<td class=\"sequence\">{}</td></tr>",
+            escape(&browser::locus(&site.contig.name, site.hit.start, target.target.window, AROUND)),
+            escape(&browser::locus(&site.contig.name, span.start, span.end - span.start, 0)),
+            if symmetric { '.' } else { site.hit.strand.symbol() },
             site.hit.score,
-            significance(&site.hit)
+            significance(&site.hit),
+            around(codes, *core, before + flank, after + flank, target.alphabet)
         );
     }
-    let what = match aligned {
-        Some(_) => "sequence where the first detector fits best, as that reads it, with some bases beside it",
-        None if window as usize > WHOLE => "sequence on that strand, the middle of the window",
-        None => "sequence on that strand",
-    };
     format!(
-        "<div class=\"scroll\"><table class=\"sites\">\n<thead><tr><th scope=\"col\">Window</th><th scope=\"col\">Strand</th>\
+        "<div class=\"scroll\"><table class=\"sites\">\n<thead><tr><th scope=\"col\">Site</th><th scope=\"col\">Strand</th>\
          <th scope=\"col\">Score</th>{heads}<th scope=\"col\">Sequence</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
-         <p class=\"soft\">{} of {} sites. Window: 1-based, both ends included; {what}.</p>\n",
+         <p class=\"soft\">{} of {} sites. Site: 1-based, both ends included. Sequence: on the strand of the site, the bases that \
+         carry the score in bold, with other bases of the window beside them.</p>\n",
         grouped(sequences.len() as u64),
         grouped(found.sites.total())
     )
 }
 
-/// The stretch that a detector fits best, and flanks, as the detector reads it; blank past the window's ends.
-fn around(codes: &[u8], detector: &Detector, target: &ReportTarget<'_>) -> String {
-    let length = detector.weights.len();
-    let mut stretch = detector.strongest(codes, false);
-    let mut codes = std::borrow::Cow::Borrowed(codes);
-    if target.both_strands {
-        let mut reverse = Vec::with_capacity(codes.len());
-        reverse_complement_into(&codes, &mut reverse);
-        let other = detector.strongest(&reverse, false);
-        if other.activation > stretch.activation {
-            (stretch, codes) = (other, reverse.into());
-        }
-    }
-    let start = stretch.start;
-    let (from, to) = (start.saturating_sub(FLANK), (start + length + FLANK).min(codes.len()));
-    let blank = " ".repeat(FLANK - (start - from));
-    let end = (start + length).min(codes.len());
-    blank + &letters(&codes[from..to], start - from..end - from, target.alphabet)
+/// The bases around a core's summit, so many before it and from it on; blank past the window's ends.
+fn around(codes: &[u8], core: Core, before: usize, after: usize, alphabet: Alphabet) -> String {
+    let summit = core.summit as usize;
+    let (from, to) = (summit.saturating_sub(before), (summit + after).min(codes.len()));
+    let blank = " ".repeat(before - (summit - from));
+    let bold = (core.start as usize).saturating_sub(from)..(core.end as usize).saturating_sub(from);
+    blank + &letters(&codes[from..to], bold, alphabet)
 }
 
 /// Letters with a colour for each base; those outside `core` are pale.

@@ -24,15 +24,16 @@ pub(crate) struct Panel {
     pub(crate) values: Vec<[f32; 4]>,
 }
 
-/// Positions of a row; longer maps have several.
-const ROW: usize = 100;
+/// Positions of a row at most, unless it is said otherwise; longer maps have several rows of about the same length.
+pub(crate) const ROW: usize = 110;
 
 /// Positions up to which each cell says what it is when it is pointed at.
 const EXPLAINED: usize = 3000;
 
 /// Sizes in units of the drawing.
 const CELL: f64 = 9.0;
-const TITLE: f64 = 22.0;
+const TITLE: f64 = 24.0;
+const LEGEND: f64 = 14.0;
 const SEQUENCE: f64 = 11.0;
 const TICKS: f64 = 14.0;
 const GAP: f64 = 12.0;
@@ -42,24 +43,37 @@ const ROW_HEIGHT: f64 = logo::TOP + logo::HEIGHT + SEQUENCE + 4.0 * CELL + TICKS
 
 /// All panels below each other, as a file of SVG; `what` is the number that is shown. With outlines in place of text, cells do
 /// not say what they are.
-pub(crate) fn svg(panels: &[Panel], what: &str, lettering: Lettering) -> String {
-    let columns = panels.iter().map(|panel| panel.codes.len().min(ROW)).max().unwrap_or(0).max(40);
+pub(crate) fn svg(panels: &[Panel], what: &str, layout: RowLayout, lettering: Lettering) -> String {
+    let row = layout.columns.unwrap_or(ROW);
+    let columns = panels.iter().map(|panel| panel.columns(row)).max().unwrap_or(0).max(40);
     // The number of the last position may stick out.
     let width = 3.0 * MARGIN + logo::AXIS_WIDTH + columns as f64 * logo::COLUMN;
-    let height: f64 = panels.iter().map(Panel::height).sum::<f64>() + 2.0 * MARGIN;
+    let height: f64 = panels.iter().map(|panel| panel.height(row)).sum::<f64>() + 2.0 * MARGIN;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
          height=\"{height:.0}\" font-family=\"Helvetica, Arial, sans-serif\">\n<rect width=\"100%\" height=\"100%\" \
          fill=\"#fff\"/>\n"
     );
     let positions = panels.iter().map(|panel| panel.codes.len()).sum::<usize>();
-    let style = Style { lettering, explained: positions <= EXPLAINED && lettering == Lettering::Text };
+    let explained = positions <= EXPLAINED && lettering == Lettering::Text;
+    let highest = |of: fn(&Panel) -> f64| panels.iter().map(of).fold(0.0, f64::max);
+    let shared = [highest(Panel::most), highest(Panel::high)];
     let mut y = MARGIN;
     for panel in panels {
-        panel.draw(&mut svg, y, what, style);
-        y += panel.height();
+        let [most, high] = if layout.one_scale { shared } else { [panel.most(), panel.high()] };
+        panel.draw(&mut svg, y, what, Style { lettering, explained, row, most: most as f32, high });
+        y += panel.height(row);
     }
     svg + "</svg>\n"
+}
+
+/// How the maps of a picture are laid out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RowLayout {
+    /// Positions of a row at most; `None` leaves it to the program.
+    pub columns: Option<usize>,
+    /// True if all maps have the same scale of colours and heights.
+    pub one_scale: bool,
 }
 
 /// How panels are drawn.
@@ -68,21 +82,44 @@ struct Style {
     lettering: Lettering,
     /// True if each cell says what it is when it is pointed at.
     explained: bool,
+    /// Positions of a row at most.
+    row: usize,
+    /// The value that has the deepest colour.
+    most: f32,
+    /// The loss that has the highest letter.
+    high: f64,
 }
 
 impl Panel {
-    fn height(&self) -> f64 {
-        TITLE + self.codes.len().div_ceil(ROW) as f64 * ROW_HEIGHT
+    /// Positions of each row but the last, which may have some fewer.
+    fn columns(&self, row: usize) -> usize {
+        let rows = self.codes.len().div_ceil(row).max(1);
+        self.codes.len().div_ceil(rows)
+    }
+
+    fn height(&self, row: usize) -> f64 {
+        TITLE + LEGEND + self.codes.len().div_ceil(row) as f64 * ROW_HEIGHT
+    }
+
+    /// The largest value, either way.
+    fn most(&self) -> f64 {
+        self.values.iter().flatten().fold(0.0f32, |most, value| most.max(value.abs())).into()
+    }
+
+    /// The greatest loss.
+    fn high(&self) -> f64 {
+        let heights = self.codes.iter().zip(&self.values).map(height);
+        heights.flatten().fold(0.0, f64::max)
     }
 
     fn draw(&self, svg: &mut String, top: f64, what: &str, style: Style) {
-        let most = self.values.iter().flatten().fold(0.0f32, |most, value| most.max(value.abs()));
+        let (most, high) = (style.most, style.high);
         let heights: Vec<[f64; 4]> = self.codes.iter().zip(&self.values).map(height).collect();
-        let high = heights.iter().flatten().copied().fold(0.0, f64::max);
         self.draw_title(svg, top, what, most, style.lettering);
-        for (row, start) in (0..self.codes.len()).step_by(ROW).enumerate() {
-            let y = top + TITLE + row as f64 * ROW_HEIGHT;
-            let end = self.codes.len().min(start + ROW);
+        let columns = self.columns(style.row);
+        for (row, start) in (0..self.codes.len()).step_by(columns.max(1)).enumerate() {
+            let y = top + TITLE + LEGEND + row as f64 * ROW_HEIGHT;
+            let end = self.codes.len().min(start + columns);
             let logo = Logo {
                 heights: heights[start..end].to_vec(),
                 low: 0.0,
@@ -110,7 +147,7 @@ impl Panel {
         let title = format!("{}, {}:{}-{}", self.model, self.contig, grouped(first), grouped(last));
         let label = Label::new(&title, (MARGIN, top + 11.0), Anchor::Start, 11.0, "#222");
         Label { bold: true, ..label }.draw(svg, lettering);
-        let x = MARGIN + 12.0 + 6.4 * title.chars().count() as f64;
+        let (x, top) = (MARGIN + logo::AXIS_WIDTH - 24.0, top + TITLE - 9.0);
         for step in 0..=20 {
             let value = (f64::from(step) / 10.0 - 1.0) as f32;
             let _ = write!(
@@ -122,9 +159,16 @@ impl Panel {
             );
         }
         let shown = significant(f64::from(most));
-        let (y, low, high) = (top + 10.5, format!("-{shown}"), format!("{shown} {what}"));
-        Label::new(&low, (x + 22.0, y), Anchor::End, 8.0, "#555").draw(svg, lettering);
-        Label::new(&high, (x + 90.0, y), Anchor::Start, 8.0, "#555").draw(svg, lettering);
+        let ticks = [(24.0, format!("-{shown}")), (55.5, "0".to_owned()), (87.0, shown)];
+        for (at, number) in &ticks {
+            let (x, y) = (x + at, top + 11.5);
+            let _ = write!(svg, "<path d=\"M{x:.1} {y:.1}v2.5\" stroke=\"#777\" stroke-width=\".6\"/>");
+            Label::new(number, (x, y + 9.0), Anchor::Middle, 7.0, "#555").draw(svg, lettering);
+        }
+        let words = format!(
+            "{what} of the substitution by the base of the row; letters: greatest loss; positions: 1-based"
+        );
+        Label::new(&words, (x + 102.0, top + 10.5), Anchor::Start, 8.0, "#555").draw(svg, lettering);
         svg.push('\n');
     }
 
@@ -216,12 +260,39 @@ mod tests {
             codes: (0..230).map(|i| if i == 5 { N } else { (i % 4) as u8 }).collect(),
             values: (0..230).map(|i| [0.5 * i as f32, -1.0, 0.0, 2.0]).collect(),
         };
-        let picture = svg(&[panel], "effect", Lettering::Text);
+        let picture = svg(&[panel], "effect", RowLayout::default(), Lettering::Text);
         assert_eq!(picture.matches("<title>").count(), 229 * 3 + 4);
         assert_eq!(picture.matches("<circle").count(), 229);
         assert!(picture.contains("a&lt;b, chr1:996-1,225") && picture.contains(">1,000</text>"));
         assert!(!picture.contains("NaN") && picture.ends_with("</svg>\n"));
-        assert!(picture.matches("<g transform").count() == 3);
+        assert_eq!(picture.matches("<g transform").count(), 3);
+    }
+
+    #[test]
+    fn rows_have_about_the_same_length() {
+        let panel = |length: usize, value: f32| Panel {
+            model: "m".into(),
+            contig: "s".into(),
+            start: 0,
+            codes: vec![0; length],
+            values: vec![[0.0, value, 0.0, -value]; length],
+        };
+        assert_eq!(
+            [1, 101, 110, 111, 230].map(|length| panel(length, 1.0).columns(ROW)),
+            [1, 101, 110, 56, 77]
+        );
+        let rows = |layout| {
+            svg(&[panel(101, 1.0)], "effect", layout, Lettering::Text).matches("<g transform").count()
+        };
+        assert_eq!(rows(RowLayout::default()), 1);
+        assert_eq!(rows(RowLayout { columns: Some(40), one_scale: false }), 3);
+        // On one scale, half the effect is paler.
+        let deepest = |one_scale| {
+            let layout = RowLayout { columns: None, one_scale };
+            let picture = svg(&[panel(5, 1.0), panel(5, 2.0)], "effect", layout, Lettering::Text);
+            picture.matches(&color(1.0)).count()
+        };
+        assert_eq!(deepest(false) - deepest(true), 5);
     }
 
     #[test]
@@ -233,7 +304,8 @@ mod tests {
             codes: vec![0, 1],
             values: vec![[0.0; 4]; 2],
         };
-        for picture in [svg(&[], "effect", Lettering::Text), svg(&[flat], "effect", Lettering::Text)] {
+        for panels in [&[][..], &[flat]] {
+            let picture = svg(panels, "effect", RowLayout::default(), Lettering::Text);
             assert!(!picture.contains("NaN") && !picture.contains("inf"), "{picture}");
         }
     }

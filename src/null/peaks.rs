@@ -1,0 +1,108 @@
+//! How often background has a site: the rate of the peaks that suppression leaves among its windows.
+//!
+//! Windows that overlap a good match score highly together, but suppression leaves one site of them. The number of false
+//! sites to expect is therefore not that of windows with such a p-value; it is counted in background that is scanned as a
+//! genome is ([`crate::calibrate::peaks`]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::null::distribution::Null;
+use crate::null::fdr::TestCounts;
+
+/// Highest p-value of a window that can be a site by its q-value: rates are known for this and lower ones.
+pub const HIGHEST_P: f64 = 2e-3;
+
+/// Fewest peaks that a rate rests on.
+const SUPPORT: u64 = 30;
+
+/// Ratio of the p-values of two steps, about.
+const STEP: f64 = 0.5;
+
+/// Peaks a window of background, as a function of the p-value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PeakRate {
+    /// p-values, falling, and the peaks a window that have so low a one.
+    steps: Vec<(f64, f64)>,
+}
+
+impl PeakRate {
+    /// The rate where every strand of a window is counted for itself.
+    pub fn of_windows(strands: u32) -> PeakRate {
+        PeakRate { steps: vec![(1.0, f64::from(strands))] }
+    }
+
+    /// The rate by peaks that were counted in background; with too few peaks, that of windows.
+    pub fn counted(peaks: &TestCounts, null: &Null, strands: u32) -> PeakRate {
+        let counts = peaks.counts().iter().enumerate().filter(|&(_, &count)| count > 0);
+        let mut by_p: Vec<(f64, u64)> = counts.map(|(step, &count)| (null.p_of(step), count)).collect();
+        by_p.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut so_far = 0;
+        let mut steps: Vec<(f64, f64)> = Vec::new();
+        for (p, count) in by_p.into_iter().filter(|(p, _)| *p > 0.0) {
+            so_far += count;
+            let rate = so_far as f64 / peaks.tests as f64;
+            match steps.last_mut() {
+                // p-values of the two strands may be equal.
+                Some(last) if last.0 == p => last.1 = rate,
+                Some(last) if p * STEP < last.0 => {}
+                _ if so_far >= SUPPORT => steps.push((p, rate)),
+                _ => {}
+            }
+        }
+        steps.reverse();
+        if steps.is_empty() { PeakRate::of_windows(strands) } else { PeakRate { steps } }
+    }
+
+    /// Peaks a window that have a p-value of `p` or less. Between steps, and below the last one, peaks are taken to be in
+    /// proportion to windows.
+    pub fn of(&self, p: f64) -> f64 {
+        let share = |&(p, rate): &(f64, f64)| rate / p;
+        let behind = self.steps.partition_point(|step| step.0 >= p);
+        let share = match (behind.checked_sub(1).map(|i| &self.steps[i]), self.steps.get(behind)) {
+            (Some(high), Some(low)) => {
+                let from_low = (p / low.0).ln() / (high.0 / low.0).ln();
+                share(low) + (share(high) - share(low)) * from_low
+            }
+            (Some(step), None) | (None, Some(step)) => share(step),
+            (None, None) => 1.0,
+        };
+        share * p
+    }
+
+    /// True if the numbers are those of rates: for what is read from a file.
+    pub(crate) fn check(&self) -> bool {
+        let sound = |&(p, rate): &(f64, f64)| p > 0.0 && p <= 1.0 && rate > 0.0 && rate.is_finite();
+        !self.steps.is_empty() && self.steps.iter().all(sound) && self.steps.is_sorted_by(|a, b| a.0 > b.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::null::distribution::Origin;
+
+    fn counted() -> TestCounts {
+        let mut counts = TestCounts::default();
+        counts.tests = 1_000_000;
+        counts
+    }
+
+    #[test]
+    fn rates_are_those_counted_and_go_on_in_proportion() {
+        let null = Null::new((1..30).map(|i| (i as f32, 0.5f64.powi(i))), Origin::Exact);
+        let mut peaks = counted();
+        // A peak for every eight windows with such a p-value.
+        for step in 9..25 {
+            let count = (1_000_000.0 * null.p_of(step) / 2.0 / 8.0).round() as u64;
+            (0..count).for_each(|_| peaks.add(step));
+        }
+        let rate = PeakRate::counted(&peaks, &null, 2);
+        assert!(rate.check());
+        for p in [0.5f64.powi(9), 3e-4, 1e-5, 1e-9] {
+            assert!((rate.of(p) / (p / 8.0) - 1.0).abs() < 0.2, "{p}: {}", rate.of(p));
+        }
+        let few = counted();
+        assert_eq!(PeakRate::counted(&few, &null, 2), PeakRate::of_windows(2));
+        assert_eq!(PeakRate::of_windows(2).of(1e-4), 2e-4);
+    }
+}

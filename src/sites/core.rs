@@ -1,0 +1,457 @@
+//! Cores of sites: the bases of a window that carry its score.
+//!
+//! Each base of a window has a contribution to the score. The core is the stretch whose contributions stand out, and the
+//! summit is the centre of gravity of the core. Contributions come from the model:
+//!
+//! - A motif matrix is as long as its window: the window is the core.
+//! - In a network of the DeepBind family, the score is a sum over bases as long as the same alignments win and the same
+//!   hidden units are active. A base contributes what it adds in that sum, compared with an N in its place
+//!   ([`Contributions`]). One pass over the window finds all contributions.
+//! - For any other network, a base contributes what substitutions of it take from the score, on average
+//!   ([`substitutions`]), as in a mutation map.
+
+use std::sync::Arc;
+
+use crate::Result;
+use crate::engine::Engine;
+use crate::engine::scanner::Scanner;
+use crate::model::{Dense, Model, Network};
+use crate::scores::{Hit, Scores};
+use crate::seq::alphabet::{N, ONE_HOT, complement};
+use crate::seq::chunk::Chunk;
+use crate::seq::contig::Strand;
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
+
+/// The bases of a window that carry its score, as distances from the first base of the window.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Core {
+    /// First base of the core.
+    pub start: u32,
+    /// End of the core: the base behind its last one.
+    pub end: u32,
+    /// The base at the centre of the core.
+    pub summit: u32,
+}
+
+/// Number of the largest contributions whose mean is the scale of a core.
+const LARGEST: usize = 5;
+
+/// Share of that scale that a base of the core contributes, on balance. Chosen on the odd-numbered yeast chromosomes, where
+/// shares from 0.25 to 0.4 do about as well.
+const SHARE: f64 = 0.3;
+
+impl Core {
+    /// The whole window, with its middle as the summit.
+    pub fn whole(window: u64) -> Core {
+        let window = window.min(u32::MAX.into()) as u32;
+        Core { start: 0, end: window, summit: window / 2 }
+    }
+
+    /// The core of a window whose bases make these contributions: the stretch with the largest sum of contributions, each
+    /// less a share of the largest ones. A window without any contribution is its own core.
+    pub fn of(contributions: &[f64]) -> Core {
+        let mut largest = [0.0f64; LARGEST];
+        for &contribution in contributions {
+            let rank = largest.partition_point(|&other| other >= contribution);
+            if rank < LARGEST {
+                largest[rank..].rotate_right(1);
+                largest[rank] = contribution;
+            }
+        }
+        let scale = largest.iter().sum::<f64>() / LARGEST.min(contributions.len()).max(1) as f64;
+        if scale <= 0.0 || !scale.is_finite() {
+            return Core::whole(contributions.len() as u64);
+        }
+        let (mut best, mut core) = (0.0, 0..0);
+        let (mut sum, mut from) = (0.0, 0);
+        for (at, contribution) in contributions.iter().enumerate() {
+            if sum <= 0.0 {
+                (sum, from) = (0.0, at);
+            }
+            sum += contribution - SHARE * scale;
+            if sum > best {
+                (best, core) = (sum, from..at + 1);
+            }
+        }
+        let gains = || core.clone().map(|at| (at, contributions[at].max(0.0)));
+        let total: f64 = gains().map(|(_, gain)| gain).sum();
+        let moment: f64 = gains().map(|(at, gain)| at as f64 * gain).sum();
+        let summit = (moment / total).round();
+        Core { start: core.start as u32, end: core.end as u32, summit: summit as u32 }
+    }
+
+    /// The same core seen from the other strand of a window.
+    pub fn reversed(self, window: u32) -> Core {
+        Core { start: window - self.end, end: window - self.start, summit: window - 1 - self.summit }
+    }
+
+    /// Distance of the summit from the middle of the window.
+    pub fn off_centre(self, window: u64) -> u64 {
+        u64::from(self.summit).abs_diff(window / 2)
+    }
+}
+
+/// How the cores of a model's sites are found.
+#[derive(Debug, Clone)]
+pub enum CoreSource {
+    /// The window is the core.
+    Window,
+    /// By the contributions of the filters.
+    Contributions(Arc<Contributions>),
+    /// By substitutions.
+    Substitutions,
+}
+
+impl CoreSource {
+    /// The source that suits a model on windows of this length. It does not depend on the engine.
+    pub fn of(model: &Model, window: usize) -> CoreSource {
+        match &model.network {
+            Ok(network) if network.is_matrix(window) => CoreSource::Window,
+            Ok(network) => CoreSource::Contributions(Arc::new(Contributions::new(network))),
+            Err(_) => CoreSource::Substitutions,
+        }
+    }
+}
+
+/// A hit, and where in its window the score comes from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Located {
+    /// The hit.
+    pub hit: Hit,
+    /// Its core.
+    pub core: Core,
+}
+
+impl Located {
+    /// A key that sorts sites by the start of their windows.
+    pub fn place(&self) -> (u64, usize) {
+        (self.hit.start, self.hit.target)
+    }
+}
+
+/// Finds cores, with scratch memory of its own.
+#[derive(Debug, Default)]
+pub struct Locator {
+    scratch: Scratch,
+}
+
+impl Locator {
+    /// The core of a hit in `chunk`, whose score is this output of `scanner`.
+    ///
+    /// # Errors
+    /// What the engine meets that scores substitutions.
+    pub fn core(
+        &mut self,
+        source: &CoreSource,
+        scanner: &mut Scanner,
+        output: usize,
+        chunk: &Chunk,
+        hit: &Hit,
+    ) -> Result<Core> {
+        match (scanner, source) {
+            (Scanner::Matrices(matrices), _) => Ok(Core::whole(matrices.plan(output).window as u64)),
+            (Scanner::Model { plan, .. }, CoreSource::Window) => Ok(Core::whole(plan.window as u64)),
+            (Scanner::Model { plan, .. }, CoreSource::Contributions(contributions)) => {
+                Ok(contributions.core(output, chunk, hit, plan, &mut self.scratch))
+            }
+            (Scanner::Model { engine, plan }, CoreSource::Substitutions) => {
+                substitutions(engine.as_mut(), output, chunk, hit, plan)
+            }
+        }
+    }
+}
+
+/// Codes of [`Contributions`]: bases, N, and what the network pads with.
+const CODES: usize = 6;
+const PAD: u8 = N + 1;
+
+/// Finds what each base contributes to a score of a network of the DeepBind family.
+#[derive(Debug)]
+pub struct Contributions {
+    filters: usize,
+    length: usize,
+    /// What a code adds to the activation of each filter: `columns[(j * CODES + code) * filters + filter]`.
+    columns: Vec<f32>,
+    /// What a base adds compared with the mean of the four bases, in the same order.
+    gains: Vec<f32>,
+    biases: Vec<f32>,
+    rectify: bool,
+    has_max: bool,
+    has_average: bool,
+    padding: [usize; 2],
+    hidden: Option<Hidden>,
+    output: Dense,
+}
+
+/// A hidden layer.
+#[derive(Debug)]
+struct Hidden {
+    layer: Dense,
+    /// The weights, all units of a feature together.
+    by_feature: Vec<f32>,
+}
+
+impl Hidden {
+    fn new(layer: &Dense) -> Hidden {
+        let of_feature = |feature| layer.weights.iter().skip(feature).step_by(layer.inputs).copied();
+        Hidden { by_feature: (0..layer.inputs).flat_map(of_feature).collect(), layer: layer.clone() }
+    }
+
+    /// Puts the sums of the units, before they are rectified, into `sums`.
+    fn sums(&self, features: impl Iterator<Item = f32>, sums: &mut Vec<f32>) {
+        sums.clear();
+        sums.extend_from_slice(&self.layer.bias);
+        let features = features.zip(self.by_feature.chunks_exact(self.layer.outputs));
+        for (feature, weights) in features.filter(|(feature, _)| *feature != 0.0) {
+            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight * feature);
+        }
+    }
+}
+
+/// Scratch memory of [`Contributions`].
+#[derive(Debug, Default)]
+pub struct Scratch {
+    codes: Vec<u8>,
+    activations: Vec<f32>,
+    highest: Vec<f32>,
+    winners: Vec<u32>,
+    sums: Vec<f32>,
+    units: Vec<f32>,
+    slopes: Vec<f64>,
+    contributions: Vec<f64>,
+}
+
+impl Contributions {
+    /// Prepares to explain scores of a network.
+    pub fn new(network: &Network) -> Contributions {
+        let (filters, length) = (network.detectors, network.detector_length);
+        let mut columns = vec![0.0; length * CODES * filters];
+        let mut gains = columns.clone();
+        let pad = [network.padding.value; 4];
+        for j in 0..length {
+            for filter in 0..filters {
+                let weights: [f32; 4] =
+                    std::array::from_fn(|channel| network.weights[(filter * 4 + channel) * length + j]);
+                let mean = weights.iter().sum::<f32>() / 4.0;
+                for code in 0..CODES {
+                    let inputs = if code == usize::from(PAD) { pad } else { ONE_HOT[code] };
+                    let sum: f32 = inputs.iter().zip(&weights).map(|(input, weight)| input * weight).sum();
+                    let at = (j * CODES + code) * filters + filter;
+                    columns[at] = sum;
+                    gains[at] = if code < usize::from(N) { weights[code] - mean } else { 0.0 };
+                }
+            }
+        }
+        Contributions {
+            filters,
+            length,
+            columns,
+            gains,
+            biases: network.thresholds.clone(),
+            rectify: network.rectify,
+            has_max: network.pooling.has_max(),
+            has_average: network.pooling.has_average(),
+            padding: [network.padding.left, network.padding.right],
+            hidden: network.hidden.as_ref().map(Hidden::new),
+            output: network.output.clone(),
+        }
+    }
+
+    /// The core of a hit in `chunk`, whose score is this output.
+    pub fn core(
+        &self,
+        output: usize,
+        chunk: &Chunk,
+        hit: &Hit,
+        plan: &WindowPlan,
+        scratch: &mut Scratch,
+    ) -> Core {
+        let reverse = hit.strand == Strand::Reverse;
+        let [left, right] = self.padding;
+        scratch.codes.clear();
+        match plan.context {
+            Context::Padding => {
+                scratch.codes.resize(left, PAD);
+                let from = scratch.codes.len();
+                chunk.codes_at(hit.start as i64, plan.window, &mut scratch.codes);
+                if reverse {
+                    flip(&mut scratch.codes[from..]);
+                }
+                scratch.codes.resize(left + plan.window + right, PAD);
+            }
+            Context::Flank => {
+                let before = if reverse { right } else { left };
+                let from = hit.start as i64 - before as i64;
+                chunk.codes_at(from, left + plan.window + right, &mut scratch.codes);
+                if reverse {
+                    flip(&mut scratch.codes);
+                }
+            }
+        }
+        if scratch.codes.len() < self.length {
+            return Core::whole(plan.window as u64);
+        }
+        self.explain(output, scratch);
+        let core = Core::of(&scratch.contributions[left..left + plan.window]);
+        if reverse { core.reversed(plan.window as u32) } else { core }
+    }
+
+    /// Puts what each of the codes contributes to an output into `scratch.contributions`.
+    fn explain(&self, output: usize, scratch: &mut Scratch) {
+        let Scratch { codes, activations, highest, winners, sums, units, slopes, contributions } = scratch;
+        let places = codes.len() + 1 - self.length;
+        let filters = self.filters;
+        for (values, first) in [(&mut *highest, f32::NEG_INFINITY), (&mut *sums, 0.0)] {
+            values.clear();
+            values.resize(filters, first);
+        }
+        winners.clear();
+        winners.resize(filters, 0);
+        for place in 0..places {
+            self.activate(&codes[place..], activations);
+            if self.has_max {
+                let best = highest.iter_mut().zip(winners.iter_mut()).zip(&*activations);
+                for ((highest, winner), &activation) in best {
+                    *winner = if activation > *highest { place as u32 } else { *winner };
+                    *highest = if activation > *highest { activation } else { *highest };
+                }
+            }
+            if self.has_average {
+                let floor = if self.rectify { 0.0 } else { f32::MIN };
+                sums.iter_mut()
+                    .zip(&*activations)
+                    .for_each(|(sum, &activation)| *sum += activation.max(floor));
+            }
+        }
+        let inputs = self.output.inputs;
+        let output = &self.output.weights[output * inputs..(output + 1) * inputs];
+        self.slopes(output, places, (highest, sums), units, slopes);
+        contributions.clear();
+        contributions.resize(codes.len(), 0.0);
+        let floor = if self.rectify { 0.0 } else { f32::NEG_INFINITY };
+        if self.has_max {
+            for filter in 0..filters {
+                if slopes[filter] != 0.0 && highest[filter] > floor {
+                    let place = winners[filter] as usize;
+                    self.add(filter, slopes[filter], &codes[place..], &mut contributions[place..]);
+                }
+            }
+        }
+        if self.has_average {
+            let slopes = &slopes[slopes.len() - filters..];
+            for place in 0..places {
+                self.activate(&codes[place..], activations);
+                for filter in (0..filters).filter(|&filter| activations[filter] > floor) {
+                    let slope = slopes[filter] / places as f64;
+                    self.add(filter, slope, &codes[place..], &mut contributions[place..]);
+                }
+            }
+        }
+    }
+
+    /// Puts the activations of all filters at the first of the codes into `activations`.
+    fn activate(&self, codes: &[u8], activations: &mut Vec<f32>) {
+        activations.clear();
+        activations.extend_from_slice(&self.biases);
+        for (j, &code) in codes[..self.length].iter().enumerate() {
+            let from = (j * CODES + usize::from(code)) * self.filters;
+            let column = &self.columns[from..from + self.filters];
+            activations.iter_mut().zip(column).for_each(|(sum, weight)| *sum += weight);
+        }
+    }
+
+    /// Puts into `slopes` by how much the score rises with each feature: with maxima, then with means. `output` has the
+    /// weights of the output.
+    fn slopes(
+        &self,
+        output: &[f32],
+        places: usize,
+        (highest, sums): (&[f32], &[f32]),
+        units: &mut Vec<f32>,
+        slopes: &mut Vec<f64>,
+    ) {
+        slopes.clear();
+        let Some(hidden) = &self.hidden else {
+            slopes.extend(output.iter().map(|&weight| f64::from(weight)));
+            return;
+        };
+        let floor = if self.rectify { 0.0 } else { f32::MIN };
+        let maxima = highest.iter().filter(|_| self.has_max).map(|&highest| highest.max(floor));
+        let means = sums.iter().filter(|_| self.has_average).map(|&sum| sum / places as f32);
+        hidden.sums(maxima.chain(means), units);
+        let Dense { inputs, weights, .. } = &hidden.layer;
+        slopes.resize(*inputs, 0.0);
+        let active = weights.chunks_exact(*inputs).zip(output).zip(&*units).filter(|(_, sum)| **sum > 0.0);
+        for ((row, &weight), _) in active {
+            let weight = f64::from(weight);
+            slopes.iter_mut().zip(row).for_each(|(slope, &own)| *slope += weight * f64::from(own));
+        }
+    }
+
+    /// Adds what bases contribute through one filter that is aligned with the first of the codes.
+    fn add(&self, filter: usize, slope: f64, codes: &[u8], contributions: &mut [f64]) {
+        let of_codes = codes[..self.length].iter().zip(contributions).enumerate();
+        for (j, (&code, contribution)) in of_codes {
+            let gain = self.gains[(j * CODES + usize::from(code)) * self.filters + filter];
+            *contribution += slope * f64::from(gain);
+        }
+    }
+}
+
+/// Turns codes into those of the other strand.
+fn flip(codes: &mut [u8]) {
+    codes.reverse();
+    codes.iter_mut().for_each(|code| *code = complement(*code));
+}
+
+/// Variants of a window that are scored together.
+const TOGETHER: usize = 1024;
+
+/// Finds the core of a hit in `chunk` by scoring all substitutions in its window with an engine of its model.
+///
+/// # Errors
+/// What the engine meets.
+pub fn substitutions(
+    engine: &mut dyn Engine,
+    output: usize,
+    chunk: &Chunk,
+    hit: &Hit,
+    plan: &WindowPlan,
+) -> Result<Core> {
+    let strands = match hit.strand {
+        Strand::Forward => StrandChoice::Forward,
+        Strand::Reverse => StrandChoice::Reverse,
+    };
+    let (left, right) = engine.flanks(plan);
+    let unit = left + plan.window + right;
+    // Windows lie one behind the other, each with its own flanks, and start at multiples of the stride.
+    let plan = WindowPlan { stride: unit, strands, ..*plan };
+    let mut codes = Vec::with_capacity(unit);
+    chunk.codes_at(hit.start as i64 - left as i64, unit, &mut codes);
+    let changes: Vec<(usize, u8)> = (left..left + plan.window)
+        .flat_map(|at| (0..N).map(move |base| (at, base)))
+        .filter(|&(at, base)| codes[at] != base)
+        .collect();
+    let mut totals = vec![(0.0, 0u32); plan.window];
+    let mut scores = Scores::default();
+    for changes in changes.chunks(TOGETHER) {
+        let mut variants = Chunk::whole("variants", codes.repeat(changes.len()));
+        for (variant, &(at, base)) in changes.iter().enumerate() {
+            variants.codes[variant * unit + at] = base;
+        }
+        variants.start = (unit - left) as u64;
+        variants.own = unit as u64..((changes.len() + 1) * unit) as u64;
+        variants.end = (changes.len() * unit + plan.window) as u64;
+        engine.score(&variants, &plan, &mut scores)?;
+        let of_strand = if scores.forward.is_empty() { &scores.reverse } else { &scores.forward };
+        let row = &of_strand[output * scores.windows..(output + 1) * scores.windows];
+        for (&(at, _), &score) in changes.iter().zip(row) {
+            let (sum, count) = &mut totals[at - left];
+            *sum += f64::from(score);
+            *count += 1;
+        }
+    }
+    let score = f64::from(hit.score);
+    let loss = |&(sum, count): &(f64, u32)| score - sum / f64::from(count.max(1));
+    Ok(Core::of(&totals.iter().map(loss).collect::<Vec<_>>()))
+}
