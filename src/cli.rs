@@ -117,11 +117,27 @@ pub(crate) fn message(text: impl std::fmt::Display) {
     let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
+/// Runs a command line, of which the first word is the program's name, and gives the exit status.
+pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let Err(error) = run(arguments) else { return 0 };
+    if is_broken_pipe(&error) {
+        return 0;
+    }
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        usage::print(usage);
+        return usage.exit_code() as u8;
+    }
+    let status = signals::received().map_or(1, signals::exit_status);
+    signals::claim_end();
+    message(format_args!("error: {}", one_line(&error)));
+    status as u8
+}
+
 /// Parses the command line and runs the subcommand.
-pub(crate) fn run() -> anyhow::Result<()> {
+fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
     let started = Instant::now();
     let command = help::command();
-    let words: Vec<OsString> = std::env::args_os().collect();
+    let words: Vec<OsString> = arguments.into_iter().collect();
     let matches = match command.clone().try_get_matches_from(&words) {
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion && words.iter().any(|word| word == "--json") =>
@@ -189,7 +205,7 @@ impl Args {
 }
 
 /// Whether the reader of our output went away: not a failure.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<bindscan::Error>().is_some_and(bindscan::Error::is_broken_pipe)
         || error
             .downcast_ref::<std::io::Error>()
@@ -197,7 +213,7 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// The error on one line; of a run that was interrupted, that alone.
-pub(crate) fn one_line(error: &anyhow::Error) -> String {
+fn one_line(error: &anyhow::Error) -> String {
     // Errors of the library hold their cause in their own text. Names of files and models may hold anything.
     printable(&error.to_string().replace(['\n', '\r'], " ")).into_owned()
 }

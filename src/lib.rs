@@ -117,6 +117,14 @@ pub mod simulate;
 pub mod train;
 pub mod variants;
 
+// The program is part of the Python module, and names the library from outside.
+#[cfg(feature = "python")]
+extern crate self as bindscan;
+#[cfg(feature = "python")]
+mod cli;
+#[cfg(feature = "python")]
+mod python;
+
 pub use error::{Error, Result};
 pub use model::Model;
 pub use scan::{Scan, ScoreTrack, Scores, Sites};

@@ -15,7 +15,9 @@ use bindscan::io::tabix::Layout;
 use bindscan::seq::contig::Contig;
 use bindscan::track::bigwig::BaseSink;
 use bindscan::variants::mutation_map;
-use bindscan::variants::mutation_map::{Picture, RowLayout, Series, Shown, Sink, Stretch, TABLE_HEADER};
+use bindscan::variants::mutation_map::{
+    Picture, RowLayout, Series, Shown, Sink, Stretch, TABLE_HEADER, stretches_of_genome,
+};
 use bindscan::variants::scorer::{Target, flank};
 use clap::{Args, ValueEnum};
 
@@ -115,9 +117,6 @@ fn parse_scale(text: &str) -> Result<f32, String> {
     }
 }
 
-/// Bases of a stretch at the most: longer regions are mapped piece by piece.
-const PIECE: u64 = 1 << 20;
-
 impl MutmapArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let outputs = self.output.iter().map(|path| self.format_of(path)).collect::<Result<Vec<_>>>()?;
@@ -143,7 +142,7 @@ impl MutmapArgs {
                     contigs = genome.contigs().to_vec();
                     let flank = flank(&workers[0]);
                     let wanted = self.wanted(&genome, path)?;
-                    Box::new(of_genome(genome, wanted, flank as u64))
+                    Box::new(stretches_of_genome(genome, wanted, flank as u64))
                 }
                 (None, Some(sequences)) => {
                     let read = read_sequences(sequences)?;
@@ -233,30 +232,6 @@ impl MutmapArgs {
             return Ok(genome.contigs().iter().map(whole).collect());
         }
         Ok(genome.select(&regions)?)
-    }
-}
-
-/// Stretches of a genome with their flanks, one after the other.
-fn of_genome(
-    genome: Lookup,
-    wanted: Vec<Vec<Range<u64>>>,
-    flank: u64,
-) -> impl FnMut() -> bindscan::Result<Option<Stretch>> + Send {
-    let mut left: VecDeque<(usize, Range<u64>)> = VecDeque::new();
-    for (contig, regions) in wanted.into_iter().enumerate() {
-        for region in regions {
-            let pieces = region.clone().step_by(PIECE as usize);
-            left.extend(pieces.map(|start| (contig, start..region.end.min(start + PIECE))));
-        }
-    }
-    move || {
-        let Some((id, wanted)) = left.pop_front() else { return Ok(None) };
-        let contig = Arc::clone(&genome.contigs()[id]);
-        let start = wanted.start.saturating_sub(flank);
-        let end = contig.length.unwrap_or(0).min(wanted.end + flank);
-        let mut codes = Vec::new();
-        genome.fetch(&contig, start..end, &mut codes)?;
-        Ok(Some(Stretch { contig, start, codes, wanted }))
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// use bindscan::seq::window::StrandChoice;
 ///
 /// let options = PlanOptions::default().window(30).strands(StrandChoice::Forward);
-/// let planned = Planned::new(Model::find("GATA1")?, &options)?;
+/// let planned = Planned::new(Model::find("ELK1")?, &options)?;
 /// assert_eq!(planned.plan.window, 30);
 /// # Ok::<(), bindscan::Error>(())
 /// ```

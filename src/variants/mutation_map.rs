@@ -5,11 +5,15 @@
 //! DeepBind's mutation map (Alipanahi et al. 2015, online methods): the score of the whole sequence, changed at one
 //! base. On longer ones each position has the windows around it, so that one strong site does not hide the others.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
+
 use crate::engine::scanner::Scanner;
+use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::number::{push_integer, push_score};
 use crate::io::output;
@@ -26,8 +30,7 @@ mod picture;
 #[cfg(feature = "png")]
 mod raster;
 
-use crate::variants::mutation_map::picture::Panel;
-pub use crate::variants::mutation_map::picture::RowLayout;
+pub use crate::variants::mutation_map::picture::{Panel, RowLayout};
 
 /// Bases of which every substitution is scored.
 #[derive(Debug, Clone)]
@@ -84,6 +87,41 @@ pub enum Sink {
     Picture(Output, Picture, RowLayout),
     /// A bigWig of one target.
     Track(BaseSink, usize, Series),
+    /// Arrays in memory, a map for each stretch and target, once all are whole.
+    Maps(Sender<Panel>),
+}
+
+/// A sink of maps in memory, and where they come out.
+pub fn maps() -> (Sink, Receiver<Panel>) {
+    let (sender, receiver) = unbounded();
+    (Sink::Maps(sender), receiver)
+}
+
+/// Bases of a stretch at the most: longer regions are mapped piece by piece.
+const PIECE: u64 = 1 << 20;
+
+/// Gives stretches of a genome, one after the other, with `flank` bases beside them; `wanted` has those of each contig.
+pub fn stretches_of_genome(
+    genome: Lookup,
+    wanted: Vec<Vec<Range<u64>>>,
+    flank: u64,
+) -> impl FnMut() -> Result<Option<Stretch>> + Send {
+    let mut left: VecDeque<(usize, Range<u64>)> = VecDeque::new();
+    for (contig, regions) in wanted.into_iter().enumerate() {
+        for region in regions {
+            let pieces = region.clone().step_by(PIECE as usize);
+            left.extend(pieces.map(|start| (contig, start..region.end.min(start + PIECE))));
+        }
+    }
+    move || {
+        let Some((id, wanted)) = left.pop_front() else { return Ok(None) };
+        let contig = Arc::clone(&genome.contigs()[id]);
+        let start = wanted.start.saturating_sub(flank);
+        let end = contig.length.unwrap_or(0).min(wanted.end + flank);
+        let mut codes = Vec::new();
+        genome.fetch(&contig, start..end, &mut codes)?;
+        Ok(Some(Stretch { contig, start, codes, wanted }))
+    }
 }
 
 /// What pictures are written as.
@@ -249,11 +287,14 @@ impl Writer<'_> {
             self.summary.substitutions += known * if own(position) == N { 4 } else { 3 };
         }
         if self.sinks.iter().any(|sink| matches!(sink, Sink::Picture(..))) {
-            self.draw(stretch, part)?;
+            self.limit(part)?;
+        }
+        if self.sinks.iter().any(|sink| matches!(sink, Sink::Picture(..) | Sink::Maps(_))) {
+            self.draw(stretch, part);
         }
         for sink in &mut self.sinks {
             match sink {
-                Sink::Picture(..) => {}
+                Sink::Picture(..) | Sink::Maps(_) => {}
                 Sink::Table(sink) => sink.write(&table(self.targets, stretch, part))?,
                 Sink::Track(sink, target, series) => {
                     let value = |(row, position): (&[Option<Best>], u64)| {
@@ -271,7 +312,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn draw(&mut self, stretch: &Stretch, part: &Part) -> Result<()> {
+    /// Refuses a picture of too many positions.
+    fn limit(&mut self, part: &Part) -> Result<()> {
         let targets = self.targets.len();
         self.drawn += (part.range.end - part.range.start) as usize * targets;
         if self.drawn > MOST_DRAWN {
@@ -279,6 +321,11 @@ impl Writer<'_> {
                 "a picture shows {MOST_DRAWN} positions at the most, over all models: give a shorter region, or write .tsv or .bw"
             )));
         }
+        Ok(())
+    }
+
+    fn draw(&mut self, stretch: &Stretch, part: &Part) {
+        let targets = self.targets.len();
         if part.first {
             for target in self.targets {
                 self.panels.push(Panel {
@@ -298,13 +345,14 @@ impl Writer<'_> {
                 panel.values.push(effects(row, targets, target, own, self.shown));
             }
         }
-        Ok(())
     }
 
     fn finish(self, contigs: &[Arc<Contig>]) -> Result<Summary> {
         let mut sealed = Vec::new();
+        let mut receivers = Vec::new();
         for sink in self.sinks {
             match sink {
+                Sink::Maps(sender) => receivers.push(sender),
                 Sink::Table(sink) => sealed.extend(sink.seal()?),
                 Sink::Track(sink, ..) => sealed.push(sink.seal(contigs)?),
                 Sink::Picture(mut output, format, layout) => {
@@ -327,6 +375,10 @@ impl Writer<'_> {
             }
         }
         output::publish(sealed)?;
+        if let Some(sender) = receivers.pop() {
+            // Nobody may be left to receive them.
+            self.panels.into_iter().for_each(|panel| drop(sender.send(panel)));
+        }
         Ok(self.summary)
     }
 }

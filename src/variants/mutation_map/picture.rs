@@ -13,15 +13,18 @@ use crate::report::svg::{Anchor, Label, Lettering};
 use crate::seq::alphabet::{N, ascii_of_code};
 
 /// A map of one stretch and target.
-#[derive(Debug)]
-pub(crate) struct Panel {
-    pub(crate) model: String,
-    pub(crate) contig: String,
+#[derive(Debug, Clone, PartialEq)]
+pub struct Panel {
+    /// Name of the target.
+    pub model: String,
+    /// Name of the contig.
+    pub contig: String,
     /// Contig position of the first base, 0-based.
-    pub(crate) start: u64,
-    pub(crate) codes: Vec<u8>,
-    /// What a substitution by A, C, G, T does at each position.
-    pub(crate) values: Vec<[f32; 4]>,
+    pub start: u64,
+    /// Codes of the bases that are mapped.
+    pub codes: Vec<u8>,
+    /// The effect of a substitution by A, C, G, T at each position; 0 for the base that is there.
+    pub values: Vec<[f32; 4]>,
 }
 
 /// Positions of a row at most, unless it is said otherwise; longer maps have several rows of about the same length.
