@@ -49,7 +49,7 @@ pub enum Error {
     #[error("{0}")]
     Region(String),
     /// A letter in a sequence that stands for no nucleotide.
-    #[error("'{}' (character {position}) is no nucleotide", .letter.escape_default())]
+    #[error("'{}' (character {position}) is not a nucleotide", .letter.escape_default())]
     Letter {
         /// The letter.
         letter: char,

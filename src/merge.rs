@@ -322,13 +322,13 @@ fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<
     }
     let damaged = |message| Err(Error::format(path, None, message));
     let Some(last) = lines.strip_suffix(b"\n") else {
-        return damaged("its last line is cut short or missing: make this shard again");
+        return damaged("its last line is cut short or missing: rerun this shard");
     };
     let Some(digits) = last.strip_prefix(checksum::MARK.as_bytes()) else {
         return damaged("truncated shard: its checksum is missing; rerun this shard");
     };
     if digits != format!("{checksum:08x}").as_bytes() {
-        return damaged("it has another checksum than when it was written: make this shard again");
+        return damaged("it has another checksum than when it was written: rerun this shard");
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ pub fn run_unpublished(
         false_discovery_rate: job.false_discovery_rate,
         q_later: job.q_later,
         statistics: job.statistics.is_some(),
-        codes: job.statistics.is_some() || lines.iter().any(|lines| lines.shows_sequence()),
+        codes: job.statistics.is_some() || lines.iter().any(crate::track::site::SiteLines::shows_sequence),
     };
     let workers = workers
         .into_iter()

@@ -141,11 +141,17 @@ impl Scratch {
                 let lowest =
                     of_scanner().flat_map(|(tested, _)| tested.thresholds()).fold(f32::MAX, f32::min);
                 engine.score_above(chunk, plan, lowest, &mut self.scores)?;
-                let all = [0..self.scores.windows];
+                let all = 0..self.scores.windows;
                 for (tested, _) in of_scanner() {
                     let hits = &mut self.hits[tested.output];
-                    sites::collect(&self.scores, tested.output, &all, tested.thresholds(), hits)
-                        .map_err(|_| Error::model(&tested.name, "gave NaN for a window of background"))?;
+                    sites::collect(
+                        &self.scores,
+                        tested.output,
+                        std::slice::from_ref(&all),
+                        tested.thresholds(),
+                        hits,
+                    )
+                    .map_err(|_| Error::model(&tested.name, "gave NaN for a window of background"))?;
                 }
             }
             Scanner::Matrices(matrices) => {

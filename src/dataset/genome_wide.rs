@@ -236,7 +236,7 @@ fn suppress(mut runs: Vec<(f32, usize, u64)>, rules: &Rules, contigs: &[HeldOut]
         let stretch = position / apart.max(1);
         let near = |&other: &u64| other.abs_diff(position) < apart;
         let around = stretch.saturating_sub(1)..=stretch + 1;
-        if around.into_iter().filter_map(|at| taken.get(&(contig, at))).flatten().any(|other| near(other)) {
+        if around.into_iter().filter_map(|at| taken.get(&(contig, at))).flatten().any(near) {
             continue;
         }
         taken.entry((contig, stretch)).or_default().push(position);

@@ -676,7 +676,7 @@ mod tests {
         known.resolve(&human).unwrap();
         let mut stream = Selection::new(queries());
         for (contig, segment) in human.iter().zip([4..10, 4..10, WHOLE]) {
-            assert_eq!(known.take(contig).unwrap(), [segment.clone()]);
+            assert_eq!(known.take(contig).unwrap(), std::slice::from_ref(&segment));
             assert_eq!(stream.take(contig).unwrap(), [segment]);
         }
         stream.finish(&human).unwrap();

@@ -258,12 +258,12 @@ mod tests {
     #[test]
     fn stretches_are_those_of_the_bins_that_a_region_overlaps() {
         for mut content in [bai(), csi()] {
-            assert_eq!(found(&content, 0..10), [1 << 32..3 << 32]);
+            assert_eq!(found(&content, 0..10), vec![Stretch { start: 1 << 32, end: 3 << 32 }]);
             assert_eq!(found(&content, (1 << 14)..(1 << 15)), []);
             // The first stretch ends where the first record of the region begins, or before it.
             let at = if content.starts_with(b"BAI") { 4 * 14 } else { 4 * 7 };
             content[at..at + 8].copy_from_slice(&(2u64 << 32).to_le_bytes());
-            assert_eq!(found(&content, 0..10), [2 << 32..3 << 32]);
+            assert_eq!(found(&content, 0..10), vec![Stretch { start: 2 << 32, end: 3 << 32 }]);
         }
     }
 

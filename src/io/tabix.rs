@@ -189,8 +189,7 @@ impl IndexBuilder {
         };
         let (format, start, end) = match self.layout {
             Layout::Bed => (Format::Generic(CoordinateSystem::Bed), 1, Some(2)),
-            Layout::Gff => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
-            Layout::Fimo => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
+            Layout::Gff | Layout::Fimo => (Format::Generic(CoordinateSystem::Gff), 3, Some(4)),
             Layout::Homer => (Format::Generic(CoordinateSystem::Gff), 2, Some(3)),
             Layout::Position => (Format::Generic(CoordinateSystem::Gff), 1, Some(1)),
             Layout::Vcf => (Format::Vcf, 1, None),

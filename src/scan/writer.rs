@@ -171,10 +171,8 @@ impl<'a> Writer<'a> {
         let contig = part.contig.take().expect("a worker sets the contig");
         let last = part.segment_end.is_some();
         let seen = if last { u64::MAX } else { part.own.end };
-        if self.layout.statistics {
-            if part.counts {
-                self.count_bases(&contig, part.own.end - part.own.start)?;
-            }
+        if self.layout.statistics && part.counts {
+            self.count_bases(&contig, part.own.end - part.own.start)?;
         }
         self.hold(&part.codes[0]);
         if let (false, Some(statistics)) = (part.sampled.is_empty(), &mut self.statistics) {

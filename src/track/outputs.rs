@@ -249,7 +249,7 @@ impl Outputs {
         }
         require(
             !aggregate || self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_))),
-            || format!("--aggregate is for tracks of scores, and none is written: name a .bedGraph or .bw"),
+            || "--aggregate is for tracks of scores, and none is written: name a .bedGraph or .bw".to_owned(),
         )?;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Writes a track of its own: for each kilobase of a genome, the share of windows that score above a threshold.
 //!
 //! `cargo run --release --example custom_track -- genome.fa ELK1 0.5`
+#![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::process::ExitCode;
 

@@ -1,6 +1,7 @@
 //! Scans a genome with a model, and prints its sites.
 //!
 //! `cargo run --release --example scan_genome -- genome.fa ELK1 1.0`
+#![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::process::ExitCode;
 

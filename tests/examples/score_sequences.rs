@@ -1,6 +1,7 @@
 //! Scores the sequences of a FASTA file with a model, one after another, and prints the best of them.
 //!
 //! `cargo run --release --example score_sequences -- sequences.fa ELK1`
+#![allow(clippy::print_stdout, reason = "it is a program")]
 
 use std::path::Path;
 use std::process::ExitCode;

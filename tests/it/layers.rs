@@ -628,7 +628,7 @@ fn what_cannot_be_fitted_is_said_on_one_line() {
     put(path, "wrong.toml", "layers = [\n  { type = \"convolute\" },\n]\n");
     put(path, "long.toml", &SMALL.replace("kernel = 9", "kernel = 99"));
     for (words, message) in [
-        ("data.tsv --arch cnn-3", "there is no network cnn-3; there are cnn,"),
+        ("data.tsv --arch cnn-3", "unknown architecture cnn-3; known: cnn,"),
         ("data.tsv --arch missing.toml", "missing.toml: cannot read"),
         ("data.tsv --arch wrong.toml", "wrong.toml, line "),
         (

@@ -8,6 +8,7 @@ use bindscan::engine::planned::PlanOptions;
 use bindscan::engine::scorer::score_all;
 use bindscan::scan::Overlaps;
 use bindscan::scan::search::SiteChoice;
+use bindscan::seq::contig::Strand;
 use bindscan::track::push_score;
 use bindscan::track::score::Summary;
 use bindscan::{Error, Model, Scan, SiteRecord};
@@ -35,9 +36,9 @@ fn tsv(scan: &Scan) -> String {
     let names = sites.names().to_vec();
     let mut text = String::new();
     for site in &mut sites {
-        let SiteRecord { contig, start, end, target, strand, score, p_value, q_value, p_source, .. } =
-            site.unwrap();
-        let strand = strand.map_or('.', |strand| strand.symbol());
+        let site = site.unwrap();
+        let SiteRecord { contig, start, end, target, strand, score, p_value, q_value, p_source, .. } = site;
+        let strand = strand.map_or('.', Strand::symbol);
         let mut number = Vec::new();
         push_score(score, &mut number);
         let score = String::from_utf8(number).unwrap();
@@ -48,16 +49,23 @@ fn tsv(scan: &Scan) -> String {
         if let Some(origin) = p_source {
             text += &format!("\t{origin}");
         }
+        text += &format!("\t{}\t{}\t{}", site.summit, site.window.start, site.window.end);
         text += "\n";
     }
     assert_eq!(sites.summary().unwrap().sites, text.lines().count() as u64);
     text
 }
 
-/// The lines that the program writes in place of it.
+/// The lines that the program writes in place of it, without the columns that a record does not have.
 fn program(options: &str) -> String {
     let text = stdout(root(), &format!("scan tests/data/genome.fa --format tsv --quiet {options}"));
-    text.split_once('\n').unwrap().1.to_owned()
+    let (header, lines) = text.split_once('\n').unwrap();
+    let kept: Vec<bool> = header.split('\t').map(|name| !["motif", "sequence"].contains(&name)).collect();
+    let line = |line: &str| {
+        let fields = line.split('\t').zip(&kept).filter(|(_, kept)| **kept);
+        fields.map(|(field, _)| field).collect::<Vec<_>>().join("\t") + "\n"
+    };
+    lines.lines().map(line).collect()
 }
 
 #[test]
@@ -191,7 +199,7 @@ fn sequences_have_the_scores_of_the_program() {
     let many = score_all(&mut scorers, &codes, &AtomicBool::new(false)).unwrap();
     assert!(many.iter().zip(&want).all(|(a, b)| same(a, b)), "{many:?}");
     let error = model.score(b"ACGT!").unwrap_err().to_string();
-    assert!(error.contains("'!' (character 5) is no nucleotide"), "{error}");
+    assert!(error.contains("'!' (character 5) is not a nucleotide"), "{error}");
 }
 
 #[test]

@@ -252,7 +252,7 @@ fn what_is_wrong_is_said_on_one_line() {
     fs::write(at.join("bad.fa"), ">a\nAC!T\n").unwrap();
     fs::write(at.join("wide.fa"), format!(">w\n{}\n", "ACGTTGCA".repeat(4000))).unwrap();
     for (words, message) in [
-        ("seq.fa -o map.png --scale 20", "map.png: the picture would have 2"),
+        ("seq.fa -o map.png --scale 20", "map.png: the picture would have "),
         ("seq.fa -o map.svg --scale 3", "--scale is for PNG"),
         ("seq.fa -o map.bed", "unknown output extension .bed"),
         ("seq.fa -o map.svg.gz", "only .tsv is compressed"),

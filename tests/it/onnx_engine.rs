@@ -416,20 +416,6 @@ fn a_window_shorter_than_the_detectors_is_refused() {
 }
 
 #[test]
-fn flanks_need_a_network_that_is_known() {
-    if !library_is_there() {
-        return;
-    }
-    let network = Shape { padding: Padding::n(4), ..small() }.network(&mut Random::seed_from_u64(15));
-    let model = Edited::new(&network).after("Tanh", &[None, Some(1)]).read().unwrap();
-    assert!(model.network.is_err());
-    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap();
-    let flanked = WindowPlan { context: Context::Flank, ..plan(11) };
-    let error = scores(&mut engine, &Chunk::whole("contig", vec![0; 20]), &flanked).unwrap_err().to_string();
-    assert!(error.contains("flanks"), "{error}");
-}
-
-#[test]
 fn graphs_that_the_library_refuses_are_errors_on_one_line() {
     if !library_is_there() {
         return;

@@ -320,10 +320,7 @@ fn signals_end_a_run_with_their_status_and_leave_nothing() {
         let mut child = child;
         wait_until("the run has ended", || child.try_wait().unwrap().is_some());
         assert!(start.elapsed() < Duration::from_secs(30));
-        assert_eq!(
-            failure(child.wait_with_output().unwrap(), signal, status),
-            "bindscan: error: interrupted"
-        );
+        assert_eq!(failure(child.wait_with_output().unwrap(), signal, status), "bindscan: interrupted");
         assert!(parts(at) == 0 && !at.join("got.bed").exists(), "{signal}");
     }
     let mut child = waiting_scan(at, None);

@@ -156,15 +156,12 @@ fn matrices_share_a_sweep_and_score_as_the_reference_does() {
         assert!(found.lines().count() > 500, "{options}: {} lines", found.lines().count());
         assert_eq!(found.lines().count(), want.lines().count(), "{options}");
         for (a, b) in found.lines().zip(want.lines()) {
-            let ((place, score), (other, reference)) =
-                (a.rsplit_once('\t').unwrap(), b.rsplit_once('\t').unwrap());
+            let (a_fields, b_fields): (Vec<&str>, Vec<&str>) =
+                (a.split('\t').collect(), b.split('\t').collect());
             // Strands that score the same but for the last bit differ between engines.
-            let named = |place: &'_ str| place.rsplit_once('\t').map(|(named, _)| named.to_owned());
-            match options.contains("--strand") {
-                true => assert_eq!(place, other),
-                false => assert_eq!(named(place), named(other)),
-            }
-            if let (Ok(score), Ok(reference)) = (score.parse::<f64>(), reference.parse::<f64>()) {
+            let alike = if options.contains("--strand") { 5 } else { 4 };
+            assert_eq!(a_fields[..alike], b_fields[..alike]);
+            if let (Ok(score), Ok(reference)) = (a_fields[5].parse::<f64>(), b_fields[5].parse::<f64>()) {
                 assert!((score - reference).abs() <= 1e-4 * reference.abs().max(1.0), "{a} {b}");
             }
         }

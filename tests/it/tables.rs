@@ -54,7 +54,11 @@ fn tables_have_the_sites_of_the_bed() {
         let rows: Vec<Vec<&str>> = lines.map(|line| line.split('\t').collect()).collect();
         let homer: Vec<Vec<&str>> = homer.lines().map(|line| line.split('\t').collect()).collect();
         let bed: Vec<Vec<&str>> = bed.lines().map(|line| line.split('\t').collect()).collect();
-        assert!(rows.len() == bed.len() && homer.len() == bed.len() && bed.len() > 100, "{}", bed.len());
+        assert!(
+            rows.len() == bed.len() && homer.len() == bed.len() && bed.len() > 10,
+            "{rate}: {}",
+            bed.len()
+        );
         let mut ids: Vec<&str> = homer.iter().map(|row| row[0]).collect();
         for ((site, row), homer) in bed.iter().zip(&rows).zip(&homer) {
             let (start, end): (usize, usize) = (site[1].parse().unwrap(), site[2].parse().unwrap());

@@ -124,7 +124,7 @@ fn what_was_interrupted_is_not_overwritten() {
     // Without a state, --resume starts as a scan does.
     let said = run(path, &format!("train data.tsv -o first.onnx --resume {SMALL}")).stderr;
     let said = String::from_utf8(said).unwrap();
-    assert!(said.contains("first.onnx.training.json): starts anew"), "{said}");
+    assert!(said.contains("first.onnx.training.json): starting a new one"), "{said}");
     assert!(path.join("first.onnx").exists(), "{said}");
     write(path, "m.onnx.training.json", "{}");
     let line = error_line(path, &format!("train --quiet data.tsv -o m.onnx {SMALL}"));

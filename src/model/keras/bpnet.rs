@@ -49,7 +49,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(mut self) -> Result<Json, String> {
         let prefix = self.prefix.to_owned();
-        self.input("sequence", json!([null, INPUT, 4]));
+        self.input("sequence", &json!([null, INPUT, 4]));
         // Without the cuts that make sums fit, layers pad.
         let cuts = self.file.layers.iter().any(|name| name.ends_with("_cr"));
         let padding = if cuts { "valid" } else { "same" };
@@ -92,7 +92,7 @@ impl Reader<'_> {
             .push(json!({"class_name": class, "name": name, "config": config, "inbound_nodes": calls}));
     }
 
-    fn input(&mut self, name: &str, shape: Json) {
+    fn input(&mut self, name: &str, shape: &Json) {
         self.layer("InputLayer", name, json!({ "batch_shape": shape }), &[]);
     }
 
@@ -193,8 +193,8 @@ impl Reader<'_> {
         let all = self.shape(PROFILES)?[1];
         let controls =
             all.checked_sub(tracks).filter(|&n| n > 0).ok_or("its profile has no room for control tracks")?;
-        self.input(CONTROL_OF_PROFILE, json!([null, PROFILE, controls]));
-        self.input(CONTROL_OF_COUNTS, json!([null, controls]));
+        self.input(CONTROL_OF_PROFILE, &json!([null, PROFILE, controls]));
+        self.input(CONTROL_OF_COUNTS, &json!([null, controls]));
         let joined = format!("{prefix}_concat_with_prof_bias_0");
         let cropped = format!("{prefix}_profile_head_cropped");
         self.layer("Concatenate", &joined, json!({"axis": -1}), &[&cropped, CONTROL_OF_PROFILE]);

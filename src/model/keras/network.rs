@@ -223,11 +223,8 @@ fn sequence(mut layers: Vec<Layer>, built: Option<Vec<Option<usize>>>) -> Result
     if first.class != "InputLayer" {
         let stated = first.config.input_shape().or(built);
         let mut config = Config::default();
-        let shape = match stated {
-            Some(shape) => shape,
-            // A sequence within another network says nothing, and needs nothing.
-            None => Vec::new(),
-        };
+        // A sequence within another network states no shape, and needs none.
+        let shape = stated.unwrap_or_default();
         let shape =
             [Json::Null].into_iter().chain(shape.into_iter().map(|n| n.map_or(Json::Null, Json::from)));
         config.0.insert("batch_shape".into(), Json::Array(shape.collect()));

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::build::{Builder, int, ints};
 use super::interface::{self, Dim, show_shape};
 use super::opset;
-use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto};
+use super::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use super::tensor::Tensor;
 use crate::model::Layout;
 
@@ -28,7 +28,7 @@ pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<String>, String> 
     if fed.len() < 2 {
         return Ok(Vec::new());
     }
-    let names = || fed.iter().map(|input| input.name()).collect::<Vec<_>>().join(", ");
+    let names = || fed.iter().map(ValueInfoProto::name).collect::<Vec<_>>().join(", ");
     let may_be: Vec<(&ValueInfoProto, Layout, Option<usize>)> =
         fed.iter().filter_map(|input| sequence(input)).collect();
     let by_name =
@@ -77,7 +77,7 @@ pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<String>, String> 
 
 /// The inputs that are fed.
 fn inputs(graph: &GraphProto) -> Vec<ValueInfoProto> {
-    let weights: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+    let weights: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
     graph.input.iter().filter(|input| !weights.contains(input.name())).cloned().collect()
 }
 
