@@ -90,6 +90,6 @@ pub(crate) fn encode_sequence(letters: &str) -> Result<Vec<u8>, String> {
         return Err("the sequence is empty".into());
     }
     alphabet::encode(letters.as_bytes()).map_err(|(at, byte)| {
-        format!("'{}' (character {}) is no nucleotide", char::from(byte).escape_default(), at + 1)
+        format!("'{}' (character {}) is not a nucleotide", char::from(byte).escape_default(), at + 1)
     })
 }
