@@ -89,11 +89,11 @@ enum Command {
     Man(man::ManArgs),
 }
 
-/// What every subcommand is told.
+/// Settings that every subcommand takes.
 #[derive(Debug, Clone, Copy)]
 struct Session {
     quiet: bool,
-    /// Whether progress may be drawn.
+    /// True if progress may be drawn.
     terminal: bool,
     /// When the program was started.
     started: Instant,
@@ -204,7 +204,7 @@ impl Args {
     }
 }
 
-/// Whether the reader of our output went away: not a failure.
+/// True if the reader of our output went away, which is not a failure.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<bindscan::Error>().is_some_and(bindscan::Error::is_broken_pipe)
         || error

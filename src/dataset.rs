@@ -21,7 +21,7 @@ pub mod scaling;
 pub mod table;
 mod text;
 
-/// What the targets are.
+/// Kind of the targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
     /// 0 or 1: unbound or bound.
@@ -41,7 +41,7 @@ pub struct Dataset {
     pub outputs: usize,
     /// Names of the targets, one an output.
     pub output_names: Vec<String>,
-    /// What the targets are.
+    /// Kind of the targets.
     pub kind: TargetKind,
     /// SHA-256 of sequences and targets, in hexadecimal: equal data, equal digest, whatever file they came in.
     pub digest: String,
@@ -192,7 +192,7 @@ impl Dataset {
     /// output both classes or values that differ.
     ///
     /// # Errors
-    /// What is wrong, with counts.
+    /// Description of the errors, with counts.
     pub fn require(&self, sequences: usize, length: usize) -> Result<()> {
         let wrong = |message: String| Err(Error::Request(message));
         if self.len() < sequences {
@@ -225,7 +225,7 @@ impl Dataset {
         })
     }
 
-    /// What a user may want to know about the sequences before trusting a model fitted to them.
+    /// Warnings about the sequences that matter before one trusts a model fitted to them.
     pub fn quality(&self) -> Quality {
         let mut seen: HashMap<&[u8], &[f32]> = HashMap::with_capacity(self.len());
         let mut quality = Quality::default();
@@ -326,7 +326,7 @@ impl Quality {
 pub struct Leaks {
     /// Ranks of those sequences in the test set, rising.
     pub ranks: Vec<usize>,
-    /// How many sequences the test set has.
+    /// Number of sequences in the test set.
     pub tested: usize,
 }
 
@@ -355,7 +355,7 @@ impl Leaks {
     }
 }
 
-/// What is equal for equal sequences: the sequence, or unless `stranded` its reverse complement if that comes first.
+/// Key that is equal for equal sequences: the sequence, or unless `stranded` its reverse complement if that comes first.
 pub(crate) fn identity(codes: &[u8], stranded: bool) -> Cow<'_, [u8]> {
     if stranded {
         return codes.into();

@@ -19,7 +19,7 @@ pub mod scorer;
 pub mod speed;
 pub mod summary;
 
-/// Where an engine computes.
+/// Device on which an engine computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Device {
     /// The processor.
@@ -60,7 +60,7 @@ pub trait Engine: Send {
     /// The model's specification.
     fn spec(&self) -> &ModelSpec;
 
-    /// What computes, in a word or two for people: the engine, and its instruction set or device.
+    /// Name of the implementation: the engine, and its instruction set or device.
     fn description(&self) -> String;
 
     /// Real bases that the engine looks at on each side of a window under `plan`: left and right.
@@ -89,7 +89,7 @@ pub trait Engine: Send {
     }
 }
 
-/// What computes the scores.
+/// Engine that computes the scores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineKind {
     /// The fastest that can run the model on the device.
@@ -130,7 +130,7 @@ impl FromStr for EngineKind {
     }
 }
 
-/// What engines are opened for.
+/// Purpose for which engines are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
     /// Many windows under one plan: preparing for that plan pays.

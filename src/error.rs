@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// Result of a library call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. `Display` gives one line for the user.
+/// An error. `Display` gives one line for the user.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,7 +14,7 @@ pub enum Error {
     Io {
         /// The file, or `-` for a standard stream.
         path: PathBuf,
-        /// What was tried, as in "cannot read".
+        /// The attempted operation, as in "cannot read".
         action: &'static str,
         /// The system's own reason.
         source: std::io::Error,
@@ -26,7 +26,7 @@ pub enum Error {
         path: PathBuf,
         /// 1-based line number, where there is one.
         line: Option<u64>,
-        /// What is wrong and what to do.
+        /// The error, and its remedy.
         message: String,
     },
     /// A model cannot be used, or not in the way that was asked for.
@@ -34,7 +34,7 @@ pub enum Error {
     Model {
         /// The model's name or file.
         name: String,
-        /// What is wrong and what to do.
+        /// The error, and its remedy.
         message: String,
     },
     /// There is neither a file nor a bundled model of this name.

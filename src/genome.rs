@@ -26,7 +26,7 @@ use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::contig::{Contig, RegionQuery};
 use crate::{Error, Result};
 
-/// How a genome is read.
+/// Options for reading a genome.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GenomeOptions {
     /// Read lower-case (soft-masked) letters as N.
@@ -269,9 +269,9 @@ pub struct GenomeSource {
     /// All that is wanted, of a shard: the stretches of one contig after another.
     planned: Option<Stretches>,
     contig: Option<Arc<Contig>>,
-    /// What is still wanted of the contig.
+    /// Regions of the contig that are still to be read.
     stretches: VecDeque<Stretch>,
-    /// What is still wanted of the stretch, and whether a chunk of it has been given.
+    /// The rest of the stretch, and a flag for a chunk of it having been given.
     stretch: Option<(Stretch, bool)>,
     /// Codes that end where the reader stands and that the next chunk may need again.
     carry: Vec<u8>,
@@ -280,7 +280,7 @@ pub struct GenomeSource {
     /// Window starts in all of a shard, and those passed.
     wanted: Option<u64>,
     passed: u64,
-    /// What an earlier run has done, as far as it has not been passed.
+    /// Work of an earlier run that has not been passed yet.
     done: Place,
 }
 

@@ -32,7 +32,7 @@ pub struct Shards {
     head: Head,
 }
 
-/// What stands before a track's first line of data.
+/// Text before a track's first line of data.
 #[derive(Debug, Clone, PartialEq)]
 struct Head {
     mark: ShardMark,
@@ -237,7 +237,7 @@ impl Shards {
     }
 }
 
-/// What sites are chosen by, once all shards are known.
+/// Criterion by which sites are chosen once all shards are known.
 struct Rates {
     /// The highest q-value of a site.
     rate: f64,
@@ -271,7 +271,7 @@ impl Rates {
         Ok(())
     }
 
-    /// What stands before a line's q-value, that, and what stands behind it.
+    /// Text before a line's q-value, the q-value, and the text after it.
     fn parts<'a>(&self, line: &'a [u8]) -> Option<(&'a [u8], f64, &'a [u8])> {
         let at = memchr::memrchr(LATER, line)?;
         let (before, rest) = (&line[..at], &line[at + 1..]);
@@ -333,7 +333,7 @@ fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<
     Ok(())
 }
 
-/// Where the last line of `lines` starts.
+/// Start of the last line of `lines`.
 fn start_of_line(lines: &[u8]) -> usize {
     memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1)
 }

@@ -32,7 +32,7 @@ pub use network::{Dense, Network, Padding, Pooling};
 /// Key of the specification in an ONNX file's `metadata_props`.
 pub const SPEC_KEY: &str = "bindscan.spec";
 
-/// What a window sees past its ends.
+/// Bases that a window sees past its ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PadKind {
@@ -67,7 +67,7 @@ pub enum Strands {
     Symmetric,
 }
 
-/// What a model's outputs are.
+/// Kind of a model's outputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Activation {
@@ -79,7 +79,7 @@ pub enum Activation {
     Softmax,
 }
 
-/// How a model is to be used: the JSON object under [`SPEC_KEY`] in an ONNX file's metadata.
+/// Instructions for using a model: the JSON object under [`SPEC_KEY`] in an ONNX file's metadata.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelSpec {
     /// Version of this specification; 1.
@@ -91,7 +91,7 @@ pub struct ModelSpec {
     /// Length of the first layer's detectors in bases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector_length: Option<usize>,
-    /// What a window sees past its ends.
+    /// Bases that a window sees past its ends.
     pub padding: PadKind,
     /// What lies past a window's ends in a contig, unless a scan says otherwise: padding, or the real bases beside it.
     #[serde(default, skip_serializing_if = "is_padding")]
@@ -102,12 +102,12 @@ pub struct ModelSpec {
     pub strands: Strands,
     /// Name of every output column.
     pub outputs: Vec<String>,
-    /// What the outputs are.
+    /// Kind of the outputs.
     pub activation: Activation,
     /// Lowest and highest score the model can give, where known (matrices): scales the BED score column.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_range: Option<[f32; 2]>,
-    /// Where the model comes from: free-form (source file, data digest, seed, hyper-parameters, held-out AUC).
+    /// Origin of the model: free-form (source file, data digest, seed, hyper-parameters, held-out AUC).
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub provenance: serde_json::Map<String, serde_json::Value>,
     /// Order of the input's channels, where it is not `ACGT`.
@@ -127,7 +127,7 @@ pub struct ModelSpec {
     pub motif: Option<MainMotif>,
 }
 
-/// How an ONNX model takes its input.
+/// Input format of an ONNX model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// Name of the graph input.
@@ -166,7 +166,7 @@ pub enum Layout {
     LastImage,
 }
 
-/// How a model file is to be read.
+/// Options for reading a model file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OpenOptions {
     /// Order of the input's channels; `None`: as the file says.
@@ -192,7 +192,7 @@ pub enum Heads {
 /// A model: its specification, its ONNX graph, and the network of the DeepBind family that the graph may be.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// How the model is to be used.
+    /// Instructions for using the model.
     pub spec: ModelSpec,
     /// The graph's input.
     pub input: Input,
@@ -672,7 +672,7 @@ struct Chosen {
     names: Option<Vec<String>>,
     /// Number of its columns, where that is known.
     values: Option<usize>,
-    /// What all of them are.
+    /// Kind of all of them.
     activation: Activation,
 }
 
@@ -769,7 +769,7 @@ fn clean_stated(spec: &ModelSpec) -> ModelSpec {
     clean
 }
 
-/// What the node does that gives the graph's output, if not those that only move axes.
+/// Operation of the node that gives the graph's output; nodes that only move axes do not count.
 fn activation(graph: &onnx::proto::GraphProto, output: &str) -> Activation {
     const MOVING: [&str; 6] = ["Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"];
     let mut name = output;

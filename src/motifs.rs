@@ -25,9 +25,9 @@ pub struct Filter {
     pub rank: usize,
     /// `weights[position]` of A, C, G, T.
     pub weights: Vec<[f32; 4]>,
-    /// What is added to the sum, a normalisation that follows the convolution included.
+    /// Bias, including that of a normalisation that follows the convolution.
     pub bias: f32,
-    /// What is done to the sum.
+    /// Activation function.
     pub transfer: Transfer,
 }
 

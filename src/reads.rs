@@ -27,7 +27,7 @@ pub use self::record::{ReadFilter, Skip};
 use crate::reads::header::Header;
 use crate::reads::record::flag;
 
-/// What reads are stored as.
+/// Format of a file of reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadFormat {
     /// BAM, compressed as BGZF.
@@ -41,7 +41,7 @@ pub enum ReadFormat {
 }
 
 impl ReadFormat {
-    /// What reads `input` holds; `None` if it holds something else.
+    /// Format of the reads in `input`; `None` if it contains something else.
     pub fn of(input: &RawInput) -> Option<ReadFormat> {
         let start = input.start();
         let line = |tag: &str| start.starts_with(format!("@{tag}\t").as_bytes());
@@ -60,7 +60,7 @@ impl ReadFormat {
 pub struct Batch {
     /// The records, one after the other, without their lengths.
     bytes: Vec<u8>,
-    /// Where each ends in `bytes`.
+    /// End of each in `bytes`.
     ends: Vec<usize>,
     /// Records of the input before these.
     before: u64,
@@ -104,7 +104,7 @@ impl Batch {
     }
 }
 
-/// Where records come from.
+/// Source of records.
 trait RecordReader: Send {
     /// Appends the next record to `out`, as BAM has it, without its length; `false` at the end.
     fn read(&mut self, out: &mut Vec<u8>) -> Result<bool>;
@@ -116,7 +116,7 @@ trait RecordReader: Send {
     fn position(&self) -> u64;
 }
 
-/// How reads are read.
+/// Options for reading reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadOptions {
     /// Which are wanted.
@@ -141,7 +141,7 @@ pub struct ReadSource {
     filter: ReadFilter,
     /// True if records out of order are an error.
     check_order: bool,
-    /// What is still wanted, if regions are: contigs, each with its next region and the end of the one before.
+    /// Regions still to be read, if any were given: contigs, each with its next region and the end of the one before.
     wanted: Option<std::vec::IntoIter<Wanted>>,
     current: Option<Wanted>,
     /// Contig and place of the last record.
@@ -154,7 +154,7 @@ pub struct ReadSource {
     header: Vec<u8>,
 }
 
-/// How records are grouped.
+/// Grouping of records.
 #[derive(Debug, Clone, Copy)]
 struct Grouping {
     /// Bytes of a group at the most, unless it is a single record.
@@ -285,7 +285,7 @@ impl ReadSource {
         &self.filter
     }
 
-    /// What the input is called in messages.
+    /// Name of the input in messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -419,7 +419,7 @@ pub(crate) fn groups(filter: &ReadFilter) -> HashSet<&[u8]> {
 /// Reads flags as samtools does: a number, decimal, hexadecimal (0x) or octal (0), or names with commas between them.
 ///
 /// # Errors
-/// What the text should be.
+/// Description of the expected text.
 pub fn parse_flags(text: &str) -> Result<u16, String> {
     let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => u16::from_str_radix(digits, 16).ok(),

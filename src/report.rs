@@ -1,4 +1,4 @@
-//! What the reports share: a web page that needs nothing else, for screens wide and narrow, light and dark, and for paper.
+//! Parts that the reports share: a self-contained web page for wide and narrow screens, light and dark, and for paper.
 
 pub mod logo;
 pub(crate) mod svg;

@@ -41,12 +41,12 @@ use statistics::Statistics;
 use worker::{Part, Worker};
 use writer::Writer;
 
-/// What a scan looks for, and what it writes.
+/// Targets and outputs of a scan.
 #[derive(Debug)]
 pub struct Job {
-    /// What is scored, in the order that tracks refer to.
+    /// Targets that are scored, in the order that tracks refer to.
     pub targets: Vec<Target>,
-    /// What becomes of hits whose windows overlap.
+    /// Treatment of hits whose windows overlap.
     pub overlaps: Overlaps,
     /// Tracks of sites. Without one, no hits are called.
     pub sites: Vec<(SiteLines, SiteSink)>,
@@ -62,11 +62,11 @@ pub struct Job {
     pub q_later: bool,
     /// Statistics to add to, if they are wanted.
     pub statistics: Option<Statistics>,
-    /// What is kept of the scan, if it is to go on after an interruption; the source goes on from its place.
+    /// Journal for a scan that can resume after an interruption; the source resumes from its position.
     pub journal: Option<Journal>,
 }
 
-/// What becomes of hits whose windows overlap.
+/// Treatment of hits whose windows overlap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Overlaps {
     /// The best of them is reported ([`crate::sites::suppress`]).
@@ -75,7 +75,7 @@ pub enum Overlaps {
     Keep,
 }
 
-/// What a scan did.
+/// Counts of a scan.
 #[derive(Debug, Clone, Default)]
 pub struct ScanSummary {
     /// Bases read (of the regions, where regions were given).
@@ -92,7 +92,7 @@ pub struct ScanSummary {
     pub short_segments: u64,
     /// Names of the first few of those.
     pub short_names: Vec<String>,
-    /// How the windows of each target tested, if sites were chosen by their q-values.
+    /// Counts of tests of each target, if sites were chosen by their q-values.
     pub tests: Vec<TestCounts>,
     /// Statistics, if they were wanted.
     pub statistics: Option<Statistics>,
@@ -218,7 +218,7 @@ struct Item {
     progress: (u64, Option<u64>),
 }
 
-/// What workers and writer know of a scan's tracks.
+/// State of a scan's tracks that workers and writer share.
 #[derive(Debug, Clone, Copy)]
 struct Layout<'a> {
     targets: &'a [Target],
@@ -300,7 +300,7 @@ impl Layout<'_> {
     }
 }
 
-/// How rare the score of a hit is, where the distribution of scores in background is known.
+/// P-value of a hit's score, where the distribution of scores in background is known.
 fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
     let null = target.null.as_ref()?;
     let step = null.step(hit.score, hit.strand);

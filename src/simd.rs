@@ -83,7 +83,7 @@ impl AddAssign for Lanes {
 /// Work to be compiled for every instruction set. `run` and all it calls must be `#[inline(always)]`, or the compiler
 /// does not use the instruction set there.
 pub(crate) trait Task {
-    /// What the work gives.
+    /// Result of the work.
     type Output;
     /// Does the work.
     fn run(self) -> Self::Output;

@@ -103,7 +103,7 @@ pub struct Target {
     pub symmetric: bool,
     /// Lowest score of a hit on the forward and on the reverse strand: p-values differ where the background is skewed.
     pub thresholds: [f32; 2],
-    /// How a raw score becomes BED's 0-1000 where it has no p-value.
+    /// Scale from raw scores to BED's 0-1000, for scores without p-values.
     pub scale: ScoreScale,
     /// The distribution of its scores in background, where p-values are wanted.
     pub null: Option<Arc<Null>>,
@@ -191,7 +191,7 @@ pub fn largest_n_fraction(planned: &Planned, given: Option<f64>) -> f64 {
     given.unwrap_or(if is_matrix { 0.0 } else { MAX_N })
 }
 
-/// How a raw score becomes BED's 0-1000 (the shade in a genome browser).
+/// Scale from raw scores to BED's 0-1000 (the shade in a genome browser).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum ScoreScale {
     /// Linear between the lowest and the highest score a model can give (matrices).

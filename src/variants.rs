@@ -1,4 +1,4 @@
-//! What variants do to binding: every allele of a VCF or BCF is scored in its place, next to the reference.
+//! Effects of variants on binding: every allele of a VCF or BCF is scored in its place, next to the reference.
 //!
 //! Records keep their order and, in VCF, their text; scores are added to INFO, or are a table of their own.
 
@@ -48,12 +48,12 @@ pub enum Format {
     Tsv,
 }
 
-/// What calls are scored against, and with.
+/// Genome and models with which calls are scored.
 #[derive(Debug)]
 pub struct Annotation<'a> {
     /// The genome that the calls refer to.
     pub genome: &'a Lookup,
-    /// What scores them.
+    /// Scorers of the windows.
     pub targets: &'a [Target],
     /// Only records whose reference allele overlaps these stretches are kept ([`Lookup::select`]).
     pub regions: Option<&'a [Vec<Range<u64>>]>,
@@ -130,7 +130,7 @@ impl Annotation<'_> {
     }
 }
 
-/// What became of the records and alleles.
+/// Outcome for records and alleles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records read that lie in the wanted regions.
@@ -218,7 +218,7 @@ impl Counts {
         self.unknown_contig + self.past_end + self.mismatch
     }
 
-    /// What was passed on without a score, and why: a phrase for each kind there is.
+    /// Records and alleles that were passed on without a score, and the reasons: a phrase for each kind that occurred.
     pub fn unscored(&self) -> Vec<String> {
         let kinds = [
             (self.no_alternative, "without an ALT allele"),
@@ -239,7 +239,7 @@ impl Counts {
     }
 }
 
-/// What a run did.
+/// Counts of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Records and alleles.
@@ -252,7 +252,7 @@ pub struct Summary {
 
 /// Told while records are annotated.
 pub trait Watch {
-    /// How far the input is read, in bytes of it, and in all where known.
+    /// Bytes of the input that were read, and their total where it is known.
     fn progress(&mut self, at: (u64, Option<u64>), counts: &Counts);
     /// A record does not fit the genome; told of the first few of each batch of records, in order.
     fn problem(&mut self, message: &str);

@@ -442,7 +442,7 @@ pub struct Oddities {
     extrapolated: Vec<(String, f64)>,
 }
 
-/// How many names a warning lists.
+/// Number of names that a warning lists.
 const LISTED: usize = 3;
 
 impl Oddities {

@@ -50,7 +50,7 @@ impl Tested {
 /// how many window starts of how many are done. The result does not depend on the number of workers.
 ///
 /// # Errors
-/// What an engine meets, and scores that are no numbers.
+/// Errors of an engine, and scores that are not numbers.
 pub fn sample(
     workers: Vec<Vec<Scanner>>,
     tested: &[Tested],

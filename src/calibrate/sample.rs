@@ -46,7 +46,7 @@ const SUPPORT: u64 = 30;
 const FITTED: u64 = 1000;
 const FITTED_SHARE: f64 = 0.05;
 
-/// How much background is scanned.
+/// Amount of background to scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amount {
     /// Windows to score: rounded up to whole blocks of 2^20.
@@ -70,7 +70,7 @@ impl Amount {
 /// `progress` is told how many windows of how many are scored. What comes out does not depend on the number of workers.
 ///
 /// # Errors
-/// What an engine meets, and scores that are no numbers.
+/// Errors of an engine, and scores that are not numbers.
 pub fn sample(
     mut engines: Vec<Box<dyn Engine>>,
     plan: &WindowPlan,
@@ -203,7 +203,7 @@ impl Drawer<'_> {
     }
 }
 
-/// How scores are put into bins. Bins are relative to the range of the scores: a model whose scores are all scaled has
+/// Binning of scores. Bins are relative to the range of the scores: a model whose scores are all scaled has
 /// the same counts.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
@@ -251,7 +251,7 @@ impl Scale {
         edge
     }
 
-    /// What a score of that bin or a higher one is not below; no score is below what bin 0 has.
+    /// Lower limit of the scores of this bin and of higher ones; no score is below that of bin 0.
     fn bound(&self, bin: usize) -> f32 {
         if bin == 0 { f32::NEG_INFINITY } else { self.edge(bin) }
     }
@@ -405,7 +405,7 @@ fn count(score: f32, scale: &Scale, bins: &mut [u64], over: &mut Vec<f32>) {
     }
 }
 
-/// How many scores each bin and the higher ones have.
+/// Number of scores in each bin and the higher ones.
 fn from_above(bins: &[u64], over: &[f32]) -> Vec<u64> {
     let mut counts = vec![0; bins.len()];
     let mut above = over.len() as u64;

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::heading;
 use super::{Session, message};
 
-/// What the data are. `train` and `eval` take the same forms.
+/// Training or test data. `train` and `eval` take the same forms.
 #[derive(Debug, Args)]
 pub(super) struct DataArgs {
     /// Data: a table, bound sequences (FASTA), or peaks (BED, narrowPeak; with --genome)
@@ -98,18 +98,18 @@ pub(super) struct Ratios {
 const TEST_RATIO: f64 = 1.0;
 
 impl Ratios {
-    /// What is asked for, or else `training` for training data.
+    /// The given value, or else `training` for training data.
     pub(super) fn of_training(asked: Option<f64>, training: f64) -> Ratios {
         Ratios { training: asked.unwrap_or(training), test: asked.unwrap_or(TEST_RATIO) }
     }
 
-    /// What is asked for, or else that of test data.
+    /// The given value, or else that of test data.
     pub(super) fn of_test(asked: Option<f64>) -> Ratios {
         Ratios::of_training(asked, TEST_RATIO)
     }
 }
 
-/// How data are read.
+/// Options for reading data.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     pub(super) ratios: Ratios,
@@ -156,7 +156,7 @@ impl DataArgs {
         HeldOutOptions { contigs: test_contigs, skip_bad_regions: *skip_bad_regions, force: *force }
     }
 
-    /// Whether some of the data are held out for the test.
+    /// True if some of the data are held out for the test.
     pub(super) fn holds_out(&self) -> bool {
         !self.test_contigs.is_empty()
     }

@@ -153,7 +153,7 @@ impl KerasArgs {
     }
 }
 
-/// What stands for a model's name in the name of an output.
+/// Placeholder for a model's name in the name of an output.
 const NAME: &str = "{name}";
 
 impl MotifsArgs {

@@ -208,7 +208,7 @@ impl MotifFileArgs {
 }
 
 impl PlanArgs {
-    /// Whether some of the outputs are left out.
+    /// True if some of the outputs are left out.
     pub(super) fn chooses_targets(&self) -> bool {
         self.target != ["all"]
     }

@@ -227,7 +227,7 @@ impl MotifsArgs {
         Ok(Some(Known { name, motifs: collection.motifs }))
     }
 
-    /// What came out, one sentence each.
+    /// Results, one sentence each.
     fn summary(
         &self,
         learned: &[Learned],

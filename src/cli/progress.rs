@@ -12,10 +12,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Session, message};
 
-/// How often the bar is drawn again.
+/// Interval between redraws of the bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// How long after the start the bar is drawn first: short runs have none.
+/// Delay before the bar is first drawn: short runs have none.
 const FIRST_DRAW: Duration = Duration::from_millis(300);
 
 /// When the first line is written where there is no terminal. Each interval is twice as long as the one before.
@@ -38,7 +38,7 @@ struct Shared {
     ended: Condvar,
 }
 
-/// What is shown.
+/// Contents of the bar.
 #[derive(Debug, Clone)]
 struct State {
     done: u64,
@@ -49,7 +49,7 @@ struct State {
     ended: bool,
 }
 
-/// What a scan has found so far.
+/// Counts of a scan so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Findings {
     /// Sites.

@@ -61,7 +61,7 @@ enum AggregateArg {
 }
 
 impl ReadArgs {
-    /// How reads become one value, if they are to.
+    /// Aggregation of reads into one value, if asked for.
     pub(super) fn aggregate(&self) -> Option<Aggregate> {
         self.aggregate.map(|aggregate| match aggregate {
             AggregateArg::Max => Aggregate::Max,

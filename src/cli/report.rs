@@ -33,17 +33,17 @@ pub(super) struct ReportArgs {
     report_igv: Option<String>,
 }
 
-/// What a report says of the scan, beside its results.
+/// Description of the scan in a report, beside its results.
 pub(super) struct Context<'a> {
     pub(super) genome: &'a Path,
     pub(super) models: &'a [Planned],
     pub(super) places: &'a [Place],
-    /// What each scanner computes with.
+    /// Implementation of each scanner.
     pub(super) engines: Vec<String>,
     pub(super) targets: Vec<Target>,
     pub(super) threads: usize,
     pub(super) shard: Option<Shard>,
-    /// Where the p-values of each model come from, if sites are chosen by them.
+    /// Origin of the p-values of each model, if sites are chosen by them.
     pub(super) significance: &'a [(String, String)],
     pub(super) command: String,
 }
@@ -58,7 +58,7 @@ pub(super) struct Report {
 }
 
 impl ReportArgs {
-    /// Whether there is to be one.
+    /// True if one is to be written.
     pub(super) fn is_wanted(&self) -> bool {
         self.report.is_some()
     }

@@ -408,7 +408,7 @@ impl ScanArgs {
         }
     }
 
-    /// Whether q-values wait for the other shards.
+    /// True if q-values wait for the other shards.
     fn q_later(&self) -> bool {
         self.qvalue.is_some() && self.shard.is_some()
     }
@@ -440,7 +440,7 @@ impl ScanArgs {
         Ok(inputs)
     }
 
-    /// What an interrupted run of the same scan has left, or a new journal.
+    /// Journal that an interrupted run of the same scan has left, or a new one.
     fn journal(
         &self,
         tracks: &Tracks,
@@ -669,7 +669,7 @@ fn bases_to_scan(genome: &Genome, regions: &[RegionQuery], shard: Option<Shard>)
 /// Bases at most in which the lowest p-value is searched where no site was found.
 const SEARCHED: u64 = 30_000_000;
 
-/// Where the p-values come from, in a few words.
+/// Origin of the p-values, in a few words.
 fn describe(significance: &[(String, String)]) -> Option<String> {
     let (_, first) = significance.first()?;
     Some(if significance.iter().all(|(_, words)| words == first) {
@@ -679,7 +679,7 @@ fn describe(significance: &[(String, String)]) -> Option<String> {
     })
 }
 
-/// What was done, by an interrupted run as well: so many bases `before`. What was found is in `sites`.
+/// Work that was done, including the bases `before` of an interrupted run. The sites found are in `sites`.
 fn summary_line(summary: &ScanSummary, sites: &str, before: u64, seconds: f64) -> String {
     let mut line = format!(
         "{} bases, {} windows{sites} in {seconds:.2} s ({})",

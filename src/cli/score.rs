@@ -135,7 +135,7 @@ impl ScoreArgs {
     }
 }
 
-/// Where sequences come from.
+/// Source of sequences.
 enum Reader {
     Sequences(SequenceReader),
     Reads(Box<ReadSequences>),

@@ -10,13 +10,13 @@ use bindscan::io::output;
 
 use super::{CANCELLED, message};
 
-/// How long a run may take to end itself.
+/// Time that a run may take to end itself.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The signal that ends the run; 0 while there is none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// Whether somebody has begun to end the process.
+/// True once the process has begun to end.
 static ENDING: AtomicBool = AtomicBool::new(false);
 
 /// The signal that ended the run, if one did.

@@ -118,7 +118,7 @@ impl TrackArgs {
     }
 }
 
-/// How tracks of these models were made; `significance` has the origin of each model's p-values.
+/// Provenance of tracks of these models; `significance` has the origin of each model's p-values.
 pub(super) fn provenance(
     models: &[Planned],
     significance: &[(String, String)],

@@ -671,7 +671,7 @@ const FEWEST_FILTERS: usize = 4;
 const DISTILLED_SEQUENCES: usize = 80;
 const DISTILLED_STEPS: usize = 8;
 
-/// Where finished fits are noted while a training goes on: beside the output, with an extension more.
+/// Path at which finished fits are saved during training: beside the output, with one more extension.
 fn state_path(output: &Path, extension: &str) -> PathBuf {
     let mut name = output.file_name().unwrap_or_default().to_owned();
     name.push(".");
@@ -704,7 +704,7 @@ fn judge(model: &Model, set: &str, dataset: &Dataset, threads: usize, seed: u64)
     Judge { engines, window, strands: model.spec.strands, seed }.judge(set, dataset)
 }
 
-/// What scores data in the end of a training.
+/// Scorer of data at the end of a training.
 struct Judge {
     /// One for each thread.
     engines: Vec<Box<dyn Engine>>,
@@ -734,7 +734,7 @@ impl Judge {
     }
 }
 
-/// What the user is told in the end.
+/// Final message to the user.
 fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took: Duration) {
     let trial = &outcome.trials[outcome.chosen];
     let metric = trained::metric_name(training.kind);

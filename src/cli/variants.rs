@@ -165,7 +165,7 @@ impl VariantsArgs {
     }
 }
 
-/// What the user sees of a run.
+/// Messages and progress of a run.
 struct View {
     progress: Progress,
     /// Records that were named because they do not fit.

@@ -1,4 +1,4 @@
-//! What `bindscan --version` says.
+//! The output of `bindscan --version`.
 
 use bindscan::engine::kernel::Simd;
 use bindscan::engine::onnx::library::find_library;

@@ -16,22 +16,22 @@ use crate::genome::sequences::is_located;
 use crate::seq::alphabet::ambiguous_note;
 use crate::{Error, Result};
 
-/// What is to be read, and how.
+/// Files to read, and options.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DataRequest {
     /// Peaks (BED, narrowPeak), sequences (FASTA) or a table; plain or gzip.
     pub data: PathBuf,
     /// FASTA of the genome that peaks lie on.
     pub genome: Option<PathBuf>,
-    /// Where unbound sequences come from if the data have none.
+    /// Source of unbound sequences if the data have none.
     pub negatives: Negatives,
     /// Unbound sequences for each bound one.
     pub negatives_per_positive: f64,
     /// The same for peaks that are held out; as many, if it is not given.
     pub test_negatives_per_positive: Option<f64>,
-    /// How a table is read.
+    /// Options for reading a table.
     pub table: TableOptions,
-    /// How peaks are cut out. The background and the seed are set from the other fields.
+    /// Options for cutting out peaks. The background and the seed are set from the other fields.
     pub peaks: PeakOptions,
     /// Seed of the negatives.
     pub seed: u64,
@@ -44,7 +44,7 @@ impl DataRequest {
     }
 }
 
-/// Where unbound sequences come from.
+/// Source of unbound sequences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Negatives {
     /// Dinucleotide-preserving shuffles of the bound ones.
@@ -61,9 +61,9 @@ pub enum Negatives {
 pub struct Loaded {
     /// The data, apart from what was held out.
     pub training: Dataset,
-    /// What was held out: peaks on the test contigs.
+    /// Held-out data: peaks on the test contigs.
     pub test: Option<Dataset>,
-    /// What was done to the data, and what is odd about them: one sentence each.
+    /// Notes on changes of the data and on oddities in them, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! How well scores agree with measurements: ranking metrics for classes, correlations for numbers, and bootstrap
+//! Agreement of scores with measurements: ranking metrics for classes, correlations for numbers, and bootstrap
 //! intervals for both.
 //!
 //! Ties are treated exactly: tied scores share a midrank in the area under the ROC curve and in Spearman's
@@ -317,7 +317,7 @@ fn correlation(a: &[f64], b: &[f64], weights: &[u32]) -> Option<f64> {
 pub struct Measured {
     /// Name of the output.
     pub output: String,
-    /// What was measured.
+    /// Measured values.
     pub metric: Metric,
     /// Its value; `None` where it is not defined.
     pub value: Option<f64>,

@@ -19,7 +19,7 @@ pub fn shuffles(positives: &[Vec<u8>], per_positive: f64, seed: u64) -> Result<V
     Ok(turns.map(|codes| shuffle_kmers(codes, 2, &mut rng)).collect())
 }
 
-/// How many negatives go with so many positives: at least one.
+/// Number of negatives for a number of positives: at least one.
 ///
 /// # Errors
 /// A ratio that is no positive number.

@@ -17,7 +17,7 @@ use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::contig::Contig;
 use crate::{Error, Result};
 
-/// How windows are cut around peaks.
+/// Options for cutting windows around peaks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeakOptions {
     /// Bases of a window, centred on the summit: `summit - width / 2` is its first.

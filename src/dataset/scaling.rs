@@ -15,7 +15,7 @@ pub const CLAMP_QUANTILE: f64 = 0.9995;
 /// Under this name a model's provenance holds the [`Scaling`] of the targets it was fitted to.
 pub const PROVENANCE_KEY: &str = "target_scaling";
 
-/// How the targets of one output are scaled: `(min(value, clamp) - mean) / deviation`.
+/// Scaling of the targets of one output: `(min(value, clamp) - mean) / deviation`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Scale {
     /// Largest value that is left as it is.

@@ -31,7 +31,7 @@ pub enum Targets {
     These(Vec<Column>),
 }
 
-/// How a table is read.
+/// Options for reading a table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableOptions {
     /// The column with the sequences; otherwise the one named `seq`, `sequence` or `probe`, otherwise the first that
@@ -41,7 +41,7 @@ pub struct TableOptions {
     pub targets: Targets,
     /// The column with the cross-validation folds; otherwise the one named `fold` or `FoldID`, if it has several.
     pub fold: Option<Column>,
-    /// What the targets are; otherwise binary if all are 0 or 1, and real if not.
+    /// Kind of the targets; if not given, binary if all are 0 or 1, else real.
     pub kind: Option<TargetKind>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn read(mut lines: Lines, options: &TableOptions) -> Result<Table> {
     Ok(Table { dataset, columns, ambiguous })
 }
 
-/// What stands between columns.
+/// Separator of columns.
 #[derive(Clone, Copy)]
 enum Separator {
     Tab,
@@ -248,7 +248,7 @@ fn is_sequence(field: &str) -> bool {
     field.len() >= SHORTEST_SEQUENCE && field.bytes().all(|letter| b"ACGTUNacgtun".contains(&letter))
 }
 
-/// Where the columns are, counted from 0.
+/// Indices of the columns, from 0.
 struct Layout {
     sequence: usize,
     targets: Vec<usize>,

@@ -80,7 +80,7 @@ pub struct KernelEngine {
     looks: PrefilterBuffers,
 }
 
-/// What is derived from the network once.
+/// Tables that are derived from the network once.
 #[derive(Debug)]
 pub(crate) struct Compiled {
     network: Network,

@@ -227,7 +227,7 @@ pub fn check_names(models: &[Planned]) -> Result<()> {
     }
 }
 
-/// Where a model's scores come from.
+/// Source of a model's scores.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Place {
     /// Rank of the scanner.

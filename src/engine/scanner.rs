@@ -5,7 +5,7 @@ use crate::engine::kernel::MatrixScanner;
 use crate::seq::chunk::ChunkShape;
 use crate::seq::window::WindowPlan;
 
-/// What a worker scans with.
+/// Scanners of a worker.
 pub enum Scanner {
     /// A model: each of its outputs is a target.
     Model {

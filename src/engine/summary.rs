@@ -6,7 +6,7 @@ use crate::seq::chunk::Chunk;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-/// How the scores of a sequence's windows become one.
+/// Summary of the scores of a sequence's windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Summary {
     /// The highest of all windows and strands.

@@ -25,9 +25,9 @@ pub struct EnrichmentReport<'a> {
     pub models: &'a [Shown],
     /// Highest q-value that counts as significant.
     pub rate: f64,
-    /// What was run: names and values.
+    /// Settings of the run: names and values.
     pub facts: Vec<(String, String)>,
-    /// What is odd, one sentence each.
+    /// Warnings, one sentence each.
     pub notes: Vec<String>,
 }
 

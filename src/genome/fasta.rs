@@ -47,7 +47,7 @@ pub(crate) struct Reader {
     place: Place,
 }
 
-/// Where in a record's lines the text stands.
+/// Position of the text within a record's lines.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     /// At the first byte of a line.
@@ -334,7 +334,7 @@ impl Reader {
     }
 }
 
-/// What [`scan_lines`] has passed.
+/// Counts of what [`scan_lines`] has passed.
 struct Step {
     bytes: usize,
     bases: u64,

@@ -106,7 +106,7 @@ impl Lookup {
         Some(&self.contigs[rank])
     }
 
-    /// What to say of a name that is not among the contigs: names close to it, or the first few.
+    /// A hint for a name that is not among the contigs: names close to it, or the first few.
     pub fn suggestion(&self, name: &str) -> String {
         suggestion(name, &self.contigs)
     }

@@ -10,7 +10,7 @@ use crate::io::input::Input;
 use crate::seq::contig::{Contig, Region, RegionQuery};
 use crate::{Error, Result};
 
-/// How many names an error suggests.
+/// Number of names that an error suggests.
 const SUGGESTIONS: usize = 3;
 
 /// Reads regions from a file: BED with three columns or more, narrowPeak or GFF, told apart by content; gzip too; `-` is
@@ -136,7 +136,7 @@ pub(crate) fn name_of_line(line: &str) -> Option<&str> {
     name.filter(|name| !name.is_empty() && *name != ".")
 }
 
-/// What to say of a line that shows that the file is of another format.
+/// The error for a line that shows that the file has another format.
 fn other_format(line: &str) -> Option<&'static str> {
     if line.starts_with("##fileformat=VCF") || line.starts_with("#CHROM\tPOS\t") {
         return Some(
@@ -430,7 +430,7 @@ impl Selection {
         self.missing == 0
     }
 
-    /// What is wanted of `contig`: sorted, and merged where stretches overlap or touch, so that no window is
+    /// Regions of `contig`: sorted, and merged where they overlap or touch, so that no window is
     /// reported twice.
     ///
     /// # Errors
@@ -571,7 +571,7 @@ fn ambiguous(query: &RegionQuery) -> Error {
     ))
 }
 
-/// What is wrong with a query that means no contig.
+/// The error for a query that matches no contig.
 fn no_contig(query: &RegionQuery, contigs: &[Arc<Contig>]) -> (Flaw, String) {
     let text = &query.text;
     let name = match &query.interval {

@@ -1,4 +1,4 @@
-//! Where sequence comes from: contigs cut into chunks of codes.
+//! Sources of sequence: contigs cut into chunks of codes.
 
 use crate::seq::chunk::Chunk;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::seq::contig::Contig;
 
-/// How far a genome, or a shard of it, has been read.
+/// Position up to which a genome, or a shard of it, has been read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Segments (contigs, or regions of them) that are done.

@@ -20,7 +20,7 @@ use crate::seq::chunk::EVERYWHERE;
 pub struct Shard {
     /// Which one, from 1 to `of`.
     pub number: u64,
-    /// How many there are.
+    /// Number of items.
     pub of: u64,
 }
 
@@ -46,7 +46,7 @@ impl FromStr for Shard {
     }
 }
 
-/// What is read of a segment, in contig positions.
+/// Part of a segment that is read, in contig positions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stretch {
     /// The segment. Windows lie within it.

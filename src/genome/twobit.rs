@@ -62,7 +62,7 @@ impl Blocks {
     }
 }
 
-/// Where a contig's parts stand.
+/// Offsets of a contig's parts.
 #[derive(Debug, Clone, Copy)]
 struct Record {
     length: u64,

@@ -29,7 +29,7 @@ pub(crate) const LEVEL: i32 = 1;
 /// Zoom levels of a file, at the most: what readers have room for.
 const LEVELS: usize = 10;
 
-/// How much coarser each level is than the one before.
+/// Factor between the resolutions of successive levels.
 const STEP: u64 = 4;
 
 /// Bytes of the fixed header, and of the zoom headers.
@@ -51,7 +51,7 @@ pub(crate) struct Block {
     pub(crate) items: u64,
 }
 
-/// What a format puts into the container.
+/// Contents that a format puts into the container.
 #[derive(Debug)]
 pub(crate) struct Content {
     pub(crate) magic: u32,
@@ -70,7 +70,7 @@ const BED_COLUMNS: u16 = 6;
 pub(crate) struct BigFile {
     content: Content,
     output: Output,
-    /// What stands between the headers and the summary.
+    /// Bytes between the headers and the summary.
     comments: String,
     blocks: Vec<Place>,
     /// Items so far, and bytes of the longest block, uncompressed.
@@ -125,7 +125,7 @@ impl BigFile {
         Ok(file)
     }
 
-    /// Where the first block stands: behind the headers, the columns, the comments, the summary, and the number of items.
+    /// Offset of the first block: after the headers, columns, comments, summary and number of items.
     fn data_offset(&self) -> u64 {
         (HEADER + self.columns().len() + self.comments.len() + SUMMARY + 8) as u64
     }

@@ -5,7 +5,7 @@
 
 pub(crate) use zlib_rs::crc32::{crc32, crc32_combine};
 
-/// What stands before the digits.
+/// Text before the digits.
 pub(crate) const MARK: &str = "# crc32: ";
 
 /// Hexadecimal digits of a checksum.

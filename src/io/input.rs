@@ -25,7 +25,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub(crate) const BGZF_END: [u8; 28] =
     [31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, 66, 67, 2, 0, 27, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-/// Where text comes from.
+/// Source of text.
 pub enum Input {
     /// A plain file in memory: any offset can be reached.
     Mapped(MappedFile),
@@ -205,7 +205,7 @@ impl Input {
     /// The same text, mapped: what is read in order is put into a temporary file first.
     ///
     /// # Errors
-    /// What cannot be read, or not be kept.
+    /// Errors of reading, and of keeping what was read.
     pub fn into_mapped(self, path: &Path) -> Result<Input> {
         let action = self.read_action();
         let Input::Stream(mut stream) = self else { return Ok(self) };
@@ -224,7 +224,7 @@ impl Input {
         MappedFile::open(&file).map(Input::Mapped).map_err(keep())
     }
 
-    /// What to say when a read fails.
+    /// The error for a failed read.
     pub fn read_action(&self) -> &'static str {
         match self {
             Input::Stream(Stream { compressed: true, .. }) => "cannot decompress (cut short or damaged?)",

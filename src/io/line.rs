@@ -1,4 +1,4 @@
-//! Where lines go.
+//! Destinations of lines.
 
 use crate::io::bbi::Block;
 use crate::io::checksum;

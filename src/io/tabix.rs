@@ -55,7 +55,7 @@ struct Entry {
     contig: usize,
     /// First base, 0-based.
     start: u64,
-    /// Where its last line starts.
+    /// Start of its last line.
     latest: u64,
     /// One past the last base.
     end: u64,
@@ -68,7 +68,7 @@ struct Entry {
 /// Collects the entries of an index: a few dozen bytes a block.
 #[derive(Debug)]
 pub(crate) struct IndexBuilder {
-    /// What is indexed; `None` if that is no file, and has no index.
+    /// The file to index; `None` if the output is not a file and has no index.
     path: Option<PathBuf>,
     layout: Layout,
     header_lines: u32,
@@ -101,7 +101,7 @@ impl IndexBuilder {
         self.beside(extension).map(|name| Output::create(&name)).transpose()
     }
 
-    /// Where an index of either kind may stand.
+    /// Paths at which an index of either kind is looked for.
     pub(crate) fn places(&self) -> Vec<PathBuf> {
         ["tbi", "csi"].into_iter().filter_map(|extension| self.beside(extension)).collect()
     }

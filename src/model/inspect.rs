@@ -1,4 +1,4 @@
-//! What a model is made of, as text for people.
+//! Description of a model as text.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub struct Inspection<'a> {
 /// A layer of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
-    /// What it does.
+    /// Its operation.
     pub name: String,
     /// Shape of its output at the default window; empty if it is not known.
     pub shape: String,

@@ -33,7 +33,7 @@ pub const UNIFORM: [f64; 4] = [0.25; 4];
 /// Widest motif that is read.
 const LARGEST_WIDTH: usize = 4096;
 
-/// How far from 1 the probabilities of a position may sum: files round to six decimals, or to fewer.
+/// Largest distance from 1 of the sum of a position's probabilities: files round to six decimals, or to fewer.
 const ROUNDING: f64 = 0.01;
 
 /// Sites of probabilities that do not state their number, as MEME assumes.
@@ -67,10 +67,10 @@ pub enum Background {
     Given([f64; 4]),
 }
 
-/// How a motif becomes a log-odds matrix.
+/// Options for turning a motif into a log-odds matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PwmOptions {
-    /// What a site is compared with.
+    /// Background with which a site is compared.
     pub background: Background,
     /// Sites added in the background's proportions, so that a count of 0 has a finite score.
     pub pseudocount: f64,
@@ -123,12 +123,12 @@ pub fn read_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Collection> {
     builder.finish(path, format)
 }
 
-/// How the motifs of a file are chosen, and become models.
+/// Choice of the motifs of a file, and options for turning them into models.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MotifOptions {
     /// IDs, names or globs of the motifs that are wanted; all of them if there are none ([`Collection::choose`]).
     pub patterns: Vec<String>,
-    /// How log-odds are made.
+    /// Options for log-odds.
     pub pwm: PwmOptions,
     /// True if a motif that cannot be used is an error.
     pub strict: bool,

@@ -54,7 +54,7 @@ impl Padding {
         Padding { left: length, right: length, value: 0.25 }
     }
 
-    /// What the columns are.
+    /// Meaning of the columns.
     pub fn kind(&self) -> PadKind {
         match (self.left + self.right, self.value) {
             (0, _) => PadKind::None,
@@ -103,7 +103,7 @@ pub struct Network {
     pub thresholds: Vec<f32>,
     /// True if activations are rectified (`max(0, a)`) before pooling.
     pub rectify: bool,
-    /// What the network pads a window with.
+    /// Padding that the network puts around a window.
     pub padding: Padding,
     /// The global pool.
     pub pooling: Pooling,

@@ -72,7 +72,7 @@ pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded
     Ok(Decoded { model, notes, warnings, digest: digest.finalize().into() })
 }
 
-/// What was done to a model.
+/// Changes made to a model.
 struct Prepared {
     files: BTreeMap<String, [u8; 32]>,
     notes: Vec<String>,

@@ -22,18 +22,18 @@ pub struct FilterReport<'a> {
     pub alphabet: Alphabet,
     /// Each filter, in the order of the layer.
     pub filters: Vec<FilterEntry<'a>>,
-    /// What the filters were compared with.
+    /// Motif database with which the filters were compared.
     pub database: Option<ComparedWith<'a>>,
-    /// What was run: names and values.
+    /// Settings of the run: names and values.
     pub facts: Vec<(String, String)>,
-    /// What is odd, one sentence each.
+    /// Warnings, one sentence each.
     pub notes: Vec<String>,
 }
 
 /// A filter, its motif unless it is dead, and the targets that it matches, the best first.
 #[derive(Debug, Clone)]
 pub struct FilterEntry<'a> {
-    /// What it has learned.
+    /// Motif that it has learned.
     pub learned: &'a Learned,
     /// Its trimmed motif.
     pub motif: Option<&'a Motif>,

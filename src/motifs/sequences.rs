@@ -16,7 +16,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Sequences {
     from: From,
-    /// What is odd about them, one sentence each.
+    /// Oddities in them, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -19,7 +19,7 @@ pub enum Method {
     DeepBind,
 }
 
-/// How sites are looked for.
+/// Options for finding sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Search {
     /// Which places are sites.
@@ -30,7 +30,7 @@ pub struct Search {
     pub piece: usize,
 }
 
-/// What a filter has learned.
+/// Motif that a filter has learned.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Learned {
     /// Rank of the filter.

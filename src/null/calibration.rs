@@ -15,9 +15,9 @@ pub struct Calibration {
     pub window: usize,
     /// Strands that were scored.
     pub strands: StrandChoice,
-    /// What lay past a window's ends.
+    /// Bases past a window's ends.
     pub context: Context,
-    /// Where the background comes from: a file's name, or `uniform`.
+    /// Source of the background: a file's name, or `uniform`.
     pub source: String,
     /// Order of the background: k-mers of one base more have the source's frequencies.
     pub order: usize,
@@ -33,7 +33,7 @@ pub struct Calibration {
     pub method: Method,
 }
 
-/// How null distributions were made.
+/// Origin of null distributions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "method")]
 pub enum Method {
@@ -48,12 +48,12 @@ pub enum Method {
     Shuffled(Sampled),
 }
 
-/// What was counted in background sequence.
+/// Counts in background sequence.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sampled {
     /// Windows scored.
     pub windows: u64,
-    /// How many of them in full, if not all ([`Amount::full`](crate::calibrate::sample::Amount::full)).
+    /// Number of them scored in full, if not all ([`Amount::full`](crate::calibrate::sample::Amount::full)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full: Option<u64>,
     /// Seed of the background.

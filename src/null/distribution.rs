@@ -9,7 +9,7 @@ use crate::null::peaks::PeakRate;
 use crate::null::tail::Tail;
 use crate::seq::contig::Strand;
 
-/// How a p-value is known.
+/// Source of a p-value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// Computed from the matrix and the background.
@@ -194,7 +194,7 @@ impl Null {
         steps.p[steps.step(score)]
     }
 
-    /// How the p-value of a step is known.
+    /// Source of the p-value of a step.
     pub fn origin(&self, step: usize) -> Origin {
         let (steps, step) = self.place(step);
         steps.origin(step)
@@ -243,7 +243,7 @@ pub struct Distribution {
     pub(crate) counts: Vec<u64>,
     /// Scored strands of windows, in all.
     pub(crate) tests: u64,
-    /// What goes on above the last of the scores.
+    /// Tail above the last of the scores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tail: Option<Tail>,
     /// The distribution on the reverse strand, if both strands were scored and this is of the forward one.

@@ -85,14 +85,14 @@ impl Markov {
         self.counts.chunks_exact(4).map(of_context).collect()
     }
 
-    /// How often each context occurs, as a probability.
+    /// Probability of each context.
     pub fn contexts(&self) -> Vec<f64> {
         let all = self.counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>();
         let of_context = |counts: &[u64]| counts.iter().map(|&count| count as f64 + 1.0).sum::<f64>() / all;
         self.counts.chunks_exact(4).map(of_context).collect()
     }
 
-    /// What bases are drawn with.
+    /// Random numbers with which bases are drawn.
     pub(crate) fn dice(&self) -> Dice {
         let mut context = 0.0;
         let contexts = self.contexts().into_iter().map(|p| {

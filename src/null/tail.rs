@@ -12,7 +12,7 @@ const SHAPES: std::ops::RangeInclusive<f64> = -0.5..=0.3;
 /// has an end; past the data nobody knows where, and no score is impossible.
 const BELIEVED: f64 = 1e-2;
 
-/// How the probability of a score falls off above `from`.
+/// Decay of the probability of a score above `from`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Tail {
     /// The score it begins at.

@@ -100,7 +100,7 @@ impl Models {
     }
 }
 
-/// How a genome is read.
+/// Options for reading a genome.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct ScanOptions {

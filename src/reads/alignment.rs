@@ -1,4 +1,4 @@
-//! Where the bases of a read lie on the reference.
+//! Alignment of a read's bases to the reference.
 //!
 //! A base that is matched or mismatched (M, =, X) lies where it is aligned. An inserted base (I) has no place of its own
 //! and is given that of the aligned base before it, as VCF anchors insertions; before the first aligned base, that of
@@ -42,7 +42,7 @@ impl Alignment {
     /// Takes the operations of a CIGAR, of an alignment that starts at `start` (0-based); forgets the last one.
     ///
     /// # Errors
-    /// What is wrong with the operations.
+    /// The error in the operations.
     pub fn take<E: std::fmt::Display>(
         &mut self,
         start: u64,

@@ -29,7 +29,7 @@ pub(crate) struct Reader {
     index: Option<Index>,
     /// Stretches of the file that are still to be read, of a region.
     stretches: vec::IntoIter<Stretch>,
-    /// Where the stretch in hand ends; `None` if all of the file is read.
+    /// End of the current stretch; `None` if all of the file is read.
     stretch_end: Option<VirtualPosition>,
     records: u64,
     ended: bool,

@@ -59,7 +59,7 @@ pub(crate) struct Reader {
     /// Containers to be decoded; none once all are.
     work: Option<Sender<Work>>,
     threads: Vec<JoinHandle<()>>,
-    /// What becomes of the containers on the threads, in order.
+    /// Results of the containers that the threads decode, in order.
     order: VecDeque<Receiver<Decoded>>,
     /// Records that are decoded, each behind its length, and how far they are read.
     decoded: Vec<u8>,
@@ -272,7 +272,7 @@ impl RecordReader for Reader {
     }
 }
 
-/// What decodes containers.
+/// Decoder of containers.
 struct Decoder {
     path: PathBuf,
     header: sam::Header,

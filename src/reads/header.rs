@@ -1,4 +1,4 @@
-//! What is needed of the header of reads.
+//! The parts of a header of reads that scanning needs.
 
 use std::collections::HashSet;
 use std::path::Path;

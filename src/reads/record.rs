@@ -111,7 +111,7 @@ impl Skip {
         Skip::PastEnd,
     ];
 
-    /// What the reads are, in words.
+    /// Description of the reads.
     pub fn words(self) -> &'static str {
         match self {
             Skip::Unmapped => "unmapped",
@@ -185,7 +185,7 @@ impl Read {
     /// Takes a record: its codes go to `codes`. `lengths` are those of the contigs.
     ///
     /// # Errors
-    /// What is wrong with the record.
+    /// The error in the record.
     pub(crate) fn take(
         &mut self,
         record: &[u8],

@@ -53,7 +53,7 @@ impl Axis {
         Axis { label: label.to_owned(), low: least.min(0.5), high: 1.0, logarithmic: true }
     }
 
-    /// Where a value stands: 0 at the low end, 1 at the high end.
+    /// Position of a value: 0 at the low end, 1 at the high end.
     fn place(&self, value: f64) -> f64 {
         if self.logarithmic {
             (value.log10() - self.low.log10()) / (self.high.log10() - self.low.log10())

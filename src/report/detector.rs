@@ -17,9 +17,9 @@ pub(crate) struct Detector {
 /// The stretch of a sequence that activates a detector most.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Stretch {
-    /// How much it does.
+    /// Its effect.
     pub(crate) activation: f32,
-    /// Where it starts, on the strand on which it is read.
+    /// Its start, on the strand on which it is read.
     pub(crate) start: usize,
     /// Its codes, on that strand; none if the detector is active nowhere.
     pub(crate) codes: Vec<u8>,
@@ -87,7 +87,7 @@ pub(crate) fn active(stretches: &[Stretch]) -> Vec<&[u8]> {
     stretches.iter().filter(enough).map(|stretch| &*stretch.codes).collect()
 }
 
-/// How often A, C, G, T stand at each of `length` positions of stretches; an N counts as a quarter of each.
+/// Counts of A, C, G, T at each of `length` positions of stretches; an N counts as a quarter of each.
 pub(crate) fn counts(stretches: &[&[u8]], length: usize) -> Vec<[f64; 4]> {
     let mut counts = vec![[0.0; 4]; length];
     for stretch in stretches {

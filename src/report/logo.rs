@@ -25,7 +25,7 @@ pub struct Logo {
     pub low: f64,
     /// Upper end of the vertical axis, 0 or positive.
     pub high: f64,
-    /// What the heights are, for the axis.
+    /// Meaning of the heights, for the axis.
     pub unit: &'static str,
     /// True if T is written U.
     pub alphabet: Alphabet,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 #[cfg(feature = "png")]
 mod outlines;
 
-/// How words are written.
+/// Style of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lettering {
     /// As text: in the fonts of whoever shows it.
@@ -15,7 +15,7 @@ pub(crate) enum Lettering {
     Outlines,
 }
 
-/// Where words stand.
+/// Position of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -27,7 +27,7 @@ pub(crate) enum Anchor {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Label<'a> {
     pub(crate) words: &'a str,
-    /// Where they are anchored, on the base line.
+    /// Anchor on the base line.
     pub(crate) at: (f64, f64),
     pub(crate) anchor: Anchor,
     /// Height of the font in units of the drawing.

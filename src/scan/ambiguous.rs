@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 
-/// How many N a window may have.
+/// Largest number of N in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rule {
     /// Bases of a window.

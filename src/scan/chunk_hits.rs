@@ -13,7 +13,7 @@ use crate::sites;
 use crate::track::Target;
 use crate::{Error, Result};
 
-/// What is to be known of the windows.
+/// Requested statistics of the windows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Need {
     /// The scores of all windows, also of those that reach no threshold.
@@ -24,7 +24,7 @@ pub(crate) struct Need {
     pub(crate) hits: bool,
 }
 
-/// What a scanner found.
+/// Hits of a scanner.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     scores: Scores,
@@ -32,7 +32,7 @@ pub(crate) struct Found {
     hits: Vec<Vec<Hit>>,
     /// Windows that there are: of a model, or of each matrix.
     pub(crate) windows: Vec<u64>,
-    /// How many of them were left out, over all matrices.
+    /// Number of them that were left out, over all matrices.
     pub(crate) left_out: u64,
     /// Windows of each output that were not left out.
     pub(crate) tested: Vec<u64>,

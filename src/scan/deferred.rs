@@ -25,7 +25,7 @@ pub(crate) struct Spool {
     frames: Vec<Frame>,
 }
 
-/// What follows in the file.
+/// Next record in the file.
 struct Frame {
     contig: Arc<Contig>,
     bytes: u64,
@@ -33,7 +33,7 @@ struct Frame {
     ended: Option<u64>,
 }
 
-/// What a spool gives back.
+/// Records read back from a spool.
 pub(crate) enum Entry<'a> {
     /// A site, and the codes of its window if they were put in.
     Site(&'a Arc<Contig>, Located, &'a [u8]),

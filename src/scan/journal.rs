@@ -1,4 +1,4 @@
-//! What is kept of a scan, so that it can go on after an interruption.
+//! State of a scan, saved so that it can resume after an interruption.
 //!
 //! Beside the first output lies a folder with two files. `log` holds what the tracks and statistics have been given so far, call by call:
 //! a scan that goes on gives them the same once more, and needs to know nothing of their formats. `state` says to which
@@ -8,7 +8,7 @@
 //! Every record of the log has a checksum, and so has `state`. The log also holds earlier states, few enough to take little
 //! room: where a record or `state` is damaged, the scan goes on from the last one before the damage.
 //!
-//! What is saved belongs to one scan, told by its key: the command, the models, the genome, and the outputs.
+//! The state belongs to one scan, identified by its key: the command, the models, the genome and the outputs.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -28,7 +28,7 @@ use crate::sites::core::Located;
 use crate::track::score::{Encoded, ScoreState};
 use crate::{Error, Result};
 
-/// How many times longer a scan works than it takes to save its state.
+/// Ratio of the time spent scanning to the time spent saving state.
 const SPACING: u32 = 20;
 
 /// Keeps what a scan has done.
@@ -48,7 +48,7 @@ pub struct Journal {
     spacing: Duration,
 }
 
-/// Where a scan stands between two chunks.
+/// State of a scan between two chunks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct State {
     pub(super) key: String,
@@ -59,7 +59,7 @@ pub(super) struct State {
     pub(super) windows: Vec<u64>,
     pub(super) counts: bool,
     pub(super) scores: Vec<ScoreState>,
-    /// How the windows of each target tested, if q-values are wanted.
+    /// Counts of tests of each target, if q-values are asked for.
     pub(super) tests: Vec<TestCounts>,
     /// If statistics are wanted: rank, name, length and bases so far of the contig in hand, and the codes of pending hits.
     pub(super) contig: Option<(usize, String, Option<u64>, u64)>,
@@ -67,7 +67,7 @@ pub(super) struct State {
     pub(super) summary: Counts,
 }
 
-/// What a scan has done.
+/// Progress of a scan.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Counts {
     pub(super) bases: u64,
@@ -131,7 +131,7 @@ impl Journal {
         })
     }
 
-    /// Where the scan goes on.
+    /// Position at which the scan resumes.
     pub fn place(&self) -> Place {
         self.found.as_ref().map(|found| found.place).unwrap_or_default()
     }
@@ -266,7 +266,7 @@ impl Journal {
     }
 }
 
-/// Where an interrupted scan leaves what it has done.
+/// File in which an interrupted scan leaves its state.
 pub fn folder_of(output: &Path) -> PathBuf {
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     output.with_file_name(format!(".{name}.resume"))
@@ -326,7 +326,7 @@ const END: u8 = 3;
 const SAMPLE: u8 = 4;
 const STATE: u8 = 5;
 
-/// How many times more bytes of other records stand between two states in the log.
+/// Ratio of the bytes of other records to those of states in the log.
 const STATE_SHARE: u64 = 16;
 
 /// One call to a track, to the sites that wait, or to the statistics.

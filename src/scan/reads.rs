@@ -45,12 +45,12 @@ type Key = (u32, u64);
 /// Behind all places.
 const END: Key = (u32::MAX, u64::MAX);
 
-/// What a scan of reads looks for, and what it writes.
+/// Targets and outputs of a scan of reads.
 #[derive(Debug)]
 pub struct ReadScan {
-    /// What is scored.
+    /// Targets that are scored.
     pub targets: Vec<Target>,
-    /// What becomes of hits in one read whose windows overlap.
+    /// Treatment of hits in one read whose windows overlap.
     pub overlaps: Overlaps,
     /// Tracks of sites: BED or TSV.
     pub sites: Vec<(SiteLines, SiteSink)>,
@@ -59,13 +59,13 @@ pub struct ReadScan {
     /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in its
     /// tags; reads outside of the regions are left out.
     pub tagged: Vec<(usize, Output)>,
-    /// How it is made, for their headers.
+    /// Provenance, for their headers.
     pub provenance: Provenance,
     /// Bases that a worker takes at a time, about; never changes the output.
     pub batch: usize,
 }
 
-/// What a scan of reads did.
+/// Counts of a scan of reads.
 #[derive(Debug, Clone, Default)]
 pub struct ReadSummary {
     /// Bases, windows and sites, of which reads are the segments.
@@ -179,7 +179,7 @@ struct Item {
     progress: (u64, Option<u64>),
 }
 
-/// What workers and writer know of a scan.
+/// State that workers and writer of a scan share.
 #[derive(Debug, Clone, Copy)]
 struct Layout<'a> {
     targets: &'a [Target],
@@ -297,7 +297,7 @@ struct Worker<'a> {
     scanners: Vec<Scanner>,
     /// The targets of each scanner, with their ranks.
     targets: Vec<Vec<(usize, &'a Target)>>,
-    /// What the scanner in hand found.
+    /// Hits of the current scanner.
     found: Found,
     locator: Locator,
     read: Read,
@@ -312,7 +312,7 @@ struct Worker<'a> {
     /// The best window of the read, for each BAM.
     best: Vec<Option<BestWindow>>,
     blocks: Vec<Range<u64>>,
-    /// What reads that are not aligned lie on.
+    /// Contig name of reads that are not aligned.
     nowhere: Contig,
 }
 
@@ -501,7 +501,7 @@ fn strands(strand: Shown, scores: &Scores, at: usize) -> [Option<f32>; 2] {
     [forward, reverse].map(Option::<&f32>::copied)
 }
 
-/// What the writer makes of the workers' parts, in the order of the reads.
+/// Writer of the workers' parts, in the order of the reads.
 struct Writer<'a> {
     layout: Layout<'a>,
     sinks: Vec<SiteSink>,

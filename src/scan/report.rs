@@ -22,11 +22,11 @@ use browser::Browser;
 pub struct ScanReport<'a> {
     /// Name of the genome.
     pub genome: String,
-    /// What was scanned for, in the order of the statistics.
+    /// Targets, in the order of the statistics.
     pub targets: Vec<ReportTarget<'a>>,
-    /// What was run: names and values.
+    /// Settings of the run: names and values.
     pub facts: Vec<(String, String)>,
-    /// What differs between two runs of the same command: time, threads. It is one line of the page.
+    /// Properties that differ between two runs of the same command: time and threads. They are one line of the page.
     pub run: String,
     /// The view along the genome.
     pub browser: Browser,
@@ -159,7 +159,7 @@ impl ScanReport<'_> {
         figures(&drawn) + &more_than(self.targets.len(), DETAILED)
     }
 
-    /// How many windows have p-values so low, for targets with a null distribution.
+    /// Counts of windows with p-values this low, for targets with a null distribution.
     fn p_values(&self, statistics: &Statistics) -> String {
         let each = self.targets.iter().zip(&statistics.targets).take(DETAILED);
         let drawn: String = each.filter_map(|(target, found)| p_value_chart(target, found)).collect();
@@ -185,7 +185,7 @@ impl ScanReport<'_> {
         html + &more_than(self.targets.len(), DETAILED)
     }
 
-    /// Where the view along the genome opens: around the strongest site of the first target that has one.
+    /// Initial position of the genome view: around the strongest site of the first target that has one.
     fn first_locus(&self, statistics: &Statistics) -> Option<String> {
         let of = |(target, found): (&ReportTarget<'_>, &TargetStatistics)| {
             let site = found.strongest.first()?;

@@ -1,4 +1,4 @@
-//! How far a shard has to read past its seams.
+//! Overlap that a shard has to read past its seams.
 //!
 //! True if a hit is a site hangs on the better hits that overlap it, and so on from hit to hit: a chain of falling scores
 //! can run any distance. A shard therefore reads past its seams until no hit that it owns can be reached by a chain from
@@ -101,7 +101,7 @@ impl Look<'_, '_> {
         }
     }
 
-    /// Where to end for the sites that start before `seam`.
+    /// End position for the sites that start before `seam`.
     fn right(&mut self, seam: u64, reach: u64, chains: bool) -> Result<u64> {
         let (mut from, mut distance) = (seam, FIRST * reach);
         let mut hits: Vec<Vec<Hit>> = Vec::new();

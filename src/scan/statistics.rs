@@ -1,4 +1,4 @@
-//! What a report on a scan is made of, gathered on the way in little memory and hardly any time.
+//! Statistics for a report on a scan, gathered during the scan in little memory and time.
 //!
 //! Nothing here depends on threads or chunks: counts are sums, what is kept of the sites is chosen by an order of all
 //! sites, and the windows that are sampled are chosen by their rank in the input.
@@ -67,7 +67,7 @@ pub struct TargetStatistics {
 /// A site, and its sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundSite {
-    /// Where it lies.
+    /// Its position.
     pub contig: Arc<Contig>,
     /// Start, strand and score.
     pub hit: Hit,
@@ -77,7 +77,7 @@ pub struct FoundSite {
     pub codes: Vec<u8>,
 }
 
-/// What was found on a contig.
+/// Results on a contig.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContigCount {
     /// The contig.
@@ -88,7 +88,7 @@ pub struct ContigCount {
     pub sites: Vec<u64>,
 }
 
-/// What was found on the contigs that are not counted one by one.
+/// Results on the contigs that are not counted one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OtherContigs {
     /// Their number.

@@ -26,7 +26,7 @@ pub(super) struct Part {
     /// Positions whose sites and bins are wanted, and whether the chunk is among them ([`Chunk::kept`]).
     pub(super) kept: Range<u64>,
     pub(super) counts: bool,
-    /// Where the segment ends; of its last chunk only.
+    /// End of the segment; of its last chunk only.
     pub(super) segment_end: Option<u64>,
     pub(super) first: bool,
     /// Hits left of the settled stretch, to be joined with what the previous chunk left, and sites whose lines may stand
@@ -42,7 +42,7 @@ pub(super) struct Part {
     pub(super) spooled: Vec<u8>,
     /// The windows of each target that are in the sample of the statistics, if there are any.
     pub(super) sampled: Vec<Sampled>,
-    /// How the windows of each target tested, if q-values are wanted.
+    /// Counts of tests of each target, if q-values are asked for.
     pub(super) tests: Vec<Tests>,
     /// Hits right of the settled stretch, and sites whose lines may stand among theirs.
     pub(super) tail: Vec<Located>,
@@ -160,7 +160,7 @@ impl<'a> Finder<'a> {
 pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Vec<Scanner>,
-    /// What the scanner in hand found.
+    /// Hits of the current scanner.
     found: Found,
     /// A score track each.
     encoders: Vec<Encoder>,

@@ -1,4 +1,4 @@
-//! What the writer makes of the workers' parts, in input order.
+//! Writer of the workers' parts, in input order.
 
 use std::ops::Range;
 use std::sync::Arc;

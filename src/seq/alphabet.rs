@@ -60,14 +60,14 @@ pub fn encode(letters: &[u8]) -> Result<Vec<u8>, (usize, u8)> {
         .collect()
 }
 
-/// How many letters stand for several bases, and for fewer than N does: they are read as N.
+/// Number of letters that stand for two or three bases: they are read as N.
 pub fn count_ambiguous(letters: &[u8]) -> u64 {
     let ambiguous =
         |&&letter: &&u8| letter & !LOWERCASE_BIT != b'N' && CODE_OF_ASCII[usize::from(letter)] == N;
     letters.iter().filter(ambiguous).count() as u64
 }
 
-/// What to say of so many letters that were read as N; `None` if there is none.
+/// A sentence about letters that were read as N; `None` if there are none.
 pub fn ambiguous_note(count: u64) -> Option<String> {
     let subject = if count == 1 { "1 letter that stands" } else { &format!("{count} letters that stand") };
     (count > 0).then(|| format!("{subject} for several bases (as R and Y do) read as N"))

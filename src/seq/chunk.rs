@@ -102,7 +102,7 @@ impl Chunk {
     }
 }
 
-/// How a source cuts contigs into chunks.
+/// Rules by which a source cuts contigs into chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChunkShape {
     /// Window starts a chunk owns (at most; the last of a segment has fewer).

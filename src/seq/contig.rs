@@ -28,7 +28,7 @@ pub struct Region {
 /// settled only once the contigs are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionQuery {
-    /// What the user wrote (and where), for messages.
+    /// The user's text and its place, for messages.
     pub text: String,
     /// The contig that is meant if the whole text is a contig's name: preferred where there is one.
     pub whole: Option<String>,

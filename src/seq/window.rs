@@ -36,7 +36,7 @@ impl fmt::Display for StrandChoice {
     }
 }
 
-/// What a padded network sees past a window's ends.
+/// Bases that a padded network sees past a window's ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Context {
@@ -56,6 +56,6 @@ pub struct WindowPlan {
     pub stride: usize,
     /// Strands scored.
     pub strands: StrandChoice,
-    /// What lies past a window's ends.
+    /// Bases past a window's ends.
     pub context: Context,
 }

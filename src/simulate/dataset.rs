@@ -20,7 +20,7 @@ pub const SITES: [f64; 5] = [0.50, 0.25, 0.17, 0.05, 0.03];
 /// Shares of the sequences for training, validation and test.
 pub const PARTS: [f64; 3] = [0.7, 0.1, 0.2];
 
-/// What to simulate.
+/// Options of the simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetSimulation {
     /// Sequences in all.

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 /// Bases of the longest contig that is made: contigs are held in memory one at a time.
 const LONGEST: u64 = 1 << 32;
 
-/// What to simulate.
+/// Options of the simulation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
     /// Bases in all.

@@ -54,7 +54,7 @@ impl Tagger {
     /// Takes a record, as BAM has it, without its length.
     ///
     /// # Errors
-    /// What is wrong with the record.
+    /// The error in the record.
     pub(crate) fn put(
         &mut self,
         record: &[u8],
@@ -101,7 +101,7 @@ impl Tagger {
 
 const DAMAGED: &str = "its tags are damaged";
 
-/// Where the tags of a record start (SAM specification, section 4.2).
+/// Start of the tags of a record (SAM specification, section 4.2).
 fn tags_from(record: &[u8]) -> Option<usize> {
     let name = usize::from(*record.get(8)?);
     let operations = usize::from(u16::from_le_bytes(record.get(12..14)?.try_into().ok()?));

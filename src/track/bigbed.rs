@@ -136,7 +136,7 @@ impl BigBedSink {
     }
 }
 
-/// How many sites lie over each base of a contig, summed up in cells.
+/// Coverage of a contig by sites, summed in cells.
 #[derive(Debug, Default)]
 struct Coverage {
     /// Ends of the sites that reach past `at`.

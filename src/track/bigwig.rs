@@ -43,7 +43,7 @@ const FIXED_STEP: u8 = 3;
 /// Sections of steps of a tile, at the most: where bins lie unevenly, stretches are shorter.
 const SECTIONS: usize = 16;
 
-/// How many times shorter stretches have to be than steps: bytes of steps compress better.
+/// Factor by which stretches must be shorter than steps: bytes of steps compress better.
 const SHORTER: usize = 4;
 
 /// A bigWig that is being written.

@@ -68,11 +68,11 @@ pub struct Tracks {
     pub reads: Vec<(usize, Output)>,
     /// The files that are written, every link followed; `None` if something else than files is.
     pub regular: Option<Vec<PathBuf>>,
-    /// Where they are written.
+    /// Their destinations.
     pub files: Vec<TrackFile>,
 }
 
-/// Where a track is written, which need not be a file.
+/// Destination of a track, which need not be a file.
 #[derive(Debug, Clone)]
 pub struct TrackFile {
     /// As it was given.
@@ -174,7 +174,7 @@ impl Outputs {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Scores(_)))
     }
 
-    /// What the seams between shards are multiples of: a bin has one shard.
+    /// Number of which the seams between shards are multiples: a bin belongs to one shard.
     pub fn seam_unit(&self) -> u64 {
         if self.have_scores() { self.bin } else { 1 }
     }

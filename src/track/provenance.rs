@@ -7,7 +7,7 @@ use crate::null::fdr::ShardTests;
 use crate::track::Format;
 use serde::{Deserialize, Serialize};
 
-/// What a shard's track says of itself, in JSON.
+/// Description of a shard's track, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardMark {
     /// Which part it is.
@@ -15,7 +15,7 @@ pub struct ShardMark {
     pub shard: Shard,
     /// The track's format.
     pub format: Format,
-    /// What the track is of, where a run writes one for each: the target's name, and the strand.
+    /// Subject of the track, where a run writes one for each: the target's name and the strand.
     pub track: Option<String>,
     /// Bases of a bin, of scores.
     pub bin: Option<u64>,
@@ -24,15 +24,15 @@ pub struct ShardMark {
     pub rate: Option<f64>,
     /// Contigs of the genome: SHA-256 of their names and lengths.
     pub genome: String,
-    /// What was read, and the digest of each file's content: paths may be the same where files are not.
+    /// Input files, with the digest of each file's content: paths may be equal where files differ.
     #[serde(default)]
     pub inputs: Vec<(String, String)>,
 }
 
-/// What stands before the mark.
+/// Text before the mark.
 pub(crate) const MARK: &str = "# shard: ";
 
-/// What stands before the tests of a shard, in JSON.
+/// Text before the tests of a shard, in JSON.
 pub(crate) const TESTS: &str = "# tests: ";
 
 /// A comment that says how a shard's windows tested: what the q-values depend on.
@@ -48,14 +48,14 @@ impl ShardMark {
     }
 }
 
-/// How tracks were made: what their headers say.
+/// Provenance of tracks, for their headers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Provenance {
     /// The command, without what never changes a track.
     pub command: String,
     /// Name of each model, and the SHA-256 of its file in hexadecimal digits.
     pub models: Vec<(String, String)>,
-    /// Where the p-values of each model come from, in words; empty without p-values.
+    /// Origin of the p-values of each model, in words; empty without p-values.
     pub significance: Vec<String>,
     /// Of the track of a shard, which that is.
     pub shard: Option<ShardMark>,

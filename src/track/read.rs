@@ -23,7 +23,7 @@ pub struct ReadSite<'a> {
     pub flags: u16,
     /// Mapping quality; 255 if it is not known.
     pub mapq: u8,
-    /// Where the site lies: contig positions, 0-based half-open, sorted; at least one block.
+    /// Position of the site: contig positions, 0-based half-open, sorted; at least one block.
     pub blocks: &'a [Range<u64>],
 }
 

@@ -40,7 +40,7 @@ pub struct SiteRecord {
     pub p_value: Option<f64>,
     /// Lowest false discovery rate at which the site is found, if sites are chosen by q-values.
     pub q_value: Option<f64>,
-    /// How the p-value is known.
+    /// Source of the p-value.
     pub p_source: Option<Origin>,
 }
 

@@ -44,7 +44,7 @@ pub enum ScoreFormat {
     BigWig,
 }
 
-/// What workers turn scores into.
+/// Encoding of scores by workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     /// Lines of a bedGraph.
@@ -57,7 +57,7 @@ pub(crate) enum Encoding {
     Values,
 }
 
-/// What becomes of the scores in a bin.
+/// Summary of the scores in a bin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Summary {
     /// The highest is shown.
@@ -77,7 +77,7 @@ pub enum Shown {
     Reverse,
 }
 
-/// What a score track shows.
+/// Contents of a score track.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Series {
     /// Rank of the target.
@@ -86,7 +86,7 @@ pub struct Series {
     pub strand: Shown,
     /// Bases of a bin.
     pub bin: u64,
-    /// How the scores in a bin become one.
+    /// Summary of the scores in a bin.
     pub summary: Summary,
     /// Bins with a lower value are left out; minus infinity keeps all.
     pub lowest: f32,
@@ -139,7 +139,7 @@ impl Encoded {
         bytes
     }
 
-    /// What [`Encoded::to_bytes`] gave; `None` if it was something else.
+    /// Reverse of [`Encoded::to_bytes`]; `None` for other bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Encoded> {
         let number = |i: usize| {
             let bytes = bytes.get(8 * i..8 * i + 8)?;
@@ -307,7 +307,7 @@ impl ScorePart {
     }
 }
 
-/// What hears of everything that a score track is given.
+/// Observer of everything that a score track is given.
 pub(crate) type Heard<'a> = dyn FnMut(&Contig, &Encoded) -> Result<()> + 'a;
 
 /// The writer's side of a score track.
@@ -325,7 +325,7 @@ pub(crate) struct ScoreWriter {
     encoded: Encoded,
 }
 
-/// What a score track waits with between two chunks.
+/// Values that a score track holds back between two chunks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct ScoreState {
     /// Start, end, bits of the best score, windows and sum of each bin.
@@ -440,7 +440,7 @@ impl ScoreWriter {
         self.sink.write(contig, encoded)
     }
 
-    /// What waits for the next chunk.
+    /// Values held back for the next chunk.
     pub(crate) fn state(&self) -> ScoreState {
         let bin = |bin: &Bin| (bin.start, bin.end, bin.best.to_bits(), bin.windows, bin.sum);
         let contig = |contig: &Arc<Contig>| (contig.id, contig.name.clone(), contig.length);
@@ -470,7 +470,7 @@ impl ScoreWriter {
     }
 }
 
-/// Where a score track is written.
+/// Destination of a score track.
 #[derive(Debug)]
 pub enum ScoreSink {
     /// bedGraph.
@@ -482,7 +482,7 @@ pub enum ScoreSink {
 }
 
 impl ScoreSink {
-    /// What it takes.
+    /// Its accepted values.
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             ScoreSink::BedGraph(sink) if sink.is_compressed() => Encoding::BgzfLines,

@@ -74,9 +74,9 @@ impl SiteFormat {
 /// A site, and all that is said about it.
 #[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
-    /// Where it lies.
+    /// Its position.
     pub contig: &'a Contig,
-    /// What it is a site of.
+    /// Its target.
     pub target: &'a Target,
     /// Start, strand and score.
     pub hit: &'a Hit,
@@ -84,7 +84,7 @@ pub struct Site<'a> {
     pub core: Core,
     /// The bases that it spans, on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence) them.
     pub codes: &'a [u8],
-    /// How rare such a score is, where that is known.
+    /// P-value of the score, where it is known.
     pub significance: Option<Significance>,
 }
 
@@ -124,14 +124,14 @@ impl Site<'_> {
     }
 }
 
-/// How rare a score is.
+/// P-value of a score, and its source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Significance {
     /// Probability of such a score or a higher one in background sequence.
     pub p: f64,
     /// Lowest false discovery rate at which the site is reported; `None` before all windows are seen.
     pub q: Option<QValue>,
-    /// How the p-value is known.
+    /// Source of the p-value.
     pub origin: Origin,
 }
 
@@ -144,7 +144,7 @@ pub enum QValue {
     Later(usize, usize),
 }
 
-/// What stands before the rank and the step, in place of a q-value.
+/// Mark before the rank and the step, in place of a q-value.
 pub(crate) const LATER: u8 = b'@';
 
 impl QValue {
@@ -325,7 +325,7 @@ impl SiteLines {
     }
 }
 
-/// Where a site track is written.
+/// Destination of a site track.
 #[derive(Debug)]
 pub enum SiteSink {
     /// Text.

@@ -24,7 +24,7 @@ use detector::DetectorProfile;
 pub struct TrainingReport {
     /// Name of the model.
     pub name: String,
-    /// What was fitted to what, in a sentence.
+    /// Networks and data, in a sentence.
     pub summary: String,
     /// Further facts: what it is, and its value ([`facts`]).
     pub facts: Vec<(String, String)>,
@@ -34,7 +34,7 @@ pub struct TrainingReport {
     pub outcomes: Vec<ScoredSet>,
     /// Name of the number that the search went by, for instance "cross-validated AUC".
     pub search_score: String,
-    /// What the trials differ in.
+    /// Parameters in which the trials differ.
     pub compared: Compared,
     /// Every trial of the search.
     pub trials: Vec<Trial>,
@@ -49,9 +49,9 @@ pub struct TrainingReport {
 /// Scores of one output on one data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScoredSet {
-    /// What the data are, for instance "test" or "cross-validation".
+    /// Name of the data, for instance "test" or "cross-validation".
     pub set: String,
-    /// What the targets are.
+    /// Kind of the targets.
     pub kind: TargetKind,
     /// Scores, one a sequence.
     pub scores: Vec<f32>,
@@ -61,7 +61,7 @@ pub struct ScoredSet {
     pub measured: Vec<Measured>,
 }
 
-/// What the trials of a search differ in.
+/// Parameters in which the trials of a search differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
     /// Hyper-parameters: draws, each cross-validated.
@@ -71,7 +71,7 @@ pub enum Compared {
 }
 
 impl Compared {
-    /// What one of the trials is called.
+    /// Name of one of the trials.
     fn noun(self) -> &'static str {
         match self {
             Compared::HyperParameters => "trial",
@@ -89,9 +89,9 @@ pub struct Trial {
     pub learning_rate: f64,
     /// Name and value of every other hyper-parameter, the same names in all trials.
     pub parameters: Vec<(String, String)>,
-    /// How it went; with cross-validation, the means over the folds.
+    /// Metrics; with cross-validation, the means over the folds.
     pub checkpoints: Vec<Checkpoint>,
-    /// What the trial reached, the higher the better; `None` if it failed.
+    /// Score of the trial, the higher the better; `None` if it failed.
     pub score: Option<f64>,
     /// True if it was chosen.
     pub best: bool,

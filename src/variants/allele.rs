@@ -16,11 +16,11 @@ pub(crate) struct Call<'a> {
     pub(crate) reference: &'a [u8],
     /// Comma-separated.
     pub(crate) alternatives: &'a [u8],
-    /// Where INFO stands in the line.
+    /// Position of INFO in the line.
     pub(crate) info: Range<usize>,
 }
 
-/// What an alternative allele is.
+/// Kinds of alternative alleles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A sequence.
@@ -42,7 +42,7 @@ impl<'a> Call<'a> {
     /// Reads a line without its end.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The error in it.
     pub(crate) fn parse(line: &'a [u8]) -> Result<Call<'a>, String> {
         let mut ends = [0; COLUMNS];
         let mut tabs = memchr_iter(b'\t', line).chain([line.len()]);
@@ -92,7 +92,7 @@ impl<'a> Call<'a> {
 }
 
 impl Kind {
-    /// What `allele` is.
+    /// Kind of `allele`.
     ///
     /// # Errors
     /// None of all that VCF knows.

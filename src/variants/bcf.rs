@@ -22,7 +22,7 @@ const LEVEL: i32 = 6;
 /// A header of VCF that the records of a BCF can refer to.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The error in it.
 pub(crate) fn header(text: &[u8]) -> std::result::Result<vcf::Header, String> {
     let reason = |error: io::Error| {
         // The reason is what the reader met, not that it met something.
@@ -52,7 +52,7 @@ impl<'a> Encoder<'a> {
     /// Puts the records of `lines`, in place of what is there, into `out`.
     ///
     /// # Errors
-    /// What is wrong with a line, and where that stands.
+    /// The error in a line, and its position.
     pub(crate) fn encode(&mut self, lines: &[u8], out: &mut Vec<u8>) -> std::result::Result<(), String> {
         std::mem::swap(self.writer.get_mut(), out);
         self.writer.get_mut().clear();

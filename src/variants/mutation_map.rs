@@ -35,7 +35,7 @@ pub use crate::variants::mutation_map::picture::{Panel, RowLayout};
 /// Bases of which every substitution is scored.
 #[derive(Debug, Clone)]
 pub struct Stretch {
-    /// Where they lie.
+    /// Their positions.
     pub contig: Arc<Contig>,
     /// Contig position of the first code.
     pub start: u64,
@@ -70,7 +70,7 @@ impl Shown {
     }
 }
 
-/// What a track of a target shows at each base.
+/// Value that a track of a target shows at each base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Series {
     /// The substitution by this code; 0 where the reference is that base.
@@ -79,7 +79,7 @@ pub enum Series {
     Strongest,
 }
 
-/// Where maps go.
+/// Destination of maps.
 pub enum Sink {
     /// A row for each substitution and target, behind [`TABLE_HEADER`].
     Table(LineSink),
@@ -124,7 +124,7 @@ pub fn stretches_of_genome(
     }
 }
 
-/// What pictures are written as.
+/// Format of pictures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Picture {
     /// SVG.
@@ -143,7 +143,7 @@ const MOST_DRAWN: usize = 25_000;
 /// Positions that a worker takes at a time.
 const BLOCK: u64 = 64;
 
-/// What a run did.
+/// Counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Stretches, as they were given.
@@ -267,7 +267,7 @@ struct Writer<'a> {
     targets: &'a [Target],
     shown: Shown,
     sinks: Vec<Sink>,
-    /// What pictures show: a panel for each stretch and target.
+    /// Contents of pictures: a panel for each stretch and target.
     panels: Vec<Panel>,
     drawn: usize,
     summary: Summary,

@@ -1,4 +1,4 @@
-//! Where calls come from: VCF, plain, gzip or BGZF, or BCF; a file or standard input.
+//! Sources of variant calls: VCF (plain, gzip or BGZF) or BCF, from a file or standard input.
 
 use std::io::{self, BufRead, Read};
 use std::ops::Range;
@@ -32,7 +32,7 @@ pub(crate) struct Batch {
     pub(crate) count: usize,
     /// Bytes of the record at hand.
     bytes: Vec<u8>,
-    /// How far the input was read ([`Calls::progress`]).
+    /// Bytes of the input that were read ([`Calls::progress`]).
     pub(crate) progress: (u64, Option<u64>),
 }
 
@@ -51,7 +51,7 @@ enum Form {
     Bcf(Records, Arc<vcf::Header>),
 }
 
-/// Where records are read.
+/// Source of records.
 enum Records {
     All(Input),
     /// The stretches of a file that an index tells of.
@@ -106,7 +106,7 @@ impl Calls {
     /// content.
     ///
     /// # Errors
-    /// What cannot be read, or is neither VCF nor BCF.
+    /// Errors of reading, and input that is neither VCF nor BCF.
     pub fn open(path: &Path) -> Result<Calls> {
         Calls::new(path, Input::open(path)?)
     }
@@ -226,7 +226,7 @@ impl Calls {
         Ok(true)
     }
 
-    /// Where the calls come from, for messages.
+    /// Name of the input of calls, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }

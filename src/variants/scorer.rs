@@ -10,7 +10,7 @@
 //! with more bases than it needs, or beside other alleles. For a substitution the changed windows are those that cover the
 //! bases from the first to the last that differ. A haplotype shorter than a window is scored once, whole.
 //!
-//! What a substitution does is DeepBind's effect score (Alipanahi et al. 2015, online methods, mutation maps):
+//! The effect of a substitution is DeepBind's effect score (Alipanahi et al. 2015, online methods, mutation maps):
 //! `(p(alternative) - p(reference)) · max(0, p(alternative), p(reference))`, so that what matters is a difference between
 //! scores of which one at least says that the protein binds.
 
@@ -86,7 +86,7 @@ pub struct Haplotypes<'a> {
     pub right: &'a [u8],
 }
 
-/// How two haplotypes compare under one target.
+/// Comparison of two haplotypes under one target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Comparison {
     /// Each has a best window.
@@ -111,7 +111,7 @@ struct Span {
 }
 
 impl Span {
-    /// How many windows of this length there are in a haplotype of `length` bases.
+    /// Number of windows of this length in a haplotype of `length` bases.
     fn windows(self, window: usize, length: usize) -> usize {
         let stop = self.last.min((length + 1).saturating_sub(window));
         stop.saturating_sub((self.first + 1).saturating_sub(window))
@@ -153,7 +153,7 @@ impl Common {
     }
 }
 
-/// What an alternative allele does: how the best scores differ.
+/// Effect of an alternative allele: the difference of the best scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effect {
     /// Best alternative score less best reference score.
@@ -222,12 +222,12 @@ impl<'a> Scorer<'a> {
         Scorer { targets, scanners, ranks, flank, haplotype, scores, sides, scored: None }
     }
 
-    /// What is scored.
+    /// Targets that are scored.
     pub fn targets(&self) -> &'a [Target] {
         self.targets
     }
 
-    /// What [`flank`] gives for its scanners.
+    /// Result of [`flank`] for its scanners.
     pub fn flank(&self) -> usize {
         self.flank
     }
@@ -452,7 +452,7 @@ impl<'a> Scorer<'a> {
     }
 }
 
-/// What best windows are of.
+/// Haplotype to which best windows belong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rows {
     /// All windows; offsets count from this position of the haplotype.

@@ -1,4 +1,4 @@
-//! What a worker makes of a batch of records.
+//! Work on a batch of records.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -42,10 +42,10 @@ pub(crate) struct Part {
 /// Problems of a batch that are kept.
 const KEPT: usize = 5;
 
-/// What all workers share.
+/// State that all workers share.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a> {
-    /// Where the records come from, for messages.
+    /// Name of the input of records, for messages.
     pub(crate) path: &'a Path,
     pub(crate) genome: &'a Lookup,
     pub(crate) contigs: &'a Contigs<'a>,
@@ -62,7 +62,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) numbered: Numbered<'a>,
 }
 
-/// What records are counted by.
+/// Categories by which records are counted.
 #[derive(Clone, Copy)]
 pub(crate) enum Numbered<'a> {
     /// The lines of a VCF, of which the numbers are known unless an index was used.
@@ -79,13 +79,13 @@ pub(crate) struct Worker<'a> {
     lines: Vec<u8>,
     /// The contig of the record before, which most have.
     contig: Option<Arc<Contig>>,
-    /// What the records call it.
+    /// Its name in the records.
     entered: Vec<u8>,
     /// Codes of the reference with its flanks, of the reference allele, and of an alternative one.
     codes: Vec<u8>,
     reference: Vec<u8>,
     alternative: Vec<u8>,
-    /// How each alternative compares with the reference, for each target; empty of those that are not scored.
+    /// Comparison of each alternative with the reference, for each target; empty for alternatives that are not scored.
     comparisons: Vec<Vec<Comparison>>,
     kinds: Vec<Kind>,
     info: Vec<u8>,

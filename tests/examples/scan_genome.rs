@@ -31,7 +31,7 @@ fn scan(genome: &str, model: &str, threshold: f32) -> bindscan::Result<()> {
     let names = sites.names().to_vec();
     for site in &mut sites {
         let site = site?;
-        let strand = site.strand.map_or('.', |strand| strand.symbol());
+        let strand = site.strand.map_or('.', bindscan::seq::contig::Strand::symbol);
         println!(
             "{}\t{}\t{}\t{}\t{}\t{strand}",
             site.contig, site.start, site.end, names[site.target], site.score

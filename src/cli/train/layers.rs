@@ -20,7 +20,7 @@ use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_p
 use crate::cli::heading;
 use crate::cli::{CANCELLED, Session, message, parse_positive, threads};
 
-/// What makes a training one of layers.
+/// Options that select a training of layers.
 #[derive(Debug, Args)]
 pub(super) struct LayersArgs {
     /// Choose the network: deepbind, a named architecture (cnn, resnet, …) or a TOML file
@@ -57,7 +57,7 @@ pub(super) struct LayersArgs {
 const NEGATIVES: f64 = 3.0;
 
 impl LayersArgs {
-    /// Whether DeepBind networks are to be searched for.
+    /// True if DeepBind networks are searched for.
     pub(super) fn is_deepbind(&self) -> bool {
         self.arch == "deepbind"
     }

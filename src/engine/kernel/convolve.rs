@@ -67,7 +67,7 @@ impl Tables {
         self.count == 0
     }
 
-    /// How far the indices that [`advance`] looks at are ahead of the positions that it completes.
+    /// Distance between the indices that [`advance`] reads and the positions that it completes.
     pub(crate) fn lead(&self) -> usize {
         (self.count - 1) * TRIPLE
     }
@@ -119,7 +119,7 @@ pub(crate) struct Convolve<'a> {
     pub(crate) to: To,
 }
 
-/// How activations lie in memory.
+/// Memory layout of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum To {
     /// One vector after another.

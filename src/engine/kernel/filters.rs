@@ -44,7 +44,7 @@ pub(crate) struct Group {
     pub(crate) tables: Tables,
     /// Activation of an alignment that lies on padding only.
     pub(crate) padded: Lanes,
-    /// What a base in place of padding adds to an activation, for each column.
+    /// Change of an activation when a base takes the place of padding, for each column.
     pub(crate) columns: Vec<Column>,
     /// No activation, and no part of one, is greater than this in absolute value: what rounding errors are measured by.
     pub(crate) size: Lanes,

@@ -1,23 +1,23 @@
-//! Where the alignments of windows lie in a chunk.
+//! Positions of the alignments of windows in a chunk.
 
 use super::StrandTables;
 use crate::model::Network;
 use crate::seq::window::{Context, WindowPlan};
 
-/// How far the bound of a score may be below it.
+/// Largest amount by which a bound may fall below the score.
 pub(crate) fn slack(network: &Network) -> f32 {
     // The library's exponential may be off by a last bit, and then a bound too.
     if network.sigmoid { 1e-6 } else { 0.0 }
 }
 
-/// Where the alignments of windows lie.
+/// Positions of the alignments of windows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Geometry {
     /// Padding columns before and after each window.
     pub(crate) padding: (usize, usize),
     /// Inner alignments of a window.
     pub(crate) inner: usize,
-    /// Where the alignment at position 0 starts in the codes.
+    /// Start, in the codes, of the alignment at position 0.
     pub(crate) origin: usize,
 }
 

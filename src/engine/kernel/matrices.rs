@@ -118,7 +118,7 @@ impl MatrixScanner {
         self.compiled.longest
     }
 
-    /// What computes, in a word or two for people.
+    /// Name of the implementation, in a word or two.
     pub fn description(&self) -> String {
         format!("kernel/{}", self.simd)
     }
@@ -242,7 +242,7 @@ impl MatrixScanner {
     /// Scores every window of `chunk` with each matrix and gives the scores, with the matrix's rank, to `each`.
     ///
     /// # Errors
-    /// What `each` gives.
+    /// Result of `each`.
     pub fn score<E>(
         &mut self,
         chunk: &Chunk,

@@ -48,7 +48,7 @@ pub(crate) struct PaddedEdge {
 /// Columns that one sweep over the letters serves, their sums in registers.
 #[derive(Debug)]
 struct Tile {
-    /// What `code` adds in column i of the tile, in rows of a part: `rows[(part * CODES + code) * width + i]`.
+    /// Value that `code` adds in column i of the tile, in rows of a part: `rows[(part * CODES + code) * width + i]`.
     rows: Vec<Lanes>,
     /// Columns.
     width: usize,
@@ -176,7 +176,7 @@ pub(crate) struct EdgeRecurrence<'a> {
     pub(crate) overhang: &'a PaddedEdge,
     /// Bases in the order in which the chain meets them: one a window, after [`PaddedEdge::warm_up`] more.
     pub(crate) letters: &'a [u8],
-    /// What [`PaddedEdge::start`] gives for each letter.
+    /// Result of [`PaddedEdge::start`] for each letter.
     pub(crate) sums: &'a mut [Lanes],
     /// True if the sums are in the opposite order of the letters.
     pub(crate) reversed: bool,

@@ -74,7 +74,7 @@ pub(crate) struct Prefilter<'a> {
 }
 
 impl<'a> Prefilter<'a> {
-    /// What is needed to look at the codes in `buffers`, or `None` where it would save nothing.
+    /// Tables for examining the codes in `buffers`, or `None` where a prefilter would save nothing.
     pub(crate) fn new(
         (network, side, quantized, head): (&'a Network, &StrandTables, &'a QuantizedBounds, &'a Head),
         simd: Simd,
@@ -333,7 +333,7 @@ impl<'a> Prefilter<'a> {
         }
     }
 
-    /// What bounds are compared with.
+    /// Values with which bounds are compared.
     fn lowest(self) -> f32 {
         self.threshold - slack(self.network)
     }

@@ -11,7 +11,7 @@ use crate::model::Network;
 /// Bounds of one column of a detector.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reach {
-    /// What it adds at most to the activation on padding alone, or 0.
+    /// Upper bound of its share of the activation on padding alone, or 0.
     gain: f64,
     /// The greatest absolute value of what it adds.
     size: f64,

@@ -77,7 +77,7 @@ pub(crate) struct Octet(pub(crate) [f32; WIDTH / 2]);
 
 /// Numbers in memory that make up [`Lanes`], all of them or a half.
 pub(crate) trait Part: Copy {
-    /// How many of these make sixteen numbers.
+    /// Number of these that hold sixteen numbers.
     const PARTS: usize;
     /// `lanes` as these, one after another.
     fn of(lanes: &[Lanes]) -> &[Self];
@@ -117,9 +117,9 @@ impl Part for Octet {
 pub(crate) trait Numbers: Copy {
     /// As many numbers in memory.
     type Row: Part;
-    /// How many of these make sixteen numbers.
+    /// Number of these that hold sixteen numbers.
     const PARTS: usize = Self::Row::PARTS;
-    /// How many of these the registers hold, to the nearest power of two.
+    /// Number of these that fit the registers, to the nearest power of two.
     const REGISTERS: usize;
     /// `lanes` as rows, one after another.
     #[inline(always)]
@@ -159,7 +159,7 @@ pub(crate) trait Numbers: Copy {
     fn reaches(self, bound: Self) -> u16;
 }
 
-/// What one part of a vector is in memory.
+/// One part of a vector in memory.
 pub(crate) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
 
 /// Sixteen numbers in registers.
@@ -168,7 +168,7 @@ pub(crate) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
 /// tables and half of the activations fit the first-level cache where all of them would not. What passes between such
 /// stages lies in memory in *blocks*: of a number of vectors, first all first parts and then all second ones.
 pub(crate) trait Vector: Numbers<Row = Lanes> {
-    /// What stages take at a time: a half, or all of it.
+    /// Part that a stage takes at a time: a half, or all of it.
     type Part: Numbers;
     /// Small numbers.
     type Bytes: Bytes;
@@ -346,7 +346,7 @@ impl Simd {
         Simd(Level::Scalar)
     }
 
-    /// What [`VARIABLE`] asks for, or the best if it is unset or empty.
+    /// The instruction set that [`VARIABLE`] names, or the best one if it is unset or empty.
     ///
     /// # Errors
     /// As [`Simd::named`].
@@ -386,7 +386,7 @@ impl Simd {
         }
     }
 
-    /// How many parts of vectors the registers hold ([`Numbers::REGISTERS`]).
+    /// Number of parts of vectors that fit the registers ([`Numbers::REGISTERS`]).
     pub(crate) fn registers(self) -> usize {
         struct Registers<'a>(&'a mut usize);
         impl Task for Registers<'_> {

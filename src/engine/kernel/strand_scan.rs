@@ -289,7 +289,7 @@ impl StrandScan<'_> {
         }
     }
 
-    /// Where a group's maxima and sums go among the features, where they are wanted.
+    /// Indices of a group's maxima and sums among the features, where they are used.
     fn features(&mut self, group: usize) -> (Option<&mut [Lanes]>, Option<&mut [Lanes]>) {
         let (pooling, groups) = (self.job.network.pooling, self.buffers.groups.len());
         blocks(&mut self.buffers.features, pooling, groups, group, self.room)

@@ -47,7 +47,7 @@ pub(super) fn library() -> Result<&'static Library> {
     LIBRARY.get_or_init(load).as_ref().map_err(|message| Error::Runtime(message.clone()))
 }
 
-/// Where the ONNX Runtime library is that an engine would load, by the order of places above.
+/// Path of the ONNX Runtime library that an engine would load, by the order above.
 ///
 /// # Errors
 /// If there is none, or `ORT_DYLIB_PATH` is set and names none.
@@ -118,7 +118,7 @@ fn explain(path: &Path, error: &ort::LoadDynamicError) -> String {
     }
 }
 
-/// What the look-up depends on.
+/// Settings on which the look-up depends.
 #[derive(Debug, Default)]
 struct Places {
     /// Value of `ORT_DYLIB_PATH`, if it is set and not empty.

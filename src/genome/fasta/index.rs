@@ -1,4 +1,4 @@
-//! Where the records of a plain FASTA file lie: read from a `.fai` that fits the file, or built from the file.
+//! Index of the records of a plain FASTA file: read from a `.fai` that fits the file, or built from the file.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -157,7 +157,7 @@ struct Builder<'a> {
     layout: Layout,
 }
 
-/// What the lines of the current record have been so far.
+/// State of the current record's lines so far.
 #[derive(Default)]
 struct Layout {
     lines: Option<Lines>,

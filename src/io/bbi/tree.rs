@@ -49,7 +49,7 @@ pub(crate) fn contig_tree(mut contigs: Vec<(&str, u32, u32)>, offset: u64) -> Ve
     out
 }
 
-/// Where a block of data lies: on the genome, and how long it is in the file.
+/// Position of a block of data on the genome, and its length in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) contig: u32,

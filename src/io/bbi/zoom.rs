@@ -17,7 +17,7 @@ pub(crate) const RECORD: usize = 32;
 /// Bytes of a level that are kept in memory; more go to a file that has no name.
 const IN_MEMORY: usize = 1 << 20;
 
-/// What a stretch's values add up to; every base counts once.
+/// Sums over a stretch's values; every base counts once.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Summary {
     pub(crate) bases: u64,

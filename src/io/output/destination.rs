@@ -30,7 +30,7 @@ impl Identity {
     }
 }
 
-/// Where an output goes, and the file that is there already.
+/// Destination of an output, and the file that exists there already.
 #[derive(Debug)]
 pub(crate) enum Destination {
     /// Standard output.

@@ -34,7 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) keras: u32,
 }
 
-/// How a layer slides along positions.
+/// Geometry of a layer that slides along positions.
 #[derive(Debug, Clone, Copy)]
 struct Sliding {
     kernel: usize,

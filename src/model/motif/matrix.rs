@@ -4,10 +4,10 @@ use super::text::Line;
 use super::{DEFAULT_SITES, LARGEST_WIDTH, ROUNDING};
 use crate::model::name;
 
-/// How far sums may differ to count as equal, as a share.
+/// Largest relative difference of sums that count as equal.
 const EQUAL: f64 = 0.01;
 
-/// What a row of a table is.
+/// Meaning of a row of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Axis {
     /// A row is a base, and a column a position.
@@ -33,14 +33,14 @@ impl Fault {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Table {
     rows: Vec<Vec<f64>>,
-    /// What a row is, if letters say so.
+    /// Meaning of a row, if letters give it.
     axis: Option<Axis>,
     pub(super) rna: bool,
     /// Line of the last row.
     pub(super) line: usize,
 }
 
-/// What the numbers of a matrix are.
+/// Meaning of the numbers of a matrix.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Values {
     /// Counts at each position: those given, or the probabilities times a number of sites.
@@ -211,7 +211,7 @@ impl Table {
         Ok(Table { rows, axis, rna: false, line })
     }
 
-    /// What a row is: as letters, the shape or the sums say; `None` if these leave it open.
+    /// Meaning of a row, from letters, shape or sums; `None` if these leave it open.
     pub(super) fn axis(&self) -> Option<Axis> {
         self.axis.or_else(|| self.axis_by_sums())
     }
@@ -249,7 +249,7 @@ impl Table {
     }
 }
 
-/// How to make plain what a row is.
+/// Hint on how to state the orientation of a matrix.
 const REMEDY: &str = "start its rows with A, C, G and T, or put a line `A C G T` above them";
 
 fn not_a_number(line: &Line<'_>, word: &str) -> Fault {

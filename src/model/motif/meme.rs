@@ -36,7 +36,7 @@ pub(super) fn write(motifs: &[Motif]) -> String {
     text
 }
 
-/// What the file says of all motifs after it.
+/// Settings of the file that apply to all motifs after them.
 #[derive(Default)]
 struct Header {
     background: Option<[f64; 4]>,

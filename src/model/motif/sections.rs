@@ -172,7 +172,7 @@ pub(super) fn build(sections: Vec<Section<'_>>, unnamed: &str, builder: &mut Bui
     }
 }
 
-/// What a row is in all matrices of a file that tell; `None` if these disagree or none does.
+/// Orientation on which all decidable matrices of a file agree; `None` if they disagree or none is decidable.
 fn common_axis(tables: &[Result<Table, Fault>]) -> Option<Axis> {
     let mut axes = tables.iter().flatten().filter_map(Table::axis);
     let first = axes.next()?;

@@ -20,7 +20,7 @@ pub struct Database<'a> {
     targets: &'a [Motif],
     /// Probabilities of all targets, column by column, and then of their reverse complements.
     columns: Vec<[f64; 4]>,
-    /// Where each target's columns start; then those of the reverse complements.
+    /// Start of each target's columns, then of those of the reverse complements.
     starts: Vec<usize>,
     strands: &'static [Strand],
 }
@@ -124,12 +124,12 @@ fn probabilities(counts: &[f64; 4]) -> [f64; 4] {
     counts.map(|count| if total > 0.0 { count / total } else { 0.25 })
 }
 
-/// What columns of the query and of the database score, in steps from 0 to [`STEPS`].
+/// Scores of columns of the query against columns of the database, in steps from 0 to [`STEPS`].
 struct Steps {
     /// `steps[i * all + column]`
     steps: Vec<u8>,
     all: usize,
-    /// What a column of the query scores that lies outside the target.
+    /// Score of a query column that lies outside the target.
     outside: i64,
 }
 
@@ -159,12 +159,12 @@ impl Steps {
         self.steps.len() / self.all
     }
 
-    /// What column `i` of the query scores on a column of the database.
+    /// Score of column `i` of the query against a column of the database.
     fn of(&self, i: usize, column: usize) -> i64 {
         i64::from(self.steps[i * self.all + column])
     }
 
-    /// How likely each score of column `i` of the query is.
+    /// Probability of each score of column `i` of the query.
     fn distribution(&self, i: usize) -> Vec<f64> {
         let mut counts = vec![0u64; STEPS + 1];
         for &step in &self.steps[i * self.all..(i + 1) * self.all] {
@@ -213,7 +213,7 @@ impl Null {
         Null { columns, outside: steps.outside, tails: (0..columns).map(from).collect() }
     }
 
-    /// How likely a random target of `width` columns has a placement that scores so much or more, on one strand.
+    /// Probability that a random target of `width` columns has a placement of this score or a higher one, on one strand.
     fn p(&self, score: i64, width: usize) -> f64 {
         let none = (0..width + self.columns - 1).map(|place| {
             let (first, last) = span(place, self.columns, width);

@@ -9,7 +9,7 @@ use crate::model::onnx::value::Inputs;
 /// Most positions that padding may make of a window.
 const MOST_POSITIONS: usize = 1 << 25;
 
-/// How a layer slides along positions.
+/// Geometry of a layer that slides along positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slide {
     pub(crate) kernel: usize,

@@ -131,7 +131,7 @@ struct Walk {
     widest: usize,
 }
 
-/// What is known of a tensor.
+/// Knowledge of a tensor.
 type Known = Value<Flow>;
 
 impl Walk {

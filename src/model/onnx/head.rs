@@ -1,4 +1,4 @@
-//! What is put at a graph's end, so that it gives one row of chosen values a window.
+//! Nodes appended to a graph so that it gives one row of chosen values for each window.
 
 use super::build::{self, Builder};
 use super::interface::Output;

@@ -73,7 +73,7 @@ fn is_zero(tensor: &TensorProto) -> bool {
         && Tensor::read(tensor).is_ok_and(|tensor| tensor.as_ints() == Some(&[0]))
 }
 
-/// What tells whether a node is in training mode.
+/// Input or attribute that puts a node in training mode.
 struct Mode<'a> {
     /// Names that nodes or outputs read.
     used: &'a HashSet<String>,

@@ -18,7 +18,7 @@ use crate::model::onnx::value;
 use crate::model::onnx::value::{Inputs, Value, Values, describe};
 use crate::model::onnx::{ModelProto, opset};
 
-/// What a node of a graph makes of one window.
+/// Result of a graph's node for one window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// Lengths of the axes of its first output; `None` for that of windows.
@@ -31,7 +31,7 @@ pub struct Seen {
     pub pads: (usize, usize),
 }
 
-/// What is known of a node.
+/// Knowledge of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// It depends on the sequence, in this way.
@@ -53,7 +53,7 @@ pub(crate) struct Axes {
     pub(crate) rank: usize,
 }
 
-/// What each node of the graph sees, in their order, with windows of `window` bases.
+/// Receptive field of each node, in their order, with windows of `window` bases.
 pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
     follow(model, input, window, |node| nodes.push(node));

@@ -10,7 +10,7 @@ const MOST_CHANNELS: usize = 1 << 20;
 const MIXED: &str = "mixes positions with other axes";
 const JOINS_WINDOWS: &str = "joins windows with other axes";
 
-/// What an axis of a tensor runs over. An axis may run over several, the last one fastest; an axis of 1 runs over
+/// Quantity that an axis of a tensor runs over. An axis may run over several, the last one fastest; an axis of 1 runs over
 /// none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
@@ -77,7 +77,7 @@ impl Shape {
         resolve(axis, self.axes.len())
     }
 
-    /// How many of it there are, if it is not the windows.
+    /// Length, if it is not that of the windows.
     fn run(&self, over: Over) -> Option<usize> {
         match over {
             Over::Windows => None,

@@ -22,7 +22,7 @@ pub enum Data {
 }
 
 impl Data {
-    /// How many numbers there are.
+    /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
             Data::Floats(x) => x.len(),
@@ -61,7 +61,7 @@ impl Tensor {
     /// Reads a tensor of floats or of 32- or 64-bit integers.
     ///
     /// # Errors
-    /// What does not fit: another element type, a negative dimension, a wrong number of values.
+    /// Another element type, a negative dimension, a wrong number of values.
     pub fn read(proto: &TensorProto) -> Result<Tensor, String> {
         let mut count = 1usize;
         let mut dims = Vec::with_capacity(proto.dims.len());

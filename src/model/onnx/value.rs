@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use super::proto::{GraphProto, NodeProto};
 use super::tensor::Tensor;
 
-/// What is known of one tensor of the graph.
+/// Knowledge of one tensor of the graph.
 #[derive(Debug, Clone)]
 pub(in crate::model) enum Value<F> {
     /// Its numbers.
     Constant(Tensor),
-    /// How it comes from the sequence.
+    /// Its derivation from the sequence.
     Flow(F),
 }
 
-/// What is known of each tensor by its name, or why it is of no use.
+/// Knowledge of each tensor by its name, or the reason why it cannot be used.
 pub(in crate::model) type Values<'a, F> = HashMap<&'a str, Result<Value<F>, String>>;
 
-/// What is known before the first node: the weights, and the input.
+/// Knowledge before the first node: the weights and the input.
 pub(in crate::model) fn initial<'a, F>(graph: &'a GraphProto, input: &'a str, flow: F) -> Values<'a, F> {
     let mut values = Values::new();
     for tensor in &graph.initializer {
@@ -92,7 +92,7 @@ impl<'a, F> Inputs<'a, F> {
 }
 
 impl<F> Inputs<'_, F> {
-    /// How many there are, those left out included.
+    /// Number of items, including those left out.
     pub(in crate::model) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,7 +8,7 @@ pub(crate) const END: [u8; 38] = [
     1, 0, 1, 0, 1, 0, 238, 99, 1, 75,
 ];
 
-/// What stands for the contig of a container with reads of several.
+/// Contig number of a container with reads of several contigs.
 const SEVERAL: i32 = -2;
 
 /// A container as it stands in the file.
@@ -88,7 +88,7 @@ impl Container {
         None
     }
 
-    /// What is wrong with the places of its slices.
+    /// The error in the offsets of its slices.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let sorted = self.slices.is_sorted() && self.slices.last().is_none_or(|&last| last <= self.length);
         (!sorted).then_some("its slices lie outside it")

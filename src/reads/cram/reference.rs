@@ -25,7 +25,7 @@ struct File {
     reader: Mutex<Box<dyn ContigReader>>,
 }
 
-/// What the header of the reads tells of a contig.
+/// A contig as the header of the reads describes it.
 struct Told {
     length: u64,
     md5: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Reference {
     checks: Checks,
 }
 
-/// What is done with contigs.
+/// Operations on contigs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checks {
     /// Nothing: noodles compares the MD5 of each slice that has reads of one contig.
@@ -87,7 +87,7 @@ impl Reference {
         Reference { checks: Checks::Contigs, ..self.clone() }.letters(name).is_ok()
     }
 
-    /// What to say of reads that were compressed against other bases.
+    /// The error for reads that were compressed against other bases.
     pub(crate) fn other_bases(&self, header: &sam::Header, container: &Container) -> Error {
         let contig = container.contig.and_then(|contig| header.reference_sequences().get_index(contig));
         let name = contig.map_or("a contig".into(), |(name, _)| name.to_string());

@@ -51,7 +51,7 @@ static FACE: LazyLock<Face<'static>> =
 #[derive(Default)]
 struct Outline {
     path: String,
-    /// Where the next letter begins.
+    /// Start of the next letter.
     x: f32,
 }
 

@@ -5,14 +5,14 @@
 use super::Key;
 use crate::track::score::{Series, UNIT};
 
-/// How the scores at a position become one value.
+/// Summary of the scores at a position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Aggregate {
     /// The highest.
     Max,
     /// Their mean.
     Mean,
-    /// How many reach the threshold.
+    /// Number that reach the threshold.
     Count,
 }
 

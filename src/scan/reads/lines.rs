@@ -13,7 +13,7 @@ pub(super) struct Lines {
 struct Line {
     place: Key,
     end: u64,
-    /// Where it stands in the bytes.
+    /// Its offset in the bytes.
     from: usize,
     to: usize,
 }

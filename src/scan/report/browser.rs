@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::report::svg::escape;
 use crate::track::{Format, ScoreFormat, SiteFormat};
 
-/// Where igv.js is looked for unless the user says otherwise: beside the page.
+/// Default address of igv.js: beside the page.
 pub const IGV: &str = "igv.min.js";
 
-/// What the view is made of. Addresses are relative to the page.
+/// Contents of the view. Addresses are relative to the page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Browser {
     /// Address of igv.js.

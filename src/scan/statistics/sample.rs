@@ -19,7 +19,7 @@ const BLOCK: u64 = 4096;
 /// From which block on one of how many is drawn: a short genome is taken whole, of a long one about 1 %.
 const TIERS: [(u64, u64); 3] = [(32, 1), (2048, 32), (u64::MAX, 128)];
 
-/// How many blocks a block stands for: 0 if it is not in the sample.
+/// Number of blocks that a block represents: 0 if it is not in the sample.
 fn weight(block: u64) -> u64 {
     let (_, run) = TIERS.into_iter().find(|(end, _)| block < *end).unwrap_or((0, 1));
     if hash(&[block / run]) % run == block % run { run } else { 0 }
@@ -62,7 +62,7 @@ impl Sampler {
     /// the chunk has no such windows.
     ///
     /// # Errors
-    /// What an engine meets.
+    /// Errors of an engine.
     pub(in crate::scan) fn sample(
         &mut self,
         scanners: &mut [Scanner],

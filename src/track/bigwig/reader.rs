@@ -34,14 +34,14 @@ pub struct Reader<R = BufReader<File>> {
     path: PathBuf,
     file: R,
     comments: String,
-    /// Where the comments end, and the front.
+    /// End of the comments, and of the headers.
     front: (u64, u64),
     contigs: Vec<Arc<Contig>>,
     /// Room for the longest block, uncompressed.
     block: Vec<u8>,
     /// Nodes that may still be read: more would mean that the index runs in circles.
     left: u64,
-    /// Where the nodes of the tree of blocks stand that are still to be read, the next one last.
+    /// Offsets of the nodes of the tree of blocks that are still to be read, the next one last.
     nodes: Vec<Node>,
 }
 
@@ -112,7 +112,7 @@ impl<R: Read + Seek> Reader<R> {
         Ok(reader)
     }
 
-    /// What its writer said of it ([`super::BigWigSink::new`]); empty in files by other programs.
+    /// Comments of its writer ([`super::BigWigSink::new`]); empty in files by other programs.
     pub fn comments(&self) -> &str {
         &self.comments
     }

@@ -81,7 +81,7 @@ impl TileValues<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Centred<'a> {
     pub(super) scores: &'a [f32],
-    /// Where the first window has its centre, and how many bases come between two.
+    /// Centre of the first window, and distance between centres.
     pub(super) centre: u64,
     pub(super) stride: u64,
 }

@@ -17,7 +17,7 @@ pub(crate) const NOWHERE: u32 = u32::MAX;
 /// Placements that are summed side by side, to hide the latency of addition.
 const ABREAST: usize = 4;
 
-/// What a pool keeps of sixteen detectors over a row.
+/// Pooled values of sixteen filters over a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pooled {
     /// Greatest rectified activation.

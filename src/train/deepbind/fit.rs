@@ -25,12 +25,12 @@ const SCORED_TOGETHER: usize = 64;
 /// Decay rate of the running average of the parameters.
 const AVERAGING: f32 = 0.999;
 
-/// What a fit is told beside the shape of the network.
+/// Options of a fit beside the shape of the network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// Sequences a step.
     pub batch: usize,
-    /// How steps are made.
+    /// Options of the optimizer.
     pub optimizer: Optimizer,
     /// Learning rate.
     pub rate: f32,

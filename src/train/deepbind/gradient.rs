@@ -12,7 +12,7 @@ use crate::train::deepbind::kmer_index::{ENTRIES, Triplets, groups};
 use crate::train::deepbind::parameters::{Architecture, Layout};
 use crate::{Error, Result};
 
-/// What is minimised, as the mean over a batch's targets; missing targets (NaN) do not count.
+/// Loss, as the mean over a batch's targets; missing targets (NaN) do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// Of a score s and a label y: `ln(1 + exp(s)) - y s`.
@@ -100,7 +100,7 @@ pub(crate) struct Workspace {
     table_gradients: Vec<Table>,
     /// Pooled features, `[example][strand][vector]`; their gradients take the same places afterwards.
     features: Vec<Lanes>,
-    /// Where the maxima are, `[example][strand][block]`.
+    /// Positions of the maxima, `[example][strand][block]`.
     at: Vec<[u32; WIDTH]>,
     /// Hidden units of both strands.
     hidden: Vec<Lanes>,

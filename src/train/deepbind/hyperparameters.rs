@@ -10,7 +10,7 @@ use crate::train::deepbind::init::Start;
 use crate::train::deepbind::optimizer::{Optimizer, Penalty};
 use crate::train::deepbind::parameters::Architecture;
 
-/// Where hyper-parameters come from, and what becomes of the final fits.
+/// Source of hyper-parameters, and treatment of the final fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recipe {
     /// As DeepBind's authors did (Alipanahi et al. 2015, supplementary notes; ranges as the public
@@ -20,7 +20,7 @@ pub enum Recipe {
     /// maximum and average; with or without 32 hidden units. Of the final fits the best on the training data is
     /// kept.
     Published,
-    /// What cross-validation on seven ENCODE training sets found better, above all: every detector begins as an
+    /// Settings that did best in cross-validation on seven ENCODE training sets: every filter begins as an
     /// enriched k-mer, and all final fits are merged into one network. Further: Adam with learning rate log-uniform
     /// in 1e-3 … 1e-2, a hidden layer unless there is said to be none (then the learning rate is from 6e-3 to 1.2e-2, and
     /// there is no dropout), the running mean of the parameters; the rest as published. Maxima only: means beside them gain
@@ -41,7 +41,7 @@ impl Recipe {
 /// Hyper-parameters that are given rather than drawn, and those that no recipe varies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Space {
-    /// What the rest is drawn by.
+    /// Random numbers for the rest.
     pub recipe: Recipe,
     /// Detectors.
     pub detectors: usize,
@@ -71,7 +71,7 @@ const HIDDEN: usize = 32;
 pub struct Candidate {
     /// Shape of the network.
     pub architecture: Architecture,
-    /// How it is fitted.
+    /// Options of its fit.
     pub settings: Settings,
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Triplets {
     groups: usize,
     strands: usize,
     entries: Vec<u8>,
-    /// Where the rows of each sequence begin in `entries`; one more at the end.
+    /// Start of each sequence's rows in `entries`, and the end of the last.
     starts: Vec<usize>,
 }
 

@@ -19,7 +19,7 @@ pub enum Optimizer {
 /// Decay rates and ε of Adam.
 const ADAM: (f32, f32, f32) = (0.9, 0.999, 1e-8);
 
-/// What an optimizer remembers.
+/// State of an optimizer.
 #[derive(Debug, Clone)]
 pub(crate) struct Memory {
     optimizer: Optimizer,

@@ -55,7 +55,7 @@ impl Architecture {
     }
 }
 
-/// Where each layer's parameters lie in a list of vectors.
+/// Positions of each layer's parameters in a list of vectors.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) architecture: Architecture,

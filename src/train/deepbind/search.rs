@@ -26,7 +26,7 @@ use crate::{Error, Result};
 /// The sizes of a protocol. With the space of hyper-parameters and the data it determines the outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Protocol {
-    /// Where hyper-parameters are drawn from.
+    /// Space from which hyper-parameters are drawn.
     pub space: Space,
     /// Draws.
     pub trials: usize,
@@ -34,7 +34,7 @@ pub struct Protocol {
     pub folds: usize,
     /// Most steps a fit may take.
     pub steps: usize,
-    /// How often a fit is scored on its way, at equal distances; the best of these step counts is kept.
+    /// Number of times that a fit is scored, at equal distances; the best of these step counts is kept.
     pub checkpoints: usize,
     /// Fits to all data with the best hyper-parameters.
     pub finals: usize,
@@ -46,7 +46,7 @@ pub struct Protocol {
     pub seed: u64,
 }
 
-/// How a run goes about it: nothing here changes the outcome, but for a budget that ends the search early.
+/// Options of a run that do not change the outcome, except for a budget that ends the search early.
 #[derive(Debug, Clone, Copy)]
 pub struct Resources<'a> {
     /// Fits at a time.
@@ -54,13 +54,13 @@ pub struct Resources<'a> {
     /// Time for the whole. In a search no new trial is begun that would not leave enough for the final fits; one is always
     /// made.
     pub budget: Option<Duration>,
-    /// Where fits are noted, to go on from: a run begins with what it finds there.
+    /// File of finished fits: a run starts from those that it finds there.
     pub state: Option<&'a Path>,
     /// Set to end the run with [`Error::Interrupted`].
     pub cancel: &'a AtomicBool,
 }
 
-/// What a run tells while it goes on.
+/// Events of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Fits done, resumed ones included.
@@ -143,7 +143,7 @@ impl Trial {
 /// Difference of metrics up to which a fit is hardly worse than another.
 const HARDLY_WORSE: f64 = 0.005;
 
-/// What a run gives.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The network: the best of the final fits, or all of them merged, as the recipe has it, or what they were distilled to.
@@ -249,7 +249,7 @@ impl Protocol {
     }
 }
 
-/// What a stream of random numbers is for.
+/// Purpose of a stream of random numbers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Purpose {
     Folds = 1,

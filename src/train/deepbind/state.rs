@@ -21,7 +21,7 @@ pub(crate) struct State {
     record: Record,
 }
 
-/// What the file holds, as JSON.
+/// Contents of the file, as JSON.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     format: u32,
@@ -32,7 +32,7 @@ struct Record {
 }
 
 impl State {
-    /// What is known of this run: the file's results, if there is a file.
+    /// State of this run: the file's results, if there is a file.
     ///
     /// # Errors
     /// A file that cannot be read, is no such file, or belongs to another run.

@@ -63,7 +63,7 @@ pub enum Layer {
         /// Distance between the positions that a filter looks at.
         #[serde(default = "one")]
         dilation: usize,
-        /// What a filter sees past the ends.
+        /// Padding of a filter past the ends.
         #[serde(default)]
         padding: Padding,
         /// Parts into which channels are divided, each with filters of its own.
@@ -136,7 +136,7 @@ fn yes() -> bool {
     true
 }
 
-/// What a layer sees past the ends of its positions.
+/// Padding of a layer past the ends of its positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Padding {
@@ -161,7 +161,7 @@ pub enum Function {
     Tanh,
 }
 
-/// How numbers are pooled.
+/// Kind of pooling.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolKind {
@@ -191,7 +191,7 @@ pub struct Shape {
     pub channels: usize,
 }
 
-/// Where the places of a sliding layer lie.
+/// Positions of a sliding layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slide {
     /// Positions looked at from each place.

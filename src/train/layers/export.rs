@@ -21,7 +21,7 @@ use crate::train::layers::layer::{
 };
 use crate::train::layers::network::Network;
 
-/// What a network's file says of it.
+/// Description of a network in its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels {
     /// Name of the model: no white space.
@@ -32,7 +32,7 @@ pub struct Labels {
     pub alphabet: Alphabet,
     /// Strands to score.
     pub strands: Strands,
-    /// Where it comes from.
+    /// Its origin.
     pub provenance: Map<String, Value>,
 }
 

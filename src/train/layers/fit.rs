@@ -15,7 +15,7 @@ use crate::train::layers::layer::Pass;
 use crate::train::layers::network::Network;
 use crate::train::layers::tensor::Tensor;
 
-/// How fits are made.
+/// Options of fits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Settings {
     /// Learning rate of Adam at the beginning.
@@ -48,7 +48,7 @@ pub struct Epoch {
     pub metric: f64,
 }
 
-/// How far a fit has come: all that it takes to go on from there, but for the numbers of the network.
+/// Checkpoint of a fit: all that it needs to resume, except for the parameters of the network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Course {
     pub(crate) epochs: Vec<Epoch>,

@@ -41,7 +41,7 @@ pub(crate) enum Module {
     Dense(Box<Dense>),
 }
 
-/// What a pass is for.
+/// Purpose of a pass.
 #[derive(Debug)]
 pub(crate) enum Pass<'a> {
     /// Scores.

@@ -17,7 +17,7 @@ pub struct Network {
     pub(crate) output: Dense,
 }
 
-/// What a layer gives for some windows.
+/// Output of a layer for some windows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Activations {
     /// Numbers of a window.
@@ -79,7 +79,7 @@ impl Network {
         self.forward(codes, windows, &mut Pass::Scoring).values
     }
 
-    /// What each layer gives for windows, the output layer last.
+    /// Outputs of each layer for windows, the output layer last.
     ///
     /// # Panics
     /// As [`scores`](Network::scores).

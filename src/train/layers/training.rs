@@ -22,22 +22,22 @@ use crate::train::layers::state;
 use crate::train::layers::state::Standing;
 use crate::{Error, Result};
 
-/// What is fitted to what. It determines the outcome, unless a budget ends fits early.
+/// Networks and data of the fits. They determine the outcome, unless a budget ends fits early.
 #[derive(Debug, Clone, Copy)]
 pub struct Training<'a> {
     /// The network.
     pub architecture: &'a Architecture,
-    /// What it is fitted to.
+    /// Data to which it is fitted.
     pub training: &'a Dataset,
-    /// What epochs and fits are compared on.
+    /// Data on which epochs and fits are compared.
     pub validation: &'a Dataset,
-    /// How.
+    /// Options of the fits.
     pub settings: Settings,
     /// Fits, each from other random weights on.
     pub fits: usize,
 }
 
-/// What a run tells after each epoch.
+/// Report after each epoch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
     /// Epochs made, of all fits.
@@ -48,7 +48,7 @@ pub struct Progress {
     pub best: Option<f64>,
 }
 
-/// What became of a fit.
+/// Outcome of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
     /// Its epochs.
@@ -61,7 +61,7 @@ pub struct Fitted {
     pub metric: Option<f64>,
 }
 
-/// What a run gives.
+/// Result of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The network of the chosen fit.

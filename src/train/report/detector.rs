@@ -1,4 +1,4 @@
-//! What the detectors of a network have learned: the stretches that activate them.
+//! Motifs that the filters of a network have learned: the stretches that activate them.
 
 use std::collections::HashSet;
 
@@ -98,7 +98,7 @@ fn rows_to_look_at(targets: &[f32], kind: TargetKind) -> Vec<usize> {
     }
 }
 
-/// How many stretches activate the detector enough, and their bases.
+/// Number of stretches that activate the filter enough, and their bases.
 fn count(stretches: &[Stretch], length: usize) -> (usize, Vec<[f64; 4]>) {
     let active = active(stretches);
     (active.len(), counts(&active, length))

@@ -79,7 +79,7 @@ pub struct RowLayout {
     pub one_scale: bool,
 }
 
-/// How panels are drawn.
+/// Layout of panels.
 #[derive(Debug, Clone, Copy)]
 struct Style {
     lettering: Lettering,
@@ -227,7 +227,7 @@ impl Panel {
     }
 }
 
-/// Where the heat map begins, within a row.
+/// Top of the heat map within a row.
 fn heat_top() -> f64 {
     logo::TOP + logo::HEIGHT + SEQUENCE
 }

@@ -85,7 +85,7 @@ pub(crate) struct Errors {
 impl Errors {
     const NONE: Errors = Errors { above: [0.0; BYTES], below: [0.0; BYTES] };
 
-    /// What entries `deficits` are off by when rounded, over all of them.
+    /// Sum of the rounding errors of the entries `deficits`.
     fn of(deficits: impl Iterator<Item = [f64; BYTES]>) -> Errors {
         let mut errors = Errors::NONE;
         for deficits in deficits {
@@ -117,11 +117,11 @@ pub(crate) struct QuantizedBounds {
     pub(crate) halves: Vec<GroupStrand>,
 }
 
-/// What fills a row.
+/// Contents of a row.
 #[derive(Debug)]
 pub(crate) struct PackedGroup {
     pub(crate) tables: Tables,
-    /// What overhangs the low and the high end of padded windows.
+    /// Columns past the low and the high end of padded windows.
     pub(crate) ends: Option<[End; 2]>,
     /// Deficits of the alignments on padding alone; 255 where there are none.
     pub(crate) outside: Row,
@@ -133,7 +133,7 @@ pub(crate) struct GroupStrand {
     /// 0 for forward, 1 for reverse.
     pub(crate) strand: usize,
     pub(crate) group: usize,
-    /// What a step is worth.
+    /// Size of a step, in score.
     pub(crate) step: Lanes,
     /// An activation is no greater than this less its deficit.
     pub(crate) greatest: Lanes,

@@ -24,7 +24,7 @@ pub(crate) enum Axis {
     Fixed(usize),
 }
 
-/// How far the sequence has come.
+/// Stage that the sequence has reached.
 #[derive(Debug, Clone)]
 pub(crate) enum Stage {
     /// One-hot columns within this padding.

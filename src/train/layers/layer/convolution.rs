@@ -56,7 +56,7 @@ impl Convolution {
         }
     }
 
-    /// Where the places lie over so many positions.
+    /// Positions over an input of this length.
     pub(crate) fn slide(&self, positions: usize) -> (Slide, usize) {
         let Sizes { kernel, stride, dilation, padding, .. } = self.sizes;
         Slide::new(positions, kernel, stride, dilation, padding).expect("a convolution that fits")

@@ -162,7 +162,7 @@ struct Backward<'a> {
     gradient: &'a [f32],
     gates: &'a [f32],
     cells: &'a [f32],
-    /// What comes from the next position.
+    /// Gradient from the next position.
     of_state: &'a [f32],
     of_cell: &'a mut [f32],
     slopes: &'a mut [f32],

@@ -21,7 +21,7 @@ impl Pool {
         Pool { kind, size, stride, padding, positions: 0, winners: Vec::new() }
     }
 
-    /// Where the places lie over so many positions.
+    /// Positions over an input of this length.
     pub(crate) fn slide(&self, positions: usize) -> (Slide, usize) {
         let size = if self.size == 0 { positions } else { self.size };
         Slide::new(positions, size, self.stride, 1, self.padding).expect("a pool that fits")

@@ -10,9 +10,9 @@ pub(crate) struct Windows<'a> {
     pub(crate) unit: usize,
     /// Inner alignments of a window.
     pub(crate) inner: usize,
-    /// What overhangs the low ends, two windows at a time from the last to the first; empty without padding.
+    /// Columns past the low ends, two windows at a time from the last to the first; empty without padding.
     pub(crate) low: &'a [Row],
-    /// What overhangs the high ends, from the first two windows to the last.
+    /// Columns past the high ends, from the first two windows to the last.
     pub(crate) high: &'a [Row],
     pub(crate) outside: &'a Row,
     /// Working memory, as long as `units`.
