@@ -20,7 +20,7 @@ fn steps(c: &mut Criterion) {
     let mut sequences = |count: usize| -> Vec<Vec<u8>> {
         (0..count).map(|_| (0..101).map(|_| rng.random_range(0..4)).collect()).collect()
     };
-    let dataset = Dataset::of_classes(sequences(2000), sequences(2000)).unwrap();
+    let dataset = Dataset::from_classes(sequences(2000), sequences(2000)).unwrap();
     let ranks: Vec<u32> = (0..4000).collect();
     let base = Architecture {
         detectors: 16,

@@ -39,7 +39,7 @@ impl Calibration {
     ) -> Option<Calibration> {
         let network = model.network.as_ref().ok()?;
         let method = Method::Exact { background: background.markov().clone() };
-        network.is_matrix(plan.window).then(|| Calibration::of(plan, background, source, method))
+        network.is_matrix(plan.window).then(|| Calibration::from_plan(plan, background, source, method))
     }
 
     /// Counts the scores that `engines` of one model, one a worker, give to background sequence
@@ -60,7 +60,7 @@ impl Calibration {
         let sampled = Sampled { windows: amount.windows, full: amount.full(), seed: amount.seed, outputs };
         let method =
             if background.is_shuffled() { Method::Shuffled(sampled) } else { Method::Drawn(sampled) };
-        Ok(Calibration::of(plan, background, source, method))
+        Ok(Calibration::from_plan(plan, background, source, method))
     }
 
     /// The null distribution of each output of `model`, which this is a calibration of.
@@ -82,7 +82,7 @@ impl Calibration {
         }
     }
 
-    fn of(plan: &WindowPlan, background: &Background, source: &str, method: Method) -> Calibration {
+    fn from_plan(plan: &WindowPlan, background: &Background, source: &str, method: Method) -> Calibration {
         let WindowPlan { window, strands, context, .. } = *plan;
         let (source, order) = (source.to_owned(), background.markov().order());
         Calibration { window, strands, context, source, order, genome: None, peaks: None, method }

@@ -72,7 +72,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::new`].
-    pub fn of_classes(positives: Vec<Vec<u8>>, negatives: Vec<Vec<u8>>) -> Result<Dataset> {
+    pub fn from_classes(positives: Vec<Vec<u8>>, negatives: Vec<Vec<u8>>) -> Result<Dataset> {
         let mut targets = vec![1.0; positives.len()];
         targets.resize(positives.len() + negatives.len(), 0.0);
         let mut sequences = positives;

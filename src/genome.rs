@@ -85,18 +85,18 @@ pub(crate) trait ContigReader: fmt::Debug + Send {
 /// # Errors
 /// The input cannot be read, is neither FASTA nor 2bit, or names a contig twice; a region that it does not have.
 pub fn open(path: &Path, options: &GenomeOptions) -> Result<Genome> {
-    of_input(path, RawInput::open(path)?, options)
+    from_input(path, RawInput::open(path)?, options)
 }
 
 /// Reads an input that is open already; `path` stands for it in messages.
 ///
 /// # Errors
 /// As [`open`].
-pub fn of_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
+pub fn from_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Result<Genome> {
     Genome::new(path, input.into(), options)
 }
 
-/// As [`of_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
+/// As [`from_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
 /// file first.
 ///
 /// # Errors
@@ -122,7 +122,7 @@ pub fn from_reader(
     path: &Path,
     options: &GenomeOptions,
 ) -> Result<Genome> {
-    of_input(path, RawInput::of_stream(path, reader, None)?, options)
+    from_input(path, RawInput::from_stream(path, reader, None)?, options)
 }
 
 /// True if a file begins as FASTA (plain, gzip, BGZF) or 2bit does.

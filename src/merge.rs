@@ -304,7 +304,7 @@ fn cut((start, end, value): (u64, u64, f32), bin: u64, bins: &mut Vec<(u64, u64,
 /// Hands over the lines of a shard without its head, whole ones, some at a time.
 fn each_block(path: &Path, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut input = Input::open(path)?;
-    let Head { mut checksum, last: mut lines, .. } = Head::of_text(path, &mut input)?;
+    let Head { mut checksum, last: mut lines, .. } = Head::from_text(path, &mut input)?;
     loop {
         let action = input.read_action();
         let block = input.fill_buf().map_err(Error::io(path, action))?;
@@ -345,17 +345,17 @@ impl Head {
         let action = input.read_action();
         if input.fill_buf().map_err(Error::io(path, action))?.starts_with(&bigwig::MAGIC.to_le_bytes()) {
             let mut reader = bigwig::Reader::open(path)?;
-            let head = Head::of_comments(path, &mut reader.comments().as_bytes())?;
+            let head = Head::from_comments(path, &mut reader.comments().as_bytes())?;
             reader.check()?;
             return Ok(head);
         }
-        Head::of_text(path, &mut input)
+        Head::from_text(path, &mut input)
     }
 
     /// Reads what stands before the first line of data, and leaves `input` there.
-    fn of_text(path: &Path, input: &mut Input) -> Result<Head> {
+    fn from_text(path: &Path, input: &mut Input) -> Result<Head> {
         let action = input.read_action();
-        let mut head = Head::of_comments(path, input)?;
+        let mut head = Head::from_comments(path, input)?;
         if let Format::Sites(format) = head.mark.format
             && format.has_column_names()
         {
@@ -367,7 +367,7 @@ impl Head {
         Ok(head)
     }
 
-    fn of_comments(path: &Path, input: &mut impl BufRead) -> Result<Head> {
+    fn from_comments(path: &Path, input: &mut impl BufRead) -> Result<Head> {
         let (mut first, mut comments, mut mark) = (String::new(), String::new(), None);
         let (mut checksum, mut last) = (0, Vec::new());
         while let Some(line) = comment(path, input)? {

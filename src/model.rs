@@ -229,7 +229,7 @@ impl ModelSpec {
     /// The specification of a network: window, outputs and so on as its layers say, DNA, both strands, no provenance.
     /// The default window is the published program's, int(1.5 × detector length), or the detector length where the
     /// network does not pad.
-    pub fn of_network(name: &str, network: &Network) -> ModelSpec {
+    pub fn from_network(name: &str, network: &Network) -> ModelSpec {
         let length = network.detector_length;
         let padding = network.padding.kind();
         ModelSpec {
@@ -294,7 +294,7 @@ impl ModelSpec {
 
     /// Checks that the specification says of `network` what its layers say.
     fn check_network(&self, network: &Network) -> Result<(), String> {
-        let own = ModelSpec::of_network(&self.name, network);
+        let own = ModelSpec::from_network(&self.name, network);
         let differs = |what: &str, stated: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
             Err(format!("{SPEC_KEY} says {what} {stated:?}, but the graph has {found:?}"))
         };
@@ -547,7 +547,7 @@ impl Model {
     /// # Errors
     /// Layers that do not fit together, and a specification that does not fit them.
     pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
-        let own = ModelSpec::of_network(&spec.name, &network);
+        let own = ModelSpec::from_network(&spec.name, &network);
         let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
         let spec =
             ModelSpec { detector_length, padding, activation, channels: None, ..spec }.with_clean_names();
@@ -629,7 +629,7 @@ fn foreign_spec(
     activation: Activation,
 ) -> Result<ModelSpec, String> {
     if let Some(network) = network {
-        let spec = ModelSpec::of_network(name, network);
+        let spec = ModelSpec::from_network(name, network);
         return Ok(ModelSpec { window: input.length.unwrap_or(spec.window), ..spec });
     }
     let values =

@@ -37,12 +37,12 @@ pub struct Filter {
 /// A graph whose first layer is no convolution on the one-hot input, in one line.
 pub fn filters(model: &Model) -> Result<Vec<Filter>, String> {
     match &model.network {
-        Ok(network) => Ok(of_network(network)),
-        Err(_) => of_graph(&model.graph, &model.input),
+        Ok(network) => Ok(from_network(network)),
+        Err(_) => from_graph(&model.graph, &model.input),
     }
 }
 
-fn of_network(network: &Network) -> Vec<Filter> {
+fn from_network(network: &Network) -> Vec<Filter> {
     let layer = recognize::FirstLayer {
         detectors: network.detectors,
         length: network.detector_length,
@@ -50,14 +50,14 @@ fn of_network(network: &Network) -> Vec<Filter> {
         thresholds: network.thresholds.clone(),
         transfer: Transfer::Proportional,
     };
-    of_layers(&[layer])
+    from_layers(&[layer])
 }
 
-fn of_graph(graph: &ModelProto, input: &Input) -> Result<Vec<Filter>, String> {
-    Ok(of_layers(&recognize::first_layers(graph, input)?))
+fn from_graph(graph: &ModelProto, input: &Input) -> Result<Vec<Filter>, String> {
+    Ok(from_layers(&recognize::first_layers(graph, input)?))
 }
 
-fn of_layers(layers: &[recognize::FirstLayer]) -> Vec<Filter> {
+fn from_layers(layers: &[recognize::FirstLayer]) -> Vec<Filter> {
     let each = layers.iter().flat_map(|layer| {
         (0..layer.detectors).map(move |k| {
             let weight = |channel: usize, j: usize| layer.weights[(k * 4 + channel) * layer.length + j];

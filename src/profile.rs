@@ -462,12 +462,12 @@ impl<'a> Worker<'a> {
                 }
                 let from = (tile.wanted.start - tile.start + tiling.trimmed) as usize;
                 let length = (tile.wanted.end - tile.wanted.start) as usize;
-                let of_track =
+                let for_track =
                     |track: usize| values[track * models[0].positions() + from..][..length].to_vec();
                 part.stretches.push((
                     Arc::clone(&tile.contig),
                     tile.wanted.start,
-                    (0..tracks).map(of_track).collect(),
+                    (0..tracks).map(for_track).collect(),
                 ));
             }
         }

@@ -42,7 +42,7 @@ pub enum ReadFormat {
 
 impl ReadFormat {
     /// Format of the reads in `input`; `None` if it contains something else.
-    pub fn of(input: &RawInput) -> Option<ReadFormat> {
+    pub fn detect(input: &RawInput) -> Option<ReadFormat> {
         let start = input.start();
         let line = |tag: &str| start.starts_with(format!("@{tag}\t").as_bytes());
         if start.starts_with(b"BAM\x01") {
@@ -200,13 +200,13 @@ impl ReadSource {
         let total = input.total();
         let with_regions = !options.regions.is_empty();
         let stream = matches!(input, RawInput::Stream(_));
-        if with_regions && (stream || ReadFormat::of(&input) == Some(ReadFormat::Sam)) {
+        if with_regions && (stream || ReadFormat::detect(&input) == Some(ReadFormat::Sam)) {
             return error(
                 "regions of reads need an index: give a BAM or CRAM file that is sorted and indexed",
             );
         }
         let (reader, Header { text, contigs, sorted, groups }): (Box<dyn RecordReader>, Header) =
-            match ReadFormat::of(&input) {
+            match ReadFormat::detect(&input) {
                 Some(ReadFormat::Bam) => {
                     let (reader, header) = bam::Reader::new(path, input, options.threads, with_regions)?;
                     (Box::new(reader), header)

@@ -58,7 +58,7 @@ pub enum ReadsFormat {
 impl Format {
     /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of their own,
     /// as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
-    pub fn of_extension(path: &Path) -> Option<Format> {
+    pub fn from_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         let before = Path::new(path.file_stem()?).to_str()?.to_ascii_lowercase();
         let kind = before.rsplit('.').next().unwrap_or_default();
@@ -161,7 +161,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 most_n,
                 symmetric: planned.model.spec.strands == Strands::Symmetric,
                 thresholds: [threshold; 2],
-                scale: ScoreScale::of(&planned.model.spec),
+                scale: ScoreScale::from_spec(&planned.model.spec),
                 null: None,
                 shades: shades.get(output).cloned(),
                 cores: cores.clone(),
@@ -209,7 +209,7 @@ pub enum ScoreScale {
 
 impl ScoreScale {
     /// The scale that suits a model's outputs.
-    pub fn of(spec: &ModelSpec) -> ScoreScale {
+    pub fn from_spec(spec: &ModelSpec) -> ScoreScale {
         match (spec.score_range, spec.activation) {
             (Some([low, high]), _) if high > low => ScoreScale::Range { low, high },
             (_, Activation::Identity) => ScoreScale::Logistic,

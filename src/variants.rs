@@ -125,7 +125,7 @@ impl Annotation<'_> {
     }
 
     fn annotated(&self, calls: &Calls, provenance: &Provenance) -> header::Annotated {
-        let fields = Fields::of(self.targets);
+        let fields = Fields::from_targets(self.targets);
         header::annotate(calls.header(), (self.targets, &fields), self.genome.contigs(), provenance)
     }
 }
@@ -273,7 +273,7 @@ pub fn annotate(
     watch: &mut dyn Watch,
     cancel: &AtomicBool,
 ) -> Result<Summary> {
-    let fields = Fields::of(annotation.targets);
+    let fields = Fields::from_targets(annotation.targets);
     let header::Annotated { text, again } = annotation.annotated(&calls, provenance);
     let contigs = Contigs::new(annotation.genome, calls.header());
     let other = contigs.other_lengths();
@@ -289,7 +289,7 @@ pub fn annotate(
     let record_header = calls.record_header();
     let path = calls.path().to_path_buf();
     let wants = |format: Format| outputs.iter().any(|sink| sink.format() == format);
-    let of_bcf = if wants(Format::Bcf) { Some(bcf::header(&text).map_err(Error::Request)?) } else { None };
+    let from_bcf = if wants(Format::Bcf) { Some(bcf::header(&text).map_err(Error::Request)?) } else { None };
     let shared = Shared {
         path: &path,
         genome: annotation.genome,
@@ -298,8 +298,8 @@ pub fn annotate(
         again,
         regions: annotation.regions,
         strict: annotation.strict,
-        wanted: (wants(Format::Vcf) || of_bcf.is_some(), wants(Format::Tsv)),
-        bcf: of_bcf.as_ref(),
+        wanted: (wants(Format::Vcf) || from_bcf.is_some(), wants(Format::Tsv)),
+        bcf: from_bcf.as_ref(),
         numbered: record_header.as_deref().map_or(Numbered::Lines(!indexed), Numbered::Records),
     };
     let workers = scanners

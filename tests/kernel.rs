@@ -139,7 +139,7 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 fn spec(network: &Network) -> ModelSpec {
-    ModelSpec::of_network("test", network)
+    ModelSpec::from_network("test", network)
 }
 
 fn kernel(network: &Network, simd: Simd) -> KernelEngine {

@@ -28,7 +28,7 @@ pub fn null(matrix: &Network, markov: &Markov, strands: StrandChoice) -> Null {
         StrandChoice::Both => {
             let [forward, reverse] =
                 [Strand::Forward, Strand::Reverse].map(|strand| of_strand(&grid, markov, strand));
-            Null::of_strands(forward, reverse)
+            Null::from_strands(forward, reverse)
         }
     }
 }

@@ -91,7 +91,7 @@ pub fn sample(
     let scales = {
         let mut scores = Scores::default();
         engines[0].score(&drawer.chunk(0, 0..chunk), &plan, &mut scores)?;
-        rows.clone().map(|row| Scale::of(&scores, row, rows.len())).collect::<Option<Vec<_>>>()
+        rows.clone().map(|row| Scale::from_scores(&scores, row, rows.len())).collect::<Option<Vec<_>>>()
     };
     let not_finite = || Error::model(&name, "gives scores of background sequence that are not finite");
     let scales = scales.ok_or_else(not_finite)?;
@@ -216,7 +216,7 @@ struct Scale {
 
 impl Scale {
     /// A scale that suits the scores seen first; `None` if they are not finite.
-    fn of(scores: &Scores, row: usize, rows: usize) -> Option<Scale> {
+    fn from_scores(scores: &Scores, row: usize, rows: usize) -> Option<Scale> {
         let mut seen = strand(scores, row).to_vec();
         let at = (seen.len() as f64 * FLOOR) as usize;
         let (_, floor, above) = seen.select_nth_unstable_by(at, f32::total_cmp);

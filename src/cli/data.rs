@@ -99,13 +99,13 @@ const TEST_RATIO: f64 = 1.0;
 
 impl Ratios {
     /// The given value, or else `training` for training data.
-    pub(super) fn of_training(asked: Option<f64>, training: f64) -> Ratios {
+    pub(super) fn for_training(asked: Option<f64>, training: f64) -> Ratios {
         Ratios { training: asked.unwrap_or(training), test: asked.unwrap_or(TEST_RATIO) }
     }
 
     /// The given value, or else that of test data.
-    pub(super) fn of_test(asked: Option<f64>) -> Ratios {
-        Ratios::of_training(asked, TEST_RATIO)
+    pub(super) fn for_test(asked: Option<f64>) -> Ratios {
+        Ratios::for_training(asked, TEST_RATIO)
     }
 }
 

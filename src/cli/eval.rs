@@ -154,7 +154,7 @@ impl EvalArgs {
         session: Session,
     ) -> Result<(Dataset, Option<usize>)> {
         let stranded = model.spec.alphabet == Alphabet::Rna;
-        let ratios = Ratios::of_test(self.negatives_per_positive);
+        let ratios = Ratios::for_test(self.negatives_per_positive);
         let reading = Reading { ratios, stranded, seed: self.seed };
         let loaded = self.data.open(reading, session)?;
         let trained_on = match &self.training {

@@ -34,10 +34,10 @@ pub(super) struct MergeArgs {
 impl MergeArgs {
     pub(super) fn run(self) -> Result<()> {
         let shards = Shards::open(&self.shards)?;
-        let Extension { compressed, .. } = Extension::of(&self.output);
+        let Extension { compressed, .. } = Extension::from_path(&self.output);
         let bare = if compressed { self.output.with_extension("") } else { self.output.clone() };
         ensure!(
-            Format::of_extension(&bare).is_none_or(|named| named == shards.format()),
+            Format::from_extension(&bare).is_none_or(|named| named == shards.format()),
             "{}: the shards have another format, {}; name the output after that",
             self.output.display(),
             shards.format()

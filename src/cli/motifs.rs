@@ -306,7 +306,7 @@ fn write_logos(folder: &Path, motifs: &[Motif], alphabet: Alphabet) -> Result<()
     fs::create_dir_all(folder).map_err(Error::io(folder, "cannot create"))?;
     for motif in motifs {
         let mut output = Output::create(&folder.join(format!("{}.svg", name::file_part(&motif.id))))?;
-        output.write(Logo::of_counts(&motif.counts, alphabet).to_svg(&motif.id).as_bytes())?;
+        output.write(Logo::from_counts(&motif.counts, alphabet).to_svg(&motif.id).as_bytes())?;
         output.finish()?;
     }
     Ok(())

@@ -195,7 +195,7 @@ impl MutmapArgs {
             self.format.is_none() || self.output.len() == 1,
             "--format is for one output; give names whose extensions say the formats"
         );
-        let Extension { name, compressed } = Extension::of(path);
+        let Extension { name, compressed } = Extension::from_path(path);
         let device = path.exists() && !path.is_file();
         let format = match (self.format, name.as_deref()) {
             (Some(format), _) => format,

@@ -223,7 +223,7 @@ impl RegionsArgs {
         let contigs = prepared.genome.contigs();
         let format = RowFormat { form, contigs, targets: &prepared.search.targets, has_sites };
         drop(reserved);
-        let Extension { compressed, .. } = Extension::of(&self.output);
+        let Extension { compressed, .. } = Extension::from_path(&self.output);
         let mut sink = TableSink::create(&self.output, compressed, &format)?;
         let mut progress = Progress::start(session, "scoring regions");
         let total = list.regions.len() as u64;
@@ -250,7 +250,7 @@ impl RegionsArgs {
     }
 
     fn form(&self, has_sites: bool) -> Result<Form> {
-        let extension = Extension::of(&self.output).name;
+        let extension = Extension::from_path(&self.output).name;
         let value = match self.value {
             Some(value) => Value::from(value),
             None if has_sites => Value::Count,

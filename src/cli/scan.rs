@@ -203,7 +203,7 @@ impl ScanArgs {
         }
         let options = self.source_options()?;
         let input = RawInput::open(&self.genome)?;
-        let is_reads = ReadFormat::of(&input).is_some();
+        let is_reads = ReadFormat::detect(&input).is_some();
         if is_reads {
             self.refuse_for_reads()?;
             outputs.show_reads(aggregate.is_some())?;
@@ -257,7 +257,7 @@ impl ScanArgs {
             }
             return Ok(());
         }
-        let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::of_input };
+        let open = if self.shard.is_some() { genome::indexed_of_input } else { genome::from_input };
         let genome = open(&self.genome, input, &options)?;
         if let (Some(digest), Some(_)) = (genome.digest(), self.rate()) {
             self.null.options().warn_of_other_genome(&models, &digest);

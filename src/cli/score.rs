@@ -122,7 +122,7 @@ impl ScoreArgs {
 
     fn reader(&self) -> Result<Reader> {
         let (path, input) = (&self.sequences, RawInput::open(&self.sequences)?);
-        if ReadFormat::of(&input).is_none() {
+        if ReadFormat::detect(&input).is_none() {
             ensure!(
                 self.reference.is_none(),
                 "--reference (-T) is for CRAM, and {} holds no reads",

@@ -260,7 +260,7 @@ impl TrainArgs {
         let sizes = self.sizes();
         let strands = self.strands();
         let stranded = strands == Strands::Single;
-        let ratios = Ratios::of_training(self.negatives_per_positive, sizes.ratio);
+        let ratios = Ratios::for_training(self.negatives_per_positive, sizes.ratio);
         let reading = Reading { ratios, stranded, seed: self.seed };
         let Loaded { mut training, mut test, notes } = self.data.open(reading, session)?;
         if let Some(path) = &self.test {

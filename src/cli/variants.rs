@@ -132,7 +132,7 @@ impl VariantsArgs {
         );
         let mut outputs: Vec<(&Path, Format, bool)> = Vec::new();
         for path in &self.output {
-            let Extension { name, compressed } = Extension::of(path);
+            let Extension { name, compressed } = Extension::from_path(path);
             let device = path.exists() && !path.is_file();
             let format = match (self.format, name.as_deref()) {
                 (Some(FormatArg::Vcf), _) | (None, Some("vcf") | None) => Format::Vcf,

@@ -98,7 +98,7 @@ pub fn load(request: &DataRequest) -> Result<Loaded> {
         let mut reader = lines.into_sequences();
         let sequences = fasta::read(&request.data, &mut reader)?;
         notes.extend(ambiguous_note(reader.ambiguous()));
-        Dataset::of_classes(sequences, Vec::new())?
+        Dataset::from_classes(sequences, Vec::new())?
     } else {
         let table = table::read(lines, &request.table)?;
         notes.push(table.columns);
@@ -158,7 +158,7 @@ fn load_peaks(request: &DataRequest, given: Option<Vec<Vec<u8>>>) -> Result<Load
         None => (None, None),
     };
     let mut side = |windows: Windows, given, ratio, seed| -> Result<Dataset> {
-        let dataset = Dataset::of_classes(windows.peaks, windows.background)?;
+        let dataset = Dataset::from_classes(windows.peaks, windows.background)?;
         let request = DataRequest { negatives_per_positive: ratio, ..request.clone() };
         complete(dataset, given, &request, seed, &mut notes)
     };

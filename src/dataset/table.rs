@@ -116,7 +116,7 @@ pub(crate) struct Table {
 pub(crate) fn read(mut lines: Lines, options: &TableOptions) -> Result<Table> {
     let first = lines.next(true)?.map(str::to_owned);
     let Some(first) = first else { return Err(lines.file_error("there are no rows in it")) };
-    let separator = Separator::of(&first);
+    let separator = Separator::from_line(&first);
     let fields = separator.split(&first).map_err(|message| lines.error(message))?;
     let header = is_header(&fields).then(|| fields.iter().map(|field| field.clone().into_owned()).collect());
     let sample = match &header {
@@ -150,7 +150,7 @@ enum Separator {
 }
 
 impl Separator {
-    fn of(line: &str) -> Separator {
+    fn from_line(line: &str) -> Separator {
         match line {
             line if line.contains('\t') => Separator::Tab,
             line if line.contains(',') => Separator::Comma,

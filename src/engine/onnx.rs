@@ -99,7 +99,7 @@ impl Sessions {
     fn model(&self, form: Form) -> Result<Cow<'_, Model>> {
         let Model { spec, input, .. } = &self.model;
         let dense = |rewrite: &Result<Rewrite, String>| match rewrite {
-            Ok(rewrite) => Ok(Cow::Owned(dense::of_graph(spec, rewrite.graph.clone(), input.channels))),
+            Ok(rewrite) => Ok(Cow::Owned(dense::from_graph(spec, rewrite.graph.clone(), input.channels))),
             Err(reason) => Err(Error::model(&spec.name, format!("has no dense graph: {reason}"))),
         };
         match (form, self.unpadded()) {
@@ -107,7 +107,7 @@ impl Sessions {
             (Form::Flanked(_), Ok(unpadded)) => Ok(Cow::Borrowed(unpadded)),
             (Form::Flanked(window), Err(_)) => Ok(Cow::Owned(self.with_flanks(window)?.model.clone())),
             (Form::Dense(window) | Form::DenseFlanked(window), Ok(unpadded)) => {
-                Ok(Cow::Owned(dense::of_network(unpadded, window)))
+                Ok(Cow::Owned(dense::from_network(unpadded, window)))
             }
             (Form::Dense(window), Err(_)) => dense(&self.rewritten(window)),
             (Form::DenseFlanked(window), Err(_)) => dense(&self.with_flanks(window)?.rewrite),
@@ -359,7 +359,7 @@ impl OnnxEngine {
             return values;
         }
         let values = self.sessions.model(self.form).map_or(0, |model| {
-            let nodes = receptive_field::of_nodes(&model.graph, &model.input, length);
+            let nodes = receptive_field::receptive_fields(&model.graph, &model.input, length);
             let size = |node: &Node| match node {
                 Node::Layer(seen) => seen.shape.iter().flatten().copied().fold(1, usize::saturating_mul),
                 Node::Constant | Node::Unknown => 0,

@@ -70,7 +70,7 @@ pub fn logo(model: &Model) -> Option<Logo> {
         odds.map(|odds| 1e6 * odds / sum)
     };
     let counts: Vec<[f64; 4]> = (0..width).map(column).collect();
-    Some(Logo::of_counts(&counts, model.spec.alphabet))
+    Some(Logo::from_counts(&counts, model.spec.alphabet))
 }
 
 impl EnrichmentReport<'_> {

@@ -26,13 +26,13 @@ impl Aliases {
     /// use bindscan::genome::alias::Aliases;
     ///
     /// let contig = |id, name: &str| Arc::new(Contig { id, name: name.into(), length: Some(9) });
-    /// let aliases = Aliases::of(&[contig(0, "chr1"), contig(1, "chrM"), contig(2, "x"), contig(3, "chrX")]);
+    /// let aliases = Aliases::from_contigs(&[contig(0, "chr1"), contig(1, "chrM"), contig(2, "x"), contig(3, "chrX")]);
     /// assert_eq!(aliases.find("1"), Some(0));
     /// assert_eq!(aliases.find("MT"), Some(1));
     /// // Either of two contigs may be meant.
     /// assert_eq!(aliases.find("X"), None);
     /// ```
-    pub fn of(contigs: &[Arc<Contig>]) -> Aliases {
+    pub fn from_contigs(contigs: &[Arc<Contig>]) -> Aliases {
         let mut ranks = HashMap::new();
         for (rank, contig) in contigs.iter().enumerate() {
             ranks.entry(plain_name(&contig.name)).and_modify(|rank| *rank = None).or_insert(Some(rank));

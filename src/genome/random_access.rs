@@ -86,7 +86,7 @@ impl Lookup {
         }
         let contigs = reader.contigs().to_vec();
         let by_name = contigs.iter().map(|contig| (contig.name.clone().into_bytes(), contig.id)).collect();
-        let aliases = Aliases::of(&contigs);
+        let aliases = Aliases::from_contigs(&contigs);
         Ok(Lookup { contigs, by_name, aliases, mapped: Mutex::new(Mapped { reader, lookups: 0 }), held })
     }
 

@@ -327,7 +327,7 @@ impl Selection {
     pub(crate) fn resolve(&mut self, contigs: &[Arc<Contig>]) -> Result<()> {
         let by_name: HashMap<&str, &Contig> =
             contigs.iter().map(|contig| (contig.name.as_str(), &**contig)).collect();
-        let aliases = Aliases::of(contigs);
+        let aliases = Aliases::from_contigs(contigs);
         for i in 0..self.queries.len() {
             let query = &mut self.queries[i];
             if let Some(name) = name_of(query).filter(|name| !by_name.contains_key(name)) {

@@ -63,7 +63,7 @@ impl RawInput {
     /// The file cannot be opened, or is a directory.
     pub fn open(path: &Path) -> Result<RawInput> {
         if path.as_os_str() == "-" {
-            return RawInput::of_stream(path, io::stdin(), None);
+            return RawInput::from_stream(path, io::stdin(), None);
         }
         let file = File::open(path).map_err(Error::io(path, "cannot open"))?;
         let metadata = file.metadata().map_err(Error::io(path, "cannot open"))?;
@@ -75,14 +75,14 @@ impl RawInput {
         {
             return Ok(RawInput::Mapped(mapped));
         }
-        RawInput::of_stream(path, file, metadata.is_file().then_some(metadata.len()))
+        RawInput::from_stream(path, file, metadata.is_file().then_some(metadata.len()))
     }
 
     /// Wraps any reader; `path` is for messages, `total` its size in bytes where known.
     ///
     /// # Errors
     /// The first bytes cannot be read.
-    pub fn of_stream(
+    pub fn from_stream(
         path: &Path,
         mut reader: impl Read + Send + 'static,
         total: Option<u64>,

@@ -52,7 +52,7 @@ pub fn parse(path: impl AsRef<Path>, bytes: &[u8]) -> Result<Model> {
     let path = path.as_ref();
     let fields = Fields::read(path, bytes)?;
     let network = fields.network()?;
-    let mut spec = ModelSpec::of_network(&stem(path), &network);
+    let mut spec = ModelSpec::from_network(&stem(path), &network);
     spec.strands = if fields.flag("reverse_complement")? { Strands::Both } else { Strands::Single };
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     spec.provenance = [

@@ -142,7 +142,7 @@ fn nodes(model: &Model) -> Vec<Layer> {
             parameters: tensors.iter().fold(0, |sum, tensor| sum.saturating_add(size(tensor))),
         })
     };
-    let seen = receptive_field::of_nodes(&model.graph, &model.input, model.spec.window);
+    let seen = receptive_field::receptive_fields(&model.graph, &model.input, model.spec.window);
     graph.node.iter().zip(seen).filter_map(layer).collect()
 }
 

@@ -317,7 +317,7 @@ impl Motif {
             return Err(fail("a base with probability 0 has no score; give a pseudocount".into()));
         }
         let network = one_detector(&columns);
-        let mut spec = ModelSpec::of_network(&self.id, &network);
+        let mut spec = ModelSpec::from_network(&self.id, &network);
         let sum = |pick: fn(f32, f32) -> f32| {
             columns
                 .iter()

@@ -195,7 +195,7 @@ mod tests {
     fn a_level_is_the_lowest_score_of_its_p_value_on_either_strand() {
         let forward = Null::new([(0.0, 0.5), (1.0, 1e-3), (2.0, 1e-4)], Origin::Sampled);
         let reverse = Null::new([(0.0, 0.5), (1.5, 1e-3)], Origin::Sampled);
-        let thresholds = Threshold::recommend(&Null::of_strands(forward, reverse), "genome.fa");
+        let thresholds = Threshold::recommend(&Null::from_strands(forward, reverse), "genome.fa");
         let scores: Vec<(Level, f32)> = thresholds.iter().map(|one| (one.level, one.score)).collect();
         assert_eq!(scores, [(Level::Lenient, 1.5), (Level::Default, 2.0)]);
     }

@@ -106,7 +106,7 @@ impl FilterReport<'_> {
         let mut caption = format!("{sites} sites, {} bits", significant(total(motif)));
         let best = entry.matches.first().zip(self.database);
         let Some((found, database)) = best else {
-            let logo = Logo::of_counts(&motif.counts, self.alphabet).to_svg(&format!("filter {filter}"));
+            let logo = Logo::from_counts(&motif.counts, self.alphabet).to_svg(&format!("filter {filter}"));
             return figure(&format!("Filter {filter}"), &logo, &caption);
         };
         let target = &database.targets[found.target];
@@ -114,8 +114,8 @@ impl FilterReport<'_> {
         let name = format!("{} {}", target.id, target.name);
         let turned = if found.strand == Strand::Reverse { ", turned round" } else { "" };
         let _ = write!(caption, "; below {}{turned}, E = {}", name.trim_end(), significant(found.e));
-        let logos = Logo::of_counts(&upper, self.alphabet).to_svg(&format!("filter {filter}"))
-            + &Logo::of_counts(&lower, self.alphabet).to_svg(&name);
+        let logos = Logo::from_counts(&upper, self.alphabet).to_svg(&format!("filter {filter}"))
+            + &Logo::from_counts(&lower, self.alphabet).to_svg(&name);
         figure(&format!("Filter {filter}"), &logos, &caption)
     }
 

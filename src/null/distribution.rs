@@ -123,7 +123,7 @@ impl Null {
     }
 
     /// Joins the distributions of the two strands.
-    pub(crate) fn of_strands(forward: Null, reverse: Null) -> Null {
+    pub(crate) fn from_strands(forward: Null, reverse: Null) -> Null {
         let (forward, reverse) = (forward.forward, reverse.forward);
         let reverse = (forward != reverse).then_some(reverse);
         Null { forward, reverse, peaks: None }
@@ -259,7 +259,7 @@ impl Distribution {
         let null = Null::new(steps, Origin::Sampled);
         let null = self.tail.iter().fold(null, Null::with_tail);
         match &self.reverse {
-            Some(reverse) => Null::of_strands(null, reverse.null()),
+            Some(reverse) => Null::from_strands(null, reverse.null()),
             None => null,
         }
     }
@@ -305,8 +305,10 @@ mod tests {
     fn each_strand_has_its_own_p_values() {
         let forward = Null::new([(0.0, 0.5), (1.0, 0.01)], Origin::Sampled);
         let reverse = Null::new([(0.0, 0.4), (1.5, 0.02), (2.0, 0.01)], Origin::Sampled);
-        let null = Null::of_strands(forward.clone(), reverse);
-        assert!(null.differs_by_strand() && !Null::of_strands(forward.clone(), forward).differs_by_strand());
+        let null = Null::from_strands(forward.clone(), reverse);
+        assert!(
+            null.differs_by_strand() && !Null::from_strands(forward.clone(), forward).differs_by_strand()
+        );
         let strands = [Strand::Forward, Strand::Reverse];
         assert_eq!(strands.map(|strand| null.p(1.2, strand)), [0.01, 0.4]);
         assert_eq!(strands.map(|strand| null.threshold(0.01, strand)), [Some(1.0), Some(2.0)]);

@@ -95,7 +95,7 @@ impl Reader {
         let consumed = Arc::new(AtomicU64::new(0));
         let mut input = Counted::new(input, Arc::clone(&consumed));
         let text = header_text(path, &mut input)?;
-        let (header, known) = Header::of_lines(path, &text)?;
+        let (header, known) = Header::from_lines(path, &text)?;
         let reference = Reference::open(path, options.reference.as_deref(), &header)?;
         // Whatever is waiting is bounded by `order`.
         let (work, waiting) = unbounded::<Work>();

@@ -57,7 +57,7 @@ impl Header {
     ///
     /// # Errors
     /// Lines that are no header, or as [`Header::new`].
-    pub(crate) fn of_lines(path: &Path, text: &[u8]) -> crate::Result<(sam::Header, Header)> {
+    pub(crate) fn from_lines(path: &Path, text: &[u8]) -> crate::Result<(sam::Header, Header)> {
         let wrong =
             |error: std::io::Error| Error::format(path, None, format!("the header is wrong: {error}"));
         let lines = sam::io::Reader::new(text).read_header().map_err(wrong)?;

@@ -40,7 +40,7 @@ impl Reader {
         while text.fill_buf().map_err(Error::io(path, "cannot read"))?.first() == Some(&b'@') {
             text.read_until(b'\n', &mut head).map_err(Error::io(path, "cannot read"))?;
         }
-        let (header, known) = Header::of_lines(path, &head)?;
+        let (header, known) = Header::from_lines(path, &head)?;
         let reader = Reader {
             path: path.to_path_buf(),
             lines: sam::io::Reader::new(text),

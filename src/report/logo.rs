@@ -14,7 +14,7 @@ use crate::report::svg::{Anchor, Label, Lettering};
 /// use bindscan::model::Alphabet;
 ///
 /// let counts = [[80.0, 5.0, 10.0, 5.0], [0.0, 0.0, 100.0, 0.0]];
-/// let svg = Logo::of_counts(&counts, Alphabet::Dna).to_svg("a motif of two bases");
+/// let svg = Logo::from_counts(&counts, Alphabet::Dna).to_svg("a motif of two bases");
 /// assert!(svg.starts_with("<svg"));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -36,13 +36,13 @@ impl Logo {
     /// their correction for a small number of sites, 3 / (2 ln 2 · n).
     ///
     /// `counts[position]` holds how often A, C, G, T were seen. A position without counts stays empty.
-    pub fn of_counts(counts: &[[f64; 4]], alphabet: Alphabet) -> Logo {
+    pub fn from_counts(counts: &[[f64; 4]], alphabet: Alphabet) -> Logo {
         let heights = counts.iter().map(letters).collect();
         Logo { heights, low: 0.0, high: 2.0, unit: "bits", alphabet }
     }
 
     /// Weights as they are: positive ones above the axis, negative ones below.
-    pub fn of_weights(weights: &[[f64; 4]], alphabet: Alphabet) -> Logo {
+    pub fn from_weights(weights: &[[f64; 4]], alphabet: Alphabet) -> Logo {
         let stack = |column: &[f64; 4], sign: f64| column.iter().map(|w| (w * sign).max(0.0)).sum::<f64>();
         let reach = |sign: f64| weights.iter().map(|column| stack(column, sign)).fold(0.0, f64::max);
         Logo { heights: weights.to_vec(), low: -reach(-1.0), high: reach(1.0), unit: "weight", alphabet }
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn heights_are_bits() {
-        let logo = Logo::of_counts(
+        let logo = Logo::from_counts(
             &[[1e6, 0., 0., 0.], [5e5, 5e5, 0., 0.], [9., 9., 9., 9.], [0.; 4]],
             Alphabet::Dna,
         );
@@ -198,13 +198,13 @@ mod tests {
         assert!(close(logo.heights[2], [0.0; 4]) && close(logo.heights[3], [0.0; 4]));
         // Ten sites: 2 - 3 / (2 ln 2 · 10) bits.
         assert!(
-            (Logo::of_counts(&[[10., 0., 0., 0.]], Alphabet::Dna).heights[0][0] - 1.783_596).abs() < 1e-6
+            (Logo::from_counts(&[[10., 0., 0., 0.]], Alphabet::Dna).heights[0][0] - 1.783_596).abs() < 1e-6
         );
     }
 
     #[test]
     fn weights_stand_on_both_sides_of_the_axis() {
-        let logo = Logo::of_weights(&[[1.0, -0.5, 2.0, -0.25], [0.0, 0.5, -3.0, 0.0]], Alphabet::Rna);
+        let logo = Logo::from_weights(&[[1.0, -0.5, 2.0, -0.25], [0.0, 0.5, -3.0, 0.0]], Alphabet::Rna);
         assert_eq!((logo.low, logo.high), (-3.0, 3.0));
         let svg = logo.to_svg("a < b");
         assert_eq!(svg.matches("<path class=\"base-").count(), 6);
@@ -214,7 +214,8 @@ mod tests {
 
     #[test]
     fn an_empty_logo_is_still_a_picture() {
-        for logo in [Logo::of_counts(&[], Alphabet::Dna), Logo::of_weights(&[[0.0; 4]; 3], Alphabet::Dna)] {
+        for logo in [Logo::from_counts(&[], Alphabet::Dna), Logo::from_weights(&[[0.0; 4]; 3], Alphabet::Dna)]
+        {
             let svg = logo.to_svg("");
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }

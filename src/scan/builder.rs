@@ -194,7 +194,7 @@ impl Scan {
     /// A genome or region that cannot be read, a model that cannot be run, no choice of sites. What goes wrong later comes
     /// as an item.
     pub fn sites(&self) -> Result<Sites> {
-        let ready = self.prepare(true, genome::of_input)?;
+        let ready = self.prepare(true, genome::from_input)?;
         let names = ready.search.targets.iter().map(|target| Arc::from(target.name.as_str())).collect();
         let (sink, records) = record::channel();
         let lines = SiteLines { format: SiteFormat::Records, target: None, columns: Columns::default() };
@@ -251,7 +251,7 @@ impl Scan {
             summit: self.overlaps == Overlaps::Suppress && choice != Some(&SiteChoice::All),
         };
         let outputs = Outputs::new(paths, None)?.columns(columns).summary(self.summary);
-        let ready = self.prepare(outputs.have_sites(), genome::of_input)?;
+        let ready = self.prepare(outputs.have_sites(), genome::from_input)?;
         let outputs = outputs.bin(self.bin_size(&ready.search));
         let search = &ready.search;
         let command = format!("bindscan {} (library)", env!("CARGO_PKG_VERSION"));
@@ -288,7 +288,7 @@ impl Scan {
         check_names(&models)?;
         let mut search = Search::new(models, choice.clone(), self.most_n, threads.max(1))?;
         let input = RawInput::open(&self.genome)?;
-        if ReadFormat::of(&input).is_some() {
+        if ReadFormat::detect(&input).is_some() {
             let message = "holds reads; a scan from a program takes a genome (FASTA or 2bit)";
             return Err(Error::format(&self.genome, None, message));
         }

@@ -61,7 +61,7 @@ impl Found {
     fn leave_out(&mut self, chunk: &Chunk, target: &Target, matrices: &MatrixScanner) {
         let (first, count) = chunk.windows(&matrices.plan(target.output));
         let windows = Windows { first, stride: matrices.plan(target.output).stride as u64, count };
-        self.ambiguous.keep(chunk, Rule::of(target), windows, &mut self.kept);
+        self.ambiguous.keep(chunk, Rule::from_target(target), windows, &mut self.kept);
         let left_out = windows.count - ambiguous::count(&self.kept);
         self.set_tested(target.output, (windows.count - left_out) as u64);
         if left_out == 0 {
@@ -81,13 +81,13 @@ impl Found {
 }
 
 impl Rule {
-    pub(crate) fn of(target: &Target) -> Rule {
+    pub(crate) fn from_target(target: &Target) -> Rule {
         Rule { window: target.window, most_n: target.most_n }
     }
 }
 
 impl Windows {
-    pub(crate) fn of(scores: &Scores) -> Windows {
+    pub(crate) fn from_scores(scores: &Scores) -> Windows {
         Windows { first: scores.start, stride: scores.stride as u64, count: scores.windows }
     }
 }
@@ -138,7 +138,12 @@ impl Scanner {
                 let mut kept = std::mem::take(&mut found.kept);
                 // The windows of all outputs are the same.
                 if let Some((_, target)) = targets.first() {
-                    found.ambiguous.keep(chunk, Rule::of(target), Windows::of(&scores), &mut kept);
+                    found.ambiguous.keep(
+                        chunk,
+                        Rule::from_target(target),
+                        Windows::from_scores(&scores),
+                        &mut kept,
+                    );
                     found.left_out = (scores.windows - ambiguous::count(&kept)) as u64;
                 }
                 for &(rank, target) in targets {
@@ -152,7 +157,12 @@ impl Scanner {
                     let mut kept = std::mem::take(&mut found.kept);
                     matrices.score(chunk, |output, scores| {
                         for &(rank, target) in targets.iter().filter(|(_, target)| target.output == output) {
-                            found.ambiguous.keep(chunk, Rule::of(target), Windows::of(scores), &mut kept);
+                            found.ambiguous.keep(
+                                chunk,
+                                Rule::from_target(target),
+                                Windows::from_scores(scores),
+                                &mut kept,
+                            );
                             found.left_out += (scores.windows - ambiguous::count(&kept)) as u64;
                             found.set_tested(output, ambiguous::count(&kept) as u64);
                             take((rank, target), (scores, 0), &kept, found.hits(output))?;

@@ -26,7 +26,7 @@ pub struct Extension {
 
 impl Extension {
     /// Reads the extension of a file name.
-    pub fn of(path: &Path) -> Extension {
+    pub fn from_path(path: &Path) -> Extension {
         let extension = |path: &Path| Some(path.extension()?.to_string_lossy().to_ascii_lowercase());
         match extension(path) {
             Some(gz) if gz == "gz" || gz == "bgz" => {
@@ -83,7 +83,7 @@ pub struct TrackFile {
 
 impl Wanted {
     fn new(path: &Path, format: Option<Format>) -> Result<Wanted> {
-        let Extension { compressed, .. } = Extension::of(path);
+        let Extension { compressed, .. } = Extension::from_path(path);
         let bare = if compressed { path.with_extension("") } else { path.to_path_buf() };
         let format = match format {
             Some(format) => format,
@@ -108,7 +108,7 @@ impl Wanted {
 fn format_of(path: &Path) -> Result<Format> {
     let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
     let device = path.exists() && !path.is_file();
-    match (Format::of_extension(path), extension) {
+    match (Format::from_extension(path), extension) {
         (Some(format), _) => Ok(format),
         (None, Some(other)) if !device => Err(Error::Request(format!(
             "unknown output extension .{other}; use .bed, .tsv or another listed in the help, or --format"
@@ -362,7 +362,7 @@ impl Opener<'_> {
     fn sites(&mut self, path: &Path, format: SiteFormat, target: Option<usize>) -> Result<()> {
         let lines = SiteLines { format, target, columns: self.outputs.columns };
         let track = target.map(|rank| self.targets[rank].name.clone());
-        let provenance = self.provenance.of_track(Format::Sites(format), track, None);
+        let provenance = self.provenance.for_track(Format::Sites(format), track, None);
         let header = lines.header(&provenance, self.has_header());
         let sink = if format == SiteFormat::BigBed {
             require(self.provenance.shard.is_none(), || {
@@ -403,7 +403,7 @@ impl Opener<'_> {
             Shown::Forward => format!("{name} +"),
             Shown::Reverse => format!("{name} -"),
         };
-        let provenance = self.provenance.of_track(Format::Scores(format), Some(track), Some(series.bin));
+        let provenance = self.provenance.for_track(Format::Scores(format), Some(track), Some(series.bin));
         let comments = if self.has_header() { provenance.comments() } else { String::new() };
         let sink = match format {
             ScoreFormat::BedGraph => ScoreSink::BedGraph(self.lines(path, &comments, Layout::Bed)?),

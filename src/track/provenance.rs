@@ -63,7 +63,7 @@ pub struct Provenance {
 
 impl Provenance {
     /// The provenance of one of the tracks: of a shard's, it says which track.
-    pub fn of_track(&self, format: Format, track: Option<String>, bin: Option<u64>) -> Provenance {
+    pub fn for_track(&self, format: Format, track: Option<String>, bin: Option<u64>) -> Provenance {
         let shard = self.shard.as_ref().map(|mark| {
             let rate = mark.rate.filter(|_| matches!(format, Format::Sites(_)));
             ShardMark { format, track, bin, rate, ..mark.clone() }

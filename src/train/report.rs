@@ -310,11 +310,11 @@ impl TrainingReport {
             let number = profile.detector + 1;
             let (logo, made_of) = if profile.sites < SITES {
                 (
-                    Logo::of_weights(&profile.weights, self.alphabet),
+                    Logo::from_weights(&profile.weights, self.alphabet),
                     "weights; too few sites for a logo".to_owned(),
                 )
             } else {
-                (Logo::of_counts(&profile.counts, self.alphabet), format!("{} sites", profile.sites))
+                (Logo::from_counts(&profile.counts, self.alphabet), format!("{} sites", profile.sites))
             };
             let (name, value) = match (self.outcomes.first().map(|outcome| outcome.kind), profile.alone) {
                 (_, None) => ("", String::new()),

@@ -96,7 +96,7 @@ impl Kind {
     ///
     /// # Errors
     /// None of all that VCF knows.
-    pub(crate) fn of(allele: &[u8]) -> Result<Kind, String> {
+    pub(crate) fn from_allele(allele: &[u8]) -> Result<Kind, String> {
         match allele {
             b"." => Ok(Kind::Missing),
             b"*" => Ok(Kind::Spanned),
@@ -162,10 +162,10 @@ mod tests {
             (".A", Kind::Breakend),
             ("A.", Kind::Breakend),
         ] {
-            assert_eq!(Kind::of(allele.as_bytes()), Ok(kind), "{allele}");
+            assert_eq!(Kind::from_allele(allele.as_bytes()), Ok(kind), "{allele}");
         }
         for wrong in ["", "A C", "-", "<", "A!"] {
-            assert!(Kind::of(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(Kind::from_allele(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }
 }

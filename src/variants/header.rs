@@ -82,7 +82,7 @@ impl Field {
 impl Fields {
     /// The fields of each target; letters that VCF does not allow in them become `_`, and where two become the same a number
     /// follows.
-    pub(crate) fn of(targets: &[Target]) -> Vec<Fields> {
+    pub(crate) fn from_targets(targets: &[Target]) -> Vec<Fields> {
         let mut all: Vec<Fields> = Vec::new();
         for target in targets {
             let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' };
@@ -177,7 +177,7 @@ mod tests {
             symmetric: false,
         };
         let targets = [target("MA0139.1 \"x\""), target("a-b"), target("a+b")];
-        let fields = Fields::of(&targets);
+        let fields = Fields::from_targets(&targets);
         let prefixes: Vec<&str> = fields.iter().map(|fields| &*fields.prefix).collect();
         assert_eq!(prefixes, ["BS_MA0139.1__x_", "BS_a_b", "BS_a_b_2"]);
         let old = b"##fileformat=VCFv4.2\n##INFO=<ID=BS_a,Number=1>\n#CHROM\tPOS\n";

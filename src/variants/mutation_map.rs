@@ -389,7 +389,7 @@ fn effects(row: &[Option<Best>], targets: usize, target: usize, own: u8, shown: 
     let score = |base: usize| row[base * targets + target].map(|best| best.score);
     [0, 1, 2, 3].map(|base| match (score(REFERENCE), score(base)) {
         (Some(reference), Some(alternative)) if base != usize::from(own) => {
-            shown.of(Effect::of(reference, alternative))
+            shown.of(Effect::from_scores(reference, alternative))
         }
         _ => 0.0,
     })
@@ -410,7 +410,7 @@ fn table(targets: &[Target], stretch: &Stretch, part: &Part) -> Vec<u8> {
                 let (Some(reference), Some(alternative)) = (best(REFERENCE), best(base.into())) else {
                     continue;
                 };
-                let effect = Effect::of(reference.score, alternative.score);
+                let effect = Effect::from_scores(reference.score, alternative.score);
                 out.extend_from_slice(stretch.contig.name.as_bytes());
                 out.push(b'\t');
                 push_integer(position + 1, &mut out);

@@ -119,7 +119,7 @@ impl Calls {
         let action = input.read_action();
         let start = input.fill_buf().map_err(Error::io(path, action))?;
         if start.starts_with(MAGIC) {
-            return Calls::of_bcf(path, input);
+            return Calls::from_bcf(path, input);
         }
         let mut header = Vec::new();
         let mut lines = 0;
@@ -163,7 +163,7 @@ impl Calls {
         Ok(Calls { path: path.to_path_buf(), header, form, read: lines })
     }
 
-    fn of_bcf(path: &Path, mut input: Input) -> Result<Calls> {
+    fn from_bcf(path: &Path, mut input: Input) -> Result<Calls> {
         let action = input.read_action();
         let damaged =
             |why: &str| Error::format(path, None, format!("the header of this BCF cannot be read: {why}"));

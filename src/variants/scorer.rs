@@ -127,7 +127,7 @@ struct Common {
 }
 
 impl Common {
-    fn of(haplotypes: &Haplotypes<'_>) -> Common {
+    fn from_haplotypes(haplotypes: &Haplotypes<'_>) -> Common {
         let Haplotypes { left, reference, alternative, right } = haplotypes;
         let [forward, other] = [reference, alternative].map(|allele| allele.iter().chain(*right));
         let [backward, other_backward] =
@@ -168,10 +168,10 @@ impl Effect {
     /// ```
     /// use bindscan::variants::scorer::Effect;
     ///
-    /// assert_eq!(Effect::of(3.0, 1.0), Effect { difference: -2.0, effect: -6.0 });
-    /// assert_eq!(Effect::of(-3.0, -1.0).effect, 0.0);
+    /// assert_eq!(Effect::from_scores(3.0, 1.0), Effect { difference: -2.0, effect: -6.0 });
+    /// assert_eq!(Effect::from_scores(-3.0, -1.0).effect, 0.0);
     /// ```
-    pub fn of(reference: f32, alternative: f32) -> Effect {
+    pub fn from_scores(reference: f32, alternative: f32) -> Effect {
         let difference = alternative - reference;
         let effect = difference * reference.max(alternative).max(0.0);
         // A difference of nothing is no negative one.
@@ -282,7 +282,7 @@ impl<'a> Scorer<'a> {
         let Haplotypes { left, reference, alternative, right } = *haplotypes;
         let lengths = [reference, alternative].map(|allele| left.len() + allele.len() + right.len());
         let codes = [[left, reference, right], [left, alternative, right]];
-        let common = Common::of(haplotypes);
+        let common = Common::from_haplotypes(haplotypes);
         let same = common.prefix == lengths[0] && lengths[0] == lengths[1];
         let changed = lengths.map(|length| common.changed(length));
         let targets = self.targets;

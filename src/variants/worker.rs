@@ -173,7 +173,7 @@ impl<'a> Worker<'a> {
         part.counts.records += 1;
         self.kinds.clear();
         for allele in call.alleles() {
-            let kind = Kind::of(allele).map_err(|message| wrong(self, message))?;
+            let kind = Kind::from_allele(allele).map_err(|message| wrong(self, message))?;
             part.counts.add(kind);
             self.kinds.push(kind);
         }
@@ -422,7 +422,7 @@ impl Field {
     fn put(self, found: Option<Comparison>, out: &mut Vec<u8>) {
         match found {
             Some(Comparison::Scored { reference, alternative }) => {
-                let effect = Effect::of(reference.score, alternative.score);
+                let effect = Effect::from_scores(reference.score, alternative.score);
                 match self {
                     Field::Reference => push_score(reference.score, out),
                     Field::Alternative => push_score(alternative.score, out),

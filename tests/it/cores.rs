@@ -68,7 +68,7 @@ fn contributions_and_substitutions_find_the_same_core() {
             (Pooling::MaxAndAverage, Some(6)),
         ] {
             let network = word_finder(&mut random, padding, pooling, hidden);
-            let spec = ModelSpec { window, ..ModelSpec::of_network("words", &network) };
+            let spec = ModelSpec { window, ..ModelSpec::from_network("words", &network) };
             let mut engine = ReferenceEngine::new(spec, network.clone());
             let contributions = Contributions::new(&network);
             for (context, strand) in [

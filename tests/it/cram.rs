@@ -228,7 +228,7 @@ fn bad_input_is_told_in_one_line() {
 /// Reads everything; what is wrong, if something is.
 fn fault(bytes: Vec<u8>) -> Option<String> {
     let path = Path::new("-");
-    let input = RawInput::of_stream(path, Cursor::new(bytes), None).unwrap();
+    let input = RawInput::from_stream(path, Cursor::new(bytes), None).unwrap();
     let genome = data("genome.fa");
     let outcome = ReadSequences::open(path, input, Some(&genome)).and_then(|mut reads| {
         while reads.read()?.is_some() {}

@@ -566,15 +566,15 @@ fn outside(tensor: &TensorProto, file: &str, data: &mut Vec<u8>) -> TensorProto 
 /// Moves the numbers of all constants named `kept` into a file, wherever they stand.
 fn move_outside(proto: &mut ModelProto, kept: &str, file: &str) -> Vec<u8> {
     let mut data = vec![7; 5];
-    let of_graph = |graph: &mut GraphProto, data: &mut Vec<u8>| {
+    let from_graph = |graph: &mut GraphProto, data: &mut Vec<u8>| {
         for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.name() == kept) {
             *tensor = outside(tensor, file, data);
         }
     };
     let graph = proto.graph.as_mut().unwrap();
-    of_graph(graph, &mut data);
+    from_graph(graph, &mut data);
     for body in graph.node.iter_mut().flat_map(|node| &mut node.attribute).filter_map(|a| a.g.as_mut()) {
-        of_graph(body, &mut data);
+        from_graph(body, &mut data);
     }
     let nodes = proto.functions.iter_mut().flat_map(|function| &mut function.node);
     for tensor in nodes.flat_map(|node| &mut node.attribute).filter_map(|a| a.t.as_mut()) {
@@ -776,7 +776,7 @@ fn a_window_is_asked_for_where_nothing_states_it() {
 /// A motif matrix whose file states this name.
 fn named(name: &str) -> Vec<u8> {
     let network = crate::common::network::matrix(&mut Random::seed_from_u64(1), 6);
-    let spec = bindscan::model::ModelSpec::of_network("plain", &network);
+    let spec = bindscan::model::ModelSpec::from_network("plain", &network);
     let mut model = Model::from_network(spec, network).unwrap();
     model.spec.name = name.to_owned();
     model.to_bytes()

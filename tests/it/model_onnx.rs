@@ -62,7 +62,7 @@ fn layout_and_window_come_from_the_input_shape() {
 #[test]
 fn what_is_no_model_is_refused_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
-    let ours = Model::from_network(ModelSpec::of_network("x", &network(1)), network(1)).unwrap();
+    let ours = Model::from_network(ModelSpec::from_network("x", &network(1)), network(1)).unwrap();
     for (bytes, reason) in [
         (&b""[..], "holds no graph"),
         (b">chr1\nACGT\n", "not an ONNX file"),
@@ -80,7 +80,7 @@ fn what_is_no_model_is_refused_in_one_line() {
 
 #[test]
 fn a_specification_that_contradicts_the_graph_is_refused() {
-    let mut model = Model::from_network(ModelSpec::of_network("x", &network(1)), network(1)).unwrap();
+    let mut model = Model::from_network(ModelSpec::from_network("x", &network(1)), network(1)).unwrap();
     model.spec.outputs.push("another".into());
     let message = Model::from_bytes("x", &model.to_bytes()).unwrap_err().to_string();
     assert!(message.contains("outputs"), "{message}");
@@ -134,7 +134,7 @@ prop_compose! {
 proptest! {
     #[test]
     fn networks_survive_a_file(network in any_network()) {
-        let model = Model::from_network(ModelSpec::of_network("any", &network), network.clone()).unwrap();
+        let model = Model::from_network(ModelSpec::from_network("any", &network), network.clone()).unwrap();
         let bytes = model.to_bytes();
         let read = Model::from_bytes("other", &bytes).unwrap();
         prop_assert_eq!(read.network.as_ref(), Ok(&network));
@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn damaged_files_do_not_panic(network in any_network(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let model = Model::from_network(ModelSpec::of_network("any", &network), network).unwrap();
+        let model = Model::from_network(ModelSpec::from_network("any", &network), network).unwrap();
         let mut bytes = model.to_bytes();
         let at = at.index(bytes.len());
         bytes[at] = byte;
@@ -157,7 +157,7 @@ proptest! {
 /// A graph of ours with one node changed by `edit`.
 fn edited(op: &str, edit: impl Fn(&mut NodeProto)) -> Result<Network, String> {
     let network = Network { padding: Padding::NONE, ..network(1) };
-    let mut model = Model::from_network(ModelSpec::of_network("x", &network), network).unwrap();
+    let mut model = Model::from_network(ModelSpec::from_network("x", &network), network).unwrap();
     let graph = model.graph.graph.as_mut().unwrap();
     edit(graph.node.iter_mut().find(|node| node.op_type() == op).unwrap());
     model.graph.metadata_props.clear();

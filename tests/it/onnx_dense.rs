@@ -286,7 +286,7 @@ fn chain(seed: u64, layers: usize, window: usize, outputs: usize) -> Model {
         output,
         sigmoid: false,
     };
-    let spec = ModelSpec { window, ..ModelSpec::of_network("chain", &network) };
+    let spec = ModelSpec { window, ..ModelSpec::from_network("chain", &network) };
     let mut model = Model::from_network(spec, network).unwrap();
     assert_eq!(model.input.layout, Layout::ChannelsFirst);
     let graph = model.graph.graph.as_mut().unwrap();

@@ -91,7 +91,7 @@ fn plan(window: usize) -> WindowPlan {
 }
 
 fn model_of(network: &Network) -> Model {
-    Model::from_network(ModelSpec::of_network("random", network), network.clone()).unwrap()
+    Model::from_network(ModelSpec::from_network("random", network), network.clone()).unwrap()
 }
 
 /// Compares both ways of scoring, window by window and (where it holds) densely, with the reference.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::onnx::{int, ints};
 use bindscan::model::onnx::interface::{Dim, float_shape};
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
-use bindscan::model::onnx::receptive_field::{Node, Seen, of_nodes};
+use bindscan::model::onnx::receptive_field::{Node, Seen, receptive_fields};
 use bindscan::model::onnx::tensor::Tensor;
 use bindscan::model::{ACGT, Input, Layout, Model};
 use proptest::prelude::*;
@@ -89,7 +89,7 @@ proptest! {
         layers in prop::collection::vec(layer(), 1..5),
         window in 1usize..200,
     ) {
-        let nodes = of_nodes(&graph(&layers), &input(), window);
+        let nodes = receptive_fields(&graph(&layers), &input(), window);
         let mut positions = window;
         for (i, (layer, node)) in layers.iter().zip(nodes).enumerate() {
             let padded = positions + layer.pads.0 + layer.pads.1;
@@ -119,7 +119,7 @@ fn pytorch(file: &str) -> Model {
 }
 
 fn layers(model: &Model) -> Vec<(String, Seen)> {
-    let nodes = of_nodes(&model.graph, &model.input, model.spec.window);
+    let nodes = receptive_fields(&model.graph, &model.input, model.spec.window);
     let graph = model.graph.graph.as_ref().unwrap();
     let layer = |(node, seen): (&NodeProto, Node)| match seen {
         Node::Layer(seen) => Some((node.op_type().to_owned(), seen)),
@@ -134,7 +134,7 @@ fn shapes_are_those_that_pytorch_declares() {
     for name in ["deep", "exponential", "flat", "keras", "residual", "rows", "same", "strided", "tasks"] {
         let model = pytorch(&format!("{name}.dynamo"));
         let graph = model.graph.graph.as_ref().unwrap();
-        let nodes = of_nodes(&model.graph, &model.input, model.spec.window);
+        let nodes = receptive_fields(&model.graph, &model.input, model.spec.window);
         for (node, seen) in graph.node.iter().zip(nodes) {
             let Node::Layer(seen) = seen else { continue };
             let declared = graph.value_info.iter().find(|value| value.name() == node.output[0]);
@@ -157,7 +157,7 @@ fn every_layer_of_the_networks_of_pytorch_is_followed_to_the_end() {
         ["deep", "exponential", "flat", "keras", "recurrent", "residual", "rows", "same", "strided", "tasks"]
     {
         let model = pytorch(&format!("{name}.torchscript"));
-        let nodes = of_nodes(&model.graph, &model.input, model.spec.window);
+        let nodes = receptive_fields(&model.graph, &model.input, model.spec.window);
         let Some(Node::Layer(last)) = nodes.last() else {
             panic!("{name}: {:?}", nodes.iter().position(|node| *node == Node::Unknown));
         };
@@ -187,10 +187,10 @@ fn same_padding_is_told_by_layer() {
 #[test]
 fn graphs_made_to_explode_are_not_followed() {
     let far = Layer { pools: false, kernel: 3, stride: 1, dilation: i64::MAX as usize, pads: (0, 0) };
-    assert_eq!(of_nodes(&graph(&[far]), &input(), 100), [Node::Unknown]);
+    assert_eq!(receptive_fields(&graph(&[far]), &input(), 100), [Node::Unknown]);
     for pads in [(i64::MAX as usize, 0), (i64::MAX as usize, i64::MAX as usize)] {
         let padded = Layer { dilation: 1, pads, ..far };
-        assert_eq!(of_nodes(&graph(&[padded]), &input(), 100), [Node::Unknown]);
+        assert_eq!(receptive_fields(&graph(&[padded]), &input(), 100), [Node::Unknown]);
     }
     for pad in ["SAME_UPPER", "SAME_LOWER"] {
         let mut same = graph(&[far]);
@@ -200,7 +200,7 @@ fn graphs_made_to_explode_are_not_followed() {
             s: Some(pad.into()),
             ..AttributeProto::default()
         });
-        assert_eq!(of_nodes(&same, &input(), 100), [Node::Unknown]);
+        assert_eq!(receptive_fields(&same, &input(), 100), [Node::Unknown]);
     }
     // Twice as many channels with every node.
     let node = |place: usize| NodeProto {
@@ -212,6 +212,6 @@ fn graphs_made_to_explode_are_not_followed() {
     };
     let mut doubling = graph(&[]);
     doubling.graph.as_mut().unwrap().node = (0..80).map(node).collect();
-    let nodes = of_nodes(&doubling, &input(), 100);
+    let nodes = receptive_fields(&doubling, &input(), 100);
     assert!(matches!(nodes[0], Node::Layer(_)) && nodes[79] == Node::Unknown);
 }

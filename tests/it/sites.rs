@@ -331,7 +331,7 @@ fn the_p_value_of_a_site_is_that_of_its_strand() {
     let mut random = Random::seed_from_u64(33);
     save("pwm", &matrix(&mut random, 8), 8, at);
     let words = one_output(1.0, 0.0, false);
-    let spec = ModelSpec { window: 24, ..ModelSpec::of_network("words", &words) };
+    let spec = ModelSpec { window: 24, ..ModelSpec::from_network("words", &words) };
     Model::from_network(spec, words).unwrap().save(at.join("words.onnx")).unwrap();
     // Of much more A and G than T and C, so that the strands differ.
     let skewed = random_bases(&mut random, 60_000, b"AAAAAGGGGGCT");

@@ -40,7 +40,7 @@ fn dataset(count: usize, seed: u64) -> Dataset {
         (0..count).map(&mut one).collect()
     };
     let (positives, negatives) = (sequences(true), sequences(false));
-    Dataset::of_classes(positives, negatives).unwrap()
+    Dataset::from_classes(positives, negatives).unwrap()
 }
 
 fn protocol(recipe: Recipe) -> Protocol {
@@ -217,7 +217,7 @@ fn data_that_cannot_be_fitted_are_refused() {
     let good = dataset(40, 4);
     let few = dataset(8, 4);
     assert!(error(&few, &protocol).contains("there are 16 sequences; 18 or more are needed"));
-    let one_class = Dataset::of_classes(good.sequences.clone(), Vec::new()).unwrap();
+    let one_class = Dataset::from_classes(good.sequences.clone(), Vec::new()).unwrap();
     assert!(error(&one_class, &protocol).contains("one class"));
     let mut unpadded = protocol.clone();
     unpadded.space.padded = false;

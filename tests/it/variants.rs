@@ -399,20 +399,20 @@ fn the_same_bytes_for_any_threads_and_input_route() {
         assert!(!annotated.contains("IDX="));
     }
     // BCF holds what VCF says, in the same blocks for any threads.
-    let of_bcf = |words: &str| {
+    let from_bcf = |words: &str| {
         run_ok(at, &format!("{command} {words} -o out.bcf --quiet"));
         fs::read(at.join("out.bcf")).unwrap()
     };
-    let one = of_bcf("calls.vcf -t 1");
+    let one = from_bcf("calls.vcf -t 1");
     for words in ["calls.vcf -t 5", "calls.vcf --format bcf"] {
-        assert!(of_bcf(words) == one, "{words}");
+        assert!(from_bcf(words) == one, "{words}");
     }
     let missing = text.replace("A\t30\tPASS\tDP=4\t", "A\t.\t.\tDP=.\t");
     assert_ne!(missing, text);
     fs::write(at.join("missing.vcf"), missing).unwrap();
     let with_missing = stdout(at, &format!("{command} missing.vcf"));
     for (bytes, want) in
-        [(one, &want), (of_bcf("calls.bcf -t 2"), &want), (of_bcf("missing.vcf"), &with_missing)]
+        [(one, &want), (from_bcf("calls.bcf -t 2"), &want), (from_bcf("missing.vcf"), &with_missing)]
     {
         let mut have = bcf::io::Reader::new(&*bytes);
         let known = have.read_header().unwrap();

@@ -123,7 +123,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     };
     let settings = args.layers.settings(args, strands)?;
     let stranded = strands == Strands::Single;
-    let ratios = Ratios::of_training(args.negatives_per_positive, NEGATIVES);
+    let ratios = Ratios::for_training(args.negatives_per_positive, NEGATIVES);
     let reading = Reading { ratios, stranded, seed: args.seed };
     let Loaded { training: mut all, mut test, notes } = args.data.open(reading, session)?;
     if let Some(path) = &args.test {

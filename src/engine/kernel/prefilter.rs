@@ -500,7 +500,7 @@ mod tests {
             prop_assume!(codes.len() >= plan.window);
             let chunk = Chunk::whole("contig", codes);
             for simd in Simd::available() {
-                let spec = ModelSpec::of_network("test", &network);
+                let spec = ModelSpec::from_network("test", &network);
                 let mut engine = KernelEngine::new(spec, network.clone(), simd).unwrap();
                 let (bounds, scores) = look(&mut engine, &chunk, &plan);
                 let (windows, order) = (scores.windows.min(STRETCH), engine.compiled.order.clone());

@@ -26,13 +26,13 @@ const CHECKED: (usize, usize) = (200, 20);
 const CHECKED_BASES: usize = 20_000;
 
 /// The dense model of an unpadded one, for windows of `window` bases.
-pub(super) fn of_network(unpadded: &Model, window: usize) -> Model {
+pub(super) fn from_network(unpadded: &Model, window: usize) -> Model {
     let network = unpadded.network.as_ref().expect("an unpadded model was made from its network");
-    of_graph(&unpadded.spec, build::dense::model(network, window), ACGT)
+    from_graph(&unpadded.spec, build::dense::model(network, window), ACGT)
 }
 
 /// The model of a dense graph.
-pub(super) fn of_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 4]) -> Model {
+pub(super) fn from_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 4]) -> Model {
     Model {
         spec: spec.clone(),
         input: Input {

@@ -52,11 +52,11 @@ pub(super) fn library() -> Result<&'static Library> {
 /// # Errors
 /// If there is none, or `ORT_DYLIB_PATH` is set and names none.
 pub fn find_library() -> Result<PathBuf> {
-    find(&Places::of_this_process()).map_err(Error::Runtime)
+    find(&Places::from_environment()).map_err(Error::Runtime)
 }
 
 fn load() -> std::result::Result<Library, String> {
-    let path = find(&Places::of_this_process())?;
+    let path = find(&Places::from_environment())?;
     if is_cut_short(&path) {
         return Err(format!("{} is cut short; {INSTALL}", path.display()));
     }
@@ -128,7 +128,7 @@ struct Places {
 }
 
 impl Places {
-    fn of_this_process() -> Places {
+    fn from_environment() -> Places {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let mut directories = Vec::new();
         if let Some(beside) = env::current_exe().ok().as_deref().and_then(Path::parent) {

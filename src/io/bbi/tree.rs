@@ -62,7 +62,7 @@ pub(crate) struct Place {
 /// other in the file from `data` to `data_end`; `items` is the most that one of them holds.
 pub(crate) fn block_tree(blocks: &[Place], data: u64, items: u32, (offset, data_end): (u64, u64)) -> Vec<u8> {
     // From the whole down to the blocks.
-    let mut bounds = vec![blocks.iter().map(Bounds::of).collect::<Vec<_>>()];
+    let mut bounds = vec![blocks.iter().map(Bounds::from_block).collect::<Vec<_>>()];
     loop {
         let around: Vec<Bounds> = bounds[0].chunks(FANOUT).map(Bounds::around).collect();
         bounds.insert(0, around);
@@ -127,7 +127,7 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn of(block: &Place) -> Bounds {
+    fn from_block(block: &Place) -> Bounds {
         Bounds { start: (block.contig, block.start), end: (block.contig, block.end) }
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Identity(u64, u64);
 impl Identity {
     /// The identity of what `metadata` describes; `None` for devices, which any number of outputs can share.
     #[cfg(unix)]
-    pub(crate) fn of(metadata: &Metadata) -> Option<Identity> {
+    pub(crate) fn from_metadata(metadata: &Metadata) -> Option<Identity> {
         use std::os::unix::fs::{FileTypeExt, MetadataExt};
         let kind = metadata.file_type();
         (kind.is_file() || kind.is_fifo()).then(|| Identity(metadata.dev(), metadata.ino()))
@@ -25,7 +25,7 @@ impl Identity {
 
     /// Always `None`: names are compared on this system.
     #[cfg(not(unix))]
-    pub(crate) fn of(_: &Metadata) -> Option<Identity> {
+    pub(crate) fn from_metadata(_: &Metadata) -> Option<Identity> {
         None
     }
 }
@@ -49,7 +49,7 @@ impl Destination {
             Followed::Descriptor(1) => return Ok(Destination::Stdout(stdout_identity())),
             Followed::Descriptor(number) => {
                 let file = descriptor(number).map_err(failed())?;
-                let identity = file.metadata().ok().and_then(|metadata| Identity::of(&metadata));
+                let identity = file.metadata().ok().and_then(|metadata| Identity::from_metadata(&metadata));
                 return Ok(Destination::InPlace(file, identity));
             }
             Followed::Path(target) => target,
@@ -60,9 +60,11 @@ impl Destination {
             }
             Ok(metadata) if !metadata.is_file() => {
                 let file = File::options().write(true).open(&target).map_err(failed())?;
-                Ok(Destination::InPlace(file, Identity::of(&metadata)))
+                Ok(Destination::InPlace(file, Identity::from_metadata(&metadata)))
             }
-            Ok(metadata) => Ok(Destination::File(with_real_directory(&target), Identity::of(&metadata))),
+            Ok(metadata) => {
+                Ok(Destination::File(with_real_directory(&target), Identity::from_metadata(&metadata)))
+            }
             Err(_) => Ok(Destination::File(with_real_directory(&target), None)),
         }
     }
@@ -141,7 +143,7 @@ fn descriptor(_: i32) -> io::Result<File> {
 fn stdout_identity() -> Option<Identity> {
     use std::os::fd::AsFd;
     let file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
-    Identity::of(&file.metadata().ok()?)
+    Identity::from_metadata(&file.metadata().ok()?)
 }
 
 #[cfg(not(unix))]

@@ -63,7 +63,7 @@ pub fn protect(files: impl IntoIterator<Item = PathBuf>) {
         let Ok(metadata) = fs::metadata(&file) else { continue };
         if metadata.is_file() {
             let path = fs::canonicalize(&file).unwrap_or(file);
-            register.inputs.push(Input { path, identity: Identity::of(&metadata) });
+            register.inputs.push(Input { path, identity: Identity::from_metadata(&metadata) });
         }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct Axes {
 }
 
 /// Receptive field of each node, in their order, with windows of `window` bases.
-pub fn of_nodes(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
+pub fn receptive_fields(model: &ModelProto, input: &Input, window: usize) -> Vec<Node> {
     let mut nodes = Vec::new();
     follow(model, input, window, |node| nodes.push(node));
     nodes

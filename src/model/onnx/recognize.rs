@@ -253,7 +253,7 @@ pub enum Transfer {
 
 impl Transfer {
     /// That of an ONNX operator.
-    pub(crate) fn of_operator(operator: &str) -> Transfer {
+    pub(crate) fn from_operator(operator: &str) -> Transfer {
         match operator {
             "Exp" => Transfer::Exponential,
             "Sigmoid" => Transfer::Sigmoid,

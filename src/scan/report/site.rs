@@ -54,11 +54,14 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
             drawn.iter().map(|codes| detector.strongest(codes, target.both_strands)).collect();
         let active = active(&stretches);
         let (logo, made_of) = if active.len() < STRETCHES {
-            (Logo::of_weights(&detector.weights, target.alphabet), "weights; too few sites for a logo".into())
+            (
+                Logo::from_weights(&detector.weights, target.alphabet),
+                "weights; too few sites for a logo".into(),
+            )
         } else {
             let counts = counts(&active, network.detector_length);
             (
-                Logo::of_counts(&counts, target.alphabet),
+                Logo::from_counts(&counts, target.alphabet),
                 format!("in {} of {} sites", active.len(), drawn.len()),
             )
         };
@@ -170,7 +173,7 @@ fn matrix_logo(network: &Network, background: [f64; 4], alphabet: Alphabet) -> L
         let sum: f64 = odds.iter().sum();
         odds.map(|p| MANY * p / sum)
     };
-    Logo::of_counts(&(0..width).map(column).collect::<Vec<_>>(), alphabet)
+    Logo::from_counts(&(0..width).map(column).collect::<Vec<_>>(), alphabet)
 }
 
 /// The detectors that the scores of these sequences owe most to, the one that they owe most first, and how much: the

@@ -120,14 +120,14 @@ impl Sampler {
             Scanner::Model { engine, plan } => {
                 engine.score(block, plan, scores)?;
                 for (rank, target) in of_scanner() {
-                    ambiguous.keep(block, Rule::of(target), Windows::of(scores), kept);
+                    ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
                     count(scores, target.output, kept, weight, &mut counts[rank]);
                 }
                 Ok(())
             }
             Scanner::Matrices(matrices) => matrices.score(block, |output, scores| {
                 for (rank, target) in of_scanner().filter(|(_, target)| target.output == output) {
-                    ambiguous.keep(block, Rule::of(target), Windows::of(scores), kept);
+                    ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
                     count(scores, 0, kept, weight, &mut counts[rank]);
                 }
                 Ok(())

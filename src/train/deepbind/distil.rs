@@ -197,7 +197,7 @@ fn high_ranks(dataset: &Dataset) -> Vec<usize> {
 /// Scores of sequences by a network as it is fitted: `[sequence][output]`.
 fn score(network: &Network, strands: Strands, sequences: &[Vec<u8>]) -> Result<Vec<f32>> {
     let error = |message: String| Error::model("to be distilled", message);
-    let architecture = Architecture::of(network, strands).map_err(error)?;
+    let architecture = Architecture::from_network(network, strands).map_err(error)?;
     let layout = Layout::new(architecture);
     let parameters = layout.parameters(network);
     let part = |sequences: &[Vec<u8>]| {

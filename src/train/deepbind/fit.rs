@@ -384,7 +384,7 @@ mod tests {
         let mut sequences = || {
             (0..6).map(|i| (0..40 + i).map(|_| rng.random_range(0..5)).collect()).collect::<Vec<Vec<u8>>>()
         };
-        let dataset = Dataset::of_classes(sequences(), sequences()).unwrap();
+        let dataset = Dataset::from_classes(sequences(), sequences()).unwrap();
         for (pooling, hidden, strands) in [
             (Pooling::Max, 0, Strands::Both),
             (Pooling::MaxAndAverage, 32, Strands::Both),

@@ -57,7 +57,7 @@ pub fn loss_and_gradient(
 ) -> Result<(f64, Network)> {
     let error = |message: String| Error::model("to be fitted", message);
     network.check().map_err(error)?;
-    let architecture = Architecture::of(network, strands).map_err(error)?;
+    let architecture = Architecture::from_network(network, strands).map_err(error)?;
     if targets.len() != sequences.len() * architecture.outputs {
         return Err(Error::Request(format!("{} targets for {} sequences", targets.len(), sequences.len())));
     }

@@ -33,7 +33,7 @@ impl Architecture {
     }
 
     /// The shape of `network`, read on `strands`; an error says why it cannot be fitted.
-    pub fn of(network: &Network, strands: Strands) -> Result<Architecture, String> {
+    pub fn from_network(network: &Network, strands: Strands) -> Result<Architecture, String> {
         let architecture = Architecture {
             detectors: network.detectors,
             detector_length: network.detector_length,

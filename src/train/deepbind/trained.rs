@@ -27,7 +27,7 @@ pub fn model(
     protocol: &Protocol,
     outcome: &Outcome,
 ) -> Result<Model> {
-    let mut spec = ModelSpec::of_network(name, &outcome.network);
+    let mut spec = ModelSpec::from_network(name, &outcome.network);
     spec.window = middle_length(dataset);
     spec.alphabet = alphabet;
     spec.strands = protocol.space.strands;

@@ -32,7 +32,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let path = Path::new("-");
-    let input = RawInput::of_stream(path, Cursor::new(bytes), None).expect("memory can be read");
+    let input = RawInput::from_stream(path, Cursor::new(bytes), None).expect("memory can be read");
     let outcome = ReadSequences::open(path, input, None).and_then(|mut reads| {
         while let Some(sequence) = reads.read()? {
             assert!(!sequence.codes.is_empty() && sequence.codes.iter().all(|&code| code <= 4));

@@ -57,7 +57,7 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let path = Path::new("fuzz.vcf");
-    let input = RawInput::of_stream(path, Cursor::new(text), None).expect("memory can be read");
+    let input = RawInput::from_stream(path, Cursor::new(text), None).expect("memory can be read");
     let Ok(calls) = Calls::new(path, input.into()) else { return };
     let (directory, genome) = &*GENOME;
     let targets = [Target {

@@ -47,7 +47,7 @@ pub(crate) fn matrix(random: &mut Random, length: usize) -> Network {
 
 /// Writes `NAME.onnx` into a folder.
 pub(crate) fn save(name: &str, network: &Network, window: usize, directory: &Path) {
-    let spec = ModelSpec { window, ..ModelSpec::of_network(name, network) };
+    let spec = ModelSpec { window, ..ModelSpec::from_network(name, network) };
     let model = Model::from_network(spec, network.clone()).unwrap();
     model.save(directory.join(format!("{name}.onnx"))).unwrap();
 }
@@ -83,5 +83,5 @@ pub(crate) fn word_network(words: &[(&str, f32)]) -> Model {
         },
         sigmoid: false,
     };
-    Model::from_network(ModelSpec::of_network("words", &network), network).unwrap()
+    Model::from_network(ModelSpec::from_network("words", &network), network).unwrap()
 }

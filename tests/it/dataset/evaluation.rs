@@ -95,13 +95,13 @@ pub(super) fn toy() -> Model {
         output: Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![0.0] },
         sigmoid: false,
     };
-    Model::from_network(ModelSpec::of_network("toy", &network), network).unwrap()
+    Model::from_network(ModelSpec::from_network("toy", &network), network).unwrap()
 }
 
 fn toy_data() -> Dataset {
     let positives = [codes("CCGATAAGCC"), codes("TTTCTTATCA"), codes("GATAAGTTTT")];
     let negatives = [codes("CCCCCCCCCC"), codes("TTGCATTTTT")];
-    Dataset::of_classes(positives.to_vec(), negatives.to_vec()).unwrap()
+    Dataset::from_classes(positives.to_vec(), negatives.to_vec()).unwrap()
 }
 
 #[test]

@@ -331,7 +331,7 @@ fn scaling_clamps_and_standardises() {
 #[test]
 fn oddities_and_shortages_are_named() {
     let positives = vec![codes("ACGTACGT"), codes("NNNNNNGT"), codes("ACGTACGT"), codes("ACG")];
-    let dataset = Dataset::of_classes(positives, vec![codes("ACGTACGT")]).unwrap();
+    let dataset = Dataset::from_classes(positives, vec![codes("ACGTACGT")]).unwrap();
     let messages = dataset.quality().messages();
     assert_eq!(
         messages,
@@ -341,7 +341,7 @@ fn oddities_and_shortages_are_named() {
             "the sequences have 3 to 8 bases",
         ]
     );
-    let lengths = Dataset::of_classes(vec![codes("ACGTACGT")], vec![codes("ACGTAC")]).unwrap();
+    let lengths = Dataset::from_classes(vec![codes("ACGTACGT")], vec![codes("ACGTAC")]).unwrap();
     let messages = lengths.quality().messages();
     assert!(messages[0].starts_with("unbound sequences have 6 bases, bound ones 8"), "{messages:?}");
     let two =
@@ -354,12 +354,12 @@ fn oddities_and_shortages_are_named() {
         error(&dataset, 5, 8).starts_with("1 of 5 sequences are shorter than 8 bases (the shortest has 3)")
     );
     assert!(dataset.require(5, 3).is_ok());
-    let single = Dataset::of_classes(vec![codes("ACGT"); 3], Vec::new()).unwrap();
+    let single = Dataset::from_classes(vec![codes("ACGT"); 3], Vec::new()).unwrap();
     assert_eq!(error(&single, 1, 1), "all 3 sequences are of one class (1) in column bound");
     let missing = Dataset::new(vec![codes("A")], vec![f32::NAN], vec!["y".into()], TargetKind::Real).unwrap();
     assert_eq!(error(&missing, 1, 1), "every value is missing in column y");
-    assert!(Dataset::of_classes(vec![Vec::new()], Vec::new()).is_err());
-    assert!(Dataset::of_classes(Vec::new(), Vec::new()).is_err());
+    assert!(Dataset::from_classes(vec![Vec::new()], Vec::new()).is_err());
+    assert!(Dataset::from_classes(Vec::new(), Vec::new()).is_err());
 }
 
 #[test]
@@ -377,9 +377,9 @@ fn the_digest_is_of_the_data_and_nothing_else() {
 
 #[test]
 fn leaks_are_found_on_both_strands() {
-    let training = Dataset::of_classes(vec![codes("AACCG"), codes("TTTTT")], Vec::new()).unwrap();
+    let training = Dataset::from_classes(vec![codes("AACCG"), codes("TTTTT")], Vec::new()).unwrap();
     let test = vec![codes("GATTA"), codes("CGGTT"), codes("TTTTT"), codes("AAAAA")];
-    let test = Dataset::of_classes(test, Vec::new()).unwrap();
+    let test = Dataset::from_classes(test, Vec::new()).unwrap();
     assert_eq!(Leaks::find(&training, &test, true).ranks, [1, 2, 3]);
     let stranded = Leaks::find(&training, &test, false);
     assert_eq!(stranded.ranks, [2]);

@@ -86,7 +86,7 @@ impl Errors {
     const NONE: Errors = Errors { above: [0.0; BYTES], below: [0.0; BYTES] };
 
     /// Sum of the rounding errors of the entries `deficits`.
-    fn of(deficits: impl Iterator<Item = [f64; BYTES]>) -> Errors {
+    fn from_deficits(deficits: impl Iterator<Item = [f64; BYTES]>) -> Errors {
         let mut errors = Errors::NONE;
         for deficits in deficits {
             for (lane, deficit) in deficits.into_iter().enumerate() {

@@ -102,7 +102,7 @@ fn transfer(graph: &GraphProto, name: &str) -> Transfer {
     loop {
         let consumers =
             || graph.node.iter().filter(|node| node.input.first().is_some_and(|input| input == name));
-        let known = consumers().map(|node| Transfer::of_operator(node.op_type()));
+        let known = consumers().map(|node| Transfer::from_operator(node.op_type()));
         if let Some(known) = known.into_iter().find(|transfer| *transfer != Transfer::Proportional) {
             return known;
         }

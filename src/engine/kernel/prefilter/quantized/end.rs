@@ -71,9 +71,9 @@ impl End {
 
         let mut worst = [0.0; BYTES];
         for t in 0..=placed {
-            let mut errors = Errors::of(pairs().map(|pair| ends(t, pair)));
+            let mut errors = Errors::from_deficits(pairs().map(|pair| ends(t, pair)));
             for t in (t + 2..columns).step_by(2) {
-                errors.add(&Errors::of(pairs().map(|pair| goes_on(t, pair))));
+                errors.add(&Errors::from_deficits(pairs().map(|pair| goes_on(t, pair))));
             }
             worst = array::from_fn(|lane| errors.above[lane].max(worst[lane]));
         }

@@ -42,7 +42,7 @@ impl Tables {
                 })
             };
             let all = || (0..125).map(|n: usize| [n / 25, n / 5 % 5, n % 5]);
-            errors.add(&Errors::of(all().map(deficits)));
+            errors.add(&Errors::from_deficits(all().map(deficits)));
             for codes in all() {
                 let [a, b, c] = codes.map(|code| code as u8);
                 let rows = &mut chunks[table / SIDE_BY_SIDE][usize::from(triple(a, b, c))];
