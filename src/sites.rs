@@ -159,6 +159,9 @@ impl<F: FnMut(usize) -> u64> Order<'_, F> {
                 }
             }
         }
+        if distances.is_empty() {
+            return;
+        }
         let distance = |i: &usize| distances.get(i).copied().unwrap_or_default();
         open.sort_unstable_by(|a, b| {
             self.scores[*b].total_cmp(&self.scores[*a]).then((distance(a), a).cmp(&(distance(b), b)))

@@ -148,7 +148,6 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
     for ((planned, place), &threshold) in models.iter().zip(places).zip(thresholds) {
         let window = planned.plan.window;
         let cores = CoreSource::of(&planned.model, window);
-        let shades = stored_nulls(planned);
         // A product such as 0.07 * 100 may lie just below the whole number that it is.
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
         for (output, name) in planned.names().into_iter().enumerate() {
@@ -163,13 +162,25 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 thresholds: [threshold; 2],
                 scale: ScoreScale::from_spec(&planned.model.spec),
                 null: None,
-                shades: shades.get(output).cloned(),
+                shades: None,
                 cores: cores.clone(),
                 span: Span::default(),
             });
         }
     }
     targets
+}
+
+/// Gives targets, in the order of the models, the null distributions that are stored with these: sites without a p-value are
+/// shaded by them.
+pub fn set_shades(models: &[Planned], targets: &mut [Target]) {
+    let mut targets = targets.iter_mut();
+    for planned in models {
+        let shades = stored_nulls(planned);
+        for (output, target) in targets.by_ref().take(planned.names().len()).enumerate() {
+            target.shades = shades.get(output).cloned();
+        }
+    }
 }
 
 /// The null distributions that are stored with a model and hold for its windows.

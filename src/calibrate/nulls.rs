@@ -149,7 +149,7 @@ impl NullOptions {
         }
         for Calibrated { calibration, nulls } in &mut calibrated {
             for (null, rate) in nulls.iter_mut().zip(calibration.peaks.iter().flatten()) {
-                *null = Arc::new(Null::clone(null).with_peaks(rate.clone()));
+                Arc::make_mut(null).set_peaks(rate.clone());
             }
         }
         Ok(calibrated)

@@ -59,7 +59,7 @@ pub fn sample(
     mut progress: impl FnMut(u64, u64),
     cancel: &AtomicBool,
 ) -> Result<Vec<PeakRate>> {
-    let strands: Vec<u32> =
+    let strands: Vec<StrandChoice> =
         tested.iter().map(|tested| strands(&workers[0][tested.scanner], tested)).collect();
     let pieces = amount.windows.div_ceil(PIECE as u64).max(1);
     let workers = workers.into_iter().map(|mut scanners| {
@@ -95,12 +95,11 @@ pub fn sample(
     Ok(rates.map(|((counts, tested), strands)| PeakRate::counted(counts, &tested.null, strands)).collect())
 }
 
-fn strands(scanner: &Scanner, tested: &Tested) -> u32 {
-    let strands = match scanner {
+fn strands(scanner: &Scanner, tested: &Tested) -> StrandChoice {
+    match scanner {
         Scanner::Model { plan, .. } => plan.strands,
         Scanner::Matrices(matrices) => matrices.plan(tested.output).strands,
-    };
-    if strands == StrandChoice::Both { 2 } else { 1 }
+    }
 }
 
 /// A piece of background, with the flanks that the scanners look at.

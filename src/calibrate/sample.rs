@@ -14,7 +14,7 @@ use crate::null::distribution::{at_least, thin};
 use crate::null::tail::Tail;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
-use crate::seq::window::{StrandChoice, WindowPlan};
+use crate::seq::window::WindowPlan;
 use crate::{Error, Result, pipeline};
 
 /// Windows of a block: what a worker scores at a time, on a stretch of background of its own.
@@ -86,7 +86,7 @@ pub fn sample(
     let drawer = Drawer { background, seed: amount.seed, flanks: engines[0].flanks(&plan), plan };
     let chunk = (CHUNK / outputs).max(SMALLEST_CHUNK);
     // A row an output and strand, in this order.
-    let rows = 0..outputs * if plan.strands == StrandChoice::Both { 2 } else { 1 };
+    let rows = 0..outputs * plan.strands.count();
 
     let scales = {
         let mut scores = Scores::default();

@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::model::{Dense, ModelSpec, Network};
 use crate::scores::Scores;
-use crate::seq::alphabet::{ONE_HOT, complement};
+use crate::seq::alphabet::{ONE_HOT, reverse_complement};
 use crate::seq::chunk::Chunk;
 use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
@@ -52,8 +52,7 @@ impl Engine for ReferenceEngine {
                 let before = if reverse { right } else { left };
                 chunk.codes_at(start - before as i64, left + plan.window + right, &mut self.window);
                 if reverse {
-                    self.window.reverse();
-                    self.window.iter_mut().for_each(|code| *code = complement(*code));
+                    reverse_complement(&mut self.window);
                 }
                 let scores = window_scores(&self.network, &self.window, padded);
                 let strand = if reverse { &mut out.reverse } else { &mut out.forward };

@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use super::Engine;
 use crate::Result;
 use crate::scores::Scores;
+use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::window::WindowPlan;
 
@@ -44,14 +48,8 @@ pub fn windows_per_second(engine: &mut dyn Engine, plan: &WindowPlan, enough: f6
 fn chunk(windows: usize, plan: &WindowPlan, (left, right): (usize, usize)) -> Chunk {
     let starts = (windows - 1) * plan.stride + 1;
     let bases = left + plan.stride + starts + plan.window - 1 + right;
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut draw = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32 & 3) as u8
-    };
-    let mut chunk = Chunk::whole("measured", (0..bases).map(|_| draw()).collect());
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(1);
+    let mut chunk = Chunk::whole("measured", (0..bases).map(|_| random.random_range(0..N)).collect());
     // Starts are multiples of the stride, counted from the first base.
     let first = left.next_multiple_of(plan.stride) as u64;
     chunk.own = first..first + starts as u64;

@@ -129,9 +129,9 @@ impl Null {
         Null { forward, reverse, peaks: None }
     }
 
-    /// The same distribution, with the rate of sites in background.
-    pub fn with_peaks(self, peaks: PeakRate) -> Null {
-        Null { peaks: Some(peaks), ..self }
+    /// Sets the rate of sites in background.
+    pub fn set_peaks(&mut self, peaks: PeakRate) {
+        self.peaks = Some(peaks);
     }
 
     /// Expected sites a window of background with the p-value of a step or a lower one; where that is not known, the p-value.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::null::distribution::Null;
 use crate::null::fdr::TestCounts;
+use crate::seq::window::StrandChoice;
 
 /// Highest p-value of a window that can be a site by its q-value: rates are known for this and lower ones.
 pub const HIGHEST_P: f64 = 2e-3;
@@ -27,12 +28,12 @@ pub struct PeakRate {
 
 impl PeakRate {
     /// The rate where every strand of a window is counted for itself.
-    pub fn of_windows(strands: u32) -> PeakRate {
-        PeakRate { steps: vec![(1.0, f64::from(strands))] }
+    pub fn of_windows(strands: StrandChoice) -> PeakRate {
+        PeakRate { steps: vec![(1.0, strands.count() as f64)] }
     }
 
     /// The rate by peaks that were counted in background; with too few peaks, that of windows.
-    pub fn counted(peaks: &TestCounts, null: &Null, strands: u32) -> PeakRate {
+    pub fn counted(peaks: &TestCounts, null: &Null, strands: StrandChoice) -> PeakRate {
         let counts = peaks.counts().iter().enumerate().filter(|&(_, &count)| count > 0);
         let mut by_p: Vec<(f64, u64)> = counts.map(|(step, &count)| (null.p_of(step), count)).collect();
         by_p.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -96,13 +97,16 @@ mod tests {
             let count = (1_000_000.0 * null.p_of(step) / 2.0 / 8.0).round() as u64;
             (0..count).for_each(|_| peaks.add(step));
         }
-        let rate = PeakRate::counted(&peaks, &null, 2);
+        let rate = PeakRate::counted(&peaks, &null, StrandChoice::Both);
         assert!(rate.check());
         for p in [0.5f64.powi(9), 3e-4, 1e-5, 1e-9] {
             assert!((rate.of(p) / (p / 8.0) - 1.0).abs() < 0.2, "{p}: {}", rate.of(p));
         }
         let few = counted();
-        assert_eq!(PeakRate::counted(&few, &null, 2), PeakRate::of_windows(2));
-        assert_eq!(PeakRate::of_windows(2).of(1e-4), 2e-4);
+        assert_eq!(
+            PeakRate::counted(&few, &null, StrandChoice::Both),
+            PeakRate::of_windows(StrandChoice::Both)
+        );
+        assert_eq!(PeakRate::of_windows(StrandChoice::Both).of(1e-4), 2e-4);
     }
 }

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use super::interruptible;
 use super::model::Models;
 use super::sequences::codes;
+use crate::Result;
 use crate::engine::planned::scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::output::Output;
@@ -91,19 +92,8 @@ pub(super) fn map_sequences<'py>(
         let contig = Arc::new(Contig { id, name: (id + 1).to_string(), length: Some(length) });
         stretches.push(Stretch { contig, start: 0, codes, wanted: 0..length });
     }
-    let threads = super::model::threads(threads)?;
-    let panels = interruptible(py, |cancel| {
-        let (workers, places) = scanners(models.planned(), threads)?;
-        let targets = targets(models.planned(), &places);
-        let (sink, panels) = maps();
-        let mut stretches = stretches.into_iter();
-        let next = move || Ok(stretches.next());
-        let shown = (shown(effect), vec![sink]);
-        let summary = mutation_map::run(next, (&targets, workers), shown, &[], |_| {}, cancel)?;
-        warn_of_short(&summary);
-        Ok(panels.iter().collect::<Vec<_>>())
-    })?;
-    panels.into_iter().map(|panel| arrays(py, &panel)).collect()
+    let mut stretches = stretches.into_iter();
+    map(models, py, effect, threads, |_| Ok(move || Ok(stretches.next())))
 }
 
 /// Maps every substitution in regions of a genome.
@@ -117,15 +107,31 @@ pub(super) fn map_regions<'py>(
     mask_lowercase: bool,
     threads: Option<usize>,
 ) -> PyResult<Vec<Map<'py>>> {
+    map(models, py, effect, threads, |flank| {
+        let genome = Lookup::open(&genome, mask_lowercase)?;
+        let regions: Vec<RegionQuery> = regions.iter().map(|region| RegionQuery::parse(region)).collect();
+        let wanted = genome.select(&regions)?;
+        Ok(stretches_of_genome(genome, wanted, flank))
+    })
+}
+
+/// Maps every substitution in stretches. `open` gives their source, with so many bases beside each.
+fn map<'py, Next>(
+    models: &Models,
+    py: Python<'py>,
+    effect: bool,
+    threads: Option<usize>,
+    open: impl FnOnce(u64) -> Result<Next> + Send,
+) -> PyResult<Vec<Map<'py>>>
+where
+    Next: FnMut() -> Result<Option<Stretch>> + Send,
+{
     let threads = super::model::threads(threads)?;
     let panels = interruptible(py, |cancel| {
         let (workers, places) = scanners(models.planned(), threads)?;
         let targets = targets(models.planned(), &places);
-        let genome = Lookup::open(&genome, mask_lowercase)?;
-        let regions: Vec<RegionQuery> = regions.iter().map(|region| RegionQuery::parse(region)).collect();
-        let wanted = genome.select(&regions)?;
+        let next = open(flank(&workers[0]) as u64)?;
         let (sink, panels) = maps();
-        let next = stretches_of_genome(genome, wanted, flank(&workers[0]) as u64);
         let shown = (shown(effect), vec![sink]);
         let summary = mutation_map::run(next, (&targets, workers), shown, &[], |_| {}, cancel)?;
         warn_of_short(&summary);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::calibrate::nulls::{Calibrated, NullOptions, Oddities, Setting, Watch};
 use crate::engine::planned::{Place, Planned, scanners};
 use crate::engine::scanner::Scanner;
-use crate::null::distribution::Null;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
 use crate::scan::Overlaps;
 use crate::seq::window::StrandChoice;
@@ -87,7 +86,10 @@ impl Search {
     ) -> Result<Search> {
         let thresholds = choice.thresholds(models.len())?;
         let (workers, places) = scanners(&models, workers)?;
-        let targets = track::targets(&models, &places, &thresholds, most_n);
+        let mut targets = track::targets(&models, &places, &thresholds, most_n);
+        if choice.rate().is_none() {
+            track::set_shades(&models, &mut targets);
+        }
         Ok(Search { models, workers, places, targets, significance: Vec::new(), choice })
     }
 
@@ -116,27 +118,25 @@ impl Search {
             true => options.for_sites(&self.models, setting, watch)?,
             false => options.for_models(&self.models, setting, watch)?,
         };
-        let rate = if of_sites { rate.min(HIGHEST_P) } else { rate };
-        let strands = self.strands();
-        let nulls = calibrated.iter().flat_map(|calibrated| &calibrated.nulls).zip(strands);
-        let mut oddities = Oddities::default();
-        for (target, (null, strands)) in self.targets.iter_mut().zip(nulls) {
-            target.thresholds = oddities.thresholds(&target.name, null, rate);
-            if let SiteChoice::PValue(p) = self.choice {
-                oddities.note_extrapolation(&target.name, null, p);
-            }
-            target.null = Some(Arc::clone(null));
-            if by_q && !of_sites {
-                let strands = if strands == StrandChoice::Both { 2 } else { 1 };
-                let of_windows = Null::clone(null).with_peaks(PeakRate::of_windows(strands));
-                target.null = Some(Arc::new(of_windows));
-            }
-        }
-        oddities.warn(rate);
         let words = |(planned, calibrated): (&Planned, &Calibrated)| {
             (planned.model.spec.name.clone(), calibrated.calibration.to_string())
         };
         self.significance = self.models.iter().zip(&calibrated).map(words).collect();
+        let rate = if of_sites { rate.min(HIGHEST_P) } else { rate };
+        let strands = self.strands();
+        let nulls = calibrated.into_iter().flat_map(|calibrated| calibrated.nulls).zip(strands);
+        let mut oddities = Oddities::default();
+        for (target, (mut null, strands)) in self.targets.iter_mut().zip(nulls) {
+            target.thresholds = oddities.thresholds(&target.name, &null, rate);
+            if let SiteChoice::PValue(p) = self.choice {
+                oddities.note_extrapolation(&target.name, &null, p);
+            }
+            if by_q && !of_sites {
+                Arc::make_mut(&mut null).set_peaks(PeakRate::of_windows(strands));
+            }
+            target.null = Some(null);
+        }
+        oddities.warn(rate);
         Ok(())
     }
 

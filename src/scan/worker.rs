@@ -307,12 +307,11 @@ impl<'a> Worker<'a> {
             part.windows.append(&mut self.found.windows);
             part.left_out += self.found.left_out;
             for (rank, target) in targets {
-                let found = self.found.hits(target.output);
-                found.iter_mut().for_each(|hit| hit.target = rank);
                 if let Some(tests) = part.tests.get_mut(rank) {
                     tests.all += self.found.tested[target.output];
                 }
                 let found = self.found.hits(target.output);
+                found.iter_mut().for_each(|hit| hit.target = rank);
                 take(rank, scanner, found)?;
             }
         }

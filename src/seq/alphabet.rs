@@ -122,6 +122,12 @@ fn encode_common(letter: u8, masked: u8) -> u8 {
     if letter & masked != 0 { N } else { N - below }
 }
 
+/// Turns codes into their reverse complement.
+pub fn reverse_complement(codes: &mut [u8]) {
+    codes.reverse();
+    codes.iter_mut().for_each(|code| *code = complement(*code));
+}
+
 /// Appends the reverse complement of `codes` to `out`.
 pub fn reverse_complement_into(codes: &[u8], out: &mut Vec<u8>) {
     out.extend(codes.iter().rev().map(|&code| complement(code)));

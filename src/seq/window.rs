@@ -16,6 +16,11 @@ pub enum StrandChoice {
 }
 
 impl StrandChoice {
+    /// Number of strands scored.
+    pub fn count(self) -> usize {
+        if self == StrandChoice::Both { 2 } else { 1 }
+    }
+
     /// True if the forward strand is scored.
     pub fn forward(self) -> bool {
         self != StrandChoice::Reverse

@@ -17,7 +17,7 @@ use crate::engine::Engine;
 use crate::engine::scanner::Scanner;
 use crate::model::{Dense, Model, Network};
 use crate::scores::{Hit, Scores};
-use crate::seq::alphabet::{N, ONE_HOT, complement};
+use crate::seq::alphabet::{N, ONE_HOT, reverse_complement};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
@@ -275,7 +275,7 @@ impl Contributions {
                 let from = scratch.codes.len();
                 chunk.codes_at(hit.start as i64, plan.window, &mut scratch.codes);
                 if reverse {
-                    flip(&mut scratch.codes[from..]);
+                    reverse_complement(&mut scratch.codes[from..]);
                 }
                 scratch.codes.resize(left + plan.window + right, PAD);
             }
@@ -284,7 +284,7 @@ impl Contributions {
                 let from = hit.start as i64 - before as i64;
                 chunk.codes_at(from, left + plan.window + right, &mut scratch.codes);
                 if reverse {
-                    flip(&mut scratch.codes);
+                    reverse_complement(&mut scratch.codes);
                 }
             }
         }
@@ -396,12 +396,6 @@ impl Contributions {
             *contribution += slope * f64::from(gain);
         }
     }
-}
-
-/// Turns codes into those of the other strand.
-fn flip(codes: &mut [u8]) {
-    codes.reverse();
-    codes.iter_mut().for_each(|code| *code = complement(*code));
 }
 
 /// Variants of a window that are scored together.

@@ -2,7 +2,7 @@
 
 use super::emit::{Emitter, Value};
 use super::file::{KerasFile, Place};
-use super::network::Layer;
+use super::network::{Config, Layer};
 use super::{lambda, recurrent};
 use crate::model::onnx::build::{float, int, ints, string};
 use crate::model::onnx::proto::AttributeProto;
@@ -97,6 +97,17 @@ impl Sliding {
     }
 }
 
+/// Refuses a normalisation of another axis than the last.
+fn check_last_axis(config: &Config, value: &Value) -> Result<(), String> {
+    let axis = match config.get("axis") {
+        Some(serde_json::Value::Array(axes)) if axes.len() == 1 => axes[0].as_i64(),
+        Some(axis) => axis.as_i64(),
+        None => Some(-1),
+    };
+    let axis = axis.map(|axis| resolve(axis, value.shape.len() + 1)).transpose()?;
+    if axis == Some(value.shape.len()) { Ok(()) } else { Err("is not of the last axis".into()) }
+}
+
 impl Emitter {
     /// The nodes of a layer that is no network; returns its result.
     pub(super) fn layer(&mut self, context: &Context<'_>, inputs: &[Value]) -> Result<Value, String> {
@@ -111,7 +122,7 @@ impl Emitter {
             return Ok(value.clone());
         }
         if recurrent::is_recurrent(class) {
-            return self.recurrent(layer, place, file, value, *keras);
+            return self.recurrent(context, value);
         }
         Ok(match class {
             "Conv1D" | "Convolution1D" => self.convolution(context, value)?,
@@ -142,7 +153,7 @@ impl Emitter {
                 self.merge(class, inputs)?
             }
             "Concatenate" => self.concatenate(context, inputs)?,
-            "Bidirectional" => self.bidirectional(layer, place, file, value, *keras)?,
+            "Bidirectional" => self.bidirectional(context, value)?,
             "Lambda" => lambda::emit(self, layer, value)?,
             "LogSumExp" => lambda::sum_of_logarithms(self, value)?,
             _ => return Err(format!("is not known; known are {KNOWN}")),
@@ -279,14 +290,7 @@ impl Emitter {
 
     fn batch_normalization(&mut self, context: &Context<'_>, value: &Value) -> Result<Value, String> {
         let config = &context.layer.config;
-        let axis = match config.get("axis") {
-            Some(serde_json::Value::Array(axes)) if axes.len() == 1 => axes[0].as_i64(),
-            Some(axis) => axis.as_i64(),
-            None => Some(-1),
-        };
-        if axis.map(|axis| resolve(axis, value.shape.len() + 1)).transpose()? != Some(value.shape.len()) {
-            return Err("is not of the last axis".into());
-        }
+        check_last_axis(config, value)?;
         let channels = value.channels()?;
         let (scale, center) = (config.flag("scale", true), config.flag("center", true));
         let mut names = Vec::new();
@@ -315,14 +319,7 @@ impl Emitter {
 
     fn layer_normalization(&mut self, context: &Context<'_>, value: &Value) -> Result<Value, String> {
         let config = &context.layer.config;
-        let axis = match config.get("axis") {
-            Some(serde_json::Value::Array(axes)) if axes.len() == 1 => axes[0].as_i64(),
-            Some(axis) => axis.as_i64(),
-            None => Some(-1),
-        };
-        if axis.map(|axis| resolve(axis, value.shape.len() + 1)).transpose()? != Some(value.shape.len()) {
-            return Err("is not of the last axis".into());
-        }
+        check_last_axis(config, value)?;
         if config.flag("rms_scaling", false) {
             return Err("has rms_scaling, which is not known".into());
         }

@@ -3,7 +3,8 @@
 use super::activation::{hard_sigmoid_slope, setting};
 use super::emit::{Emitter, Value};
 use super::file::{KerasFile, Place};
-use super::network::{Config, Layer};
+use super::layer::Context;
+use super::network::Config;
 use crate::model::onnx::build::{floats, int, ints, string, strings};
 use crate::model::onnx::tensor::{Tensor, permute};
 
@@ -73,27 +74,15 @@ enum Reading<'a> {
 
 impl Emitter {
     /// A recurrent layer that reads forward.
-    pub(super) fn recurrent(
-        &mut self,
-        layer: &Layer,
-        place: &Place,
-        file: &KerasFile,
-        value: &Value,
-        keras: u32,
-    ) -> Result<Value, String> {
+    pub(super) fn recurrent(&mut self, context: &Context<'_>, value: &Value) -> Result<Value, String> {
+        let Context { layer, place, .. } = context;
         let places = [place.part(None, "cell")];
-        self.read(&layer.class, &layer.config, &places, file, value, &Reading::Forward, keras)
+        self.read(context, (&layer.class, &layer.config), &places, value, &Reading::Forward)
     }
 
     /// A recurrent layer that reads both ways.
-    pub(super) fn bidirectional(
-        &mut self,
-        layer: &Layer,
-        place: &Place,
-        file: &KerasFile,
-        value: &Value,
-        keras: u32,
-    ) -> Result<Value, String> {
+    pub(super) fn bidirectional(&mut self, context: &Context<'_>, value: &Value) -> Result<Value, String> {
+        let Context { layer, place, .. } = context;
         let inner = layer.config.get("layer").ok_or("has no layer within")?;
         let class = inner["class_name"].as_str().unwrap_or("");
         let config = Config(inner["config"].as_object().cloned().unwrap_or_default());
@@ -109,22 +98,17 @@ impl Emitter {
             place.part(Some("backward_"), "backward_layer").part(None, "cell"),
         ];
         let merge = layer.config.text("merge_mode", "");
-        self.read(class, &config, &places, file, value, &Reading::Both(merge), keras)
+        self.read(context, (class, &config), &places, value, &Reading::Both(merge))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "what a layer is, where its weights are, and what it reads"
-    )]
+    /// A recurrent layer of a class and with a configuration, whose directions have their weights in `places`.
     fn read(
         &mut self,
-        class: &str,
-        config: &Config,
+        context: &Context<'_>,
+        (class, config): (&str, &Config),
         places: &[Place],
-        file: &KerasFile,
         value: &Value,
         reading: &Reading<'_>,
-        keras: u32,
     ) -> Result<Value, String> {
         let cell = Cell::of(class)
             .ok_or_else(|| format!("has a layer of the class {class:?} within, which is not known"))?;
@@ -142,7 +126,7 @@ impl Emitter {
         let directions = places.len();
         let (mut kernel, mut recurrent, mut bias) = (Vec::new(), Vec::new(), Vec::new());
         for place in places {
-            let weights = weights(cell, config, place, file, channels, units)?;
+            let weights = weights(cell, config, place, context.file, channels, units)?;
             kernel.extend(weights.kernel);
             recurrent.extend(weights.recurrent);
             bias.extend(weights.bias);
@@ -155,7 +139,7 @@ impl Emitter {
         let perm: &[i64] = if value.turned { &[2, 0, 1] } else { &[1, 0, 2] };
         let steps = self.node("Transpose", &[&value.name], [ints("perm", perm)]);
         let mut attributes = vec![int("hidden_size", units as i64)];
-        attributes.extend(functions(cell, config, directions, keras)?);
+        attributes.extend(functions(cell, config, directions, context.keras)?);
         if directions == 2 {
             attributes.push(string("direction", "bidirectional"));
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{AROUND, ReportTarget, browser};
+use crate::dataset::metric::pearson;
 use crate::model::{Alphabet, Network};
 use crate::report::detector::{Detector, Stretch, active, counts, shares};
 use crate::report::grouped;
@@ -119,25 +120,11 @@ fn alike(network: &Network, a: usize, b: usize) -> bool {
             let columns = (0..length).filter_map(|j| Some((j, j.checked_add_signed(by)?)));
             let pairs = columns.filter(|(_, other)| *other < length);
             let pairs = pairs.flat_map(|(j, at)| (0..4).map(move |channel| (channel, j, at)));
-            correlation(pairs.map(|(channel, j, at)| [weight(a, channel, j), other(channel, at)])) >= ALIKE
+            let (own, others): (Vec<f32>, Vec<f32>) =
+                pairs.map(|(channel, j, at)| (weight(a, channel, j), other(channel, at))).unzip();
+            pearson(&own, &others).is_some_and(|correlation| correlation >= ALIKE)
         })
     })
-}
-
-/// Pearson's correlation.
-fn correlation(pairs: impl Iterator<Item = [f32; 2]>) -> f64 {
-    let (mut count, mut sums, mut squares, mut products) = (0.0, [0.0; 2], [0.0; 2], 0.0);
-    for pair in pairs.map(|pair| pair.map(f64::from)) {
-        count += 1.0;
-        for i in 0..2 {
-            sums[i] += pair[i];
-            squares[i] += pair[i] * pair[i];
-        }
-        products += pair[0] * pair[1];
-    }
-    let spread = |i: usize| squares[i] - sums[i] * sums[i] / count;
-    let spreads = spread(0) * spread(1);
-    if spreads > 0.0 { (products - sums[0] * sums[1] / count) / spreads.sqrt() } else { 0.0 }
 }
 
 fn logos(figures: &str) -> String {
