@@ -19,6 +19,10 @@ const SUPPORT: u64 = 30;
 /// Ratio of the p-values of two steps, about.
 const STEP: f64 = 0.5;
 
+/// Ratio of neighbouring p-values that lie together. Scores that few sequences have, such as those of a word, come in groups: the
+/// same score has about the same p-value on each strand. A rate is that of a whole group.
+const TOGETHER: f64 = 0.9;
+
 /// Peaks a window of background, as a function of the p-value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PeakRate {
@@ -35,19 +39,18 @@ impl PeakRate {
     /// The rate by peaks that were counted in background; with too few peaks, that of windows.
     pub fn counted(peaks: &TestCounts, null: &Null, strands: StrandChoice) -> PeakRate {
         let counts = peaks.counts().iter().enumerate().filter(|&(_, &count)| count > 0);
-        let mut by_p: Vec<(f64, u64)> = counts.map(|(step, &count)| (null.p_of(step), count)).collect();
+        let by_p = counts.map(|(step, &count)| (null.p_of(step), count));
+        let mut by_p: Vec<(f64, u64)> = by_p.filter(|(p, _)| *p > 0.0).collect();
         by_p.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut so_far = 0;
         let mut steps: Vec<(f64, f64)> = Vec::new();
-        for (p, count) in by_p.into_iter().filter(|(p, _)| *p > 0.0) {
+        for (i, &(p, count)) in by_p.iter().enumerate() {
             so_far += count;
-            let rate = so_far as f64 / peaks.tests as f64;
-            match steps.last_mut() {
-                // p-values of the two strands may be equal.
-                Some(last) if last.0 == p => last.1 = rate,
-                Some(last) if p * STEP < last.0 => {}
-                _ if so_far >= SUPPORT => steps.push((p, rate)),
-                _ => {}
+            let next = by_p.get(i + 1).map_or(f64::INFINITY, |next| next.0);
+            let ends_group = p < next * TOGETHER;
+            let is_far = p < next && steps.last().is_none_or(|last| last.0 <= p * STEP);
+            if so_far >= SUPPORT && (ends_group || is_far) {
+                steps.push((p, so_far as f64 / peaks.tests as f64));
             }
         }
         steps.reverse();
@@ -81,11 +84,34 @@ impl PeakRate {
 mod tests {
     use super::*;
     use crate::null::distribution::Origin;
+    use crate::seq::contig::Strand;
 
     fn counted() -> TestCounts {
         let mut counts = TestCounts::default();
         counts.tests = 1_000_000;
         counts
+    }
+
+    #[test]
+    fn strands_with_p_values_that_differ_a_little_are_counted_together() {
+        // A word has the same score on both strands, whose p-values were sampled.
+        for (forward, reverse) in [(7.2e-5, 7.35e-5), (7.35e-5, 7.2e-5), (7.3e-5, 7.3e-5)] {
+            let strand = |p: f64| Null::new([(1.0, 0.5), (2.0, 1.9e-3), (9.0, p)], Origin::Sampled);
+            let null = Null::from_strands(strand(forward), strand(reverse));
+            let mut peaks = counted();
+            for (step, count) in
+                [Strand::Forward, Strand::Reverse].map(|strand| (null.step(9.0, strand), 100))
+            {
+                (0..count).for_each(|_| peaks.add(step));
+            }
+            for step in [Strand::Forward, Strand::Reverse].map(|strand| null.step(2.0, strand)) {
+                (0..1000).for_each(|_| peaks.add(step));
+            }
+            let rate = PeakRate::counted(&peaks, &null, StrandChoice::Both);
+            let (word, all) = (rate.of(forward.max(reverse)), rate.of(1.9e-3));
+            assert!((word / 200e-6 - 1.0).abs() < 1e-6, "{forward:e}, {reverse:e}: {word:e}");
+            assert!((all / 2200e-6 - 1.0).abs() < 1e-6, "{forward:e}, {reverse:e}: {all:e}");
+        }
     }
 
     #[test]
