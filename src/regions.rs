@@ -195,7 +195,7 @@ impl<'a> Worker<'a> {
                             0
                         })
                     };
-                    let found = sites::suppress(hits, target.window, &(0..u64::MAX), off_centre);
+                    let found = sites::suppress(hits, target.seen, &(0..u64::MAX), off_centre);
                     failure?;
                     *hits = found.hits;
                 }

@@ -239,6 +239,11 @@ impl Layout<'_> {
         self.targets.iter().map(|target| target.window).max().unwrap_or_default()
     }
 
+    /// Most bases that the score of a window depends on.
+    fn most_seen(&self) -> u64 {
+        self.targets.iter().map(|target| target.seen).max().unwrap_or_default()
+    }
+
     /// True if sites wait for the end of the scan.
     fn spools(&self) -> bool {
         self.false_discovery_rate.is_some() && !self.q_later

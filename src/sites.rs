@@ -66,7 +66,7 @@ pub struct Sites {
 }
 
 /// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the
-/// next best, and so on. Of equal scores, the window wins that lies best around the bases which carry the score:
+/// next best, and so on. Here a window has `window` bases: all that its score depends on, flanks included. Of equal scores, the window wins that lies best around the bases which carry the score:
 /// `off_centre` gives the distance of their centre from the middle of the window for a hit, by its rank in `hits`. It is
 /// asked for hits that tie with one they overlap. Of equal distances too, the leftmost window wins.
 ///

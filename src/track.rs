@@ -97,6 +97,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
+    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows that share some, one is a site.
+    pub seen: u64,
     /// Most bases of a window that may be N; windows with more are left out.
     pub most_n: u64,
     /// True if both strands have the same score, so that a site has no strand.
@@ -157,6 +159,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 scanner: place.scanner,
                 output: place.output + output,
                 window: window as u64,
+                seen: window as u64,
                 most_n,
                 symmetric: planned.model.spec.strands == Strands::Symmetric,
                 thresholds: [threshold; 2],

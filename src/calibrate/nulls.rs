@@ -175,7 +175,6 @@ impl NullOptions {
                     name,
                     scanner: place.scanner,
                     output: place.output + output,
-                    window: planned.plan.window as u64,
                     null: Arc::clone(null),
                 });
             }

@@ -30,8 +30,6 @@ pub struct Tested {
     pub scanner: usize,
     /// Output of that scanner.
     pub output: usize,
-    /// Window in bases.
-    pub window: u64,
     /// Distribution of its scores in background.
     pub null: Arc<Null>,
 }
@@ -168,7 +166,7 @@ impl Scratch {
             let counts: &mut TestCounts = &mut counts[rank];
             counts.tests += windows as u64;
             let hits = &self.hits[tested.output];
-            let peaks = sites::suppress(hits, tested.window, &(0..u64::MAX), |_| 0).hits;
+            let peaks = sites::suppress(hits, scanner.seen(tested.output), &(0..u64::MAX), |_| 0).hits;
             peaks.iter().for_each(|hit| counts.add(tested.null.step(hit.score, hit.strand)));
         }
         Ok(())

@@ -87,6 +87,9 @@ impl Search {
         let thresholds = choice.thresholds(models.len())?;
         let (workers, places) = scanners(&models, workers)?;
         let mut targets = track::targets(&models, &places, &thresholds, most_n);
+        for target in &mut targets {
+            target.seen = workers[0][target.scanner].seen(target.output);
+        }
         if choice.rate().is_none() {
             track::set_shades(&models, &mut targets);
         }

@@ -37,7 +37,7 @@ pub fn widen(
     stride: u64,
     overlaps: Option<Overlaps>,
 ) -> Result<()> {
-    let reach = targets.iter().map(|target| target.window).max().unwrap_or(1) + stride;
+    let reach = targets.iter().map(|target| target.seen).max().unwrap_or(1) + stride;
     let lines = [SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() }];
     let layout = Layout {
         targets,
@@ -137,7 +137,7 @@ impl Look<'_, '_> {
                 self.source.read_window_starts(self.contig, &self.segment, start, &mut chunk)?;
                 self.worker.off_centre(rank, &chunk, hit)
             };
-            all.push(sites::suppress(hits, target.window, &seen, |i| {
+            all.push(sites::suppress(hits, target.seen, &seen, |i| {
                 off_centre(&hits[i]).unwrap_or_else(|error| {
                     failure = Err(error);
                     0
@@ -148,7 +148,7 @@ impl Look<'_, '_> {
     }
 
     fn windows(&self) -> impl Iterator<Item = u64> + use<'_> {
-        self.worker.targets().iter().map(|target| target.window)
+        self.worker.targets().iter().map(|target| target.seen)
     }
 
     /// The hits of each target among the window starts `own`.

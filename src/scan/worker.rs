@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let mut finder = Finder::new(&mut locator, scanner, target, chunk);
-            let found = sites::suppress(found, target.window, &seen, |i| finder.off_centre(&found[i]));
+            let found = sites::suppress(found, target.seen, &seen, |i| finder.off_centre(&found[i]));
             settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
             for hit in found.hits {
                 sites.push(Located { hit, core: finder.core(&hit) });
@@ -225,7 +225,7 @@ impl<'a> Worker<'a> {
         self.locator = locator;
         self.layout.sort(&mut sites);
         // Hits of a longer window may wait from before such a chunk until behind it.
-        let is_short = chunk.own.end - chunk.own.start < layout.longest_window();
+        let is_short = chunk.own.end - chunk.own.start < layout.most_seen();
         if settled.start > settled.end || (layout.targets.len() > 1 && is_short && !chunk.first) {
             part.head = sites;
         } else {

@@ -289,7 +289,7 @@ impl<'a> Writer<'a> {
             let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
             let (hits, cores): (Vec<Hit>, Vec<Core>) = of_target.map(|site| (site.hit, site.core)).unzip();
             let sites =
-                sites::suppress(&hits, target.window, &(0..seen), |i| cores[i].off_centre(target.window));
+                sites::suppress(&hits, target.seen, &(0..seen), |i| cores[i].off_centre(target.window));
             settled_to = settled_to.min(sites.settled_to);
             let mut kept = sites.hits.into_iter().peekable();
             for (hit, core) in hits.into_iter().zip(cores) {

@@ -451,6 +451,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
+            seen: 10,
             most_n: 10,
             symmetric: false,
             thresholds: [0.0; 2],

@@ -81,6 +81,32 @@ fn layer() -> impl Strategy<Value = Layer> {
     )
 }
 
+/// Receptive fields against the definition, layer by layer.
+fn compare(layers: &[Layer], window: usize) -> Result<(), TestCaseError> {
+    let nodes = receptive_fields(&graph(layers), &input(), window);
+    let mut positions = window;
+    for (i, (layer, node)) in layers.iter().zip(nodes).enumerate() {
+        let padded = positions + layer.pads.0 + layer.pads.1;
+        let starts = padded.saturating_sub((layer.kernel - 1) * layer.dilation);
+        if starts == 0 {
+            prop_assert_eq!(node, Node::Unknown);
+            break;
+        }
+        positions = starts.div_ceil(layer.stride);
+        let Node::Layer(Seen { shape, bases, stride, pads }) = node else {
+            return Err(TestCaseError::fail("a layer is not followed"));
+        };
+        prop_assert_eq!(&shape, &vec![None, Some(4), Some(positions)]);
+        prop_assert_eq!(pads, layer.pads);
+        let (first, second) = (depends(&layers[..=i], 0), depends(&layers[..=i], 1));
+        let start = |set: &BTreeSet<i64>| *set.first().unwrap();
+        prop_assert_eq!(bases as i64, (first.last().unwrap() - start(&first) + 1).min(window as i64));
+        let distance = (start(&second) - start(&first)) as usize;
+        prop_assert_eq!(stride, (positions > 1).then_some(distance));
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -89,27 +115,15 @@ proptest! {
         layers in prop::collection::vec(layer(), 1..5),
         window in 1usize..200,
     ) {
-        let nodes = receptive_fields(&graph(&layers), &input(), window);
-        let mut positions = window;
-        for (i, (layer, node)) in layers.iter().zip(nodes).enumerate() {
-            let padded = positions + layer.pads.0 + layer.pads.1;
-            let starts = padded.saturating_sub((layer.kernel - 1) * layer.dilation);
-            if starts == 0 {
-                prop_assert_eq!(node, Node::Unknown);
-                break;
-            }
-            positions = starts.div_ceil(layer.stride);
-            let Node::Layer(Seen { shape, bases, stride, pads }) = node else {
-                return Err(TestCaseError::fail("a layer is not followed"));
-            };
-            prop_assert_eq!(&shape, &vec![None, Some(4), Some(positions)]);
-            prop_assert_eq!(pads, layer.pads);
-            let (first, second) = (depends(&layers[..=i], 0), depends(&layers[..=i], 1));
-            let start = |set: &BTreeSet<i64>| *set.first().unwrap();
-            prop_assert_eq!(bases as i64, (first.last().unwrap() - start(&first) + 1).min(window as i64));
-            let distance = (start(&second) - start(&first)) as usize;
-            prop_assert_eq!(stride, (positions > 1).then_some(distance));
-        }
+        compare(&layers, window)?;
+    }
+}
+
+#[test]
+fn a_stride_at_one_position_counts_where_padding_makes_several() {
+    let layer = |stride, pads| Layer { pools: false, kernel: 1, stride, dilation: 1, pads };
+    for pools in [false, true] {
+        compare(&[Layer { pools, ..layer(2, (0, 0)) }, layer(2, (0, 3))], 1).unwrap();
     }
 }
 

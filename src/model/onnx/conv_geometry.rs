@@ -113,10 +113,16 @@ impl Shape {
     /// moved along another axis.
     fn has_positions_on(&self, axis: usize, so_far: Slide) -> bool {
         match self.axes[axis][..] {
-            [] => self.positions == 1 && so_far == Slide::STILL,
+            [] => self.positions == 1 && so_far.reach() == 0 && !so_far.pads(),
             [Over::Positions] => true,
             _ => false,
         }
+    }
+
+    /// Stride after a kernel of 1 on an axis of length 1. Where that may be the axis of positions, it counts: a later layer
+    /// may pad to several.
+    fn stride_of_one(&self, along: Slide, so_far: Slide) -> usize {
+        if self.positions == 1 { so_far.stride.saturating_mul(along.stride) } else { so_far.stride }
     }
 
     /// Of a convolution with weights of these dimensions. In two dimensions the other axis has length 1, or is that
@@ -138,7 +144,7 @@ impl Shape {
             let along = Slide::of(node, i - 2, rank - 2, dims[i], length)?;
             let mut kept = Vec::new();
             match self.axes[i][..] {
-                [] if dims[i] == 1 && !along.pads() => {}
+                [] if dims[i] == 1 && !along.pads() => slide.stride = self.stride_of_one(along, slide),
                 _ if self.has_positions_on(i, slide) => {
                     slide = along;
                     kept.push(Over::Positions);
@@ -174,7 +180,7 @@ impl Shape {
             let kernel = usize::try_from(kernel).ok().filter(|&n| n > 0).ok_or("has an empty kernel")?;
             let along = Slide::of(node, i, spatial, kernel, self.positions)?;
             match self.axes[i + 2][..] {
-                [] if kernel == 1 && !along.pads() => {}
+                [] if kernel == 1 && !along.pads() => slide.stride = self.stride_of_one(along, slide),
                 _ if self.has_positions_on(i + 2, slide) => {
                     slide = along;
                     axes[i + 2] = vec![Over::Positions];
