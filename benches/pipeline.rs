@@ -99,7 +99,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         scanner: 0,
         output: 0,
         window: PLAN.window as u64,
-        seen: PLAN.window as u64,
+        flanks: (0, 0),
         most_n: PLAN.window as u64,
         symmetric: false,
         thresholds: [1.0; 2],

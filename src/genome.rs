@@ -442,7 +442,7 @@ impl GenomeSource {
         chunk.codes.truncate(usize::try_from(reached).unwrap_or(usize::MAX));
         chunk.own = from..own_end;
         chunk.end = segment_end.min(own_end.saturating_add(reach as u64));
-        chunk.segment_start = stretch.segment.start;
+        (chunk.segment_start, chunk.segment_end) = (stretch.segment.start, segment_end);
         chunk.first = !begun;
         chunk.last = last;
         chunk.kept = stretch.kept.clone();

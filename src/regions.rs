@@ -154,7 +154,8 @@ impl<'a> Worker<'a> {
         let to = (region.end + self.shape.right as u64).min(length);
         let chunk = &mut self.chunk;
         (chunk.contig, chunk.start, chunk.own) = (contig.clone(), from, region.start..region.end);
-        (chunk.end, chunk.segment_start) = (region.end, region.start);
+        chunk.end = region.end;
+        (chunk.segment_start, chunk.segment_end) = (region.start, region.end);
         chunk.codes.clear();
         self.job.genome.fetch(contig, from..to, &mut chunk.codes)
     }
@@ -195,7 +196,7 @@ impl<'a> Worker<'a> {
                             0
                         })
                     };
-                    let found = sites::suppress(hits, target.seen, &(0..u64::MAX), off_centre);
+                    let found = sites::suppress(hits, target.seen(), &(0..u64::MAX), off_centre);
                     failure?;
                     *hits = found.hits;
                 }

@@ -234,14 +234,9 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    /// Bases of the longest window.
-    fn longest_window(&self) -> u64 {
-        self.targets.iter().map(|target| target.window).max().unwrap_or_default()
-    }
-
     /// Most bases that the score of a window depends on.
     fn most_seen(&self) -> u64 {
-        self.targets.iter().map(|target| target.seen).max().unwrap_or_default()
+        self.targets.iter().map(Target::seen).max().unwrap_or_default()
     }
 
     /// True if sites wait for the end of the scan.
@@ -260,15 +255,16 @@ impl Layout<'_> {
         self.targets[site.hit.target].span_of(site).start
     }
 
-    /// Most bases that a line may begin behind its window.
-    fn lead(&self) -> u64 {
-        let lead = |target: &Target| match (&target.cores, target.span) {
-            (CoreSource::Window, _) | (_, Span::Window) => 0,
-            _ => target.window,
+    /// Most bases that a line may begin before the start of its window, and behind it.
+    fn line_starts(&self) -> (u64, u64) {
+        let around = |target: &Target| match (&target.cores, target.span) {
+            (CoreSource::Window, _) | (_, Span::Window) => (0, 0),
+            _ => (target.flanks.0, target.window + target.flanks.1),
         };
+        let most = |most: (u64, u64), own: (u64, u64)| (most.0.max(own.0), most.1.max(own.1));
         match self.overlaps {
-            Overlaps::Suppress => self.targets.iter().map(lead).max().unwrap_or_default(),
-            Overlaps::Keep => 0,
+            Overlaps::Suppress => self.targets.iter().map(around).fold((0, 0), most),
+            Overlaps::Keep => (0, 0),
         }
     }
 
@@ -277,8 +273,8 @@ impl Layout<'_> {
         sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
     }
 
-    /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are its bases if these are
-    /// [wanted](Layout::codes). `q` has the q-value of each step of each target's null distribution, once they are known.
+    /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are the bases that its score depends on
+    /// if these are [wanted](Layout::codes). `q` has the q-value of each step of each target's null distribution, once they are known.
     fn write_site(
         &self,
         contig: &Contig,
@@ -294,7 +290,8 @@ impl Layout<'_> {
             known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
         }
         let span = target.span_of(site);
-        let within = (span.start - hit.start) as usize..(span.end - hit.start) as usize;
+        let place = |position: u64| (position as i64 - target.frame_of(hit)) as usize;
+        let within = place(span.start)..place(span.end);
         let codes = codes.get(within).unwrap_or_default();
         let site = Site { contig, target, hit, core: *core, codes, significance };
         for (track, out) in self.lines.iter().zip(lines) {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::planned::{Place, Planned};
 use crate::model::{Activation, ModelSpec, Strands};
 use crate::null::distribution::Null;
+use crate::scores::Hit;
 use crate::sites::core::{CoreSource, Located};
 
 pub(crate) mod bam;
@@ -97,8 +98,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
-    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows that share some, one is a site.
-    pub seen: u64,
+    /// Bases before and behind a window on which its score depends too.
+    pub flanks: (u64, u64),
     /// Most bases of a window that may be N; windows with more are left out.
     pub most_n: u64,
     /// True if both strands have the same score, so that a site has no strand.
@@ -132,9 +133,20 @@ impl Target {
     pub fn span_of(&self, site: &Located) -> Range<u64> {
         let start = site.hit.start;
         match self.span {
-            Span::Core => start + u64::from(site.core.start)..start + u64::from(site.core.end),
+            Span::Core => site.core.start_in(start)..site.core.end_in(start),
             Span::Window => start..start + self.window,
         }
+    }
+
+    /// The contig position of the first base that the score of a hit depends on; negative before the contig's start.
+    pub fn frame_of(&self, hit: &Hit) -> i64 {
+        hit.start as i64 - self.flanks.0 as i64
+    }
+
+    /// Bases that the score of a window depends on: the window and its flanks. Windows that share one of them see the same
+    /// match of a filter, so that one of them is a site.
+    pub fn seen(&self) -> u64 {
+        self.flanks.0 + self.window + self.flanks.1
     }
 
     /// The lowest score of a hit on any strand.
@@ -159,7 +171,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 scanner: place.scanner,
                 output: place.output + output,
                 window: window as u64,
-                seen: window as u64,
+                flanks: (0, 0),
                 most_n,
                 symmetric: planned.model.spec.strands == Strands::Symmetric,
                 thresholds: [threshold; 2],

@@ -166,7 +166,13 @@ impl Scratch {
             let counts: &mut TestCounts = &mut counts[rank];
             counts.tests += windows as u64;
             let hits = &self.hits[tested.output];
-            let peaks = sites::suppress(hits, scanner.seen(tested.output), &(0..u64::MAX), |_| 0).hits;
+            let window = match scanner {
+                Scanner::Model { plan, .. } => plan.window,
+                Scanner::Matrices(matrices) => matrices.plan(tested.output).window,
+            };
+            let (before, behind) = scanner.flanks();
+            let seen = before + window as u64 + behind;
+            let peaks = sites::suppress(hits, seen, &(0..u64::MAX), |_| 0).hits;
             peaks.iter().for_each(|hit| counts.add(tested.null.step(hit.score, hit.strand)));
         }
         Ok(())

@@ -30,16 +30,10 @@ impl Scanner {
         }
     }
 
-    /// Bases that the score of a window depends on: the window, and its flanks where the model sees them. Windows that share
-    /// one of them see the same match of a filter.
-    pub fn seen(&self, output: usize) -> u64 {
-        match self {
-            Scanner::Model { .. } => {
-                let (left, reach, right) = self.reach();
-                (left + reach + 1 + right) as u64
-            }
-            Scanner::Matrices(matrices) => matrices.plan(output).window as u64,
-        }
+    /// Bases before and behind a window on which its score depends too.
+    pub fn flanks(&self) -> (u64, u64) {
+        let (left, _, right) = self.reach();
+        (left as u64, right as u64)
     }
 
     /// The engine in a word or two for people, with its instruction set or device.

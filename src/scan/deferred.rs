@@ -35,7 +35,7 @@ struct Frame {
 
 /// Records read back from a spool.
 pub(crate) enum Entry<'a> {
-    /// A site, and the codes of its window if they were put in.
+    /// A site, and the codes of the bases that its score depends on if they were put in.
     Site(&'a Arc<Contig>, Located, &'a [u8]),
     /// The end of a contig of which so many bases were scanned.
     End(&'a Arc<Contig>, u64),
@@ -64,7 +64,7 @@ fn decode(record: &[u8; RECORD]) -> Located {
         score: f32::from_le_bytes(four(12)),
         strand: if start & REVERSE != 0 { Strand::Reverse } else { Strand::Forward },
     };
-    let [start, end, summit] = [16, 20, 24].map(|at| u32::from_le_bytes(four(at)));
+    let [start, end, summit] = [16, 20, 24].map(|at| i32::from_le_bytes(four(at)));
     Located { hit, core: Core { start, end, summit } }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     fn what_goes_in_comes_out_in_order() {
         let contig = |id| Arc::new(Contig { id, name: format!("c{id}"), length: None });
         let site = |start, target, strand| {
-            let core = Core { start: target as u32, end: 3, summit: 70_000 };
+            let core = Core { start: target as i32 - 1, end: 3, summit: 70_000 };
             Located { hit: Hit { start, target, score: start as f32 / 3.0, strand }, core }
         };
         let sites = [

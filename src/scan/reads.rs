@@ -443,7 +443,7 @@ impl<'a> Worker<'a> {
                 let mut finder = Finder::new(&mut self.locator, scanner, target, &self.chunk);
                 let everything = 0..u64::MAX;
                 let found =
-                    sites::suppress(found, target.seen, &everything, |i| finder.off_centre(&found[i]));
+                    sites::suppress(found, target.seen(), &everything, |i| finder.off_centre(&found[i]));
                 sites.extend(found.hits.into_iter().map(|hit| Located { hit, core: finder.core(&hit) }));
                 finder.finish()?;
             }

@@ -88,7 +88,7 @@ impl Search {
         let (workers, places) = scanners(&models, workers)?;
         let mut targets = track::targets(&models, &places, &thresholds, most_n);
         for target in &mut targets {
-            target.seen = workers[0][target.scanner].seen(target.output);
+            target.flanks = workers[0][target.scanner].flanks();
         }
         if choice.rate().is_none() {
             track::set_shades(&models, &mut targets);

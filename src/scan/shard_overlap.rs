@@ -37,7 +37,7 @@ pub fn widen(
     stride: u64,
     overlaps: Option<Overlaps>,
 ) -> Result<()> {
-    let reach = targets.iter().map(|target| target.seen).max().unwrap_or(1) + stride;
+    let reach = targets.iter().map(|target| target.seen()).max().unwrap_or(1) + stride;
     let lines = [SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() }];
     let layout = Layout {
         targets,
@@ -50,17 +50,18 @@ pub fn widen(
         codes: false,
     };
     let chains = overlaps == Some(Overlaps::Suppress);
-    let lead = overlaps.map_or(0, |overlaps| Layout { overlaps, ..layout }.lead());
+    let (early, late) = overlaps.map_or((0, 0), |overlaps| Layout { overlaps, ..layout }.line_starts());
     let mut worker = Worker::new(layout, std::mem::take(scanners));
     let last = source.planned().len().wrapping_sub(1);
     for end in [Some(0), (last != 0).then_some(last)].into_iter().flatten() {
         let Some((contig, mut stretch)) = source.planned().get(end).cloned() else { continue };
         let mut look = Look { source, worker: &mut worker, contig, segment: stretch.segment.clone() };
         if stretch.read.start > stretch.segment.start {
-            stretch.read.start = look.left(stretch.read.start, reach, chains, lead)?;
+            stretch.read.start = look.left(stretch.read.start, reach, chains, late)?;
         }
         if stretch.read.end < stretch.segment.end {
-            stretch.read.end = look.right(stretch.read.end, reach, chains)?;
+            stretch.read.end =
+                look.right((stretch.read.end + early).min(stretch.segment.end), reach, chains)?;
         }
         source.planned()[end].1 = stretch;
     }
@@ -77,8 +78,8 @@ struct Look<'a, 'b> {
 }
 
 impl Look<'_, '_> {
-    /// Where to begin for the sites whose lines begin at `seam` or later; windows start up to `lead` bases before.
-    fn left(&mut self, seam: u64, reach: u64, chains: bool, lead: u64) -> Result<u64> {
+    /// Where to begin for the sites whose lines begin at `seam` or later; windows start up to `late` bases before.
+    fn left(&mut self, seam: u64, reach: u64, chains: bool, late: u64) -> Result<u64> {
         let (mut from, mut distance) = (seam, FIRST * reach);
         let mut hits: Vec<Vec<Hit>> = Vec::new();
         loop {
@@ -93,7 +94,7 @@ impl Look<'_, '_> {
             let sites = self.suppress(&hits, open..seam)?;
             // No hit that hangs on what lies farther left overlaps one of the shard.
             let settled =
-                |(window, sites): (u64, &Sites)| sites.settled_from + window - 1 <= seam.saturating_sub(lead);
+                |(window, sites): (u64, &Sites)| sites.settled_from + window - 1 <= seam.saturating_sub(late);
             if self.windows().zip(&sites).all(settled) || begin == self.segment.start {
                 return Ok(begin);
             }
@@ -137,7 +138,7 @@ impl Look<'_, '_> {
                 self.source.read_window_starts(self.contig, &self.segment, start, &mut chunk)?;
                 self.worker.off_centre(rank, &chunk, hit)
             };
-            all.push(sites::suppress(hits, target.seen, &seen, |i| {
+            all.push(sites::suppress(hits, target.seen(), &seen, |i| {
                 off_centre(&hits[i]).unwrap_or_else(|error| {
                     failure = Err(error);
                     0
@@ -148,7 +149,7 @@ impl Look<'_, '_> {
     }
 
     fn windows(&self) -> impl Iterator<Item = u64> + use<'_> {
-        self.worker.targets().iter().map(|target| target.seen)
+        self.worker.targets().iter().map(|target| target.seen())
     }
 
     /// The hits of each target among the window starts `own`.

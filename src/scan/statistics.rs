@@ -10,9 +10,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::scores::Hit;
+use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
 use crate::sites::core::{Core, Located};
+use crate::track::Target;
 
 mod histogram;
 mod sample;
@@ -118,7 +120,7 @@ impl Statistics {
         }
     }
 
-    /// Takes a site, whose window has these codes.
+    /// Takes a site, whose score depends on bases with these codes.
     pub(super) fn add_site(&mut self, contig: &Arc<Contig>, site: &Located, codes: &[u8]) {
         let Located { hit, core } = site;
         let rank = hit.target;
@@ -239,16 +241,19 @@ impl Stretch {
         self.codes.clear();
     }
 
-    /// Holds the windows of `sites`, which are sorted by start and lie in `chunk`; the longest window has so many bases.
-    pub(super) fn hold(&mut self, sites: &[Located], window: u64, chunk: &Chunk) {
+    /// Holds the bases that the scores of `sites` depend on; they lie in `chunk`.
+    pub(super) fn hold(&mut self, sites: &[Located], targets: &[Target], chunk: &Chunk) {
         self.clear();
-        if let (Some(first), Some(last)) = (sites.first(), sites.last()) {
-            let (first, last) = (first.hit, last.hit);
-            let from = (first.start - chunk.start) as usize;
-            let to = ((last.start + window - chunk.start) as usize).min(chunk.codes.len());
-            self.start = first.start;
-            self.codes.extend_from_slice(&chunk.codes[from..to]);
-        }
+        let frames = sites.iter().map(|site| {
+            let target = &targets[site.hit.target];
+            let from = target.frame_of(&site.hit);
+            (from, from + target.seen() as i64)
+        });
+        let Some((from, to)) = frames.reduce(|all, own| (all.0.min(own.0), all.1.max(own.1))) else { return };
+        let place =
+            |position: i64| (position - chunk.start as i64).clamp(0, chunk.codes.len() as i64) as usize;
+        self.start = chunk.start + place(from) as u64;
+        self.codes.extend_from_slice(&chunk.codes[place(from)..place(to)]);
     }
 
     /// True if it holds nothing at or after `position`.
@@ -256,10 +261,20 @@ impl Stretch {
         self.start + self.codes.len() as u64 <= position
     }
 
-    /// The codes of a window of so many bases, if they lie within the stretch.
-    pub(super) fn window(&self, start: u64, window: u64) -> Option<&[u8]> {
-        let from = start.checked_sub(self.start)? as usize;
-        self.codes.get(from..from + window as usize)
+    /// Bases that it has of those from contig position `frame` on, so many.
+    pub(super) fn overlap(&self, frame: i64, length: usize) -> i64 {
+        let (start, end) = (self.start as i64, self.start as i64 + self.codes.len() as i64);
+        end.min(frame + length as i64) - start.max(frame)
+    }
+
+    /// The codes from contig position `frame` on, so many; N where it has none.
+    pub(super) fn codes_at(&self, frame: i64, length: usize) -> Vec<u8> {
+        let from = frame - self.start as i64;
+        let mut codes = vec![N; (-from).clamp(0, length as i64) as usize];
+        let have = self.codes.iter().skip(from.max(0) as usize);
+        codes.extend(have.take(length - codes.len()));
+        codes.resize(length, N);
+        codes
     }
 }
 

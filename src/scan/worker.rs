@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let mut finder = Finder::new(&mut locator, scanner, target, chunk);
-            let found = sites::suppress(found, target.seen, &seen, |i| finder.off_centre(&found[i]));
+            let found = sites::suppress(found, target.seen(), &seen, |i| finder.off_centre(&found[i]));
             settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
             for hit in found.hits {
                 sites.push(Located { hit, core: finder.core(&hit) });
@@ -240,15 +240,17 @@ impl<'a> Worker<'a> {
     /// Puts settled sites, in the order of their lines, where they belong: into lines as far as no line of an earlier or a
     /// later chunk can stand among theirs.
     fn split(&self, chunk: &Chunk, settled: Range<u64>, sites: Vec<Located>, part: &mut Part) {
-        let lead = self.layout.lead();
-        // Lines of what was found before begin less than the longest lead behind here.
-        let from = if lead > 0 { settled.start.max(chunk.own.start).saturating_add(lead) } else { 0 };
+        let (early, late) = self.layout.line_starts();
+        // Lines of what was found before begin less than this behind here.
+        let from = if late > 0 { settled.start.max(chunk.own.start).saturating_add(late) } else { 0 };
+        // Lines of what is found later begin here or behind.
+        let to = if late > 0 { settled.end.saturating_sub(early) } else { u64::MAX };
         let mut lines = Vec::new();
         for site in sites {
             let begin = self.layout.begin(&site);
             if site.hit.start < settled.start || (site.hit.start < settled.end && begin < from) {
                 part.head.push(site);
-            } else if site.hit.start >= settled.end || (lead > 0 && begin >= settled.end) {
+            } else if site.hit.start >= settled.end || begin >= to {
                 part.tail.push(site);
             } else {
                 lines.push(site);
@@ -262,19 +264,23 @@ impl<'a> Worker<'a> {
     fn put(&self, chunk: &Chunk, sites: &[Located], part: &mut Part) {
         let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
+        let mut codes = Vec::new();
         for site in sites.iter().filter(|site| chunk.kept.contains(&self.layout.begin(site))) {
-            let from = (site.hit.start - chunk.start) as usize;
-            let codes = &chunk.codes[from..from + self.layout.targets[site.hit.target].window as usize];
+            if shown {
+                let target = &self.layout.targets[site.hit.target];
+                codes.clear();
+                chunk.codes_at(target.frame_of(&site.hit), target.seen() as usize, &mut codes);
+            }
             part.sites += 1;
             if let Some((step, tests)) = self.layout.step(&site.hit).zip(part.tests.get_mut(site.hit.target))
             {
                 tests.steps.push(step as u32);
             }
             if spools || statistics {
-                deferred::encode(site, if shown { codes } else { &[] }, &mut part.spooled);
+                deferred::encode(site, &codes, &mut part.spooled);
             }
             if !spools {
-                self.layout.write_site(&chunk.contig, site, codes, None, &mut part.lines);
+                self.layout.write_site(&chunk.contig, site, &codes, None, &mut part.lines);
             }
         }
     }
@@ -320,9 +326,8 @@ impl<'a> Worker<'a> {
 
     fn keep_codes(&self, chunk: &Chunk, part: &mut Part) {
         if self.layout.codes {
-            let window = self.layout.longest_window();
-            part.codes[0].hold(&part.head, window, chunk);
-            part.codes[1].hold(&part.tail, window, chunk);
+            part.codes[0].hold(&part.head, self.layout.targets, chunk);
+            part.codes[1].hold(&part.tail, self.layout.targets, chunk);
         }
     }
 }

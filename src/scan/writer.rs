@@ -47,7 +47,7 @@ pub(super) struct Writer<'a> {
     place: Place,
     /// Sites that wait for their q-values.
     spool: Option<Spool>,
-    /// Statistics, if they are wanted, and the bytes of codes that a site of each target has: its window, or none.
+    /// Statistics, if they are wanted, and the bytes of codes that a site of each target has: all that its score depends on, or none.
     statistics: Option<Statistics>,
     coded: Vec<usize>,
     encoded: Vec<u8>,
@@ -70,7 +70,7 @@ impl<'a> Writer<'a> {
         statistics: Option<Statistics>,
         journal: Option<Journal>,
     ) -> Result<Writer<'a>> {
-        let coded = |target: &Target| if layout.codes { target.window as usize } else { 0 };
+        let coded = |target: &Target| if layout.codes { target.seen() as usize } else { 0 };
         let tested = if layout.false_discovery_rate.is_some() { layout.targets.len() } else { 0 };
         let tests = vec![TestCounts::default(); tested];
         let mut writer = Writer {
@@ -244,9 +244,11 @@ impl<'a> Writer<'a> {
         let decided = self.pending.partition_point(|site| site.hit.start < settled_to);
         let waiting = self.pending.split_off(decided);
         let mut sites = std::mem::replace(&mut self.pending, waiting);
-        if self.layout.lead() > 0 {
+        let (early, late) = self.layout.line_starts();
+        if late > 0 {
             // Lines of what is not known yet begin here or behind.
             let reached = settled_to.min(seen);
+            let reached = if reached == u64::MAX { reached } else { reached.saturating_sub(early) };
             let (now, later) = sites.into_iter().partition(|site| self.layout.begin(site) < reached);
             (sites, self.pending) = (now, [later, std::mem::take(&mut self.pending)].concat());
             self.pending.sort_unstable_by_key(Located::place);
@@ -257,16 +259,12 @@ impl<'a> Writer<'a> {
             if let Some(step) = self.layout.step(&site.hit) {
                 self.summary.tests[site.hit.target].add(step);
             }
-            let codes = self.layout.codes.then(|| {
-                let window = self.layout.targets[site.hit.target].window;
-                let codes = self.codes.iter().find_map(|stretch| stretch.window(site.hit.start, window));
-                codes.expect("pending hits have their codes")
-            });
+            let codes = if self.layout.codes { self.codes_of(&site.hit) } else { Vec::new() };
             if self.spool.is_some() || self.layout.statistics {
-                deferred::encode(site, codes.unwrap_or_default(), &mut self.encoded);
+                deferred::encode(site, &codes, &mut self.encoded);
             }
             if self.spool.is_none() {
-                self.layout.write_site(contig, site, codes.unwrap_or_default(), None, &mut self.lines);
+                self.layout.write_site(contig, site, &codes, None, &mut self.lines);
             }
         }
         let mut encoded = std::mem::take(&mut self.encoded);
@@ -289,7 +287,7 @@ impl<'a> Writer<'a> {
             let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
             let (hits, cores): (Vec<Hit>, Vec<Core>) = of_target.map(|site| (site.hit, site.core)).unzip();
             let sites =
-                sites::suppress(&hits, target.seen, &(0..seen), |i| cores[i].off_centre(target.window));
+                sites::suppress(&hits, target.seen(), &(0..seen), |i| cores[i].off_centre(target.window));
             settled_to = settled_to.min(sites.settled_to);
             let mut kept = sites.hits.into_iter().peekable();
             for (hit, core) in hits.into_iter().zip(cores) {
@@ -301,6 +299,15 @@ impl<'a> Writer<'a> {
         left.sort_unstable_by_key(Located::place);
         self.pending = left;
         settled_to
+    }
+
+    /// The bases that the score of a pending hit depends on; N beside the contig. One of the stretches was kept for it, and has
+    /// as many of them as any.
+    fn codes_of(&self, hit: &Hit) -> Vec<u8> {
+        let target = &self.layout.targets[hit.target];
+        let (frame, length) = (target.frame_of(hit), target.seen() as usize);
+        let most = self.codes.iter().max_by_key(|stretch| stretch.overlap(frame, length));
+        most.expect("pending hits have their codes").codes_at(frame, length)
     }
 
     fn hold(&mut self, stretch: &Stretch) {

@@ -28,6 +28,8 @@ pub struct Chunk {
     pub end: u64,
     /// First base of the segment, a contig position.
     pub segment_start: u64,
+    /// End of the segment, a contig position; `u64::MAX` as long as the end of a contig is not known.
+    pub segment_end: u64,
     /// First chunk of its segment.
     pub first: bool,
     /// Last chunk of its segment.
@@ -47,6 +49,7 @@ impl Default for Chunk {
             own: 0..0,
             end: 0,
             segment_start: 0,
+            segment_end: u64::MAX,
             first: true,
             last: true,
             kept: EVERYWHERE,
@@ -66,6 +69,7 @@ impl Chunk {
             own: 0..length,
             end: length,
             segment_start: 0,
+            segment_end: length,
             first: true,
             last: true,
             kept: EVERYWHERE,

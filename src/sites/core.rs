@@ -1,6 +1,8 @@
-//! Cores of sites: the bases of a window that carry its score.
+//! Cores of sites: the bases that carry the score of a window.
 //!
-//! Each base of a window has a contribution to the score. The core is the stretch whose contributions stand out, and the
+//! Each base that the score of a window depends on has a contribution to it: the bases of the window, and where the model
+//! sees them, those of its flanks ([`Context::Flank`]). A core may therefore lie partly beside its window. It never leaves
+//! the segment that is scanned. The core is the stretch whose contributions stand out, and the
 //! summit is the centre of gravity of the core. Contributions come from the model:
 //!
 //! - A motif matrix is as long as its window: the window is the core.
@@ -22,15 +24,15 @@ use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 
-/// The bases of a window that carry its score, as distances from the first base of the window.
+/// The bases that carry the score of a window, as distances from the first base of the window; negative before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Core {
     /// First base of the core.
-    pub start: u32,
+    pub start: i32,
     /// End of the core: the base behind its last one.
-    pub end: u32,
+    pub end: i32,
     /// The base at the centre of the core.
-    pub summit: u32,
+    pub summit: i32,
 }
 
 /// Number of the largest contributions whose mean is the scale of a core.
@@ -43,13 +45,13 @@ const SHARE: f64 = 0.3;
 impl Core {
     /// The whole window, with its middle as the summit.
     pub fn whole(window: u64) -> Core {
-        let window = window.min(u32::MAX.into()) as u32;
+        let window = window.min(i32::MAX as u64) as i32;
         Core { start: 0, end: window, summit: window / 2 }
     }
 
-    /// The core of a window whose bases make these contributions: the stretch with the largest sum of contributions, each
-    /// less a share of the largest ones. A window without any contribution is its own core.
-    pub fn of(contributions: &[f64]) -> Core {
+    /// The core among bases that make these contributions: the stretch with the largest sum of contributions, each less a
+    /// share of the largest ones. `None` without any contribution.
+    pub fn of(contributions: &[f64]) -> Option<Core> {
         let mut largest = [0.0f64; LARGEST];
         for &contribution in contributions {
             let rank = largest.partition_point(|&other| other >= contribution);
@@ -60,7 +62,7 @@ impl Core {
         }
         let scale = largest.iter().sum::<f64>() / LARGEST.min(contributions.len()).max(1) as f64;
         if scale <= 0.0 || !scale.is_finite() {
-            return Core::whole(contributions.len() as u64);
+            return None;
         }
         let (mut best, mut core) = (0.0, 0..0);
         let (mut sum, mut from) = (0.0, 0);
@@ -77,17 +79,37 @@ impl Core {
         let total: f64 = gains().map(|(_, gain)| gain).sum();
         let moment: f64 = gains().map(|(at, gain)| at as f64 * gain).sum();
         let summit = (moment / total).round();
-        Core { start: core.start as u32, end: core.end as u32, summit: summit as u32 }
+        Some(Core { start: core.start as i32, end: core.end as i32, summit: summit as i32 })
     }
 
-    /// The same core seen from the other strand of a window.
-    pub fn reversed(self, window: u32) -> Core {
-        Core { start: window - self.end, end: window - self.start, summit: window - 1 - self.summit }
+    /// The same core seen from the other strand of so many bases.
+    pub fn reversed(self, length: i32) -> Core {
+        Core { start: length - self.end, end: length - self.start, summit: length - 1 - self.summit }
+    }
+
+    /// The same core as distances from a base that lies `by` bases before the one that they were counted from.
+    pub fn moved(self, by: i32) -> Core {
+        Core { start: self.start + by, end: self.end + by, summit: self.summit + by }
+    }
+
+    /// The contig position of its first base, for a window that starts here.
+    pub fn start_in(self, window_start: u64) -> u64 {
+        window_start.saturating_add_signed(self.start.into())
+    }
+
+    /// The contig position of its end, for a window that starts here.
+    pub fn end_in(self, window_start: u64) -> u64 {
+        window_start.saturating_add_signed(self.end.into())
+    }
+
+    /// The contig position of its summit, for a window that starts here.
+    pub fn summit_in(self, window_start: u64) -> u64 {
+        window_start.saturating_add_signed(self.summit.into())
     }
 
     /// Distance of the summit from the middle of the window.
     pub fn off_centre(self, window: u64) -> u64 {
-        u64::from(self.summit).abs_diff(window / 2)
+        i64::from(self.summit).abs_diff(window as i64 / 2)
     }
 }
 
@@ -268,7 +290,9 @@ impl Contributions {
     ) -> Core {
         let reverse = hit.strand == Strand::Reverse;
         let [left, right] = self.padding;
+        let before = if reverse { right } else { left };
         scratch.codes.clear();
+        let frame = hit.start as i64 - before as i64;
         match plan.context {
             Context::Padding => {
                 scratch.codes.resize(left, PAD);
@@ -280,9 +304,7 @@ impl Contributions {
                 scratch.codes.resize(left + plan.window + right, PAD);
             }
             Context::Flank => {
-                let before = if reverse { right } else { left };
-                let from = hit.start as i64 - before as i64;
-                chunk.codes_at(from, left + plan.window + right, &mut scratch.codes);
+                chunk.codes_at(frame, left + plan.window + right, &mut scratch.codes);
                 if reverse {
                     reverse_complement(&mut scratch.codes);
                 }
@@ -292,8 +314,10 @@ impl Contributions {
             return Core::whole(plan.window as u64);
         }
         self.explain(output, scratch);
-        let core = Core::of(&scratch.contributions[left..left + plan.window]);
-        if reverse { core.reversed(plan.window as u32) } else { core }
+        if reverse {
+            scratch.contributions.reverse();
+        }
+        within(&scratch.contributions, frame, chunk, hit, plan)
     }
 
     /// Puts what each of the codes contributes to an output into `scratch.contributions`.
@@ -398,10 +422,31 @@ impl Contributions {
     }
 }
 
+/// The core of a hit among bases from contig position `frame` on that make these contributions: those of its window, and
+/// those of its flanks if the model sees them, as far as they lie in the segment. A window without any contribution is its
+/// own core.
+fn within(contributions: &[f64], frame: i64, chunk: &Chunk, hit: &Hit, plan: &WindowPlan) -> Core {
+    let window = hit.start as i64..hit.start as i64 + plan.window as i64;
+    let seen = match plan.context {
+        Context::Padding => window,
+        Context::Flank => {
+            let end = i64::try_from(chunk.segment_end).unwrap_or(i64::MAX);
+            let segment = chunk.segment_start as i64..end.max(window.end);
+            frame.max(segment.start)..(frame + contributions.len() as i64).min(segment.end)
+        }
+    };
+    let core = Core::of(&contributions[(seen.start - frame) as usize..(seen.end - frame) as usize]);
+    core.map_or_else(
+        || Core::whole(plan.window as u64),
+        |core| core.moved((seen.start - hit.start as i64) as i32),
+    )
+}
+
 /// Variants of a window that are scored together.
 const TOGETHER: usize = 1024;
 
-/// Finds the core of a hit in `chunk` by scoring all substitutions in its window with an engine of its model.
+/// Finds the core of a hit in `chunk` by scoring all substitutions of the bases that its score depends on with an engine of
+/// its model.
 ///
 /// # Errors
 /// What the engine meets.
@@ -422,11 +467,15 @@ pub fn substitutions(
     let plan = WindowPlan { stride: unit, strands, ..*plan };
     let mut codes = Vec::with_capacity(unit);
     chunk.codes_at(hit.start as i64 - left as i64, unit, &mut codes);
-    let changes: Vec<(usize, u8)> = (left..left + plan.window)
+    let changed = match plan.context {
+        Context::Padding => left..left + plan.window,
+        Context::Flank => 0..unit,
+    };
+    let changes: Vec<(usize, u8)> = changed
         .flat_map(|at| (0..N).map(move |base| (at, base)))
         .filter(|&(at, base)| codes[at] != base)
         .collect();
-    let mut totals = vec![(0.0, 0u32); plan.window];
+    let mut totals = vec![(0.0, 0u32); unit];
     let mut scores = Scores::default();
     for changes in changes.chunks(TOGETHER) {
         let mut variants = Chunk::whole("variants", codes.repeat(changes.len()));
@@ -440,12 +489,13 @@ pub fn substitutions(
         let of_strand = if scores.forward.is_empty() { &scores.reverse } else { &scores.forward };
         let row = &of_strand[output * scores.windows..(output + 1) * scores.windows];
         for (&(at, _), &score) in changes.iter().zip(row) {
-            let (sum, count) = &mut totals[at - left];
+            let (sum, count) = &mut totals[at];
             *sum += f64::from(score);
             *count += 1;
         }
     }
     let score = f64::from(hit.score);
-    let loss = |&(sum, count): &(f64, u32)| score - sum / f64::from(count.max(1));
-    Ok(Core::of(&totals.iter().map(loss).collect::<Vec<_>>()))
+    let loss = |&(sum, count): &(f64, u32)| if count > 0 { score - sum / f64::from(count) } else { 0.0 };
+    let losses: Vec<f64> = totals.iter().map(loss).collect();
+    Ok(within(&losses, hit.start as i64 - left as i64, chunk, hit, &plan))
 }

@@ -261,7 +261,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 4,
-            seen: 4,
+            flanks: (0, 0),
             most_n: 4,
             symmetric: false,
             thresholds: [0.0; 2],

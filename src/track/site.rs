@@ -19,6 +19,7 @@ use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, complement};
 use crate::seq::contig::Contig;
 use crate::sites::core::{Core, CoreSource, Located};
+use crate::track::Span;
 use crate::track::Target;
 use crate::track::provenance::Provenance;
 
@@ -96,7 +97,12 @@ impl Site<'_> {
 
     /// The base at the centre of its core.
     pub fn summit(&self) -> u64 {
-        self.hit.start + u64::from(self.core.summit)
+        let summit = self.core.summit_in(self.hit.start);
+        match self.target.span {
+            Span::Core => summit,
+            // A core may lie beside the window.
+            Span::Window => summit.clamp(self.hit.start, self.hit.start + self.target.window - 1),
+        }
     }
 
     /// `+`, `-`, or `.` where strands make no difference.
@@ -451,7 +457,7 @@ mod tests {
             scanner: 0,
             output: 0,
             window: 10,
-            seen: 10,
+            flanks: (0, 0),
             most_n: 10,
             symmetric: false,
             thresholds: [0.0; 2],

@@ -79,9 +79,13 @@ fn contributions_and_substitutions_find_the_same_core() {
             ] {
                 let plan = WindowPlan { window, stride: 1, strands: StrandChoice::Both, context };
                 let mut genome = bases(&mut random, 200);
-                let place = random.random_range(1..window - WORD.len());
+                // A word that lies partly or wholly beside the window counts where the network sees it.
+                let sees_flanks = context == Context::Flank && padding != Padding::NONE;
+                let places = if sees_flanks { -10..window as i32 } else { 1..(window - WORD.len()) as i32 };
+                let place = random.random_range(places);
                 let word = if strand == Strand::Forward { WORD.to_vec() } else { reverse_complement(WORD) };
-                genome[70 + place..70 + place + WORD.len()].copy_from_slice(&word);
+                let at = (70 + place) as usize;
+                genome[at..at + WORD.len()].copy_from_slice(&word);
                 let chunk = Chunk::whole("c", codes(&genome));
                 let mut scores = Default::default();
                 bindscan::engine::Engine::score(&mut engine, &chunk, &plan, &mut scores).unwrap();
@@ -89,7 +93,7 @@ fn contributions_and_substitutions_find_the_same_core() {
                 let hit = Hit { start: 70, target: 0, score: of_strand[70], strand };
                 let core = contributions.core(0, &chunk, &hit, &plan, &mut Scratch::default());
                 let what = format!("{padding:?} {pooling:?} {hidden:?} {context:?} {strand:?} {place}");
-                let (from, to) = (place as u32, (place + WORD.len()) as u32);
+                let (from, to) = (place, place + WORD.len() as i32);
                 assert!(core.start + 1 >= from && core.end <= to + 1, "{what}: {core:?}");
                 assert!(core.end - core.start >= 8, "{what}: {core:?}");
                 assert!(core.summit.abs_diff((from + to) / 2) <= 1, "{what}: {core:?}");
@@ -106,12 +110,13 @@ fn contributions_and_substitutions_find_the_same_core() {
 fn a_core_is_the_stretch_that_stands_out() {
     let mut contributions = vec![0.1, -0.2, 0.1, 0.0, 2.0, 3.0, 0.5, 3.0, 2.0, -1.0, 0.2, 0.9, 0.1];
     let core = Core { start: 4, end: 9, summit: 6 };
-    assert_eq!(Core::of(&contributions), core);
+    assert_eq!(Core::of(&contributions), Some(core));
     contributions.iter_mut().for_each(|contribution| *contribution *= 1e-30);
-    assert_eq!(Core::of(&contributions), core);
-    assert_eq!(Core::of(&[0.0; 9]), Core { start: 0, end: 9, summit: 4 });
-    assert_eq!(Core::of(&[-1.0; 4]), Core::whole(4));
-    assert_eq!(Core::of(&[5.0, 0.0]), Core { start: 0, end: 1, summit: 0 });
+    assert_eq!(Core::of(&contributions), Some(core));
+    assert_eq!(Core::of(&[0.0; 9]), None);
+    assert_eq!(Core::of(&[-1.0; 4]), None);
+    assert_eq!(Core::of(&[5.0, 0.0]), Some(Core { start: 0, end: 1, summit: 0 }));
+    assert_eq!(Core::whole(9), Core { start: 0, end: 9, summit: 4 });
 }
 
 /// A genome with words, a model that finds them (`words.onnx`), another (`others.onnx`) and a matrix (`pwm.onnx`); the
@@ -196,9 +201,18 @@ fn the_same_cores_for_any_threads_chunks_and_shards() {
     // So low that sites lie side by side, and windows of the models that end behind each other.
     let scan =
         "scan -m words.onnx -m others.onnx -m pwm.onnx g.fa --threshold 1 --threshold 1 --threshold 0.5";
-    for options in ["", "--site window", "--stride 3", "-r a:200-4000 -r b"] {
+    let regions = "-r a:200-4000 -r a:4010-4090 -r b";
+    for options in [
+        "",
+        "--site window",
+        "--stride 3",
+        regions,
+        "--context flank --format tsv",
+        "--context flank --site window --stride 2",
+        &format!("--context flank --format tsv {regions}"),
+    ] {
         let want = stdout(at, &format!("{scan} {options} -t 1"));
-        let rows = fields(&want);
+        let rows: Vec<_> = fields(&want).into_iter().filter(|row| row[0] != "contig").collect();
         assert!(rows.len() > 300, "{options}: {}", rows.len());
         let place = |row: &Vec<&str>| (row[0].to_owned(), row[1].parse::<u64>().unwrap());
         assert!(rows.is_sorted_by_key(place), "{options}");
@@ -206,11 +220,12 @@ fn the_same_cores_for_any_threads_chunks_and_shards() {
             let found = stdout(at, &format!("{scan} {options} -t {threads} --chunk-size {chunk}"));
             assert!(found == want, "{options} -t {threads} --chunk-size {chunk}");
         }
-        if options.starts_with("-r") {
+        if options.contains(regions) {
             continue;
         }
         for shards in [2, 7] {
-            let parts: Vec<String> = (1..=shards).map(|i| format!("{i}.bed")).collect();
+            let format = if options.contains("tsv") { "tsv" } else { "bed" };
+            let parts: Vec<String> = (1..=shards).map(|i| format!("{i}.{format}")).collect();
             for (i, part) in (1..).zip(&parts) {
                 run_ok(at, &format!("{scan} {options} --shard {i}/{shards} -o {part} --chunk-size 500"));
             }

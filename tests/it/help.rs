@@ -258,7 +258,7 @@ fn errors_have_one_prefix() {
         ("scan -m ELK1 missing.fa --threshold 2", 1),
         ("scan -m missing.onnx missing.fa --threshold 2", 1),
         ("scan --nonsense", 2),
-        ("scan -m ELK1 missing.fa", 2),
+        ("scan -m models/ctcf-consensus.meme missing.fa", 2),
         ("nonsense", 2),
     ] {
         let output = run(here, words);

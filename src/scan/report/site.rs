@@ -14,6 +14,7 @@ use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, reverse_complement_into};
 use crate::seq::contig::Strand;
 use crate::sites::core::{Core, CoreSource, Located};
+use crate::track::Target;
 
 /// Logos of a network's detectors.
 const LOGOS: usize = 4;
@@ -45,7 +46,7 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
     let Some(network) = target.network else {
         return table(target, found, q, None);
     };
-    let drawn: Vec<Vec<u8>> = found.drawn.iter().map(|site| as_read(site).0).collect();
+    let drawn: Vec<Vec<u8>> = found.drawn.iter().map(|site| as_read(site, target.target).0).collect();
     let mut figures = String::new();
     let mut leading = leading_detectors(network, target.output, &drawn);
     let first = leading.first().map(|&(k, _)| Detector::new(network, k));
@@ -135,11 +136,12 @@ fn logos(figures: &str) -> String {
     }
 }
 
-/// A site's codes as the model reads them, and its core among them.
-fn as_read(site: &FoundSite) -> (Vec<u8>, Core) {
+/// The codes that a site's score depends on as the model reads them, and its core among them.
+fn as_read(site: &FoundSite, target: &Target) -> (Vec<u8>, Core) {
+    let core = site.core.moved(target.flanks.0 as i32);
     match site.hit.strand {
-        Strand::Forward => (site.codes.clone(), site.core),
-        Strand::Reverse => turned(&site.codes, site.core),
+        Strand::Forward => (site.codes.clone(), core),
+        Strand::Reverse => turned(&site.codes, core),
     }
 }
 
@@ -147,7 +149,7 @@ fn as_read(site: &FoundSite) -> (Vec<u8>, Core) {
 fn turned(codes: &[u8], core: Core) -> (Vec<u8>, Core) {
     let mut turned = Vec::with_capacity(codes.len());
     reverse_complement_into(codes, &mut turned);
-    (turned, core.reversed(codes.len() as u32))
+    (turned, core.reversed(codes.len() as i32))
 }
 
 /// The probabilities behind log-odds in bits.
@@ -198,7 +200,7 @@ fn table(
     }
     let symmetric = target.target.symmetric;
     let read = |site: &FoundSite| {
-        let (codes, core) = as_read(site);
+        let (codes, core) = as_read(site, target.target);
         let (other, other_core) = turned(&codes, core);
         let turn = first.filter(|_| symmetric).is_some_and(|detector| {
             let activation = |codes: &[u8]| detector.strongest(codes, false).activation;
@@ -241,13 +243,13 @@ fn table(
         "<div class=\"scroll\"><table class=\"sites\">\n<thead><tr><th scope=\"col\">Site</th><th scope=\"col\">Strand</th>\
          <th scope=\"col\">Score</th>{heads}<th scope=\"col\">Sequence</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
          <p class=\"soft\">{} of {} sites. Site: 1-based, both ends included. Sequence: on the strand of the site, the bases that \
-         carry the score in bold, with other bases of the window beside them.</p>\n",
+         carry the score in bold, with the bases beside them.</p>\n",
         grouped(sequences.len() as u64),
         grouped(found.sites.total())
     )
 }
 
-/// The bases around a core's summit, so many before it and from it on; blank past the window's ends.
+/// The bases around a core's summit, so many before it and from it on; blank past what the score depends on.
 fn around(codes: &[u8], core: Core, before: usize, after: usize, alphabet: Alphabet) -> String {
     let summit = core.summit as usize;
     let (from, to) = (summit.saturating_sub(before), (summit + after).min(codes.len()));

@@ -77,6 +77,7 @@ pub(crate) fn in_chunks(chunk: &Chunk, plan: &WindowPlan, own: usize, flank: usi
             codes: chunk.codes[from..(end + flank).min(total)].to_vec(),
             own: start as u64..(start + own) as u64,
             segment_start: 0,
+            segment_end: u64::MAX,
             end: end as u64,
             first: start == 0,
             last: start + own >= total,
