@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::scanner::{Scanner, chunk_shape};
+use crate::engine::scanner::{Scanners, chunk_shape};
 use crate::genome::random_access::Lookup;
 use crate::pipeline;
 use crate::scan::Overlaps;
@@ -89,7 +89,7 @@ pub struct Rows {
 /// A genome that cannot be read, a failure of an engine, a score that is NaN, and what `write` gives.
 pub fn score(
     job: Job<'_>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     row: impl Fn(usize, &[Cell], &mut Rows) + Sync,
     mut write: impl FnMut(&Rows) -> Result<()>,
     mut progress: impl FnMut(u64),
@@ -132,7 +132,7 @@ pub fn score(
 
 struct Worker<'a> {
     job: Job<'a>,
-    scanners: Vec<Scanner>,
+    scanners: Scanners,
     shape: ChunkShape,
     chunk: Chunk,
     found: Found,
@@ -140,7 +140,7 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(job: Job<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+    fn new(job: Job<'a>, scanners: Scanners) -> Worker<'a> {
         let shape = chunk_shape(1, &scanners);
         let cells = vec![Cell::default(); job.targets.len()];
         Worker { job, scanners, shape, chunk: Chunk::default(), found: Found::default(), cells }
@@ -169,11 +169,11 @@ impl<'a> Worker<'a> {
             let ranked = job.targets.iter().enumerate();
             let targets: Vec<(usize, &Target)> =
                 ranked.filter(|(_, target)| target.scanner == number).collect();
-            scanner.scan(
+            found.scan(
+                scanner.as_mut(),
                 chunk,
                 &targets,
                 need,
-                found,
                 |(rank, _), scores, row, kept| {
                     if best {
                         cells[rank].best = best_window(scores, row, kept)?;
@@ -189,7 +189,8 @@ impl<'a> Worker<'a> {
                     let mut locator = Locator::default();
                     let mut failure = Ok(());
                     let off_centre = |i: usize| {
-                        let core = locator.core(&target.cores, scanner, target.output, chunk, &hits[i]);
+                        let core =
+                            locator.core(&target.cores, scanner.as_mut(), target.output, chunk, &hits[i]);
                         core.map(|core| core.off_centre(target.window)).unwrap_or_else(|error| {
                             failure = Err(error);
                             0

@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::Result;
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::genome::sequence_source::SequenceSource;
 use crate::io::output;
 use crate::io::output::Sealed;
@@ -117,7 +117,7 @@ const NAMES_KEPT: usize = 5;
 /// Whatever the source, an engine or an output meets first.
 pub fn run(
     source: Box<dyn SequenceSource>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     job: Job,
     progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
@@ -152,7 +152,7 @@ impl Finished {
 /// As [`run`].
 pub fn run_unpublished(
     mut source: Box<dyn SequenceSource>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     job: Job,
     mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,

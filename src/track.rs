@@ -97,7 +97,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
-    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows that share some, one is a site.
+    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows that
+    /// share some, one is a site.
     pub seen: u64,
     /// Most bases of a window that may be N; windows with more are left out.
     pub most_n: u64,

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::output;
@@ -267,7 +267,7 @@ pub trait Watch {
 pub fn annotate(
     mut calls: Calls,
     annotation: &Annotation<'_>,
-    scanners: Vec<Vec<Scanner>>,
+    scanners: Vec<Scanners>,
     provenance: &Provenance,
     mut outputs: Vec<CallSink>,
     watch: &mut dyn Watch,

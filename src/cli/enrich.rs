@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bindscan::engine::scanner::Scanner;
+use bindscan::engine::scanner::Scanners;
 use bindscan::enrichment::report::{EnrichmentReport, Shown, logo};
 use bindscan::enrichment::{Count, Enrichment, matched_background, test};
 use bindscan::io::output;
@@ -143,7 +143,7 @@ impl EnrichArgs {
         &self,
         foreground: &[Region],
         background: &[Region],
-        workers: Vec<Vec<Scanner>>,
+        workers: Vec<Scanners>,
         prepared: &Prepared,
         session: Session,
     ) -> Result<Vec<(Count, Count)>> {

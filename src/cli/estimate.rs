@@ -48,7 +48,7 @@ impl Change {
 /// are tried; one that fails is left to fail in the scan.
 pub(super) fn tell_if_long(
     models: &[Planned],
-    worker: &mut [Scanner],
+    worker: &mut [Box<dyn Scanner>],
     bases: u64,
     threads: usize,
     session: Session,
@@ -80,14 +80,15 @@ pub(super) fn tell_if_long(
 }
 
 /// Window starts that a worker takes at a time, so few that a slow model shows life soon and ends soon after an interruption.
-pub(super) fn chunk_size(worker: &mut [Scanner], most: usize) -> usize {
+pub(super) fn chunk_size(worker: &mut [Box<dyn Scanner>], most: usize) -> usize {
     let (mut seconds, mut longest) = (0.0, 1);
     for scanner in worker {
-        let Scanner::Model { engine, plan } = scanner else { continue };
+        let plan = scanner.plans()[0];
+        let Some(engine) = scanner.engine() else { continue };
         longest = longest.max(plan.window);
         let enough = most as f64 / CHUNK.as_secs_f64();
         // An engine that fails is left to fail in the scan.
-        let Ok(windows) = windows_per_second(engine.as_mut(), plan, enough) else { return most };
+        let Ok(windows) = windows_per_second(engine, &plan, enough) else { return most };
         seconds += 1.0 / (windows * plan.stride as f64);
     }
     let in_time = |time: Duration| (time.as_secs_f64() / seconds) as usize;
@@ -102,15 +103,21 @@ pub(super) fn chunk_size(worker: &mut [Scanner], most: usize) -> usize {
 }
 
 /// How long the scanners of a worker take for so many bases, shared by `threads` of their kind.
-fn time(worker: &mut [Scanner], bases: u64, threads: usize, change: Option<Change>) -> Option<Duration> {
+fn time(
+    worker: &mut [Box<dyn Scanner>],
+    bases: u64,
+    threads: usize,
+    change: Option<Change>,
+) -> Option<Duration> {
     let mut seconds = 0.0;
     for scanner in worker {
         // Matrices are fast together, and have no plan each.
-        let Scanner::Model { engine, plan } = scanner else { continue };
-        let plan = change.map_or(*plan, |change| change.apply(*plan));
+        let plan = scanner.plans()[0];
+        let Some(engine) = scanner.engine() else { continue };
+        let plan = change.map_or(plan, |change| change.apply(plan));
         let windows = bases as f64 / plan.stride as f64;
         let enough = 4.0 * windows / LONG.as_secs_f64() / threads as f64;
-        seconds += windows / windows_per_second(engine.as_mut(), &plan, enough).ok()? / threads as f64;
+        seconds += windows / windows_per_second(engine, &plan, enough).ok()? / threads as f64;
     }
     Some(Duration::from_secs_f64(seconds.min(1e12)))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bindscan::calibrate::nulls::{Oddities, Setting};
-use bindscan::engine::scanner::{Scanner, chunk_shape};
+use bindscan::engine::scanner::chunk_shape;
 use bindscan::genome;
 use bindscan::genome::alias::AliasTable;
 use bindscan::genome::shard::Shard;
@@ -315,7 +315,7 @@ impl ScanArgs {
             genome: &self.genome,
             models: &models,
             places: &places,
-            engines: workers[0].iter().map(Scanner::description).collect(),
+            engines: workers[0].iter().map(|scanner| scanner.description()).collect(),
             targets: self.shown_targets(&targets),
             threads,
             shard: self.shard,

@@ -2,7 +2,7 @@
 
 use crate::engine::ensemble::MeanEngine;
 use crate::engine::kernel::{MatrixScanner, Simd};
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::{EngineScanner, Scanner, Scanners};
 use crate::engine::{self, Device, Engine, EngineKind, Workload};
 use crate::io::digest::of_bytes;
 use crate::model::{Model, Network, Strands};
@@ -241,8 +241,8 @@ pub struct Place {
 ///
 /// # Errors
 /// As [`engine::open`].
-pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>, Vec<Place>)> {
-    let mut made: Vec<Vec<Scanner>> = (0..workers).map(|_| Vec::new()).collect();
+pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Scanners>, Vec<Place>)> {
+    let mut made: Vec<Scanners> = (0..workers).map(|_| Scanners::new()).collect();
     let mut places = vec![Place::default(); models.len()];
     for (rank, planned) in models.iter().enumerate() {
         let scanner = made[0].len();
@@ -251,7 +251,7 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>
             planned.log(&engines[0].description());
             places[rank] = Place { scanner, output: 0 };
             for (worker, engine) in made.iter_mut().zip(engines) {
-                worker.push(Scanner::Model { engine, plan: planned.plan });
+                worker.push(Box::new(EngineScanner::new(engine, planned.plan)));
             }
             continue;
         }
@@ -267,7 +267,7 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>
             models[member].log(&matrices.description());
             places[member] = Place { scanner, output };
         }
-        made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
+        made.iter_mut().for_each(|worker| worker.push(Box::new(matrices.clone())));
     }
     Ok((made, places))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::calibrate::nulls::{Calibrated, NullOptions, Oddities, Setting, Watch};
 use crate::engine::planned::{Place, Planned, scanners};
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
 use crate::scan::Overlaps;
 use crate::seq::window::StrandChoice;
@@ -62,7 +62,7 @@ pub struct Search {
     /// The models.
     pub models: Vec<Planned>,
     /// The scanners of each worker.
-    pub workers: Vec<Vec<Scanner>>,
+    pub workers: Vec<Scanners>,
     /// The place of each model among the scanners.
     pub places: Vec<Place>,
     /// An entry an output of each model.

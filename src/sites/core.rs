@@ -143,20 +143,22 @@ impl Locator {
     pub fn core(
         &mut self,
         source: &CoreSource,
-        scanner: &mut Scanner,
+        scanner: &mut dyn Scanner,
         output: usize,
         chunk: &Chunk,
         hit: &Hit,
     ) -> Result<Core> {
-        match (scanner, source) {
-            (Scanner::Matrices(matrices), _) => Ok(Core::whole(matrices.plan(output).window as u64)),
-            (Scanner::Model { plan, .. }, CoreSource::Window) => Ok(Core::whole(plan.window as u64)),
-            (Scanner::Model { plan, .. }, CoreSource::Contributions(contributions)) => {
-                Ok(contributions.core(output, chunk, hit, plan, &mut self.scratch))
+        let plan = *scanner.plan(output);
+        let whole = || Ok(Core::whole(plan.window as u64));
+        match source {
+            CoreSource::Window => whole(),
+            CoreSource::Contributions(contributions) => {
+                Ok(contributions.core(output, chunk, hit, &plan, &mut self.scratch))
             }
-            (Scanner::Model { engine, plan }, CoreSource::Substitutions) => {
-                substitutions(engine.as_mut(), output, chunk, hit, plan)
-            }
+            CoreSource::Substitutions => match scanner.engine() {
+                Some(engine) => substitutions(engine, output, chunk, hit, &plan),
+                None => whole(),
+            },
         }
     }
 }

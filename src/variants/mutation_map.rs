@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::number::{push_integer, push_score};
@@ -185,7 +185,7 @@ const REFERENCE: usize = 4;
 /// Whatever `next`, an engine or an output meets first; a picture of too many positions.
 pub fn run(
     mut next: impl FnMut() -> Result<Option<Stretch>> + Send,
-    (targets, scanners): (&[Target], Vec<Vec<Scanner>>),
+    (targets, scanners): (&[Target], Vec<Scanners>),
     (shown, sinks): (Shown, Vec<Sink>),
     contigs: &[Arc<Contig>],
     mut progress: impl FnMut(u64),

@@ -17,13 +17,11 @@
 use std::ops::Range;
 
 use crate::engine::planned::{Place, Planned};
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::{OutputScores, Scanner, Scanners};
 use crate::model::Strands;
-use crate::scores::Scores;
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
-use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
 
 /// One output of one model.
@@ -180,26 +178,22 @@ impl Effect {
 }
 
 /// Bases that scanners look at on each side of an allele, where the contig has them.
-pub fn flank(scanners: &[Scanner]) -> usize {
-    let of_scanner = |scanner: &Scanner| match scanner {
-        Scanner::Model { engine, plan } => {
-            let (left, right) = engine.flanks(plan);
-            plan.window - 1 + left.max(right)
-        }
-        Scanner::Matrices(matrices) => matrices.longest() - 1,
-    };
-    scanners.iter().map(of_scanner).max().unwrap_or(0)
+pub fn flank(scanners: &[Box<dyn Scanner>]) -> usize {
+    let reach = scanners.iter().map(|scanner| {
+        let (left, right) = scanner.flanks();
+        scanner.longest() - 1 + left.max(right)
+    });
+    reach.max().unwrap_or(0)
 }
 
 /// Scores alleles with the scanners of one worker.
 pub struct Scorer<'a> {
     targets: &'a [Target],
-    scanners: Vec<Scanner>,
+    scanners: Scanners,
     /// Ranks of the targets of each scanner, by its outputs.
     ranks: Vec<Vec<Option<usize>>>,
     flank: usize,
     haplotype: Chunk,
-    scores: Scores,
     /// Best windows of the reference and of the alternative haplotype that are compared.
     sides: [Vec<Option<Best>>; 2],
     /// The windows of the reference haplotype that have been scored last, and are not scored again for the next alternative
@@ -209,7 +203,7 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     /// A scorer of `targets`, which refer to `scanners`; these score every window (stride 1).
-    pub fn new(targets: &'a [Target], scanners: Vec<Scanner>) -> Scorer<'a> {
+    pub fn new(targets: &'a [Target], scanners: Scanners) -> Scorer<'a> {
         let flank = flank(&scanners);
         let mut ranks: Vec<Vec<Option<usize>>> = vec![Vec::new(); scanners.len()];
         for (rank, target) in targets.iter().enumerate() {
@@ -217,9 +211,9 @@ impl<'a> Scorer<'a> {
             of_scanner.resize(of_scanner.len().max(target.output + 1), None);
             of_scanner[target.output] = Some(rank);
         }
-        let (haplotype, scores) = (Chunk::whole("", Vec::new()), Scores::default());
+        let haplotype = Chunk::whole("", Vec::new());
         let sides = [Vec::new(), Vec::new()];
-        Scorer { targets, scanners, ranks, flank, haplotype, scores, sides, scored: None }
+        Scorer { targets, scanners, ranks, flank, haplotype, sides, scored: None }
     }
 
     /// Targets that are scored.
@@ -404,7 +398,7 @@ impl<'a> Scorer<'a> {
             |output: usize| ranks.get(output).copied().flatten().map(|rank| (&targets[rank], rank));
         let haplotype = &mut self.haplotype;
         let (start, length) = (haplotype.start, haplotype.codes.len());
-        let mut put = |target: &Target, rank: usize, scores: &Scores, output: usize, span: Span| {
+        let mut put = |target: &Target, rank: usize, scores: OutputScores<'_>, span: Span| {
             for (row, best) in best.chunks_mut(targets.len()).enumerate() {
                 let (span, origin) = match rows {
                     Rows::One(origin) => (span, origin),
@@ -413,41 +407,28 @@ impl<'a> Scorer<'a> {
                         (Span { first: at, last: at + 1 }, at as i64)
                     }
                 };
-                best[rank] = choose(target, OutputScores { scores, output }, start, span, origin)?;
+                best[rank] = choose(target, scores, start, span, origin)?;
             }
             Ok(())
         };
-        match &mut self.scanners[number] {
-            Scanner::Model { engine, plan } => {
-                let whole = length < plan.window;
-                let shortest =
-                    (0..ranks.len()).filter_map(target_of).map(|(target, _)| target.shortest).max();
-                if whole && shortest.is_some_and(|shortest| length < shortest) {
-                    return Ok(());
-                }
-                // The only window belongs to every base.
-                let span = if whole && rows != Rows::Bases { Span { first: 0, last: length } } else { span };
-                if !frame(haplotype, span, plan.window) {
-                    return Ok(());
-                }
-                let plan = match whole {
-                    true => WindowPlan { window: length, context: Context::Padding, ..*plan },
-                    false => *plan,
-                };
-                engine.score(haplotype, &plan, &mut self.scores)?;
-                (0..ranks.len())
-                    .filter_map(target_of)
-                    .try_for_each(|(target, rank)| put(target, rank, &self.scores, target.output, span))
-            }
-            Scanner::Matrices(matrices) => {
-                if !frame(haplotype, span, matrices.longest()) {
-                    return Ok(());
-                }
-                matrices.score(haplotype, |output, scores| match target_of(output) {
-                    Some((target, rank)) => put(target, rank, scores, 0, span),
-                    None => Ok(()),
-                })
-            }
+        let scanner = self.scanners[number].as_mut();
+        let whole = scanner.plans().iter().all(|plan| length < plan.window);
+        let shortest = (0..ranks.len()).filter_map(target_of).map(|(target, _)| target.shortest).max();
+        if whole && shortest.is_some_and(|shortest| length < shortest) {
+            return Ok(());
+        }
+        // The only window belongs to every base.
+        let span = if whole && rows != Rows::Bases { Span { first: 0, last: length } } else { span };
+        if !frame(haplotype, span, scanner.longest()) {
+            return Ok(());
+        }
+        let mut each = |scores: OutputScores<'_>| match target_of(scores.output) {
+            Some((target, rank)) => put(target, rank, scores, span),
+            None => Ok(()),
+        };
+        match whole {
+            true => scanner.score_whole(haplotype, &mut each),
+            false => scanner.score_outputs(haplotype, None, &mut each),
         }
     }
 }
@@ -459,13 +440,6 @@ enum Rows {
     One(i64),
     /// Each base of the span has its own, from which offsets count.
     Bases,
-}
-
-/// Scores of one output of a scanner.
-#[derive(Clone, Copy)]
-struct OutputScores<'a> {
-    scores: &'a Scores,
-    output: usize,
 }
 
 fn scored(pair: Option<(Best, Best)>) -> Comparison {
@@ -487,7 +461,7 @@ fn frame(haplotype: &mut Chunk, span: Span, window: usize) -> bool {
 /// The best of the windows of a span.
 fn choose(
     target: &Target,
-    OutputScores { scores, output }: OutputScores<'_>,
+    OutputScores { scores, row, .. }: OutputScores<'_>,
     start: u64,
     span: Span,
     origin: i64,
@@ -501,7 +475,7 @@ fn choose(
     }
     let strand = |strand: &'_ [f32]| match strand.is_empty() {
         true => 0..0,
-        false => output * scores.windows + skipped..output * scores.windows + stop,
+        false => row * scores.windows + skipped..row * scores.windows + stop,
     };
     let (forward, reverse) =
         (&scores.forward[strand(&scores.forward)], &scores.reverse[strand(&scores.reverse)]);

@@ -80,7 +80,7 @@ fuzz_target!(|data: &[u8]| {
     let output = Output::create(&out).expect("a temporary file");
     let Ok(sink) = annotation.sink(&calls, output, (format, compressed), &provenance) else { return };
     let outputs = vec![sink];
-    let workers = vec![vec![Scanner::Matrices(MATRIX.clone())]];
+    let workers = vec![vec![Box::new(MATRIX.clone()) as Box<dyn Scanner>]];
     let never = AtomicBool::new(false);
     let done = annotate(calls, &annotation, workers, &provenance, outputs, &mut Silent, &never);
     if let (Ok(summary), 0) = (done, first & 12) {
