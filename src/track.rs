@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::planned::{Place, Planned};
-use crate::model::{Activation, ModelSpec, Strands};
+use crate::engine::planned::{ModelOutput, Place, Planned};
+use crate::model::{Activation, ModelSpec};
 use crate::null::distribution::Null;
 use crate::sites::core::{CoreSource, Located};
 
@@ -153,16 +153,16 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
         let cores = CoreSource::of(&planned.model, window);
         // A product such as 0.07 * 100 may lie just below the whole number that it is.
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
-        for (output, name) in planned.names().into_iter().enumerate() {
+        for ModelOutput { name, scanner, output, symmetric, .. } in planned.outputs(*place) {
             targets.push(Target {
                 name,
                 alias: planned.model.spec.motif_name().to_owned(),
-                scanner: place.scanner,
-                output: place.output + output,
+                scanner,
+                output,
                 window: window as u64,
                 seen: window as u64,
                 most_n,
-                symmetric: planned.model.spec.strands == Strands::Symmetric,
+                symmetric,
                 thresholds: [threshold; 2],
                 scale: ScoreScale::from_spec(&planned.model.spec),
                 null: None,

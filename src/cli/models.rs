@@ -11,8 +11,7 @@ use bindscan::model::{Heads, Model, OpenOptions};
 use bindscan::seq::window::{Context, StrandChoice};
 use clap::{Args, ValueEnum};
 
-pub(super) use bindscan::engine::planned::{Place, Planned, scanners};
-pub(super) use bindscan::variants::scorer::targets as variant_targets;
+pub(super) use bindscan::engine::planned::{Place, Planned, model_outputs, scanners};
 
 use super::heading;
 

@@ -10,7 +10,7 @@ use bindscan::variants::{Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
 
 use super::heading;
-use super::models::{ModelArgs, scanners, variant_targets};
+use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped, per_second};
 use super::region;
 use super::track::{Extension, provenance};
@@ -89,7 +89,7 @@ impl VariantsArgs {
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
-        let targets = variant_targets(&models, &places);
+        let targets = model_outputs(&models, &places);
         let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
         let regions = self.regions(&genome)?;
         let calls = Calls::open(&self.calls)?;

@@ -201,6 +201,19 @@ impl Planned {
         })
     }
 
+    /// The model's outputs, of which the first has this place.
+    pub fn outputs(&self, place: Place) -> Vec<ModelOutput> {
+        let output = |(rank, name)| ModelOutput {
+            name,
+            scanner: place.scanner,
+            output: place.output + rank,
+            window: self.plan.window,
+            shortest: self.shortest(),
+            symmetric: self.model.spec.strands == Strands::Symmetric,
+        };
+        self.names().into_iter().enumerate().map(output).collect()
+    }
+
     /// Names of the model's columns or targets: the model's own name, and the output's where it has several.
     pub fn names(&self) -> Vec<String> {
         let spec = &self.model.spec;
@@ -234,6 +247,28 @@ pub struct Place {
     pub scanner: usize,
     /// The scanner's output that is the model's first.
     pub output: usize,
+}
+
+/// One output of one model, and the scanner that scores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelOutput {
+    /// Name, as files show it.
+    pub name: String,
+    /// Rank of the scanner.
+    pub scanner: usize,
+    /// Output of that scanner: a model's output, or a matrix's rank.
+    pub output: usize,
+    /// Window in bases.
+    pub window: usize,
+    /// Bases of the shortest sequence that the model can score.
+    pub shortest: usize,
+    /// True if both strands have the same score, so that a window has no strand.
+    pub symmetric: bool,
+}
+
+/// Lists the outputs of each model, in the order of the models.
+pub fn model_outputs(models: &[Planned], places: &[Place]) -> Vec<ModelOutput> {
+    models.iter().zip(places).flat_map(|(planned, &place)| planned.outputs(place)).collect()
 }
 
 /// Makes scanners for each of `workers`, and gives the place of each model among them. Matrices that are read alike share

@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::engine::planned::ModelOutput;
 use crate::engine::scanner::Scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
@@ -23,7 +24,7 @@ use crate::report::svg::Lettering;
 use crate::seq::alphabet::{N, ascii_of_code};
 use crate::seq::contig::Contig;
 use crate::track::bigwig::BaseSink;
-use crate::variants::scorer::{Best, Effect, Scorer, Target};
+use crate::variants::scorer::{Best, Effect, Scorer};
 use crate::{Error, Result};
 
 mod picture;
@@ -185,7 +186,7 @@ const REFERENCE: usize = 4;
 /// Whatever `next`, an engine or an output meets first; a picture of too many positions.
 pub fn run(
     mut next: impl FnMut() -> Result<Option<Stretch>> + Send,
-    (targets, scanners): (&[Target], Vec<Scanners>),
+    (targets, scanners): (&[ModelOutput], Vec<Scanners>),
     (shown, sinks): (Shown, Vec<Sink>),
     contigs: &[Arc<Contig>],
     mut progress: impl FnMut(u64),
@@ -264,7 +265,7 @@ fn map(
 
 /// Puts maps where they go.
 struct Writer<'a> {
-    targets: &'a [Target],
+    targets: &'a [ModelOutput],
     shown: Shown,
     sinks: Vec<Sink>,
     /// Contents of pictures: a panel for each stretch and target.
@@ -400,7 +401,7 @@ fn strongest(effects: &[f32; 4]) -> f32 {
     effects.iter().fold(0.0, |most: f32, &effect| if effect.abs() > most.abs() { effect } else { most })
 }
 
-fn table(targets: &[Target], stretch: &Stretch, part: &Part) -> Vec<u8> {
+fn table(targets: &[ModelOutput], stretch: &Stretch, part: &Part) -> Vec<u8> {
     let mut out = Vec::new();
     for (row, position) in part.best.chunks(5 * targets.len()).zip(part.range.clone()) {
         let own = stretch.codes[(position - stretch.start) as usize];

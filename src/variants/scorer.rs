@@ -16,48 +16,12 @@
 
 use std::ops::Range;
 
-use crate::engine::planned::{Place, Planned};
+use crate::engine::planned::ModelOutput;
 use crate::engine::scanner::{OutputScores, Scanner, Scanners};
-use crate::model::Strands;
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::{Error, Result};
-
-/// One output of one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Name, as files show it.
-    pub name: String,
-    /// Rank of the scanner that scores it.
-    pub scanner: usize,
-    /// Output of that scanner: a model's output, or a matrix's rank.
-    pub output: usize,
-    /// Window in bases.
-    pub window: usize,
-    /// Bases of the shortest sequence that the model can score.
-    pub shortest: usize,
-    /// True if both strands have the same score, so that a window has no strand.
-    pub symmetric: bool,
-}
-
-/// Makes a target for each output of each model, in the order of the models.
-pub fn targets(models: &[Planned], places: &[Place]) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for (planned, place) in models.iter().zip(places) {
-        for (output, name) in planned.names().into_iter().enumerate() {
-            targets.push(Target {
-                name,
-                scanner: place.scanner,
-                output: place.output + output,
-                window: planned.plan.window,
-                shortest: planned.shortest(),
-                symmetric: planned.model.spec.strands == Strands::Symmetric,
-            });
-        }
-    }
-    targets
-}
 
 /// The best window of an allele.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -188,7 +152,7 @@ pub fn flank(scanners: &[Box<dyn Scanner>]) -> usize {
 
 /// Scores alleles with the scanners of one worker.
 pub struct Scorer<'a> {
-    targets: &'a [Target],
+    targets: &'a [ModelOutput],
     scanners: Scanners,
     /// Ranks of the targets of each scanner, by its outputs.
     ranks: Vec<Vec<Option<usize>>>,
@@ -203,7 +167,7 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     /// A scorer of `targets`, which refer to `scanners`; these score every window (stride 1).
-    pub fn new(targets: &'a [Target], scanners: Scanners) -> Scorer<'a> {
+    pub fn new(targets: &'a [ModelOutput], scanners: Scanners) -> Scorer<'a> {
         let flank = flank(&scanners);
         let mut ranks: Vec<Vec<Option<usize>>> = vec![Vec::new(); scanners.len()];
         for (rank, target) in targets.iter().enumerate() {
@@ -217,7 +181,7 @@ impl<'a> Scorer<'a> {
     }
 
     /// Targets that are scored.
-    pub fn targets(&self) -> &'a [Target] {
+    pub fn targets(&self) -> &'a [ModelOutput] {
         self.targets
     }
 
@@ -281,11 +245,11 @@ impl<'a> Scorer<'a> {
         let changed = lengths.map(|length| common.changed(length));
         let targets = self.targets;
         // A haplotype shorter than the window is scored whole.
-        let count = |target: &Target, side: usize| match lengths[side] < target.window {
+        let count = |target: &ModelOutput, side: usize| match lengths[side] < target.window {
             true => 1,
             false => changed[side].windows(target.window, lengths[side]),
         };
-        let counts = |target: &Target| if same { [0, 0] } else { [count(target, 0), count(target, 1)] };
+        let counts = |target: &ModelOutput| if same { [0, 0] } else { [count(target, 0), count(target, 1)] };
         let mut sides = std::mem::take(&mut self.sides);
         for (side, best) in sides.iter_mut().enumerate() {
             if targets.iter().all(|target| counts(target)[side] == 0) {
@@ -398,7 +362,7 @@ impl<'a> Scorer<'a> {
             |output: usize| ranks.get(output).copied().flatten().map(|rank| (&targets[rank], rank));
         let haplotype = &mut self.haplotype;
         let (start, length) = (haplotype.start, haplotype.codes.len());
-        let mut put = |target: &Target, rank: usize, scores: OutputScores<'_>, span: Span| {
+        let mut put = |target: &ModelOutput, rank: usize, scores: OutputScores<'_>, span: Span| {
             for (row, best) in best.chunks_mut(targets.len()).enumerate() {
                 let (span, origin) = match rows {
                     Rows::One(origin) => (span, origin),
@@ -460,7 +424,7 @@ fn frame(haplotype: &mut Chunk, span: Span, window: usize) -> bool {
 
 /// The best of the windows of a span.
 fn choose(
-    target: &Target,
+    target: &ModelOutput,
     OutputScores { scores, row, .. }: OutputScores<'_>,
     start: u64,
     span: Span,
