@@ -26,9 +26,9 @@ use bindscan::model::{Alphabet, Model, Pooling, Strands};
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::train::deepbind::distil::Distillation;
 use bindscan::train::deepbind::search;
-use bindscan::train::deepbind::search::{Outcome, Progress, Protocol, Resources};
 use bindscan::train::deepbind::trained;
 use bindscan::train::report::{ScoredSet, TrainingReport};
+use bindscan::train::{Outcome, Progress, Protocol, Resources, metric_name};
 use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
 
@@ -737,7 +737,7 @@ impl Judge {
 /// Final message to the user.
 fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took: Duration) {
     let trial = &outcome.trials[outcome.chosen];
-    let metric = trained::metric_name(training.kind);
+    let metric = metric_name(training.kind);
     let best = trial.best().map_or_else(String::new, |(_, value)| format!("{metric} {value:.4}"));
     let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
     let diverged = outcome.trials.iter().filter(|trial| trial.diverged()).count();
@@ -775,7 +775,7 @@ struct Meter {
 impl Meter {
     fn new(session: Session, kind: TargetKind, of: usize) -> Meter {
         let shown = meter::shared(session);
-        Meter { shown, metric: trained::metric_name(kind), of, trials: AtomicUsize::new(0) }
+        Meter { shown, metric: metric_name(kind), of, trials: AtomicUsize::new(0) }
     }
 
     fn update(&self, progress: Progress) {

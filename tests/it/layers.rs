@@ -15,7 +15,7 @@ use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::{Alphabet, Model, Strands};
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::train::deepbind::search::Resources;
+use bindscan::train::Resources;
 use bindscan::train::layers::export;
 use bindscan::train::layers::export::Labels;
 use bindscan::train::layers::training::Training;

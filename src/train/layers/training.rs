@@ -4,22 +4,19 @@
 //! the number of threads, or on where a training was interrupted.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use crate::dataset::Dataset;
 use crate::dataset::fold;
-use crate::io::digest::hex;
 use crate::model::Strands;
-use crate::train::deepbind::search::{Purpose, Resources, stream};
 use crate::train::layers::architecture::Architecture;
 use crate::train::layers::fit::{Course, Epoch, Fit, Settings};
 use crate::train::layers::network::Network;
 use crate::train::layers::state;
 use crate::train::layers::state::Standing;
+use crate::train::trainer::{Purpose, Resources, check_sizes, lock, run_digest, stream};
 use crate::{Error, Result};
 
 /// Networks and data of the fits. They determine the outcome, unless a budget ends fits early.
@@ -120,16 +117,12 @@ impl Training<'_> {
 
     fn check(&self) -> Result<()> {
         let Training { training, validation, settings, .. } = self;
-        for (what, value) in [
+        check_sizes(&[
             ("fits", self.fits),
             ("sequences a step", settings.batch),
             ("epochs", settings.epochs),
             ("patience", settings.patience),
-        ] {
-            if value == 0 {
-                return Err(Error::Request(format!("{what}: 0 is too few")));
-            }
-        }
+        ])?;
         if settings.strands == Strands::Symmetric {
             let message = "only DeepBind networks can be made symmetric; a network of layers reads both strands, or one";
             return Err(Error::Request(message.into()));
@@ -161,12 +154,8 @@ impl Training<'_> {
 
     fn digest(&self) -> String {
         let Training { architecture, training, validation, settings, fits } = self;
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!(
-            "{version} {architecture:?} {settings:?} {fits} {} {}",
-            training.digest, validation.digest
-        );
-        hex(&Sha256::digest(text.as_bytes()))
+        let (training, validation) = (&training.digest, &validation.digest);
+        run_digest(&format!("{architecture:?} {settings:?} {fits} {training} {validation}"))
     }
 }
 
@@ -294,6 +283,6 @@ impl Run<'_> {
     }
 
     fn standings(&self) -> MutexGuard<'_, (Vec<Option<Standing>>, Instant)> {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.standings)
     }
 }
