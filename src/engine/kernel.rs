@@ -36,18 +36,15 @@
 //! instruction set: it is the same bits however the input is cut. [`reference`](mod@super::reference) is the definition
 //! above in `f64`, and the oracle of the tests.
 
-pub mod geometry;
-pub(crate) mod prefilter;
 use std::sync::{Arc, OnceLock};
 
-use self::dense::Head;
-use super::reference::{check_window, flanks};
 use crate::engine::Engine;
-use crate::engine::kernel::filters::Detectors;
-use crate::engine::kernel::padded_edges::{End, PaddedEdge};
+use crate::engine::kernel::dense::Head;
 use crate::engine::kernel::prefilter::quantized::QuantizedBounds;
 use crate::engine::kernel::prefilter::{Prefilter, PrefilterBuffers};
 use crate::engine::kernel::strand_scan::{Buffers, StrandJob};
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::reference::{check_window, flanks};
 use crate::model::{ModelSpec, Network};
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
@@ -58,12 +55,16 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod filters;
+mod geometry;
 mod matrices;
 mod padded_edges;
 mod pool;
+pub(crate) mod prefilter;
 mod prune;
 mod simd;
 mod strand_scan;
+mod strand_tables;
+mod triple;
 
 pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
@@ -104,26 +105,6 @@ impl Compiled {
         let sides = [&self.forward, &self.reverse];
         let quantized = &self.quantized[2 * strands + usize::from(padded)];
         quantized.get_or_init(|| QuantizedBounds::new(&self.network, sides, plan.strands, padded)).as_ref()
-    }
-}
-
-/// One strand's tables.
-#[derive(Debug)]
-pub(crate) struct StrandTables {
-    detectors: Detectors,
-    /// The overhanging alignments of each group at the low and the high end of a window.
-    ends: Vec<[PaddedEdge; 2]>,
-}
-
-impl StrandTables {
-    fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> StrandTables {
-        let detectors = Detectors::new(network, order, strand, simd);
-        let sums = network.pooling.has_average();
-        let ends = detectors.groups.iter().map(|group| {
-            [(End::Low, detectors.before), (End::High, detectors.after)]
-                .map(|(end, padding)| PaddedEdge::new(group, end, padding, network.rectify, sums, simd))
-        });
-        StrandTables { ends: ends.collect(), detectors }
     }
 }
 

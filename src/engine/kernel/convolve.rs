@@ -4,8 +4,8 @@
 //! ([`Convolve`]). Along a whole sequence, the rows that three bases select in all tables lie side by side, and each row is
 //! added to the sum of another position: the one that has this table's columns there ([`advance`]).
 
-use super::simd::{Lanes, Numbers, Simd, Task, Vector};
-use crate::engine::kernel::filters::{TRIPLE, Table, triple};
+use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
+use crate::engine::kernel::triple::{TRIPLE, Table, triple};
 
 /// Codes to look-up indices: `triples[i]` is the index of codes `i .. i + 3`.
 pub(crate) struct Index<'a> {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::simd::{Lanes, Numbers, PartRow, Sixteen, Task, Vector, WIDTH};
+use crate::engine::kernel::simd::{Lanes, Numbers, PartRow, Sixteen, Task, Vector, WIDTH};
 use crate::model::{Dense, Network};
 
 /// Outputs computed side by side.

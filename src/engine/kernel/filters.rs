@@ -6,24 +6,13 @@
 
 use crate::engine::kernel::convolve::Tables;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
+use crate::engine::kernel::triple::{TRIPLE, triple};
 use crate::model::Network;
 use crate::seq::alphabet::{ONE_HOT, complement};
 use crate::seq::contig::Strand;
 
-/// Bases that select one table row.
-pub(crate) const TRIPLE: usize = 3;
-
-/// Rows of a table, one for each index, and more.
-pub(crate) type Table = [Lanes; 256];
-
 /// One column of 16 detectors: a row for each code.
 pub(crate) type Column = [Lanes; 8];
-
-/// The index of three codes: below 64 for ACGT, from 64 on with an N among them.
-#[inline(always)]
-pub(crate) fn triple(a: u8, b: u8, c: u8) -> u8 {
-    if a.max(b).max(c) < 4 { 16 * a + 4 * b + c } else { 64 + 25 * a + 5 * b + c }
-}
 
 /// The detectors of a network as one strand reads the forward sequence: for the reverse strand each is reversed
 /// and complemented, and the padding is mirrored.

@@ -11,13 +11,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::convolve::{self, Convolve, Index, To};
-use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
 use crate::engine::Engine;
-use crate::engine::kernel::filters::{Detectors, TRIPLE};
+use crate::engine::kernel::convolve::{self, Convolve, Index, To};
+use crate::engine::kernel::filters::Detectors;
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::prefilter::quantized::table::{Promising, SIDE, Tables};
+use crate::engine::kernel::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
+use crate::engine::kernel::triple::TRIPLE;
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;

@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use super::simd::{Lanes, Numbers, Task, Vector, WIDTH};
+use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector, WIDTH};
 
 /// A statistic that is pooled.
 pub(crate) trait Statistic {

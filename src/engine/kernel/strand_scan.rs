@@ -9,16 +9,16 @@ use crate::engine::kernel::prefilter;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::engine::kernel::StrandTables;
 use crate::engine::kernel::convolve;
 use crate::engine::kernel::convolve::{Convolve, Index, Tables, To, advance};
 use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
-use crate::engine::kernel::filters::TRIPLE;
 use crate::engine::kernel::padded_edges::{EdgeRecurrence, End, Join, ShortWindow};
 use crate::engine::kernel::pool::{Max, RectifiedMax, Reduce, Running, Statistic, Step, Sum, slide};
 use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
 use crate::engine::kernel::strand_scan::dedup::DuplicateWindows;
 use crate::engine::kernel::strand_scan::hidden_bounds::HiddenLayerBounds;
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::kernel::triple::TRIPLE;
 use crate::model::{Network, Pooling};
 use crate::seq::chunk::Chunk;
 use crate::seq::window::WindowPlan;

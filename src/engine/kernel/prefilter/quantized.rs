@@ -12,11 +12,13 @@
 
 use std::array;
 
-use crate::engine::kernel::filters::{Group, TRIPLE};
+use crate::engine::kernel::filters::Group;
 use crate::engine::kernel::prefilter::quantized::end::End;
 use crate::engine::kernel::prefilter::quantized::table::Tables;
+use crate::engine::kernel::prune;
 use crate::engine::kernel::simd::{BYTES, Lanes, Row, WIDTH};
-use crate::engine::kernel::{StrandTables, prune};
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::kernel::triple::TRIPLE;
 use crate::model::{Network, Pooling};
 use crate::seq::window::StrandChoice;
 
