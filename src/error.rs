@@ -56,6 +56,22 @@ pub enum Error {
         /// Its place in the sequence, counted from 1.
         position: usize,
     },
+    /// Data that cannot be used: too few of them, sequences too short, values that are missing or do not differ.
+    #[error("{0}")]
+    Data(String),
+    /// Parts that do not belong together: models of an ensemble, a model and data, shards.
+    #[error("{0}")]
+    Mismatch(String),
+    /// An output that cannot be made as it was asked for: an unknown extension, a format that cannot hold the results, a
+    /// place where another run is at work.
+    #[error("{0}")]
+    Output(String),
+    /// A training of which no fit came to finite numbers.
+    #[error("{0}")]
+    Diverged(String),
+    /// A fault of the library.
+    #[error("{0}")]
+    Internal(String),
     /// A request that cannot be met: options that do not go together, a value out of range.
     #[error("{0}")]
     Request(String),

@@ -325,7 +325,7 @@ impl ProfileScan {
                     other.positions(),
                     other.tracks()
                 );
-                return Err(Error::Request(message));
+                return Err(Error::Mismatch(message));
             }
         }
         Tiling::new(first.positions(), self.overlap).map(drop)

@@ -47,7 +47,13 @@ impl From<Error> for PyErr {
             Error::Region(_) => RegionError::new_err(words),
             Error::Runtime(_) => EngineError::new_err(words),
             Error::Interrupted => PyKeyboardInterrupt::new_err(words),
-            Error::Letter { .. } | Error::Request(_) => RequestError::new_err(words),
+            Error::Letter { .. }
+            | Error::Data(_)
+            | Error::Mismatch(_)
+            | Error::Output(_)
+            | Error::Diverged(_)
+            | Error::Internal(_)
+            | Error::Request(_) => RequestError::new_err(words),
         }
     }
 }

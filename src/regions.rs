@@ -236,7 +236,7 @@ pub fn check_lengths(regions: &[Region], targets: &[Target]) -> Result<()> {
     let shortest = targets.iter().map(|target| target.window).min().unwrap_or(1);
     let longest = regions.iter().map(|region| region.end - region.start).max().unwrap_or(0);
     if longest < shortest {
-        return Err(Error::Request(format!(
+        return Err(Error::Data(format!(
             "no region is as long as a window: the longest region has {longest} bases, the shortest window {shortest}"
         )));
     }

@@ -98,10 +98,10 @@ impl Background {
             let least =
                 if order == 0 { "a base".to_owned() } else { format!("{} bases in a row", order + 1) };
             let message = format!("a background cannot be fitted to it: it has not even {least} without N");
-            return Err(Error::Request(message));
+            return Err(Error::Data(message));
         }
         if shuffled && pieces.kept.is_empty() {
-            return Err(Error::Request("nothing in it is long enough to be shuffled".into()));
+            return Err(Error::Data("nothing in it is long enough to be shuffled".into()));
         }
         let kind = if shuffled { Kind::Shuffled(pieces.kept) } else { Kind::Drawn(markov.dice()) };
         Ok(Background { markov, kind })

@@ -343,7 +343,7 @@ impl NullOptions {
         let fitted = Background::fitted(&mut source, order, self.shuffle, seed, setting.threads);
         watch.end();
         let background = fitted.map_err(|error| match error {
-            Error::Request(message) => Error::Request(format!("{}: {message}", path.display())),
+            Error::Data(message) => Error::Data(format!("{}: {message}", path.display())),
             error => error,
         })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -423,7 +423,7 @@ impl Ground {
         sequences.for_each(|codes| markov.count(codes));
         if markov.counted() == 0 {
             let message = format!("{source}: not even {} bases in a row without N", ORDER + 1);
-            return Err(Error::Request(message));
+            return Err(Error::Data(message));
         }
         Ok(Ground { background: Background::drawn(markov), source: source.to_owned(), genome: None })
     }

@@ -449,11 +449,11 @@ impl Rows {
         }
         let binary = || targets.iter().all(|target| target.is_nan() || *target == 0.0 || *target == 1.0);
         if targets.iter().all(|target| target.is_nan()) {
-            return Err(Error::Request(format!("every value of {} is missing", names.join(", "))));
+            return Err(Error::Data(format!("every value of {} is missing", names.join(", "))));
         }
         let kind = kind.unwrap_or_else(|| if binary() { TargetKind::Binary } else { TargetKind::Real });
         if kind == TargetKind::Binary && !binary() {
-            return Err(Error::Request("not all targets are 0 or 1; they are no classes".into()));
+            return Err(Error::Data("not all targets are 0 or 1; they are no classes".into()));
         }
         let mut dataset = Dataset::new(sequences, targets, names, kind)?;
         if layout.fold.is_some() && (fold_names.len() > 1 || !layout.fold_found) {

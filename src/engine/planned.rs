@@ -174,7 +174,7 @@ impl Planned {
                 && own.outputs.len() == other.outputs.len()
                 && own.activation == other.activation;
             if !alike {
-                return Err(Error::Request(format!(
+                return Err(Error::Mismatch(format!(
                     "{} and {} make no ensemble: they differ in their window, strands, outputs or activation",
                     own.name, other.name
                 )));
@@ -232,7 +232,7 @@ pub fn check_names(models: &[Planned]) -> Result<()> {
     let mut names: Vec<String> = models.iter().flat_map(Planned::names).collect();
     names.sort();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(Error::Request(format!(
+        Some(twice) => Err(Error::Mismatch(format!(
             "two models are named {}: give them different names (import --name)",
             twice[0]
         ))),

@@ -98,7 +98,7 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
         })?,
     }
     if highest.iter().all(|&highest| highest == f32::NEG_INFINITY) {
-        return Err(Error::Request(format!(
+        return Err(Error::Data(format!(
             "no stretch of the sequences ({shown} bases) is as long as a filter ({longest} bases) and free of N"
         )));
     }

@@ -286,7 +286,7 @@ impl TableSink {
         if let Form::MatrixMarket(value) = format.form {
             if path == Path::new("-") {
                 let message = "a matrix in Matrix Market has three files: name it (-o NAME.mtx)";
-                return Err(Error::Request(message.into()));
+                return Err(Error::Output(message.into()));
             }
             let [regions, models] = beside(path);
             market = Some(Market {

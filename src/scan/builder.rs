@@ -377,7 +377,7 @@ impl Running {
     fn finish(&mut self) -> Option<Error> {
         let joined = self.thread.take()?.join();
         let lost =
-            || Error::Request("a scan ended before its work was done: this is a bug in bindscan".into());
+            || Error::Internal("a scan ended before its work was done: this is a bug in bindscan".into());
         match joined.unwrap_or_else(|_| Err(lost())) {
             Ok(summary) => {
                 self.summary = Some(summary);

@@ -104,7 +104,7 @@ impl Journal {
             File::options().read(true).write(true).create(true).truncate(false).open(folder.join("log"));
         let mut log = log.map_err(failed("cannot write"))?;
         if let Err(TryLockError::WouldBlock) = log.try_lock() {
-            return Err(Error::Request(format!(
+            return Err(Error::Output(format!(
                 "{}: a scan is at work on this output already",
                 output.display()
             )));

@@ -318,7 +318,7 @@ impl Writer<'_> {
         let targets = self.targets.len();
         self.drawn += (part.range.end - part.range.start) as usize * targets;
         if self.drawn > MOST_DRAWN {
-            return Err(Error::Request(format!(
+            return Err(Error::Output(format!(
                 "a picture shows {MOST_DRAWN} positions at the most, over all models: give a shorter region, or write .tsv or .bw"
             )));
         }
@@ -367,7 +367,7 @@ impl Writer<'_> {
                         #[cfg(not(feature = "png"))]
                         Picture::Png(_) => {
                             let message = "this build of bindscan has no PNG (feature png): write .svg";
-                            return Err(crate::Error::Request(message.into()));
+                            return Err(crate::Error::Output(message.into()));
                         }
                     };
                     output.write(&bytes)?;

@@ -90,7 +90,7 @@ impl Distillation {
             match fit.run(self.steps * (leg + 1) / LEGS - self.steps * leg / LEGS, cancel) {
                 Ok(_) => {}
                 Err(Stopped::Diverged) => {
-                    return Err(Error::Request("the small network diverged; give another seed".into()));
+                    return Err(Error::Diverged("the small network diverged; give another seed".into()));
                 }
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             }

@@ -59,10 +59,10 @@ pub fn loss_and_gradient(
     network.check().map_err(error)?;
     let architecture = Architecture::from_network(network, strands).map_err(error)?;
     if targets.len() != sequences.len() * architecture.outputs {
-        return Err(Error::Request(format!("{} targets for {} sequences", targets.len(), sequences.len())));
+        return Err(Error::Mismatch(format!("{} targets for {} sequences", targets.len(), sequences.len())));
     }
     if sequences.iter().any(|codes| network.alignments(codes.len()) == 0) {
-        return Err(Error::Request("a sequence is shorter than the detectors".into()));
+        return Err(Error::Data("a sequence is shorter than the detectors".into()));
     }
     let layout = Layout::new(architecture);
     let parameters = layout.parameters(network);

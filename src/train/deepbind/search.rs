@@ -186,7 +186,7 @@ impl Protocol {
         dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)?;
         let (_, longest) = dataset.lengths();
         if space.detector_length > longest {
-            return Err(Error::Request(format!(
+            return Err(Error::Data(format!(
                 "detectors of {} bases are longer than every sequence (up to {longest})",
                 space.detector_length
             )));
@@ -208,7 +208,7 @@ impl Protocol {
                 }
             }
             if let Some(class) = classes.iter().position(|class| class.len() < self.folds) {
-                return Err(Error::Request(format!(
+                return Err(Error::Data(format!(
                     "class {class} of column {name} has {} different sequences; {} folds need as many of each class",
                     classes[class].len(),
                     self.folds
@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
         let ranked = trials.iter().enumerate().filter_map(|(i, trial)| Some((i, trial.best()?)));
         let best = ranked.reduce(|best, next| if next.1.1 > best.1.1 { next } else { best });
         let Some((chosen, (checkpoint, _))) = best else {
-            return Err(Error::Request(format!(
+            return Err(Error::Diverged(format!(
                 "none of {} trials came to an end with finite numbers; look for extreme targets, or make more trials",
                 trials.len()
             )));
@@ -423,7 +423,7 @@ impl<'a> Run<'a> {
         let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
         let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
         let Some((_, best)) = best else {
-            return Err(Error::Request("the final fits diverged; give another seed".into()));
+            return Err(Error::Diverged("the final fits diverged; give another seed".into()));
         };
         let Protocol { space, distillation, seed, .. } = self.protocol;
         let whole = |network: &Network| match space.strands {

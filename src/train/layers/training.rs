@@ -132,7 +132,7 @@ impl Training<'_> {
             let (shortest, longest) = dataset.lengths();
             let (_, window) = training.lengths();
             if (shortest, longest) != (window, window) {
-                return Err(Error::Request(format!(
+                return Err(Error::Data(format!(
                     "the {set} sequences have {shortest} to {longest} bases, but a network of layers is fitted to windows \
                      of one length ({window}): cut them, or fill them up with N"
                 )));
@@ -142,13 +142,13 @@ impl Training<'_> {
             validation.require(1, 1)?;
         }
         if validation.output_names != training.output_names || validation.kind != training.kind {
-            return Err(Error::Request(
+            return Err(Error::Mismatch(
                 "the validation data have other targets than the training data".into(),
             ));
         }
         let (_, window) = training.lengths();
         self.architecture.shapes(window).map(drop).map_err(|e| {
-            Error::Request(format!("the network does not go with windows of {window} bases: {e}"))
+            Error::Mismatch(format!("the network does not go with windows of {window} bases: {e}"))
         })
     }
 
@@ -214,7 +214,7 @@ impl Run<'_> {
         let best = metrics.reduce(|best, next| if next.1 > best.1 { next } else { best });
         let Some((chosen, _)) = best else {
             let message = "every fit diverged; try a lower --learning-rate, or look for extreme targets";
-            return Err(Error::Request(message.into()));
+            return Err(Error::Diverged(message.into()));
         };
         let network = all[chosen].2.clone();
         Ok(Outcome { network, chosen, fits: all.into_iter().map(|(_, fitted, _)| fitted).collect() })
@@ -227,7 +227,7 @@ impl Run<'_> {
         if let Some(Standing { course, memory }) = self.standings().0[rank].clone()
             && !fit.restore(course, &memory)
         {
-            return Err(Error::Request(
+            return Err(Error::Mismatch(
                 "the state of the training does not fit its network; begin anew".into(),
             ));
         }
