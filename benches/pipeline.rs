@@ -119,16 +119,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Job {
-            targets,
-            overlaps,
-            sites,
-            scores: Vec::new(),
-            false_discovery_rate: None,
-            q_later: false,
-            statistics: None,
-            journal: None,
-        },
+        Job::new(targets, overlaps).sites(sites),
         |_, _| {},
         &AtomicBool::new(false),
     );

@@ -61,14 +61,22 @@ pub struct Question {
 /// What there is to score.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// The genome.
-    pub genome: &'a Lookup,
-    /// Regions of it.
-    pub regions: &'a [Region],
-    /// What they are scored for.
-    pub targets: &'a [Target],
-    /// What is asked of each.
-    pub question: Question,
+    genome: &'a Lookup,
+    regions: &'a [Region],
+    targets: &'a [Target],
+    question: Question,
+}
+
+impl<'a> Job<'a> {
+    /// A job that scores `regions` of a genome for `targets`; `question` says what is wanted of each region.
+    pub fn new(
+        genome: &'a Lookup,
+        regions: &'a [Region],
+        targets: &'a [Target],
+        question: Question,
+    ) -> Job<'a> {
+        Job { genome, regions, targets, question }
+    }
 }
 
 /// What a worker makes of a batch of regions: text, and a number of its own, which adds up.

@@ -149,8 +149,7 @@ impl EnrichArgs {
     ) -> Result<Vec<(Count, Count)>> {
         let all: Vec<Region> = foreground.iter().chain(background).cloned().collect();
         let question = Question { best: false, sites: Some(self.scored.overlaps()) };
-        let job =
-            Job { genome: &prepared.genome, regions: &all, targets: &prepared.search.targets, question };
+        let job = Job::new(&prepared.genome, &all, &prepared.search.targets, question);
         let mut counts = vec![(Count::default(), Count::default()); prepared.search.targets.len()];
         let mut progress = Progress::start(session, "scoring regions");
         let total = all.len() as u64;
@@ -226,7 +225,7 @@ fn length_note(foreground: &[Region], background: &[Region]) -> Option<String> {
 fn shown(models: &[Planned], targets: &[Target]) -> Vec<Shown> {
     let logos = models.iter().flat_map(|planned| {
         let outputs = planned.names().len();
-        std::iter::repeat_n(logo(&planned.model), outputs)
+        std::iter::repeat_n(logo(planned.model()), outputs)
     });
     let of_target =
         |(target, logo): (&Target, _)| Shown { name: target.name.clone(), alias: target.alias.clone(), logo };

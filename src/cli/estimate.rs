@@ -63,8 +63,9 @@ pub(super) fn tell_if_long(
     let mut choices = Vec::new();
     let padded = models
         .iter()
-        .all(|planned| planned.model.network.is_err() && planned.plan.context == Context::Padding);
-    let strides = STRIDES.iter().filter(|&&stride| models.iter().all(|planned| planned.plan.stride < stride));
+        .all(|planned| planned.model().network.is_err() && planned.plan().context == Context::Padding);
+    let strides =
+        STRIDES.iter().filter(|&&stride| models.iter().all(|planned| planned.plan().stride < stride));
     for change in
         padded.then_some(Change::Flank).into_iter().chain(strides.map(|&stride| Change::Stride(stride)))
     {

@@ -214,12 +214,8 @@ impl RegionsArgs {
             Form::Long => true,
         };
         let sites = has_sites.then(|| self.scored.overlaps());
-        let job = Job {
-            genome: &prepared.genome,
-            regions: &list.regions,
-            targets: &prepared.search.targets,
-            question: Question { best, sites },
-        };
+        let question = Question { best, sites };
+        let job = Job::new(&prepared.genome, &list.regions, &prepared.search.targets, question);
         let contigs = prepared.genome.contigs();
         let format = RowFormat { form, contigs, targets: &prepared.search.targets, has_sites };
         drop(reserved);

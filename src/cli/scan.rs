@@ -323,20 +323,15 @@ impl ScanArgs {
             command: session.invocation.text(),
         });
         let statistics = context.as_ref().map(report::Context::statistics);
-        let (sites, scores) = (tracks.sites, tracks.scores);
+        let nulls: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
         let q_later = self.q_later();
-        let scan = Job {
-            targets,
-            overlaps,
-            sites,
-            scores,
-            false_discovery_rate: self.qvalue,
-            q_later,
-            statistics,
-            journal,
-        };
-        let nulls: Vec<_> =
-            scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
+        let scan = Job::new(targets, overlaps)
+            .sites(tracks.sites)
+            .scores(tracks.scores)
+            .false_discovery_rate(self.qvalue)
+            .defer_q_values(q_later)
+            .statistics(statistics)
+            .journal(journal);
 
         let findings = match self.qvalue {
             _ if !outputs.have_sites() => Findings::Nothing,
@@ -617,9 +612,9 @@ impl ScanArgs {
 
 /// The default threshold that a model recommends, which is told.
 fn own_threshold(planned: &Planned, session: Session) -> Result<f32> {
-    let spec = &planned.model.spec;
+    let spec = &planned.model().spec;
     let own = spec.thresholds.iter().find(|threshold| threshold.level == Level::Default);
-    let Some(own) = own.filter(|_| planned.plan.window == spec.window) else {
+    let Some(own) = own.filter(|_| planned.plan().window == spec.window) else {
         let why = match spec.thresholds[..] {
             [] => "has no threshold of its own",
             _ => "has a threshold of its own for its default window only",

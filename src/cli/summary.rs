@@ -95,10 +95,10 @@ fn object(scanned: &Scanned<'_>, summary: &ScanSummary, more: &[(&str, u64)]) ->
 
 fn model(planned: &Planned) -> Value {
     json!({
-        "name": planned.model.spec.name,
-        "outputs": planned.model.spec.outputs,
-        "window": planned.plan.window,
-        "sha256": planned.model.digest,
+        "name": planned.model().spec.name,
+        "outputs": planned.model().spec.outputs,
+        "window": planned.plan().window,
+        "sha256": planned.model().digest,
     })
 }
 

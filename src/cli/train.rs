@@ -574,7 +574,7 @@ impl TrainArgs {
         let rules = Rules { seed: self.seed, ..Rules::default() };
         let planned = Planned::new(model.clone(), &PlanOptions::default())?;
         let mut engines = planned.engines(threads, Workload::Contigs)?;
-        let places = rank_places(&mut engines, &contigs, &planned.plan, &rules, &CANCELLED)?;
+        let places = rank_places(&mut engines, &contigs, planned.plan(), &rules, &CANCELLED)?;
         let judgement = judge_places(&places, &contigs, &rules);
         for threshold in &mut model.spec.thresholds {
             threshold.genome_wide = found(&places, threshold.score, &rules, judgement.summits);

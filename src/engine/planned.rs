@@ -19,7 +19,7 @@ use crate::{Error, Result};
 ///
 /// let options = PlanOptions::default().window(30).strands(StrandChoice::Forward);
 /// let planned = Planned::new(Model::find("ELK1")?, &options)?;
-/// assert_eq!(planned.plan.window, 30);
+/// assert_eq!(planned.plan().window, 30);
 /// # Ok::<(), bindscan::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -88,9 +88,9 @@ impl PlanOptions {
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The model, with the outputs that are scored.
-    pub model: Model,
+    pub(crate) model: Model,
     /// The windows.
-    pub plan: WindowPlan,
+    pub(crate) plan: WindowPlan,
     engine: EngineKind,
     device: Device,
     /// Further models of an ensemble, whose scores are averaged with the model's.
@@ -122,6 +122,21 @@ impl Planned {
         let plan = WindowPlan { window, stride: options.stride, strands, context };
         let (engine, device) = (options.engine, options.device);
         Ok(Planned { model, plan, engine, device, others: Vec::new() })
+    }
+
+    /// The model, with the outputs that are scored.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Takes the model, with the outputs that are scored, out of its plan.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// The windows.
+    pub fn plan(&self) -> &WindowPlan {
+        &self.plan
     }
 
     /// The network, if it can be scanned as a motif matrix.

@@ -329,16 +329,8 @@ impl Ready {
     fn run(self, (sites, scores): Tracks) -> Result<ScanSummary> {
         let source = self.genome.into_chunks(chunk_shape(self.chunk_size, &self.search.workers[0]));
         let false_discovery_rate = self.rate.filter(|_| !sites.is_empty());
-        let job = Job {
-            targets: self.search.targets,
-            overlaps: self.overlaps,
-            sites,
-            scores,
-            false_discovery_rate,
-            q_later: false,
-            statistics: None,
-            journal: None,
-        };
+        let job = Job::new(self.search.targets, self.overlaps);
+        let job = job.sites(sites).scores(scores).false_discovery_rate(false_discovery_rate);
         super::run(Box::new(source), self.search.workers, job, |_, _| {}, &self.cancel)
     }
 
