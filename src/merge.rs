@@ -90,7 +90,7 @@ impl Shards {
         self.head.mark.format
     }
 
-    /// What stands before the data of the whole: comments if they are `wanted` (GFF3 always has them), and the
+    /// Header of the whole: comments if they are `wanted` (GFF3 always has them), and the
     /// column names of TSV.
     fn header(&self, wanted: bool) -> String {
         let Head { mark, first, comments, columns, .. } = &self.head;

@@ -1,7 +1,8 @@
 //! Regions of a genome and what models find in each: the best window, the sites, their sum.
 //!
-//! Workers score regions one by one, and the rows come out in the order of the regions; what is held in memory is the list of
-//! regions, 40 bytes each and its name. [`table`] writes the rows; [`crate::enrichment`] counts in how many regions there is a site.
+//! Workers score regions one by one, and the rows come out in the order of the regions; what is held in memory is the list
+//! of regions, 40 bytes each and its name. [`table`] writes the rows; [`crate::enrichment`] counts in how many regions there
+//! is a site.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
@@ -38,7 +39,7 @@ pub struct BestWindow {
     pub strand: Strand,
 }
 
-/// What one model finds in one region.
+/// Findings of one model in one region.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cell {
     /// The best window, if it is asked for; `None` if the region has no window with few enough N.
@@ -49,7 +50,7 @@ pub struct Cell {
     pub sum: f64,
 }
 
-/// What is asked of each region.
+/// Values wanted of each region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
     /// The best window.
@@ -58,7 +59,7 @@ pub struct Question {
     pub sites: Option<Overlaps>,
 }
 
-/// What there is to score.
+/// Regions to score, and for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
     genome: &'a Lookup,
@@ -79,7 +80,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// What a worker makes of a batch of regions: text, and a number of its own, which adds up.
+/// Output of a worker for a batch of regions: text, and a number of its own, which adds up.
 #[derive(Debug, Default)]
 pub struct Rows {
     /// Text.
@@ -90,8 +91,8 @@ pub struct Rows {
     regions: u64,
 }
 
-/// Scores all regions with one set of scanners a worker. `row` appends what is to be said of a region, given its rank and a cell for
-/// each target; `write` gets that in the order of the regions; `progress` is told how many are done.
+/// Scores all regions with one set of scanners a worker. `row` appends what is to be said of a region, given its rank and a
+/// cell for each target; `write` gets that in the order of the regions; `progress` is told how many are done.
 ///
 /// # Errors
 /// A genome that cannot be read, a failure of an engine, a score that is NaN, and what `write` gives.

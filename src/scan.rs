@@ -173,8 +173,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Gives the tracks their names, and `others` with them; then what was kept is removed. Dropped instead, a scan leaves no
-    /// track, and keeps what another with the same journal goes on from.
+    /// Gives the tracks their names, and `others` with them; then what was kept is removed. Dropped instead, a scan leaves
+    /// no track, and keeps what another with the same journal goes on from.
     ///
     /// # Errors
     /// A name that cannot be taken.

@@ -47,7 +47,7 @@ pub struct Hit {
     pub target: usize,
     /// Score on the better of the scanned strands.
     pub score: f32,
-    /// That strand; forward where both scores are equal.
+    /// The better strand; forward where both scores are equal.
     pub strand: Strand,
 }
 

@@ -19,9 +19,10 @@ pub struct Sites {
 }
 
 /// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the
-/// next best, and so on. Here a window has `window` bases: all that its score depends on, flanks included. Of equal scores, the window wins that lies best around the bases which carry the score:
-/// `off_centre` gives the distance of their centre from the middle of the window for a hit, by its rank in `hits`. It is
-/// asked for hits that tie with one they overlap. Of equal distances too, the leftmost window wins.
+/// next best, and so on. Here a window has `window` bases: all that its score depends on, flanks included. Of equal scores,
+/// the window wins that lies best around the bases which carry the score: `off_centre` gives the distance of their centre
+/// from the middle of the window for a hit, by its rank in `hits`. It is asked for hits that tie with one they overlap. Of
+/// equal distances too, the leftmost window wins.
 ///
 /// `hits` are one target's, sorted by start; all hits with a start in `seen` are among them. A hit whose fate hangs on
 /// windows outside `seen` is kept and marked by [`Sites::settled_from`] and [`Sites::settled_to`].
@@ -79,7 +80,7 @@ struct Order<'a, F> {
     window: u64,
     scores: Vec<f32>,
     off_centre: F,
-    /// What `off_centre` has answered.
+    /// Answers of `off_centre`.
     known: HashMap<usize, u64>,
 }
 

@@ -56,8 +56,8 @@ pub enum ReadsFormat {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of their own,
-    /// as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
+    /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of
+    /// their own, as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
     pub fn from_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         let before = Path::new(path.file_stem()?).to_str()?.to_ascii_lowercase();
@@ -97,8 +97,8 @@ pub struct Target {
     pub output: usize,
     /// Window in bases: the length of a site.
     pub window: u64,
-    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows that
-    /// share some, one is a site.
+    /// Bases that the score of a window depends on ([`Scanner::seen`](crate::engine::scanner::Scanner::seen)): of windows
+    /// that share some, one is a site.
     pub seen: u64,
     /// Most bases of a window that may be N; windows with more are left out.
     pub most_n: u64,
@@ -112,13 +112,13 @@ pub struct Target {
     pub null: Option<Arc<Null>>,
     /// The stored distribution of its scores in background, by which sites without a p-value are shaded.
     pub shades: Option<Arc<Null>>,
-    /// How the cores of its sites are found.
+    /// Method by which the cores of its sites are found.
     pub cores: CoreSource,
-    /// What its sites span in tracks.
+    /// Bases that its sites span in tracks.
     pub span: Span,
 }
 
-/// What a site spans in a track.
+/// Bases that a site spans in a track.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Span {
     /// The bases that carry the score.

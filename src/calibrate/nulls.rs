@@ -42,7 +42,7 @@ pub enum BackgroundSource {
     File(PathBuf),
 }
 
-/// How null distributions are made. By default a model's own calibration is used where it fits, and else a Markov model
+/// Options of null distributions. By default a model's own calibration is used where it fits, and else a Markov model
 /// of order 2 of the genome that is scanned.
 ///
 /// ```

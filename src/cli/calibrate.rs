@@ -92,7 +92,7 @@ impl CalibrateArgs {
         // A model on standard output leaves no room for the table.
         if output == Path::new("-") {
             if !session.quiet {
-                // What cannot be written is lost, as any message.
+                // A line that cannot be written is lost, as any message.
                 let _ = std::io::stderr().lock().write_all(table.as_bytes());
             }
         } else {

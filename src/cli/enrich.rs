@@ -63,7 +63,7 @@ impl EnrichArgs {
             self.scored.choose_sites(),
             "say what a site is: --pvalue P (1e-4 suits most motifs) or --threshold SCORE"
         );
-        // What cannot be written is found out before the work.
+        // An output that cannot be written is an error before the work begins.
         let mut table = Output::create(&self.output)?;
         let mut page = self.report.as_deref().map(Output::create).transpose()?;
         let mut drawn = self.save_background.as_deref().map(Output::create).transpose()?;
@@ -221,7 +221,7 @@ fn length_note(foreground: &[Region], background: &[Region]) -> Option<String> {
     })
 }
 
-/// What the page shows of each target.
+/// Entries of the page, one for each target.
 fn shown(models: &[Planned], targets: &[Target]) -> Vec<Shown> {
     let logos = models.iter().flat_map(|planned| {
         let outputs = planned.names().len();

@@ -1,4 +1,4 @@
-//! How long a scan takes, by trying its engines before it starts.
+//! Estimate of a scan's duration, by trying its engines before it starts.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// Strides that are tried for a scan that takes long.
 const STRIDES: [usize; 2] = [10, 50];
 
-/// How long a worker should take for a chunk, and how long at the most where windows are long.
+/// Time that a worker should take for a chunk, and at the most where windows are long.
 const CHUNK: Duration = Duration::from_millis(500);
 const LONGEST_CHUNK: Duration = Duration::from_millis(1500);
 /// Fewest window starts of a chunk: a full batch.
@@ -80,7 +80,8 @@ pub(super) fn tell_if_long(
     message(format_args!("this scan takes about {} ({rate}); {}", words(time), choices.join("; ")));
 }
 
-/// Window starts that a worker takes at a time, so few that a slow model shows life soon and ends soon after an interruption.
+/// Window starts that a worker takes at a time, so few that a slow model shows life soon and ends soon after an
+/// interruption.
 pub(super) fn chunk_size(worker: &mut [Box<dyn Scanner>], most: usize) -> usize {
     let (mut seconds, mut longest) = (0.0, 1);
     for scanner in worker {
@@ -103,7 +104,7 @@ pub(super) fn chunk_size(worker: &mut [Box<dyn Scanner>], most: usize) -> usize 
     if starts >= most { most } else { 1 << starts.ilog2() }
 }
 
-/// How long the scanners of a worker take for so many bases, shared by `threads` of their kind.
+/// Time that the scanners of a worker take for so many bases, shared by `threads` of their kind.
 fn time(
     worker: &mut [Box<dyn Scanner>],
     bases: u64,

@@ -20,9 +20,9 @@ use super::{CANCELLED, Session, message, region};
 
 /// Compute the counts that a profile model (BPNet, ChromBPNet) expects at each base
 ///
-/// The model has two heads: a profile and the logarithm of its sum. The counts are softmax(profile) x exp(log counts), as bigWig, a
-/// file for each track (strand) of the model. Inputs for control tracks are fed zeros. Several models (folds) are averaged:
-/// their profiles before the softmax, and their log counts.
+/// The model has two heads: a profile and the logarithm of its sum. The counts are softmax(profile) x exp(log counts), as
+/// bigWig, a file for each track (strand) of the model. Inputs for control tracks are fed zeros. Several models (folds) are
+/// averaged: their profiles before the softmax, and their log counts.
 #[derive(Debug, Args)]
 pub(super) struct ProfileArgs {
     /// Genome: FASTA, plain, gzip or BGZF, or 2bit

@@ -146,7 +146,8 @@ fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
 }
 
 impl Report {
-    /// Writes the page, which waits for its name as the tracks do; so many bases `before` were scanned by an interrupted run.
+    /// Writes the page, which waits for its name as the tracks do; so many bases `before` were scanned by an interrupted
+    /// run.
     pub(super) fn write(
         self,
         context: &Context<'_>,

@@ -414,8 +414,8 @@ impl ScanArgs {
         targets.iter().map(|target| Target { thresholds: thresholds(target), ..target.clone() }).collect()
     }
 
-    /// Digests of the files that decide what is found, beside the models. Only what is joined or goes on needs them: shards, and
-    /// scans with --resume.
+    /// Digests of the files that decide what is found, beside the models. Only what is joined or goes on needs them: shards,
+    /// and scans with --resume.
     fn inputs(&self) -> Result<Vec<(String, String)>> {
         if self.shard.is_none() && !self.resume {
             return Ok(Vec::new());
@@ -481,7 +481,7 @@ impl ScanArgs {
         self.pvalue.or(self.qvalue)
     }
 
-    /// Which windows are hits.
+    /// Rule by which windows are hits.
     fn choice(&self, models: &[Planned], sites: bool, session: Session) -> Result<SiteChoice> {
         Ok(match (self.pvalue, self.qvalue) {
             (Some(p), _) => SiteChoice::PValue(p),
@@ -495,7 +495,7 @@ impl ScanArgs {
         })
     }
 
-    /// Whether overlapping windows are all written.
+    /// Rule for overlapping windows: all are written, or the best alone.
     fn keeps_all(&self) -> bool {
         self.all || matches!(self.overlaps, OverlapsArg::Keep)
     }

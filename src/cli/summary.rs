@@ -21,7 +21,7 @@ pub(super) struct SummaryArgs {
     summary_json: Option<PathBuf>,
 }
 
-/// What was scanned.
+/// Input that was scanned.
 pub(super) struct Scanned<'a> {
     pub(super) input: &'a Path,
     pub(super) shard: Option<Shard>,

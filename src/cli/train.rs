@@ -74,8 +74,8 @@ pub(super) struct TrainArgs {
     recipe: Option<RecipeArg>,
     /// Let the first filters begin as known motifs (any motif file)
     ///
-    /// A motif that tells the classes better than the network does in cross-validation is written in its place. So it is where
-    /// there are too few bound sequences to fit a network.
+    /// A motif that tells the classes better than the network does in cross-validation is written in its place. So it is
+    /// where there are too few bound sequences to fit a network.
     #[arg(long, value_name = "MOTIFS", help_heading = heading::TRAINING)]
     init_motif: Option<PathBuf>,
     /// Choose the size of the network [default: small for classes, ensemble for numbers]
@@ -511,7 +511,8 @@ impl TrainArgs {
         Ok(())
     }
 
-    /// Stores in the model what is known of its scores: those of bound sequences and of background, and the thresholds that follow.
+    /// Stores in the model what is known of its scores: those of bound sequences and of background, and the thresholds that
+    /// follow.
     fn recommend(
         &self,
         model: &mut Model,
@@ -636,7 +637,7 @@ impl TrainArgs {
     }
 }
 
-/// What a threshold finds; `None` if more places reach it than were ranked.
+/// Sites that a threshold finds; `None` if more places reach it than were ranked.
 fn found(places: &[Place], threshold: f32, rules: &Rules, summits: usize) -> Option<GenomeWide> {
     let reached = places.iter().take_while(|place| place.score >= threshold).count();
     let right = places[..reached].iter().filter(|place| place.right).count();
@@ -659,8 +660,8 @@ fn hidden(recipe: Recipe, kind: TargetKind) -> Option<usize> {
 /// Bases of a filter of a distilled network: look-ups take three bases at a time.
 const DISTILLED_LENGTH: usize = 15;
 
-/// Windows of background that a new model is calibrated on, for each step of a fit: with the usual number of steps, enough for
-/// the thresholds that it recommends.
+/// Windows of background that a new model is calibrated on, for each step of a fit: with the usual number of steps, enough
+/// for the thresholds that it recommends.
 const BACKGROUND: u64 = 1000;
 
 /// Bound sequences for each filter where a fit begins with a known motif, and filters at least.

@@ -18,7 +18,7 @@ use crate::genome::sequences::Column;
 use crate::seq::alphabet::count_ambiguous;
 use crate::{Error, Result};
 
-/// Which columns hold the targets.
+/// Columns that hold the targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Targets {
     /// The column whose name is that of a target (`bound`, `label`, `y` and others); otherwise the last of the table, if it
@@ -305,7 +305,7 @@ impl Layout {
         Ok(Layout { sequence, target_names, targets, fold, fold_found: options.fold.is_none() })
     }
 
-    /// Which columns are used, in words.
+    /// Description of the columns that are used.
     fn describe(&self, names: Option<&[String]>) -> String {
         let column = |&i: &usize| match names.and_then(|names| names.get(i)) {
             Some(name) => format!("column {} ({name})", i + 1),

@@ -16,20 +16,21 @@
 //! 1. **Windows share the convolution** (`convolve`). `x[f][p]` does not depend on the window, so it is computed once for
 //!    each position of the chunk. The cost of a base does not depend on the window.
 //! 2. **Three columns are one look-up** (`convolve`). Three bases (or N) select a precomputed row with the partial
-//!    sums of 16 filters; a filter of 24 columns is eight additions. Partial sums travel along the diagonal, so that one index
-//!    serves the positions whose alignments meet there.
+//!    sums of 16 filters; a filter of 24 columns is eight additions. Partial sums travel along the diagonal, so that one
+//!    index serves the positions whose alignments meet there.
 //! 3. **Pooling slides** (`pool`). A maximum over any window takes three operations a position (running
 //!    maxima of blocks from the left and from the right); sums are made the same way, and nothing is subtracted.
-//! 4. **Padded edges are a recurrence** (`padded_edges`). Alignments that overhang a window's ends see padding there, and cannot be
-//!    shared as they are; those of neighbouring windows follow from each other column by column.
+//! 4. **Padded edges are a recurrence** (`padded_edges`). Alignments that overhang a window's ends see padding there, and
+//!    cannot be shared as they are; those of neighbouring windows follow from each other column by column.
 //! 5. **Dense layers take 16 windows at a time** (`dense`), and windows with equal features once
 //!    (`strand_scan`): neighbours often share all maxima.
 //! 6. **Tiles stay in the cache** (`strand_scan`). Positions pass through the stages a tile at a time. Where a register
-//!    holds eight filters, one half of them goes first and then the other, so that the tables of a half stay in the first-level cache.
+//!    holds eight filters, one half of them goes first and then the other, so that the tables of a half stay in the
+//!    first-level cache.
 //! 7. **The reverse strand** is the same scan with reversed, complemented filters; codes are never reversed.
-//! 8. **With a threshold, most windows are not scored** (`prefilter`). Activations in 8-bit fixed point, rounded so that they
-//!    bound the exact ones, tell which windows may reach the threshold. Only those are scored exactly, so what is reported
-//!    does not change. A scan backs off where the bounds rule out too little.
+//! 8. **With a threshold, most windows are not scored** (`prefilter`). Activations in 8-bit fixed point, rounded so that
+//!    they bound the exact ones, tell which windows may reach the threshold. Only those are scored exactly, so what is
+//!    reported does not change. A scan backs off where the bounds rule out too little.
 //! 9. **Filters that cannot matter are dropped** (`prune`): those that no sequence can make positive under a rectifier.
 //!
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and whatever the

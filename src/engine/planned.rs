@@ -9,8 +9,8 @@ use crate::model::{Model, Network, Strands};
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-/// How a model is scored. The defaults are the model's own window, strands and context, every output, a stride of 1, and the
-/// fastest engine on the CPU.
+/// Options for scoring with a model. The defaults are the model's own window, strands and context, every output, a stride of
+/// 1, and the fastest engine on the CPU.
 ///
 /// ```
 /// use bindscan::Model;
@@ -202,7 +202,7 @@ impl Planned {
         }
         let Model { spec, digest: own, .. } = &mut first.model;
         spec.name += "_mean";
-        // What was calibrated was one of them.
+        // The calibration was that of one of them.
         spec.null = None;
         spec.thresholds.clear();
         *own = Some(of_bytes(digest.as_bytes()));

@@ -75,9 +75,9 @@ pub trait Scanner: Send {
         each: &mut dyn FnMut(OutputScores<'_>) -> Result<()>,
     ) -> Result<()>;
 
-    /// Appends the hits of each output of `wanted` to `hits[output]`, by start; [`Hit::target`] is the output. Each output is
-    /// wanted once at the most. `not_a_number` makes the error for a window whose score is NaN, from the rank in `wanted` and
-    /// the start of the window.
+    /// Appends the hits of each output of `wanted` to `hits[output]`, by start; [`Hit::target`] is the output. Each output
+    /// is wanted once at the most. `not_a_number` makes the error for a window whose score is NaN, from the rank in `wanted`
+    /// and the start of the window.
     ///
     /// # Errors
     /// A failure of the engine, and a score that is NaN.

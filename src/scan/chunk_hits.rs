@@ -88,10 +88,10 @@ impl Found {
         }
     }
 
-    /// Scores `chunk` for those `targets`, each with its rank, that are this scanner's; the targets of a model stand together.
-    /// The findings replace earlier ones. If scores are needed, `take` is given each target with its row of them as soon as
-    /// they are known, and the numbers of the windows that count: those that are not left out for their N. It answers with the
-    /// start of a window whose score is NaN, if it meets one. `place` says in words where a window is.
+    /// Scores `chunk` for those `targets`, each with its rank, that are this scanner's; the targets of a model stand
+    /// together. The findings replace earlier ones. If scores are needed, `take` is given each target with its row of them
+    /// as soon as they are known, and the numbers of the windows that count: those that are not left out for their N. It
+    /// answers with the start of a window whose score is NaN, if it meets one. `place` says in words where a window is.
     ///
     /// # Errors
     /// A failure of the engine; a score that is NaN.

@@ -56,8 +56,8 @@ pub struct ReadScan {
     pub sites: Vec<(SiteLines, SiteSink)>,
     /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
     pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
-    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in its
-    /// tags; reads outside of the regions are left out.
+    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in
+    /// its tags; reads outside of the regions are left out.
     pub tagged: Vec<(usize, Output)>,
     /// Provenance, for their headers.
     pub provenance: Provenance,
@@ -100,7 +100,8 @@ impl ReadSummary {
 
 /// Scans the reads of `source` with one set of scanners a worker, and writes the tracks of `scan`. Sites are written
 /// sorted by contig, start and end if the reads are said to be sorted ([`ReadSource::is_sorted`]), else in the order of
-/// the reads. Score tracks and tracks with an index need sorted reads, whether they are said to be so or not. `progress` is told how far the input is read ([`ReadSource::progress`]) and the summary so far.
+/// the reads. Score tracks and tracks with an index need sorted reads, whether they are said to be so or not. `progress` is
+/// told how far the input is read ([`ReadSource::progress`]) and the summary so far.
 ///
 /// # Errors
 /// Whatever the source, an engine or an output meets first; reads that are not sorted though they should be.

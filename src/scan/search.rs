@@ -1,4 +1,4 @@
-//! What a scan looks for: models with their scanners, and targets with thresholds or null distributions.
+//! The search of a scan: models with their scanners, and targets with thresholds or null distributions.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::seq::window::StrandChoice;
 use crate::track::{self, Target};
 use crate::{Error, Result};
 
-/// Which windows are hits.
+/// Rule by which windows are hits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SiteChoice {
     /// Those with this score or a higher one: one score for all models, or one for each, in order.

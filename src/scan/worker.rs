@@ -37,8 +37,8 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// True if sites of the settled stretch have their place behind all of `head`, wanted or not.
     pub(super) settled: bool,
-    /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else beside them if
-    /// statistics are wanted.
+    /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else
+    /// beside them if statistics are wanted.
     pub(super) spooled: Vec<u8>,
     /// The windows of each target that are in the sample of the statistics, if there are any.
     pub(super) sampled: Vec<Sampled>,
@@ -91,7 +91,8 @@ impl Part {
         self.scores.iter_mut().for_each(ScorePart::clear);
     }
 
-    /// Takes the bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window whose score is NaN.
+    /// Takes the bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window
+    /// whose score is NaN.
     fn take(
         &mut self,
         (rank, target): (usize, &Target),

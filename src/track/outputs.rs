@@ -197,8 +197,8 @@ impl Outputs {
             .map(|wanted| &*wanted.path)
     }
 
-    /// Checks that every format of sites can be written if sites have p-values or not, and q-values now, never, or after the merge
-    /// of shards.
+    /// Checks that every format of sites can be written if sites have p-values or not, and q-values now, never, or after the
+    /// merge of shards.
     ///
     /// # Errors
     /// A format that shows what is not known.
@@ -422,7 +422,7 @@ impl Opener<'_> {
     }
 }
 
-/// How tracks of these models were made by `command`; `significance` has the origin of each model's p-values.
+/// Provenance of tracks of these models that `command` made; `significance` has the origin of each model's p-values.
 pub fn provenance(command: String, models: &[Planned], significance: &[(String, String)]) -> Provenance {
     let name_and_digest = |planned: &Planned| {
         (planned.model.spec.name.clone(), planned.model.digest.clone().unwrap_or_default())

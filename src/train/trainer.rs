@@ -1,5 +1,5 @@
-//! Parts of a training that do not depend on the kind of network: its resources, the seeds of its random numbers, and the file
-//! from which an interrupted one goes on.
+//! Parts of a training that do not depend on the kind of network: its resources, the seeds of its random numbers, and the
+//! file from which an interrupted one goes on.
 
 use std::fs;
 use std::io::ErrorKind;

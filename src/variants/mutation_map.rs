@@ -46,7 +46,7 @@ pub struct Stretch {
     pub wanted: Range<u64>,
 }
 
-/// Which number pictures and tracks show.
+/// Number that pictures and tracks show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// DeepBind's effect score.
@@ -384,7 +384,7 @@ impl Writer<'_> {
     }
 }
 
-/// What each substitution by A, C, G, T does to a target's score at one position; 0 for the reference's own base, and
+/// Effects on a target's score of substitutions by A, C, G, T at one position; 0 for the reference's own base, and
 /// where there is no score.
 fn effects(row: &[Option<Best>], targets: usize, target: usize, own: u8, shown: Shown) -> [f32; 4] {
     let score = |base: usize| row[base * targets + target].map(|best| best.score);

@@ -217,7 +217,8 @@ impl<'a> Scorer<'a> {
         self.score_loaded(span, span.first as i64, best)
     }
 
-    /// Bases on each side of two alleles that [`Scorer::compare`] may need; `longer` is how much longer one is than the other.
+    /// Bases on each side of two alleles that [`Scorer::compare`] may need; `longer` is how much longer one is than the
+    /// other.
     pub fn reach(&self, longer: usize) -> usize {
         2 * (self.flank + 1) + longer
     }
@@ -300,7 +301,8 @@ impl<'a> Scorer<'a> {
         self.score_loaded(span, parts[0].len() as i64 - cut as i64, best)
     }
 
-    /// Makes a haplotype of its parts, as far as the windows of `span` need it; gives the number of bases left out before it.
+    /// Makes a haplotype of its parts, as far as the windows of `span` need it; gives the number of bases left out before
+    /// it.
     fn load(&mut self, parts: [&[u8]; 3], span: Span, start: u64) -> usize {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let margin = self.flank + 1;

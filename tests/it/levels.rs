@@ -83,8 +83,8 @@ fn imports(text: &str, prefix: &str) -> BTreeSet<String> {
     found.iter().map(first).filter(|name| !name.is_empty()).collect()
 }
 
-/// The imports of the files under `root`, the modules below `prefix`, that do not go downwards. Where the module at `prefix` is the
-/// highest itself (`root_is_top`), so is an import of anything that it defines.
+/// The imports of the files under `root`, the modules below `prefix`, that do not go downwards. Where the module at `prefix`
+/// is the highest itself (`root_is_top`), so is an import of anything that it defines.
 fn upward(root: &Path, prefix: &str, levels: &[&[&str]], root_is_top: bool) -> Vec<String> {
     let level = |module: &str| levels.iter().position(|level| level.contains(&module));
     let mut files = Vec::new();

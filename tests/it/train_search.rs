@@ -126,7 +126,7 @@ fn a_symmetric_network_scores_both_strands_alike() {
         assert!((one - other).abs() < 1e-5 * one.abs().max(1.0), "{one} {other}");
         scores.push(one);
     }
-    // What comes out is what was judged.
+    // The result is the network that was judged.
     let auc = metric::auc(&scores, &data.target_column(0)).unwrap();
     assert!(auc > 0.95, "{auc}");
     let model = trained::model("both", Alphabet::Dna, &data, &protocol, &outcome).unwrap();

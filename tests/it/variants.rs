@@ -19,7 +19,7 @@ use noodles::{bcf, bgzf, vcf};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
-/// What a model is, for the test.
+/// A model, for the test.
 struct Case {
     name: &'static str,
     network: Network,
@@ -205,7 +205,7 @@ fn close(have: &str, want: f64) -> bool {
     (have.parse::<f64>().unwrap() - want).abs() <= 1e-4 * want.abs().max(1.0)
 }
 
-/// What the definition says of two haplotypes, by comparing whole contigs: windows of each that count, or none of either.
+/// Result of the definition for two haplotypes, by comparing whole contigs: windows of each that count, or none of either.
 fn definition(case: &Case, haplotypes: [&[u8]; 2], origin: usize) -> [Vec<(i64, char, Vec<f64>)>; 2] {
     let [reference, alternative] = haplotypes;
     if reference == alternative {

@@ -301,7 +301,7 @@ impl<P: Numbers> EdgeTile<'_, P> {
         let chain = T - usize::from(FIRST);
         for from in 0..TRIPLE.min(self.out.len()) {
             let pending = &mut self.pending[(self.turn + from) % TRIPLE * chain..][..chain];
-            // What waits for the rows of each table; nothing waits for the first one in the first round.
+            // Sums that wait for the rows of each table; none waits for the first one in the first round.
             let mut waiting = [P::splat(0.0); T];
             for (sum, row) in waiting[T - chain..].iter_mut().zip(pending.iter()) {
                 *sum = P::load(row);

@@ -269,7 +269,7 @@ enum Layers {
 /// A hidden layer, rectified, and the output layer.
 #[derive(Debug, Clone)]
 struct Two {
-    /// Which of the hidden layer's inputs is in each lane, vector by vector.
+    /// Inputs of the hidden layer in each lane, vector by vector.
     places: Vec<Vec<usize>>,
     hidden: Layer,
     output: Layer,

@@ -1,8 +1,8 @@
 //! The filters of a network as look-up tables, for one strand.
 //!
-//! Three consecutive bases select one vector: the contribution of three consecutive columns of 16 filters. A filter of length
-//! 24 takes eight look-ups at each position. The 64 triples of A, C, G and T come first (4 KB, so that the tables of a filter fit
-//! the first-level cache), then the triples with an N: N needs no code path of its own.
+//! Three consecutive bases select one vector: the contribution of three consecutive columns of 16 filters. A filter of
+//! length 24 takes eight look-ups at each position. The 64 triples of A, C, G and T come first (4 KB, so that the tables of
+//! a filter fit the first-level cache), then the triples with an N: N needs no code path of its own.
 
 use crate::engine::kernel::convolve::Tables;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
@@ -44,7 +44,7 @@ impl Detectors {
     pub(crate) fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Detectors {
         let length = network.detector_length;
         let reverse = strand == Strand::Reverse;
-        // What `code` at column `j` of detector `k` adds, in the direction of the forward sequence.
+        // Contribution of `code` at column `j` of detector `k`, in the direction of the forward sequence.
         let contribution = |k: usize, j: usize, code: usize| -> f64 {
             let (j, code) =
                 if reverse { (length - 1 - j, usize::from(complement(code as u8))) } else { (j, code) };

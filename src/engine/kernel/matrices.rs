@@ -1,12 +1,12 @@
 //! Scanning with many motif matrices at once.
 //!
-//! A matrix is a network with one filter, one alignment for each window and no pooling; on its own it would leave 15 of 16 lanes
-//! empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros at the
-//! end. One convolution gives the scores of eight matrices on both strands.
+//! A matrix is a network with one filter, one alignment for each window and no pooling; on its own it would leave 15 of 16
+//! lanes empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros
+//! at the end. One convolution gives the scores of eight matrices on both strands.
 //!
-//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest possible
-//! one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only where a sum
-//! does not saturate.
+//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest
+//! possible one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only
+//! where a sum does not saturate.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -69,8 +69,8 @@ struct Compiled {
 }
 
 impl MatrixScanner {
-    /// A scanner for [matrices](Network::is_matrix) on windows of their own length, with the stride and the strands of `plan`; hits
-    /// refer to them by rank.
+    /// A scanner for [matrices](Network::is_matrix) on windows of their own length, with the stride and the strands of
+    /// `plan`; hits refer to them by rank.
     ///
     /// # Panics
     /// Without a matrix.
@@ -436,7 +436,7 @@ fn as_read_on(matrix: &Network, strand: Strand, length: usize) -> impl Iterator<
     })
 }
 
-/// Which lanes reach their bound, as the bits of a mask a position.
+/// Finds the lanes that reach their bound: a mask of bits for each position.
 struct Reach<'a> {
     activations: &'a [Lanes],
     bounds: &'a Lanes,

@@ -116,7 +116,7 @@ impl<'a> Prefilter<'a> {
                     let threshold = self.lowest();
                     let candidates = &mut buffers.candidates[strand];
                     for block in 0..blocks {
-                        // What is no number bounds nothing.
+                        // NaN is no bound.
                         let bound = |output: usize| buffers.scores[output * BLOCKS + block];
                         if (0..outputs).all(|output| bound(output) < threshold) {
                             continue;

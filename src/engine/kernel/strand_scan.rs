@@ -1,8 +1,8 @@
 //! The scan of one strand of a chunk: the stages of the kernel, a tile of positions at a time.
 //!
 //! Two counts run through this module. Positions are those of alignments, from the first inner alignment of the first window
-//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has its inner
-//! alignments at positions `i * stride .. i * stride + inner`.
+//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has its
+//! inner alignments at positions `i * stride .. i * stride + inner`.
 
 use crate::engine::kernel::geometry::Geometry;
 use crate::engine::kernel::prefilter;

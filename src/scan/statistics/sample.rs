@@ -51,8 +51,8 @@ impl Sampler {
         Sampler { shape, block: Chunk::default(), ambiguous: Ambiguous::default(), kept: Vec::new() }
     }
 
-    /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or none if
-    /// the chunk has no such windows.
+    /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or
+    /// none if the chunk has no such windows.
     ///
     /// # Errors
     /// Errors of an engine.

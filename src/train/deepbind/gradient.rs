@@ -394,7 +394,8 @@ fn hidden_layer(layout: &Layout, parameters: &[Lanes], features: &[Lanes], units
 }
 
 /// Adds the gradient of the layers after the pool for one strand, given the slopes of its outputs, and replaces the
-/// features and hidden units by their gradients. A feature or unit that is 0 was not active or was dropped, and passes nothing on.
+/// features and hidden units by their gradients. A feature or unit that is 0 was not active or was dropped, and passes
+/// nothing on.
 #[inline(always)]
 fn backward(
     layout: &Layout,

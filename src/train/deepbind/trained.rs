@@ -48,8 +48,8 @@ fn main_motif(network: &Network, dataset: &Dataset, both_strands: bool) -> Optio
     Some(MainMotif { filter: best.detector, sites: best.sites, counts })
 }
 
-/// What lies past a window's ends in a contig. Of sequences much longer than a filter, little depends on the padding, and a scan
-/// that pads no window is four times as fast.
+/// Context of the model's windows in a contig. Of sequences much longer than a filter, little depends on the padding, and a
+/// scan that pads no window is four times as fast.
 fn context(dataset: &Dataset, protocol: &Protocol) -> Context {
     let Space { recipe, detector_length, .. } = protocol.space;
     let long = dataset.lengths().0 >= LONG * detector_length;

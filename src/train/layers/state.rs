@@ -28,7 +28,7 @@ struct Header {
 
 const FORMAT: u32 = 1;
 
-/// What the file holds for `fits` fits of this run; nothing is known of any where there is no file.
+/// Reads the states of the `fits` fits of this run; `None` for each where there is no file.
 ///
 /// # Errors
 /// A file that cannot be read, is no such file, or belongs to another run.

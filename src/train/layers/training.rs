@@ -204,7 +204,7 @@ impl Run<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        // What went wrong with one fit has interrupted the others.
+        // The failure of one fit has interrupted the others.
         if let Some(error) = errors.into_iter().min_by_key(|error| matches!(error, Error::Interrupted)) {
             self.write()?;
             return Err(error);

@@ -112,7 +112,7 @@ impl<const UNIT: usize> Task for Minima<'_, UNIT> {
     }
 }
 
-/// Which blocks of eight positions have a deficit below 255.
+/// Finds the blocks of eight positions that have a deficit below 255.
 pub(crate) struct Promising<'a> {
     pub(crate) tables: &'a Tables,
     /// As for [`Minima`].
