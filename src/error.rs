@@ -109,3 +109,13 @@ impl Error {
         matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
     }
 }
+
+/// Lists the first `most` of some words for a message, and the number of the others.
+pub(crate) fn listed(words: impl Iterator<Item = String>, most: usize) -> String {
+    let mut words = words.peekable();
+    let shown: Vec<String> = words.by_ref().take(most).collect();
+    match words.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}

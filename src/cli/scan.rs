@@ -33,7 +33,7 @@ use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
-use super::region;
+use super::region::{self, RegionArgs};
 use super::report::{self, ReportArgs};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::summary::{self, SummaryArgs};
@@ -94,20 +94,8 @@ pub(super) struct ScanArgs {
     max_n: Option<f64>,
     #[command(flatten)]
     null: NullArgs,
-    /// Scan this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
-    ///
-    /// Overlapping regions are joined.
-    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
-    regions: Vec<String>,
-    /// Scan the regions of a BED, narrowPeak or GFF file
-    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
-    regions_file: Option<PathBuf>,
-    /// Skip or clip regions that do not fit the genome, and count them
-    ///
-    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
-    /// this option they are an error.
-    #[arg(long, help_heading = heading::INPUT)]
-    skip_bad_regions: bool,
+    #[command(flatten)]
+    regions: RegionArgs,
     /// Read further names of contigs from a file
     ///
     /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
@@ -220,11 +208,12 @@ impl ScanArgs {
         };
         let overlaps = if self.keeps_all() { Overlaps::Keep } else { Overlaps::Suppress };
         search.set_p_values(&self.null.options(), overlaps, &setting, &mut NullProgress::new(session))?;
+        let mut speeds = estimate::Speeds::default();
         let chunk_size = match self.chunk_size {
             Some(size) => size,
             None => {
                 let most = search.default_chunk_size();
-                estimate::chunk_size(&mut search.workers[0], most)
+                estimate::chunk_size(&mut search.workers[0], &mut speeds, most)
             }
         };
         let Search { models, mut workers, places, targets, significance, .. } = search;
@@ -268,7 +257,7 @@ impl ScanArgs {
         }
         log::debug!("{threads} workers, {} window starts at a time", shape.own);
         if let Some(bases) = bases_to_scan(&genome, &options.regions, self.shard) {
-            estimate::tell_if_long(&models, &mut workers[0], bases, threads, session);
+            estimate::tell_if_long(&models, &mut workers[0], &mut speeds, bases, threads, session);
         }
         let inputs = self.inputs()?;
         let mark = self.shard.map(|shard| ShardMark {
@@ -423,7 +412,7 @@ impl ScanArgs {
         let mut inputs = Vec::new();
         let files = [
             ("genome", Some(&*self.genome)),
-            ("regions", self.regions_file.as_deref()),
+            ("regions", self.regions.file()),
             ("background", self.null.background_file()),
             ("aliases", self.aliases.as_deref()),
         ];
@@ -597,12 +586,7 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let mut regions = region::queries(
-            &self.regions,
-            self.regions_file.as_deref(),
-            (&self.genome, "genome"),
-            self.skip_bad_regions,
-        )?;
+        let mut regions = self.regions.queries((&self.genome, "genome"))?;
         if let Some(aliases) = &self.aliases {
             region::name(&mut regions, &AliasTable::read(aliases)?);
         }
