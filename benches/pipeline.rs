@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::Result;
 use bindscan::engine::Engine;
-use bindscan::engine::scanner::{Scanner, chunk_shape};
+use bindscan::engine::scanner::{EngineScanner, Scanner, chunk_shape};
 use bindscan::genome;
 use bindscan::io::line::LineSink;
 use bindscan::io::output::Output;
@@ -109,7 +109,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         cores: CoreSource::Window,
         span: Span::Core,
     }];
-    let scanner = || Scanner::Model { engine: Box::new(null_engine()), plan: PLAN };
+    let scanner = || Box::new(EngineScanner::new(Box::new(null_engine()), PLAN)) as Box<dyn Scanner>;
     let shape = chunk_shape(65_536, &[scanner()]);
     let scanners = (0..threads).map(|_| vec![scanner()]).collect();
     let source = genome::open(genome, &genome::GenomeOptions::default()).unwrap().into_chunks(shape);
@@ -119,16 +119,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
     let summary = scan::run(
         Box::new(source),
         scanners,
-        Job {
-            targets,
-            overlaps,
-            sites,
-            scores: Vec::new(),
-            false_discovery_rate: None,
-            q_later: false,
-            statistics: None,
-            journal: None,
-        },
+        Job::new(targets, overlaps).sites(sites),
         |_, _| {},
         &AtomicBool::new(false),
     );

@@ -30,7 +30,8 @@ use crate::null::distribution::Distribution;
 use crate::null::distribution::Null;
 
 impl Calibration {
-    /// Computes the null distribution of a model that is a matrix; `None` for any other ([`Network::is_matrix`](crate::model::Network::is_matrix)).
+    /// Computes the null distribution of a model that is a matrix; `None` for any other
+    /// ([`Network::is_matrix`](crate::model::Network::is_matrix)).
     pub fn exact(
         model: &Model,
         plan: &WindowPlan,

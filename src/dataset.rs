@@ -63,7 +63,7 @@ impl Dataset {
         let outputs = output_names.len();
         let mut dataset =
             Dataset { sequences, targets, outputs, output_names, kind, digest: String::new(), folds: None };
-        dataset.check().map_err(Error::Request)?;
+        dataset.check().map_err(Error::Data)?;
         dataset.digest = dataset.compute_digest();
         Ok(dataset)
     }
@@ -175,7 +175,7 @@ impl Dataset {
     /// A data set of another kind, or an empty sequence.
     pub fn add_negatives(&mut self, negatives: Vec<Vec<u8>>) -> Result<()> {
         if self.kind != TargetKind::Binary || self.outputs != 1 {
-            return Err(Error::Request("negatives go with one output of 0 and 1 only".into()));
+            return Err(Error::Data("negatives go with one output of 0 and 1 only".into()));
         }
         if let Some(folds) = &mut self.folds {
             let given = folds.len();
@@ -183,7 +183,7 @@ impl Dataset {
         }
         self.targets.resize(self.targets.len() + negatives.len(), 0.0);
         self.sequences.extend(negatives);
-        self.check().map_err(Error::Request)?;
+        self.check().map_err(Error::Data)?;
         self.digest = self.compute_digest();
         Ok(())
     }
@@ -194,7 +194,7 @@ impl Dataset {
     /// # Errors
     /// Description of the errors, with counts.
     pub fn require(&self, sequences: usize, length: usize) -> Result<()> {
-        let wrong = |message: String| Err(Error::Request(message));
+        let wrong = |message: String| Err(Error::Data(message));
         if self.len() < sequences {
             return wrong(format!("there are {} sequences; {sequences} or more are needed", self.len()));
         }

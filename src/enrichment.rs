@@ -1,8 +1,9 @@
-//! Which models have sites in more of some regions than of others.
+//! Models that have sites in more of some regions than of others.
 //!
-//! For each model, the regions with a site are counted among those in question and among background regions. The p-value is that of
-//! Fisher's exact test, one-sided: the probability that as many or more of the regions with a site are among those in question, if they
-//! were drawn at random (the hypergeometric distribution). q-values are Benjamini and Hochberg's over the models.
+//! For each model, the regions with a site are counted among those in question and among background regions. The p-value is
+//! that of Fisher's exact test, one-sided: the probability that as many or more of the regions with a site are among those
+//! in question, if they were drawn at random (the hypergeometric distribution). q-values are Benjamini and Hochberg's over
+//! the models.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,7 @@ impl Count {
     }
 }
 
-/// What was counted of one model, and how surprising it is.
+/// Counts of one model, and their significance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Enrichment {
     /// Rank of the model.
@@ -62,7 +63,8 @@ impl Enrichment {
     }
 }
 
-/// Tests each model's counts, foreground and background. The most significant model comes first; of equal ones the first given.
+/// Tests each model's counts, foreground and background. The most significant model comes first; of equal ones the first
+/// given.
 pub fn test(counts: &[(Count, Count)]) -> Vec<Enrichment> {
     let p_of = |&(foreground, background): &(Count, Count)| {
         let population = foreground.regions + background.regions;
@@ -178,8 +180,9 @@ pub struct Background {
     pub unmatched: usize,
 }
 
-/// Draws background regions from all contigs of a genome: `each` for every region, of its length and GC content (as near as one is
-/// found), with no more N than it has, and apart from all regions and from each other. The same seed gives the same ones.
+/// Draws background regions from all contigs of a genome: `each` for every region, of its length and GC content (as near as
+/// one is found), with no more N than it has, and apart from all regions and from each other. The same seed gives the same
+/// ones.
 ///
 /// # Errors
 /// A genome that cannot be read.

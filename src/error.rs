@@ -56,6 +56,22 @@ pub enum Error {
         /// Its place in the sequence, counted from 1.
         position: usize,
     },
+    /// Data that cannot be used: too few of them, sequences too short, values that are missing or do not differ.
+    #[error("{0}")]
+    Data(String),
+    /// Parts that do not belong together: models of an ensemble, a model and data, shards.
+    #[error("{0}")]
+    Mismatch(String),
+    /// An output that cannot be made as it was asked for: an unknown extension, a format that cannot hold the results, a
+    /// place where another run is at work.
+    #[error("{0}")]
+    Output(String),
+    /// A training of which no fit came to finite numbers.
+    #[error("{0}")]
+    Diverged(String),
+    /// A fault of the library.
+    #[error("{0}")]
+    Internal(String),
     /// A request that cannot be met: options that do not go together, a value out of range.
     #[error("{0}")]
     Request(String),
@@ -91,5 +107,15 @@ impl Error {
     /// True if this is a closed pipe on the reading side (`bindscan … | head`): not a failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Lists the first `most` of some words for a message, and the number of the others.
+pub(crate) fn listed(words: impl Iterator<Item = String>, most: usize) -> String {
+    let mut words = words.peekable();
+    let shown: Vec<String> = words.by_ref().take(most).collect();
+    match words.count() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }

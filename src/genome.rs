@@ -96,8 +96,8 @@ pub fn from_input(path: &Path, input: RawInput, options: &GenomeOptions) -> Resu
     Genome::new(path, input.into(), options)
 }
 
-/// As [`from_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a temporary
-/// file first.
+/// As [`from_input`], always indexed, as [`Genome::into_shard`] needs it: what is compressed, or a stream, is put into a
+/// temporary file first.
 ///
 /// # Errors
 /// As [`open`]; a temporary file that cannot be written.
@@ -184,7 +184,7 @@ impl Genome {
         self.reader.is_indexed().then(|| self.reader.contigs())
     }
 
-    /// What tells the genome from others: SHA-256 of the contigs' names and lengths, in hexadecimal digits; `None` on a
+    /// Identity of the genome: SHA-256 of the contigs' names and lengths, in hexadecimal digits; `None` on a
     /// stream.
     pub fn digest(&self) -> Option<String> {
         self.contigs().map(digest_of_contigs)
@@ -315,7 +315,7 @@ impl SequenceSource for GenomeSource {
 
     fn progress(&self) -> (u64, Option<u64>) {
         match self.wanted {
-            // What is read past the seams comes on top.
+            // Bases read past the seams come on top.
             Some(wanted) => (self.passed.min(wanted), Some(wanted)),
             None => self.reader.progress(),
         }

@@ -1,13 +1,13 @@
 //! Scan genomes with sequence models of protein binding.
 //!
 //! A [`genome`] (or [`reads`]) is cut into chunks of bases. An [`engine`] scores every window of a chunk with a [`model`],
-//! [`sites`] turns scores into binding sites, a [`track`] writes them, and a [`pipeline`] of bounded channels joins the stages;
-//! [`scan`] puts them together.
+//! [`sites`] turns scores into binding sites, a [`track`] writes them, and a [`pipeline`] of bounded channels joins the
+//! stages; [`scan`] puts them together.
 //!
 //! # Examples
 //!
-//! A [`Model`] is opened by its name or its file; a [`Scan`] looks for its sites in a genome. The sites come one by one, as the
-//! program writes them.
+//! A [`Model`] is opened by its name or its file; a [`Scan`] looks for its sites in a genome. The sites come one by one, as
+//! the program writes them.
 //!
 //! ```
 //! use bindscan::{Model, Scan};

@@ -69,7 +69,7 @@ impl Shards {
             let [(head, a), (next, b)] = pair else { unreachable!("windows of two") };
             if head.mark.shard == next.mark.shard {
                 let (a, b, shard) = (a.display(), b.display(), head.mark.shard);
-                return Err(Error::Request(format!("{a} and {b} are both shard {shard}: leave one out")));
+                return Err(Error::Mismatch(format!("{a} and {b} are both shard {shard}: leave one out")));
             }
         }
         let of = first.mark.shard.of;
@@ -79,7 +79,7 @@ impl Shards {
             let count = of - shards.len() as u64;
             let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
             let message = format!("shard {number}/{of}{more} is missing: give the files of all {of} shards");
-            return Err(Error::Request(message));
+            return Err(Error::Mismatch(message));
         }
         let head = first.clone();
         Ok(Shards { head, paths: shards.into_iter().map(|(_, path)| path).collect() })
@@ -90,7 +90,7 @@ impl Shards {
         self.head.mark.format
     }
 
-    /// What stands before the data of the whole: comments if they are `wanted` (GFF3 always has them), and the
+    /// Header of the whole: comments if they are `wanted` (GFF3 always has them), and the
     /// column names of TSV.
     fn header(&self, wanted: bool) -> String {
         let Head { mark, first, comments, columns, .. } = &self.head;
@@ -110,7 +110,7 @@ impl Shards {
             Format::Scores(ScoreFormat::BigWig) => return self.write_bigwig(output, &header),
             Format::Scores(ScoreFormat::BedGraph) => Layout::Bed,
             Format::Sites(SiteFormat::BigBed) | Format::Reads(_) => {
-                return Err(Error::Request("shards of bigBed are not merged; write .bed".into()));
+                return Err(Error::Output("shards of bigBed are not merged; write .bed".into()));
             }
             Format::Sites(format) => format.layout(),
         };
@@ -160,7 +160,7 @@ impl Shards {
         let q = targets.iter().map(|shards| ShardTests::q_values(shards)).collect::<Option<_>>();
         let q = q.ok_or_else(|| {
             let message = "the shards were made with different distributions of scores in background: they do not belong together";
-            Error::Request(message.into())
+            Error::Mismatch(message.into())
         })?;
         Ok(Rates { rate, q })
     }
@@ -415,7 +415,7 @@ impl Head {
             return Ok(());
         };
         let (a, b) = (first_path.display(), path.display());
-        Err(Error::Request(format!("{a} and {b} {difference}: they do not belong together")))
+        Err(Error::Mismatch(format!("{a} and {b} {difference}: they do not belong together")))
     }
 }
 

@@ -93,7 +93,7 @@ pub struct ModelSpec {
     pub detector_length: Option<usize>,
     /// Bases that a window sees past its ends.
     pub padding: PadKind,
-    /// What lies past a window's ends in a contig, unless a scan says otherwise: padding, or the real bases beside it.
+    /// Bases past a window's ends in a contig, unless a scan says otherwise: padding, or the real bases beside it.
     #[serde(default, skip_serializing_if = "is_padding")]
     pub context: Context,
     /// DNA or RNA.
@@ -342,8 +342,8 @@ impl Model {
         }
     }
 
-    /// Opens every model of a file: one of an ONNX file or a bundled model ([`Model::find`]), and one for each motif of a motif
-    /// file ([`motif::models`]), with a uniform background unless the file states another.
+    /// Opens every model of a file: one of an ONNX file or a bundled model ([`Model::find`]), and one for each motif of a
+    /// motif file ([`motif::models`]), with a uniform background unless the file states another.
     ///
     /// ```
     /// use bindscan::Model;
@@ -528,7 +528,7 @@ impl Model {
         let Model { mut spec, input, output, mut graph, network, digest, heads, notes, free_window } = self;
         let all = spec.outputs.len();
         spec.outputs = ranks.iter().map(|&rank| spec.outputs[rank].clone()).collect();
-        // What was calibrated was all of them.
+        // The calibration was that of all of them.
         spec.null = None;
         if all > 1 {
             spec.thresholds.clear();
@@ -592,7 +592,7 @@ pub(crate) struct ModelFile {
     pub(crate) folder: PathBuf,
     /// SHA-256 of a file that is not ONNX itself, in hexadecimal digits.
     pub(crate) digest: Option<String>,
-    /// What was done to the file, one line each.
+    /// Changes to the file, one line each.
     pub(crate) notes: Vec<String>,
 }
 

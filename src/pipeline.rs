@@ -104,7 +104,7 @@ where
 }
 
 fn worker_lost() -> Error {
-    Error::Request("a worker thread ended before its work was done: this is a bug in bindscan".into())
+    Error::Internal("a worker thread ended before its work was done: this is a bug in bindscan".into())
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Expected counts at base resolution, from networks with two heads: a profile and the logarithm of its sum.
 //!
-//! Such a network (BPNet, ChromBPNet and their kin) reads a window and gives a number at each position of its middle, and
-//! the logarithm of the counts there. The counts expected at a position are softmax(profile) · exp(log counts). Where there are as
-//! many log counts as tracks (strands), each track has its own sum; where there is one, it is that of all tracks together.
+//! A profile network (BPNet, ChromBPNet and their kin) reads a window and gives a number at each position of its middle, and
+//! the logarithm of the counts there. The counts expected at a position are softmax(profile) · exp(log counts). Where there
+//! are as many log counts as tracks (strands), each track has its own sum; where there is one, it is that of all tracks
+//! together.
 //!
-//! A genome is covered by tiles of the profile's length; of tiles that overlap each gives its middle. Tiles start at the same
-//! places whatever regions are wanted, so that the values of a base depend on the genome alone. Columns of N, and those past a
-//! contig's ends, are zeros, as those networks are trained.
+//! A genome is covered by tiles of the profile's length; of tiles that overlap each gives its middle. Tiles start at the
+//! same places whatever regions are wanted, so that the values of a base depend on the genome alone. Columns of N, and those
+//! past a contig's ends, are zeros, as those networks are trained.
 
 use std::ops::Range;
 use std::path::Path;
@@ -28,7 +29,7 @@ use crate::{Error, Result};
 /// Tiles that a worker takes at a time.
 const BATCH: usize = 4;
 
-/// Which heads are which, where it does not follow from their shapes.
+/// Roles of the heads, where they do not follow from their shapes.
 #[derive(Debug, Clone, Default)]
 pub struct ProfileOptions {
     /// Name of the output with the profile.
@@ -46,7 +47,7 @@ pub struct ProfileModel {
     pub name: String,
     /// SHA-256 of its file.
     pub digest: String,
-    /// What was done to its graph, one line each.
+    /// Changes to its graph, one line each.
     pub notes: Vec<String>,
     /// Bases that it reads.
     pub window: usize,
@@ -144,7 +145,7 @@ fn heads(
     let axis = |output: &Named| -> Option<usize> {
         let found = interface::output(graph, input, &output.name, Some(window)).ok();
         found.and_then(|found| found.positions).or_else(|| {
-            // What cannot be followed has its positions on its longest axis.
+            // A tensor that cannot be followed has its positions on its longest axis.
             let rest = output.dims.iter().enumerate().skip(1).filter(|&(_, &n)| n > 1);
             rest.max_by_key(|&(_, &n)| n).filter(|&(_, &n)| n > MOST_TRACKS).map(|(axis, _)| axis)
         })
@@ -288,7 +289,7 @@ struct Part {
     done: u64,
 }
 
-/// What is scored, and how.
+/// Sequences that are scored, and options.
 #[derive(Debug)]
 pub struct ProfileScan {
     /// Networks of the same shape, whose profiles and log counts are averaged.
@@ -325,14 +326,14 @@ impl ProfileScan {
                     other.positions(),
                     other.tracks()
                 );
-                return Err(Error::Request(message));
+                return Err(Error::Mismatch(message));
             }
         }
         Tiling::new(first.positions(), self.overlap).map(drop)
     }
 
-    /// Writes the counts that are expected at the `wanted` stretches of each contig of `genome`, a track a sink. `progress` is
-    /// told how many bases of all are done.
+    /// Writes the counts that are expected at the `wanted` stretches of each contig of `genome`, a track a sink. `progress`
+    /// is told how many bases of all are done.
     ///
     /// # Errors
     /// Whatever the genome, a network or an output meets first.

@@ -1,7 +1,7 @@
 //! The Python module `bindscan._bindscan`, over which the package in `src/python/bindscan` lies.
 //!
-//! Work is done without the interpreter's lock, on threads of the library; the calling thread looks for signals meanwhile, so
-//! that Ctrl-C ends what runs. Errors are exceptions with the words of [`Error`].
+//! Work is done without the interpreter's lock, on threads of the library; the calling thread looks for signals meanwhile,
+//! so that Ctrl-C ends what runs. Errors are exceptions with the words of [`Error`].
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -47,7 +47,13 @@ impl From<Error> for PyErr {
             Error::Region(_) => RegionError::new_err(words),
             Error::Runtime(_) => EngineError::new_err(words),
             Error::Interrupted => PyKeyboardInterrupt::new_err(words),
-            Error::Letter { .. } | Error::Request(_) => RequestError::new_err(words),
+            Error::Letter { .. }
+            | Error::Data(_)
+            | Error::Mismatch(_)
+            | Error::Output(_)
+            | Error::Diverged(_)
+            | Error::Internal(_)
+            | Error::Request(_) => RequestError::new_err(words),
         }
     }
 }
@@ -57,11 +63,11 @@ fn request(words: impl Into<String>) -> PyErr {
     RequestError::new_err(words.into())
 }
 
-/// How often the calling thread looks for signals.
+/// Interval at which the calling thread looks for signals.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Waits with `poll`, without the interpreter's lock, until that says that it need not wait any more; a signal ends the wait, and
-/// sets `cancel`.
+/// Waits with `poll`, without the interpreter's lock, until that says that it need not wait any more; a signal ends the
+/// wait, and sets `cancel`.
 fn wait(py: Python<'_>, cancel: &AtomicBool, mut poll: impl FnMut(Duration) -> bool + Send) -> PyResult<()> {
     while !py.detach(|| poll(POLL)) {
         if let Err(signal) = py.check_signals() {

@@ -119,7 +119,7 @@ trait RecordReader: Send {
 /// Options for reading reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Which are wanted.
+    /// Filter of reads.
     pub filter: ReadFilter,
     /// Only reads that overlap one of these regions; all, if there are none.
     pub regions: Vec<RegionQuery>,
@@ -193,8 +193,8 @@ impl ReadSource {
     /// Opens reads; `path` stands for the input in messages, and an index is looked for beside it.
     ///
     /// # Errors
-    /// An input that cannot be read or is cut short; CRAM without its reference; a region that it does not have, or no index for it; an unknown
-    /// read group.
+    /// An input that cannot be read or is cut short; CRAM without its reference; a region that it does not have, or no index
+    /// for it; an unknown read group.
     pub fn open(path: &Path, input: RawInput, options: ReadOptions) -> Result<ReadSource> {
         let error = |message: &str| Err(Error::format(path, None, message));
         let total = input.total();
@@ -269,8 +269,8 @@ impl ReadSource {
         self.check_order = true;
     }
 
-    /// Groups the records: as many as have `room` bytes, each counted with `extra` more, one after the other; a record that is
-    /// longer is a group of its own. No batch parts them, so that they depend on the input alone.
+    /// Groups the records: as many as have `room` bytes, each counted with `extra` more, one after the other; a record that
+    /// is longer is a group of its own. No batch parts them, so that they depend on the input alone.
     pub(crate) fn group(&mut self, room: usize, extra: usize) {
         self.grouping = Some(Grouping { room, extra, filled: 0 });
     }
@@ -280,7 +280,7 @@ impl ReadSource {
         &self.header
     }
 
-    /// Which reads are wanted.
+    /// Filter of reads.
     pub fn filter(&self) -> &ReadFilter {
         &self.filter
     }

@@ -1,12 +1,13 @@
 //! Regions of a genome and what models find in each: the best window, the sites, their sum.
 //!
-//! Workers score regions one by one, and the rows come out in the order of the regions; what is held in memory is the list of
-//! regions, 40 bytes each and its name. [`table`] writes the rows; [`crate::enrichment`] counts in how many regions there is a site.
+//! Workers score regions one by one, and the rows come out in the order of the regions; what is held in memory is the list
+//! of regions, 40 bytes each and its name. [`table`] writes the rows; [`crate::enrichment`] counts in how many regions there
+//! is a site.
 
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::scanner::{Scanner, chunk_shape};
+use crate::engine::scanner::{Scanners, chunk_shape};
 use crate::genome::random_access::Lookup;
 use crate::pipeline;
 use crate::scan::Overlaps;
@@ -38,7 +39,7 @@ pub struct BestWindow {
     pub strand: Strand,
 }
 
-/// What one model finds in one region.
+/// Findings of one model in one region.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cell {
     /// The best window, if it is asked for; `None` if the region has no window with few enough N.
@@ -49,7 +50,7 @@ pub struct Cell {
     pub sum: f64,
 }
 
-/// What is asked of each region.
+/// Values wanted of each region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Question {
     /// The best window.
@@ -58,20 +59,28 @@ pub struct Question {
     pub sites: Option<Overlaps>,
 }
 
-/// What there is to score.
+/// Regions to score, and for what.
 #[derive(Debug, Clone, Copy)]
 pub struct Job<'a> {
-    /// The genome.
-    pub genome: &'a Lookup,
-    /// Regions of it.
-    pub regions: &'a [Region],
-    /// What they are scored for.
-    pub targets: &'a [Target],
-    /// What is asked of each.
-    pub question: Question,
+    genome: &'a Lookup,
+    regions: &'a [Region],
+    targets: &'a [Target],
+    question: Question,
 }
 
-/// What a worker makes of a batch of regions: text, and a number of its own, which adds up.
+impl<'a> Job<'a> {
+    /// A job that scores `regions` of a genome for `targets`; `question` says what is wanted of each region.
+    pub fn new(
+        genome: &'a Lookup,
+        regions: &'a [Region],
+        targets: &'a [Target],
+        question: Question,
+    ) -> Job<'a> {
+        Job { genome, regions, targets, question }
+    }
+}
+
+/// Output of a worker for a batch of regions: text, and a number of its own, which adds up.
 #[derive(Debug, Default)]
 pub struct Rows {
     /// Text.
@@ -82,14 +91,14 @@ pub struct Rows {
     regions: u64,
 }
 
-/// Scores all regions with one set of scanners a worker. `row` appends what is to be said of a region, given its rank and a cell for
-/// each target; `write` gets that in the order of the regions; `progress` is told how many are done.
+/// Scores all regions with one set of scanners a worker. `row` appends what is to be said of a region, given its rank and a
+/// cell for each target; `write` gets that in the order of the regions; `progress` is told how many are done.
 ///
 /// # Errors
 /// A genome that cannot be read, a failure of an engine, a score that is NaN, and what `write` gives.
 pub fn score(
     job: Job<'_>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     row: impl Fn(usize, &[Cell], &mut Rows) + Sync,
     mut write: impl FnMut(&Rows) -> Result<()>,
     mut progress: impl FnMut(u64),
@@ -132,7 +141,7 @@ pub fn score(
 
 struct Worker<'a> {
     job: Job<'a>,
-    scanners: Vec<Scanner>,
+    scanners: Scanners,
     shape: ChunkShape,
     chunk: Chunk,
     found: Found,
@@ -140,7 +149,7 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(job: Job<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+    fn new(job: Job<'a>, scanners: Scanners) -> Worker<'a> {
         let shape = chunk_shape(1, &scanners);
         let cells = vec![Cell::default(); job.targets.len()];
         Worker { job, scanners, shape, chunk: Chunk::default(), found: Found::default(), cells }
@@ -170,11 +179,11 @@ impl<'a> Worker<'a> {
             let ranked = job.targets.iter().enumerate();
             let targets: Vec<(usize, &Target)> =
                 ranked.filter(|(_, target)| target.scanner == number).collect();
-            scanner.scan(
+            found.scan(
+                scanner.as_mut(),
                 chunk,
                 &targets,
                 need,
-                found,
                 |(rank, _), scores, row, kept| {
                     if best {
                         cells[rank].best = best_window(scores, row, kept)?;
@@ -190,7 +199,8 @@ impl<'a> Worker<'a> {
                     let mut locator = Locator::default();
                     let mut failure = Ok(());
                     let off_centre = |i: usize| {
-                        let core = locator.core(&target.cores, scanner, target.output, chunk, &hits[i]);
+                        let core =
+                            locator.core(&target.cores, scanner.as_mut(), target.output, chunk, &hits[i]);
                         core.map(|core| core.off_centre(target.window)).unwrap_or_else(|error| {
                             failure = Err(error);
                             0
@@ -236,7 +246,7 @@ pub fn check_lengths(regions: &[Region], targets: &[Target]) -> Result<()> {
     let shortest = targets.iter().map(|target| target.window).min().unwrap_or(1);
     let longest = regions.iter().map(|region| region.end - region.start).max().unwrap_or(0);
     if longest < shortest {
-        return Err(Error::Request(format!(
+        return Err(Error::Data(format!(
             "no region is as long as a window: the longest region has {longest} bases, the shortest window {shortest}"
         )));
     }

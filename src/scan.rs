@@ -7,7 +7,7 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::Result;
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::genome::sequence_source::SequenceSource;
 use crate::io::output;
 use crate::io::output::Sealed;
@@ -44,26 +44,64 @@ use writer::Writer;
 /// Targets and outputs of a scan.
 #[derive(Debug)]
 pub struct Job {
-    /// Targets that are scored, in the order that tracks refer to.
-    pub targets: Vec<Target>,
-    /// Treatment of hits whose windows overlap.
-    pub overlaps: Overlaps,
-    /// Tracks of sites. Without one, no hits are called.
-    pub sites: Vec<(SiteLines, SiteSink)>,
-    /// Tracks of scores. With one that shows all, every window is scored in full; others show what reaches the threshold of
-    /// their target.
-    pub scores: Vec<(Series, ScoreSink)>,
-    /// Highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null distribution then, and a
-    /// threshold that is the lowest score with a p-value of that rate or less: [`crate::null::fdr`] says why no
-    /// other can be a site. The sites wait for the end of the scan in a temporary file.
-    pub false_discovery_rate: Option<f64>,
-    /// True if this is a shard whose q-values wait for [`crate::merge`]: the sites are those up to the p-value of the false discovery
-    /// rate then, and behind them stands how the windows tested.
-    pub q_later: bool,
-    /// Statistics to add to, if they are wanted.
-    pub statistics: Option<Statistics>,
-    /// Journal for a scan that can resume after an interruption; the source resumes from its position.
-    pub journal: Option<Journal>,
+    targets: Vec<Target>,
+    overlaps: Overlaps,
+    sites: Vec<(SiteLines, SiteSink)>,
+    scores: Vec<(Series, ScoreSink)>,
+    false_discovery_rate: Option<f64>,
+    q_later: bool,
+    statistics: Option<Statistics>,
+    journal: Option<Journal>,
+}
+
+impl Job {
+    /// A scan for targets, in the order that tracks refer to, without an output so far.
+    pub fn new(targets: Vec<Target>, overlaps: Overlaps) -> Job {
+        Job {
+            targets,
+            overlaps,
+            sites: Vec::new(),
+            scores: Vec::new(),
+            false_discovery_rate: None,
+            q_later: false,
+            statistics: None,
+            journal: None,
+        }
+    }
+
+    /// Sets the tracks of sites. Without one, no hits are called.
+    pub fn sites(self, sites: Vec<(SiteLines, SiteSink)>) -> Job {
+        Job { sites, ..self }
+    }
+
+    /// Sets the tracks of scores. With one that shows all, every window is scored in full; others show what reaches the
+    /// threshold of their target.
+    pub fn scores(self, scores: Vec<(Series, ScoreSink)>) -> Job {
+        Job { scores, ..self }
+    }
+
+    /// Sets the highest false discovery rate of a site, if sites are chosen by their q-values. Every target has a null
+    /// distribution then, and a threshold that is the lowest score with a p-value of that rate or less:
+    /// [`crate::null::fdr`] says why no other can be a site. The sites wait for the end of the scan in a temporary file.
+    pub fn false_discovery_rate(self, rate: Option<f64>) -> Job {
+        Job { false_discovery_rate: rate, ..self }
+    }
+
+    /// Leaves the q-values of a shard to [`crate::merge`]: the sites are those up to the p-value of the false discovery rate
+    /// then, followed by the counts of their p-values.
+    pub fn defer_q_values(self, q_later: bool) -> Job {
+        Job { q_later, ..self }
+    }
+
+    /// Adds to statistics.
+    pub fn statistics(self, statistics: Option<Statistics>) -> Job {
+        Job { statistics, ..self }
+    }
+
+    /// Sets the journal for a scan that can resume after an interruption; the source resumes from its position.
+    pub fn journal(self, journal: Option<Journal>) -> Job {
+        Job { journal, ..self }
+    }
 }
 
 /// Treatment of hits whose windows overlap.
@@ -117,7 +155,7 @@ const NAMES_KEPT: usize = 5;
 /// Whatever the source, an engine or an output meets first.
 pub fn run(
     source: Box<dyn SequenceSource>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     job: Job,
     progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
@@ -135,8 +173,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// Gives the tracks their names, and `others` with them; then what was kept is removed. Dropped instead, a scan leaves no
-    /// track, and keeps what another with the same journal goes on from.
+    /// Gives the tracks their names, and `others` with them; then what was kept is removed. Dropped instead, a scan leaves
+    /// no track, and keeps what another with the same journal goes on from.
     ///
     /// # Errors
     /// A name that cannot be taken.
@@ -152,7 +190,7 @@ impl Finished {
 /// As [`run`].
 pub fn run_unpublished(
     mut source: Box<dyn SequenceSource>,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     job: Job,
     mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,

@@ -1,58 +1,11 @@
 //! From window scores to binding sites: thresholding, and non-maximum suppression that gives the same sites however
 //! the genome was cut into chunks.
 
-use crate::scores::{BLOCK, Hit, choose, peak};
+use crate::scores::Hit;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Range, RangeInclusive};
 
-use crate::scores::Scores;
-
 pub mod core;
-
-/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that reach the threshold of a strand
-/// ([`choose`]), by start; [`Hit::target`] is the output.
-///
-/// # Errors
-/// The start of a window whose score is NaN.
-pub fn collect(
-    scores: &Scores,
-    output: usize,
-    kept: &[Range<usize>],
-    thresholds: [f32; 2],
-    hits: &mut Vec<Hit>,
-) -> Result<(), u64> {
-    let row = |strand: &'_ [f32]| -> Range<usize> {
-        if strand.is_empty() { 0..0 } else { output * scores.windows..(output + 1) * scores.windows }
-    };
-    let forward = &scores.forward[row(&scores.forward)];
-    let reverse = &scores.reverse[row(&scores.reverse)];
-    let blocks = |range: &Range<usize>| {
-        let end = range.end;
-        range.clone().step_by(BLOCK).map(move |from| from..(from + BLOCK).min(end))
-    };
-    for block in kept.iter().flat_map(blocks) {
-        let from = block.start;
-        let part = |strand: &'_ [f32]| if strand.is_empty() { 0..0 } else { block.clone() };
-        let (forward, reverse) = (&forward[part(forward)], &reverse[part(reverse)]);
-        let [(first, nan), (second, nan_too)] = [forward, reverse].map(peak);
-        if nan || nan_too {
-            let is_nan = |i: &usize| [forward, reverse].iter().any(|s| s.get(*i).is_some_and(|x| x.is_nan()));
-            let at = (0..block.len()).find(is_nan).unwrap_or_default();
-            return Err(scores.start + ((from + at) * scores.stride) as u64);
-        }
-        if first < thresholds[0] && second < thresholds[1] {
-            continue;
-        }
-        for i in 0..block.len() {
-            let at = |strand: &[f32]| strand.get(i).copied();
-            if let Some((score, strand)) = choose(at(forward), at(reverse), thresholds) {
-                let start = scores.start + ((from + i) * scores.stride) as u64;
-                hits.push(Hit { start, target: output, score, strand });
-            }
-        }
-    }
-    Ok(())
-}
 
 /// Hits of one target, in order of start, after suppression within what has been seen.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -66,9 +19,10 @@ pub struct Sites {
 }
 
 /// Greedy non-maximum suppression: the best hit is a site and every hit whose window overlaps it is dropped, then the
-/// next best, and so on. Here a window has `window` bases: all that its score depends on, flanks included. Of equal scores, the window wins that lies best around the bases which carry the score:
-/// `off_centre` gives the distance of their centre from the middle of the window for a hit, by its rank in `hits`. It is
-/// asked for hits that tie with one they overlap. Of equal distances too, the leftmost window wins.
+/// next best, and so on. Here a window has `window` bases: all that its score depends on, flanks included. Of equal scores,
+/// the window wins that lies best around the bases which carry the score: `off_centre` gives the distance of their centre
+/// from the middle of the window for a hit, by its rank in `hits`. It is asked for hits that tie with one they overlap. Of
+/// equal distances too, the leftmost window wins.
 ///
 /// `hits` are one target's, sorted by start; all hits with a start in `seen` are among them. A hit whose fate hangs on
 /// windows outside `seen` is kept and marked by [`Sites::settled_from`] and [`Sites::settled_to`].
@@ -126,7 +80,7 @@ struct Order<'a, F> {
     window: u64,
     scores: Vec<f32>,
     off_centre: F,
-    /// What `off_centre` has answered.
+    /// Answers of `off_centre`.
     known: HashMap<usize, u64>,
 }
 
@@ -251,33 +205,6 @@ mod tests {
             0
         });
         assert_eq!((left.hits, asked.get()), (vec![hit(3, 5.0), hit(20, 7.0)], 0));
-    }
-
-    #[test]
-    fn hits_are_windows_that_reach_the_threshold_exactly() {
-        let mut scores = Scores { start: 30, stride: 3, windows: 200, outputs: 2, ..Scores::default() };
-        scores.forward = vec![-9.0; 400];
-        scores.reverse = vec![-9.0; 400];
-        scores.forward[200 + 70] = 5.0;
-        scores.forward[200 + 71] = 5.0f32.next_down();
-        scores.reverse[200 + 199] = 6.0;
-        scores.forward[200 + 165] = 7.0;
-        scores.forward[5] = 100.0;
-        let mut hits = Vec::new();
-        let kept = [0..160, 170..200];
-        collect(&scores, 1, &kept, [5.0; 2], &mut hits).unwrap();
-        let want = [
-            Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
-            Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
-        ];
-        assert_eq!(hits, want);
-        scores.reverse[200 + 165] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Ok(()));
-        scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Err(330));
-        hits.clear();
-        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], &mut hits).unwrap();
-        assert_eq!(hits.len(), 190);
     }
 
     #[test]

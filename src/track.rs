@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::planned::{Place, Planned};
-use crate::model::{Activation, ModelSpec, Strands};
+use crate::engine::planned::{ModelOutput, Place, Planned};
+use crate::model::{Activation, ModelSpec};
 use crate::null::distribution::Null;
 use crate::scores::Hit;
 use crate::sites::core::{CoreSource, Located};
@@ -57,8 +57,8 @@ pub enum ReadsFormat {
 }
 
 impl Format {
-    /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of their own,
-    /// as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
+    /// The format that goes with a file name's extension, in upper or lower case; `fimo.tsv` and `homer.txt` are two of
+    /// their own, as `x.fimo.tsv` is. A `.gz` behind it is for the caller to take off.
     pub fn from_extension(path: &Path) -> Option<Format> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         let before = Path::new(path.file_stem()?).to_str()?.to_ascii_lowercase();
@@ -112,13 +112,13 @@ pub struct Target {
     pub null: Option<Arc<Null>>,
     /// The stored distribution of its scores in background, by which sites without a p-value are shaded.
     pub shades: Option<Arc<Null>>,
-    /// How the cores of its sites are found.
+    /// Method by which the cores of its sites are found.
     pub cores: CoreSource,
-    /// What its sites span in tracks.
+    /// Bases that its sites span in tracks.
     pub span: Span,
 }
 
-/// What a site spans in a track.
+/// Bases that a site spans in a track.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Span {
     /// The bases that carry the score.
@@ -164,16 +164,16 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
         let cores = CoreSource::of(&planned.model, window);
         // A product such as 0.07 * 100 may lie just below the whole number that it is.
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
-        for (output, name) in planned.names().into_iter().enumerate() {
+        for ModelOutput { name, scanner, output, symmetric, .. } in planned.outputs(*place) {
             targets.push(Target {
                 name,
                 alias: planned.model.spec.motif_name().to_owned(),
-                scanner: place.scanner,
-                output: place.output + output,
+                scanner,
+                output,
                 window: window as u64,
                 flanks: (0, 0),
                 most_n,
-                symmetric: planned.model.spec.strands == Strands::Symmetric,
+                symmetric,
                 thresholds: [threshold; 2],
                 scale: ScoreScale::from_spec(&planned.model.spec),
                 null: None,

@@ -9,7 +9,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use crate::engine::scanner::Scanner;
+use crate::engine::planned::ModelOutput;
+use crate::engine::scanner::Scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::output;
@@ -34,7 +35,7 @@ use crate::variants::bcf::BcfSink;
 use crate::variants::contigs::Contigs;
 use crate::variants::header::Fields;
 use crate::variants::reader::Batch;
-use crate::variants::scorer::{Scorer, Target};
+use crate::variants::scorer::Scorer;
 use crate::variants::worker::{Numbered, Part, Shared, TABLE_HEADER, Worker};
 
 /// A format of annotated calls.
@@ -54,7 +55,7 @@ pub struct Annotation<'a> {
     /// The genome that the calls refer to.
     pub genome: &'a Lookup,
     /// Scorers of the windows.
-    pub targets: &'a [Target],
+    pub targets: &'a [ModelOutput],
     /// Only records whose reference allele overlaps these stretches are kept ([`Lookup::select`]).
     pub regions: Option<&'a [Vec<Range<u64>>]>,
     /// True if a record that does not fit the genome is an error; otherwise it is passed on without scores, and counted.
@@ -267,7 +268,7 @@ pub trait Watch {
 pub fn annotate(
     mut calls: Calls,
     annotation: &Annotation<'_>,
-    scanners: Vec<Vec<Scanner>>,
+    scanners: Vec<Scanners>,
     provenance: &Provenance,
     mut outputs: Vec<CallSink>,
     watch: &mut dyn Watch,

@@ -39,7 +39,7 @@ struct Shape {
     members: usize,
     outputs: usize,
     sigmoid: bool,
-    /// What is added to each activation: where it is far below 0, most are never positive.
+    /// Number added to each activation: where it is far below 0, most are never positive.
     shift: f32,
     seed: u64,
 }

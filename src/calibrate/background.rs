@@ -19,7 +19,8 @@ use crate::{Error, Result};
 /// local in a genome's composition.
 const PIECE: usize = 16 << 10;
 
-/// Bases of a block, the blocks at the start of a contig that are all counted, and how many there are for each that is counted behind them.
+/// Bases of a block, the blocks at the start of a contig that are all counted, and how many there are for each that is
+/// counted behind them.
 const BLOCK: u64 = 64 * PIECE as u64;
 const HEAD: u64 = 8;
 const EVERY: u64 = 16;
@@ -55,11 +56,13 @@ impl Background {
         Background::drawn(Markov::new(0))
     }
 
-    /// Sequence drawn from a Markov model of so high an `order`, fitted to `source`; or, if `shuffled`, pieces of it that are
-    /// shuffled so that each keeps its k-mers, k = order + 1. `seed` chooses the pieces where there are more than fit into memory.
+    /// Sequence drawn from a Markov model of so high an `order`, fitted to `source`; or, if `shuffled`, pieces of it that
+    /// are shuffled so that each keeps its k-mers, k = order + 1. `seed` chooses the pieces where there are more than fit
+    /// into memory.
     ///
-    /// The model is fitted to the first 8 MiB of each contig, and to every 16th MiB behind it, which counts 16 times: a source may leave
-    /// out the rest ([`Background::regions`]). `threads` count; what comes out does not depend on their number.
+    /// The model is fitted to the first 8 MiB of each contig, and to every 16th MiB behind it, which counts 16 times: a
+    /// source may leave out the rest ([`Background::regions`]). `threads` count; what comes out does not depend on their
+    /// number.
     ///
     /// # Errors
     /// Whatever the source meets, and a source without k bases in a row.
@@ -98,10 +101,10 @@ impl Background {
             let least =
                 if order == 0 { "a base".to_owned() } else { format!("{} bases in a row", order + 1) };
             let message = format!("a background cannot be fitted to it: it has not even {least} without N");
-            return Err(Error::Request(message));
+            return Err(Error::Data(message));
         }
         if shuffled && pieces.kept.is_empty() {
-            return Err(Error::Request("nothing in it is long enough to be shuffled".into()));
+            return Err(Error::Data("nothing in it is long enough to be shuffled".into()));
         }
         let kind = if shuffled { Kind::Shuffled(pieces.kept) } else { Kind::Drawn(markov.dice()) };
         Ok(Background { markov, kind })
@@ -165,7 +168,7 @@ impl Background {
     }
 }
 
-/// How often the k-mers of a block of a contig count.
+/// Weight of the k-mers of a block of a contig.
 fn weight_of(block: u64) -> u64 {
     match block.checked_sub(HEAD) {
         None => 1,
@@ -174,7 +177,7 @@ fn weight_of(block: u64) -> u64 {
     }
 }
 
-/// What was counted in a chunk.
+/// Counts of a chunk.
 #[derive(Default)]
 struct Counted {
     markov: Option<Markov>,
@@ -191,7 +194,8 @@ fn own_codes(chunk: &Chunk, behind: usize) -> &[u8] {
     &codes[..codes.len().min(own + behind)]
 }
 
-/// Counts the k-mers that begin in a chunk; of the blocks behind which something may be left out, those that lie wholly in it.
+/// Counts the k-mers that begin in a chunk; of the blocks behind which something may be left out, those that lie wholly in
+/// it.
 fn count_chunk(chunk: &Chunk, order: usize, counted: &mut Counted) {
     let block = chunk.own.start / BLOCK;
     counted.weight = weight_of(block);

@@ -137,7 +137,7 @@ fn place(column: &[f64; 4], unit: f64) -> Placed {
     Placed { zero, steps: steps.map(|step| step as usize), most }
 }
 
-/// What probabilities are multiplied by: those of wide matrices would be too small for single precision otherwise.
+/// Factor of probabilities: those of wide matrices would be too small for single precision otherwise.
 const SCALE: f32 = 1.267_650_6e30;
 
 /// Probability of each sum of steps, one a position, in sequence of the background.

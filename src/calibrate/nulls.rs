@@ -11,6 +11,7 @@ use crate::calibrate::peaks::{self, Tested};
 use crate::calibrate::sample::Amount;
 use crate::engine::Workload;
 use crate::engine::planned::{Planned, scanners};
+use crate::error::listed;
 use crate::genome::sequence_source::SequenceSource;
 use crate::genome::{self, GenomeOptions};
 use crate::null::calibration::Calibration;
@@ -42,7 +43,7 @@ pub enum BackgroundSource {
     File(PathBuf),
 }
 
-/// How null distributions are made. By default a model's own calibration is used where it fits, and else a Markov model
+/// Options of null distributions. By default a model's own calibration is used where it fits, and else a Markov model
 /// of order 2 of the genome that is scanned.
 ///
 /// ```
@@ -260,7 +261,7 @@ impl NullOptions {
         });
         log::warn!(
             "models were calibrated on other contigs than those that are scanned; --background genome gives p-values of these: {}",
-            listed(names)
+            listed(names, LISTED)
         );
     }
 
@@ -343,7 +344,7 @@ impl NullOptions {
         let fitted = Background::fitted(&mut source, order, self.shuffle, seed, setting.threads);
         watch.end();
         let background = fitted.map_err(|error| match error {
-            Error::Request(message) => Error::Request(format!("{}: {message}", path.display())),
+            Error::Data(message) => Error::Data(format!("{}: {message}", path.display())),
             error => error,
         })?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -423,7 +424,7 @@ impl Ground {
         sequences.for_each(|codes| markov.count(codes));
         if markov.counted() == 0 {
             let message = format!("{source}: not even {} bases in a row without N", ORDER + 1);
-            return Err(Error::Request(message));
+            return Err(Error::Data(message));
         }
         Ok(Ground { background: Background::drawn(markov), source: source.to_owned(), genome: None })
     }
@@ -482,7 +483,7 @@ impl Oddities {
             names => messages.push(format!(
                 "{} models give all background the same score: they have no p-values, and no sites: {}",
                 names.len(),
-                listed(names.iter().cloned())
+                listed(names.iter().cloned(), LISTED)
             )),
         }
         match &self.out_of_reach[..] {
@@ -493,7 +494,7 @@ impl Oddities {
             several => messages.push(format!(
                 "{} models have no score with a p-value of {p:e} or less, and no sites (in brackets the lowest): {}",
                 several.len(),
-                listed(several.iter().map(|(name, lowest)| format!("{name} ({lowest:.1e})")))
+                listed(several.iter().map(|(name, lowest)| format!("{name} ({lowest:.1e})")), LISTED)
             )),
         }
         let advice = "are extrapolated from a fitted tail, the threshold too; a longer background (--background-length) supports lower ones";
@@ -507,19 +508,12 @@ impl Oddities {
                 messages.push(format!(
                     "p-values of {} models below {supported:.1e} {advice}: {}",
                     several.len(),
-                    listed(several.iter().map(|(name, _)| name.clone()))
+                    listed(several.iter().map(|(name, _)| name.clone()), LISTED)
                 ));
             }
         }
         messages
     }
-}
-
-/// The first few of some words, and how many more there are.
-fn listed(words: impl ExactSizeIterator<Item = String>) -> String {
-    let more = words.len().saturating_sub(LISTED);
-    let shown = words.take(LISTED).collect::<Vec<_>>().join(", ");
-    if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! Rates of sites in background, by scanning it as a genome is scanned.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::calibrate::background::Background;
 use crate::calibrate::sample::Amount;
-use crate::engine::scanner::{Scanner, chunk_shape};
+use crate::engine::scanner::{Scanner, Scanners, Wanted, chunk_shape};
 use crate::null::distribution::Null;
 use crate::null::fdr::TestCounts;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
-use crate::scores::{Hit, Scores};
+use crate::scores::Hit;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::StrandChoice;
@@ -50,7 +51,7 @@ impl Tested {
 /// # Errors
 /// Errors of an engine, and scores that are not numbers.
 pub fn sample(
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     tested: &[Tested],
     background: &Background,
     amount: Amount,
@@ -58,16 +59,16 @@ pub fn sample(
     cancel: &AtomicBool,
 ) -> Result<Vec<PeakRate>> {
     let strands: Vec<StrandChoice> =
-        tested.iter().map(|tested| strands(&workers[0][tested.scanner], tested)).collect();
+        tested.iter().map(|tested| workers[0][tested.scanner].plan(tested.output).strands).collect();
     let pieces = amount.windows.div_ceil(PIECE as u64).max(1);
     let workers = workers.into_iter().map(|mut scanners| {
-        let mut scratch = Scratch::default();
+        let mut hits = Vec::new();
         move |piece: &u64, counts: &mut Vec<TestCounts>| {
             let chunk = draw(background, &scanners, amount.seed, *piece);
             counts.clear();
             counts.resize_with(tested.len(), TestCounts::default);
             for (number, scanner) in scanners.iter_mut().enumerate() {
-                scratch.scan(scanner, number, tested, &chunk, counts)?;
+                count(scanner.as_mut(), number, tested, &chunk, &mut hits, counts)?;
             }
             Ok(())
         }
@@ -93,15 +94,8 @@ pub fn sample(
     Ok(rates.map(|((counts, tested), strands)| PeakRate::counted(counts, &tested.null, strands)).collect())
 }
 
-fn strands(scanner: &Scanner, tested: &Tested) -> StrandChoice {
-    match scanner {
-        Scanner::Model { plan, .. } => plan.strands,
-        Scanner::Matrices(matrices) => matrices.plan(tested.output).strands,
-    }
-}
-
 /// A piece of background, with the flanks that the scanners look at.
-fn draw(background: &Background, scanners: &[Scanner], seed: u64, piece: u64) -> Chunk {
+fn draw(background: &Background, scanners: &[Box<dyn Scanner>], seed: u64, piece: u64) -> Chunk {
     let shape = chunk_shape(PIECE, scanners);
     let mut codes = Vec::new();
     // Other background than that which p-values were counted in.
@@ -112,69 +106,35 @@ fn draw(background: &Background, scanners: &[Scanner], seed: u64, piece: u64) ->
     Chunk { own, end, ..Chunk::whole("background", codes) }
 }
 
-/// Scores and hits of a scanner.
-#[derive(Default)]
-struct Scratch {
-    scores: Scores,
-    hits: Vec<Vec<Hit>>,
-}
-
-impl Scratch {
-    /// Counts the peaks in a chunk of those outputs that are one scanner's.
-    fn scan(
-        &mut self,
-        scanner: &mut Scanner,
-        number: usize,
-        tested: &[Tested],
-        chunk: &Chunk,
-        counts: &mut [TestCounts],
-    ) -> Result<()> {
-        let of_scanner = || tested.iter().zip(0..).filter(|(tested, _)| tested.scanner == number);
-        self.hits.iter_mut().for_each(Vec::clear);
-        let outputs = of_scanner().map(|(tested, _)| tested.output + 1).max().unwrap_or(0);
-        self.hits.resize_with(self.hits.len().max(outputs), Vec::new);
-        match scanner {
-            Scanner::Model { engine, plan } => {
-                let lowest =
-                    of_scanner().flat_map(|(tested, _)| tested.thresholds()).fold(f32::MAX, f32::min);
-                engine.score_above(chunk, plan, lowest, &mut self.scores)?;
-                let all = 0..self.scores.windows;
-                for (tested, _) in of_scanner() {
-                    let hits = &mut self.hits[tested.output];
-                    sites::collect(
-                        &self.scores,
-                        tested.output,
-                        std::slice::from_ref(&all),
-                        tested.thresholds(),
-                        hits,
-                    )
-                    .map_err(|_| Error::model(&tested.name, "gave NaN for a window of background"))?;
-                }
-            }
-            Scanner::Matrices(matrices) => {
-                let mut thresholds = vec![[f32::MAX; 2]; matrices.matrices()];
-                of_scanner().for_each(|(tested, _)| thresholds[tested.output] = tested.thresholds());
-                self.hits.resize_with(self.hits.len().max(thresholds.len()), Vec::new);
-                matrices.find(chunk, &thresholds, &mut self.hits);
-            }
-        }
-        for (tested, rank) in of_scanner() {
-            let windows = match scanner {
-                Scanner::Model { plan, .. } => chunk.windows(plan).1,
-                Scanner::Matrices(matrices) => matrices.windows(chunk, tested.output),
-            };
-            let counts: &mut TestCounts = &mut counts[rank];
-            counts.tests += windows as u64;
-            let hits = &self.hits[tested.output];
-            let window = match scanner {
-                Scanner::Model { plan, .. } => plan.window,
-                Scanner::Matrices(matrices) => matrices.plan(tested.output).window,
-            };
-            let (before, behind) = scanner.flanks();
-            let seen = before + window as u64 + behind;
-            let peaks = sites::suppress(hits, seen, &(0..u64::MAX), |_| 0).hits;
-            peaks.iter().for_each(|hit| counts.add(tested.null.step(hit.score, hit.strand)));
-        }
-        Ok(())
+/// Counts the peaks in a chunk of those outputs that are one scanner's. `hits` is scratch memory.
+fn count(
+    scanner: &mut dyn Scanner,
+    number: usize,
+    tested: &[Tested],
+    chunk: &Chunk,
+    hits: &mut Vec<Vec<Hit>>,
+    counts: &mut [TestCounts],
+) -> Result<()> {
+    let of_scanner: Vec<(&Tested, usize)> =
+        tested.iter().zip(0..).filter(|(tested, _)| tested.scanner == number).collect();
+    hits.iter_mut().for_each(Vec::clear);
+    hits.resize_with(hits.len().max(scanner.outputs()), Vec::new);
+    let windows = |output: usize| chunk.windows(scanner.plan(output)).1;
+    let all: Vec<Range<usize>> = of_scanner.iter().map(|(tested, _)| 0..windows(tested.output)).collect();
+    let wanted = of_scanner.iter().zip(&all).map(|((tested, _), all)| {
+        let (output, thresholds) = (tested.output, tested.thresholds());
+        Wanted { output, thresholds, kept: std::slice::from_ref(all) }
+    });
+    let wanted: Vec<Wanted<'_>> = wanted.collect();
+    scanner.find_hits(chunk, &wanted, hits, &|rank, _| {
+        Error::model(&of_scanner[rank].0.name, "gave NaN for a window of background")
+    })?;
+    for (&(tested, rank), all) in of_scanner.iter().zip(&all) {
+        let counts: &mut TestCounts = &mut counts[rank];
+        counts.tests += all.len() as u64;
+        let hits = &hits[tested.output];
+        let peaks = sites::suppress(hits, scanner.seen(tested.output), &(0..u64::MAX), |_| 0).hits;
+        peaks.iter().for_each(|hit| counts.add(tested.null.step(hit.score, hit.strand)));
     }
+    Ok(())
 }

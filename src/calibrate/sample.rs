@@ -1,8 +1,8 @@
 //! Null distributions of any model, by scanning background sequence.
 //!
 //! The first windows are scored in full. They tell which scores are rare, and of all further windows only those scores
-//! are wanted, so that engines can rule most windows out: counts of rare scores rest on all windows, and how the others are spread
-//! below them on the first.
+//! are wanted, so that engines can rule most windows out: counts of rare scores rest on all windows, and how the others are
+//! spread below them on the first.
 
 use crate::null::distribution::Distribution;
 use std::ops::Range;
@@ -241,7 +241,7 @@ impl Scale {
     /// The lowest score of a bin.
     fn edge(&self, bin: usize) -> f32 {
         let mut edge = at_least(f64::from(self.floor) + bin as f64 * self.step);
-        // What rounding did to the edge, it did to scores.
+        // Rounding changed the edge as it changed scores.
         while self.bin(edge).is_none_or(|at| at < bin) {
             edge = edge.next_up();
         }
@@ -329,8 +329,8 @@ impl Counts {
         self.not_finite |= other.not_finite;
     }
 
-    /// The lowest bin whose scores are wanted of all windows, `times` as many as these: so that it is rare, and that twice as
-    /// many stretches will reach it as a tail is fitted to.
+    /// The lowest bin whose scores are wanted of all windows, `times` as many as these: so that it is rare, and that twice
+    /// as many stretches will reach it as a tail is fitted to.
     fn rare(&self, times: f64) -> usize {
         let most = (self.all as f64 * RARE) as u64;
         let fitted = fitted((self.stretches as f64 * times) as u64);
@@ -341,8 +341,8 @@ impl Counts {
         bin.min(highest.partition_point(|&count| count >= stretches).max(1) - 1)
     }
 
-    /// These counts with those of further windows, of which scores count from bin `rare` on. Below it, what is left of the further
-    /// windows is spread as it is here.
+    /// These counts with those of further windows, of which scores count from bin `rare` on. Below it, what is left of the
+    /// further windows is spread as it is here.
     fn and_rare(mut self, rest: &Counts, rare: usize) -> Counts {
         let spread =
             |here: &mut Vec<u64>, all: u64, over: usize, rest: &[u64], rest_all: u64, rest_over: usize| {

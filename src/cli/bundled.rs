@@ -37,7 +37,7 @@ impl ModelsArgs {
         let mut table = format!("{HEADER}{}\n", if self.speed { "\tMbp_per_s" } else { "" });
         for name in bundled::names() {
             let planned = Planned::new(Model::find(Path::new(name))?, &PlanOptions::default())?;
-            table += &row(&planned.model);
+            table += &row(planned.model());
             if self.speed {
                 table += &format!("\t{:.2}", megabases_per_second(&planned)?);
             }
@@ -78,12 +78,12 @@ fn row(model: &Model) -> String {
 
 /// Speed of a scan on one core: every window of random bases.
 fn megabases_per_second(planned: &Planned) -> Result<f64> {
-    let mut engines = engine::open(&planned.model, EngineKind::Auto, Device::Cpu, 1, Workload::Contigs)?;
+    let mut engines = engine::open(planned.model(), EngineKind::Auto, Device::Cpu, 1, Workload::Contigs)?;
     let chunk = random_chunk(BASES);
     let mut scores = Scores::default();
     let (began, mut bases) = (Instant::now(), 0);
     while bases == 0 || began.elapsed().as_secs_f64() < SECONDS {
-        engines[0].score(&chunk, &planned.plan, &mut scores)?;
+        engines[0].score(&chunk, planned.plan(), &mut scores)?;
         bases += BASES;
     }
     Ok(bases as f64 / 1e6 / began.elapsed().as_secs_f64())

@@ -64,33 +64,35 @@ impl CalibrateArgs {
         );
         // Better now than after the sampling.
         drop(output::reserve(&output)?);
-        let mut planned = self.plan.open(&self.model, 1)?;
+        let planned = self.plan.open(&self.model, 1)?;
         let threads = super::threads(self.threads);
         let setting = self.setting(threads);
         let (null, mut watch) = (self.null.options(), NullProgress::new(session));
         let ground = null.fitted_background(&setting, &mut watch)?;
         let calibration = null.calibrate(&planned, &ground, &setting, &mut watch)?;
-        let nulls = calibration.nulls(&planned.model)?;
-        let name = planned.model.spec.name.clone();
+        let nulls = calibration.nulls(planned.model())?;
+        let name = planned.model().spec.name.clone();
         ensure!(
             !nulls.iter().all(Null::is_constant),
             "model {name}: gives all background the same score, so that it has no p-values"
         );
         let table = table(&planned.names(), &nulls.iter().collect::<Vec<_>>());
         let words = calibration.to_string();
-        planned.model.spec.thresholds = match &nulls[..] {
+        let thresholds = match &nulls[..] {
             [null] => Threshold::recommend(null, &calibration.source),
             _ => Vec::new(),
         };
         let shared: Vec<Arc<Null>> = nulls.into_iter().map(Arc::new).collect();
         let alone = std::slice::from_ref(&planned);
         let peaks = null.peak_rates(alone, &[&shared], &ground, &setting, &mut watch)?.pop();
-        planned.model.spec.null = Some(Calibration { peaks, ..calibration });
-        planned.model.save(&output)?;
+        let mut model = planned.into_model();
+        model.spec.thresholds = thresholds;
+        model.spec.null = Some(Calibration { peaks, ..calibration });
+        model.save(&output)?;
         // A model on standard output leaves no room for the table.
         if output == Path::new("-") {
             if !session.quiet {
-                // What cannot be written is lost, as any message.
+                // A line that cannot be written is lost, as any message.
                 let _ = std::io::stderr().lock().write_all(table.as_bytes());
             }
         } else {
@@ -120,7 +122,7 @@ impl CalibrateArgs {
         let threads = super::threads(self.threads);
         let mut watch = NullProgress::new(session);
         let calibrated = self.null.options().for_models(&planned, &self.setting(threads), &mut watch)?;
-        let names: Vec<String> = planned.iter().map(|planned| planned.model.spec.name.clone()).collect();
+        let names: Vec<String> = planned.iter().map(|planned| planned.model().spec.name.clone()).collect();
         let nulls: Vec<&Null> = calibrated.iter().flat_map(|one| &one.nulls).map(AsRef::as_ref).collect();
         write!(std::io::stdout(), "{}", table(&names, &nulls))?;
         Ok(())

@@ -32,7 +32,7 @@ struct Known {
     /// Identifiers of the arguments.
     arguments: &'static [&'static str],
     values: Vec<&'static str>,
-    /// Whether a file is possible, too.
+    /// True if a file is possible, too.
     or_file: bool,
 }
 

@@ -150,7 +150,7 @@ impl DataArgs {
         self.genome.as_deref()
     }
 
-    /// How whole contigs with peaks are read.
+    /// Options for reading whole contigs with peaks.
     pub(super) fn held_out_options(&self) -> HeldOutOptions<'_> {
         let DataArgs { test_contigs, skip_bad_regions, force, .. } = self;
         HeldOutOptions { contigs: test_contigs, skip_bad_regions: *skip_bad_regions, force: *force }

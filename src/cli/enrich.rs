@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use bindscan::engine::scanner::Scanner;
+use bindscan::engine::scanner::Scanners;
 use bindscan::enrichment::report::{EnrichmentReport, Shown, logo};
 use bindscan::enrichment::{Count, Enrichment, matched_background, test};
 use bindscan::io::output;
@@ -63,7 +63,7 @@ impl EnrichArgs {
             self.scored.choose_sites(),
             "say what a site is: --pvalue P (1e-4 suits most motifs) or --threshold SCORE"
         );
-        // What cannot be written is found out before the work.
+        // An output that cannot be written is an error before the work begins.
         let mut table = Output::create(&self.output)?;
         let mut page = self.report.as_deref().map(Output::create).transpose()?;
         let mut drawn = self.save_background.as_deref().map(Output::create).transpose()?;
@@ -143,14 +143,13 @@ impl EnrichArgs {
         &self,
         foreground: &[Region],
         background: &[Region],
-        workers: Vec<Vec<Scanner>>,
+        workers: Vec<Scanners>,
         prepared: &Prepared,
         session: Session,
     ) -> Result<Vec<(Count, Count)>> {
         let all: Vec<Region> = foreground.iter().chain(background).cloned().collect();
         let question = Question { best: false, sites: Some(self.scored.overlaps()) };
-        let job =
-            Job { genome: &prepared.genome, regions: &all, targets: &prepared.search.targets, question };
+        let job = Job::new(&prepared.genome, &all, &prepared.search.targets, question);
         let mut counts = vec![(Count::default(), Count::default()); prepared.search.targets.len()];
         let mut progress = Progress::start(session, "scoring regions");
         let total = all.len() as u64;
@@ -222,11 +221,11 @@ fn length_note(foreground: &[Region], background: &[Region]) -> Option<String> {
     })
 }
 
-/// What the page shows of each target.
+/// Entries of the page, one for each target.
 fn shown(models: &[Planned], targets: &[Target]) -> Vec<Shown> {
     let logos = models.iter().flat_map(|planned| {
         let outputs = planned.names().len();
-        std::iter::repeat_n(logo(&planned.model), outputs)
+        std::iter::repeat_n(logo(planned.model()), outputs)
     });
     let of_target =
         |(target, logo): (&Target, _)| Shown { name: target.name.clone(), alias: target.alias.clone(), logo };

@@ -1,7 +1,9 @@
-//! How long a scan takes, by trying its engines before it starts.
+//! Estimate of a scan's duration, by trying its engines before it starts.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use bindscan::engine::Engine;
 use bindscan::engine::scanner::Scanner;
 use bindscan::engine::speed::windows_per_second;
 use bindscan::seq::window::{Context, WindowPlan};
@@ -15,7 +17,7 @@ const LONG: Duration = Duration::from_secs(600);
 /// Strides that are tried for a scan that takes long.
 const STRIDES: [usize; 2] = [10, 50];
 
-/// How long a worker should take for a chunk, and how long at the most where windows are long.
+/// Time that a worker should take for a chunk, and at the most where windows are long.
 const CHUNK: Duration = Duration::from_millis(500);
 const LONGEST_CHUNK: Duration = Duration::from_millis(1500);
 /// Fewest window starts of a chunk: a full batch.
@@ -44,11 +46,42 @@ impl Change {
     }
 }
 
+/// Measured speeds of a worker's engines under their own plans, so that none is tried twice.
+#[derive(Debug, Default)]
+pub(super) struct Speeds(HashMap<usize, Speed>);
+
+/// Windows of an engine in a second. A trial ends early once more than `enough` are certain.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    windows: f64,
+    enough: f64,
+}
+
+impl Speeds {
+    /// Speed of the scanner with this rank, or at least that it is more than `enough`.
+    fn windows_per_second(
+        &mut self,
+        rank: usize,
+        engine: &mut dyn Engine,
+        plan: &WindowPlan,
+        enough: f64,
+    ) -> bindscan::Result<f64> {
+        let known = self.0.get(&rank).filter(|known| known.windows <= known.enough || known.windows > enough);
+        if let Some(known) = known {
+            return Ok(known.windows);
+        }
+        let windows = windows_per_second(engine, plan, enough)?;
+        self.0.insert(rank, Speed { windows, enough });
+        Ok(windows)
+    }
+}
+
 /// Says before a scan of `bases` by `threads` such workers starts that it takes long, and what would take less. The engines
 /// are tried; one that fails is left to fail in the scan.
 pub(super) fn tell_if_long(
     models: &[Planned],
-    worker: &mut [Scanner],
+    worker: &mut [Box<dyn Scanner>],
+    speeds: &mut Speeds,
     bases: u64,
     threads: usize,
     session: Session,
@@ -56,19 +89,20 @@ pub(super) fn tell_if_long(
     if session.quiet {
         return;
     }
-    let Some(time) = time(worker, bases, threads, None) else { return };
+    let Some(time) = time(worker, speeds, bases, threads, None) else { return };
     if time <= LONG {
         return;
     }
     let mut choices = Vec::new();
     let padded = models
         .iter()
-        .all(|planned| planned.model.network.is_err() && planned.plan.context == Context::Padding);
-    let strides = STRIDES.iter().filter(|&&stride| models.iter().all(|planned| planned.plan.stride < stride));
+        .all(|planned| planned.model().network.is_err() && planned.plan().context == Context::Padding);
+    let strides =
+        STRIDES.iter().filter(|&&stride| models.iter().all(|planned| planned.plan().stride < stride));
     for change in
         padded.then_some(Change::Flank).into_iter().chain(strides.map(|&stride| Change::Stride(stride)))
     {
-        if let Some(shorter) = self::time(worker, bases, threads, Some(change))
+        if let Some(shorter) = self::time(worker, speeds, bases, threads, Some(change))
             .filter(|shorter| shorter.as_secs_f64() < 0.7 * time.as_secs_f64())
         {
             choices.push(format!("{}: {}", change.words(), words(shorter)));
@@ -79,15 +113,17 @@ pub(super) fn tell_if_long(
     message(format_args!("this scan takes about {} ({rate}); {}", words(time), choices.join("; ")));
 }
 
-/// Window starts that a worker takes at a time, so few that a slow model shows life soon and ends soon after an interruption.
-pub(super) fn chunk_size(worker: &mut [Scanner], most: usize) -> usize {
+/// Window starts that a worker takes at a time, so few that a slow model shows life soon and ends soon after an
+/// interruption.
+pub(super) fn chunk_size(worker: &mut [Box<dyn Scanner>], speeds: &mut Speeds, most: usize) -> usize {
     let (mut seconds, mut longest) = (0.0, 1);
-    for scanner in worker {
-        let Scanner::Model { engine, plan } = scanner else { continue };
+    for (rank, scanner) in worker.iter_mut().enumerate() {
+        let plan = scanner.plans()[0];
+        let Some(engine) = scanner.engine() else { continue };
         longest = longest.max(plan.window);
         let enough = most as f64 / CHUNK.as_secs_f64();
         // An engine that fails is left to fail in the scan.
-        let Ok(windows) = windows_per_second(engine.as_mut(), plan, enough) else { return most };
+        let Ok(windows) = speeds.windows_per_second(rank, engine, &plan, enough) else { return most };
         seconds += 1.0 / (windows * plan.stride as f64);
     }
     let in_time = |time: Duration| (time.as_secs_f64() / seconds) as usize;
@@ -101,16 +137,27 @@ pub(super) fn chunk_size(worker: &mut [Scanner], most: usize) -> usize {
     if starts >= most { most } else { 1 << starts.ilog2() }
 }
 
-/// How long the scanners of a worker take for so many bases, shared by `threads` of their kind.
-fn time(worker: &mut [Scanner], bases: u64, threads: usize, change: Option<Change>) -> Option<Duration> {
+/// Time that the scanners of a worker take for so many bases, shared by `threads` of their kind.
+fn time(
+    worker: &mut [Box<dyn Scanner>],
+    speeds: &mut Speeds,
+    bases: u64,
+    threads: usize,
+    change: Option<Change>,
+) -> Option<Duration> {
     let mut seconds = 0.0;
-    for scanner in worker {
+    for (rank, scanner) in worker.iter_mut().enumerate() {
         // Matrices are fast together, and have no plan each.
-        let Scanner::Model { engine, plan } = scanner else { continue };
-        let plan = change.map_or(*plan, |change| change.apply(*plan));
-        let windows = bases as f64 / plan.stride as f64;
+        let plan = scanner.plans()[0];
+        let Some(engine) = scanner.engine() else { continue };
+        let changed = change.map_or(plan, |change| change.apply(plan));
+        let windows = bases as f64 / changed.stride as f64;
         let enough = 4.0 * windows / LONG.as_secs_f64() / threads as f64;
-        seconds += windows / windows_per_second(engine.as_mut(), &plan, enough).ok()? / threads as f64;
+        let speed = match change {
+            None => speeds.windows_per_second(rank, engine, &plan, enough),
+            Some(_) => windows_per_second(engine, &changed, enough),
+        };
+        seconds += windows / speed.ok()? / threads as f64;
     }
     Some(Duration::from_secs_f64(seconds.min(1e12)))
 }

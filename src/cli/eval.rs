@@ -33,8 +33,9 @@ pub(super) struct EvalArgs {
     model: PathBuf,
     /// Judge the model by whole contigs: rank all windows, and compare the best with the peaks
     ///
-    /// The contigs are the --test-contigs, or all that have peaks. Compares with the summits of the peaks; prints average precision, precision at k (the number of
-    /// summits) and recall at false discovery rates of 10, 25 and 50 %. Each summit counts once.
+    /// The contigs are the --test-contigs, or all that have peaks. Compares with the summits of the peaks; prints average
+    /// precision, precision at k (the number of summits) and recall at false discovery rates of 10, 25 and 50 %. Each summit
+    /// counts once.
     #[arg(long, requires = "genome", conflicts_with_all = ["training", "negatives_per_positive"], help_heading = heading::GENOME)]
     genome_wide: bool,
     /// Judge this model too: a network or a motif file (repeatable; with --genome-wide)

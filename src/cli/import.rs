@@ -52,8 +52,8 @@ enum AlphabetArg {
 
 /// Convert a model saved by Keras 2 or 3 (.h5, .keras)
 ///
-/// The inputs and outputs keep the names that they have in Keras. A layer that is not known is named, and nothing is written.
-/// Python code in a file is never run.
+/// The inputs and outputs keep the names that they have in Keras. A layer that is not known is named, and nothing is
+/// written. Python code in a file is never run.
 #[cfg(feature = "keras")]
 #[derive(Debug, Args)]
 struct KerasArgs {

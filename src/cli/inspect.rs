@@ -46,7 +46,8 @@ impl InspectArgs {
     }
 }
 
-/// How fast a model that is no DeepBind network is scanned here, with its padding and with real flanks: lines of the page.
+/// Speed at which a model that is no DeepBind network is scanned here, with its padding and with real flanks: lines of the
+/// page.
 fn speeds(model: &Model) -> String {
     let mut engine = match OnnxEngine::new(model, Device::Cpu) {
         Ok(engine) => engine.with_dense_graphs(),

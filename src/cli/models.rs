@@ -11,8 +11,7 @@ use bindscan::model::{Heads, Model, OpenOptions};
 use bindscan::seq::window::{Context, StrandChoice};
 use clap::{Args, ValueEnum};
 
-pub(super) use bindscan::engine::planned::{Place, Planned, scanners};
-pub(super) use bindscan::variants::scorer::targets as variant_targets;
+pub(super) use bindscan::engine::planned::{Place, Planned, model_outputs, scanners};
 
 use super::heading;
 
@@ -34,14 +33,14 @@ pub(super) struct ModelArgs {
     ensemble: Option<EnsembleArg>,
 }
 
-/// What an ensemble has of its members' scores.
+/// Combination of the scores of an ensemble's members.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum EnsembleArg {
     /// Their mean
     Mean,
 }
 
-/// How the motifs of motif files are chosen, and become models.
+/// Options that choose the motifs of motif files, and make models of them.
 #[derive(Debug, Args)]
 pub(super) struct MotifFileArgs {
     /// Take this motif of a motif file: an ID, a name or a glob (repeatable) [default: all]
@@ -184,7 +183,8 @@ impl MotifFileArgs {
         Ok(Some(models))
     }
 
-    /// As [`MotifFileArgs::models`], for the only model of a command: what chooses motifs is refused if that is no motif file.
+    /// As [`MotifFileArgs::models`], for the only model of a command: what chooses motifs is refused if that is no motif
+    /// file.
     pub(super) fn models_of_only(&self, path: &Path) -> Result<Option<Vec<Model>>> {
         let models = self.models(path)?;
         ensure!(

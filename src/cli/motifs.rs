@@ -127,7 +127,7 @@ impl MotifsArgs {
         let (filters, complements) =
             if both_strands { motifs::without_complements(filters) } else { (filters, 0) };
         let known = self.known()?;
-        // What cannot be written is found out before the work.
+        // An output that cannot be written is an error before the work begins.
         let mut meme = Output::create(&self.output)?;
         let page = self.report.as_deref().map(Output::create).transpose()?;
         let tsv = self.matches.as_deref().map(Output::create).transpose()?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
+use bindscan::engine::planned::ModelOutput;
 use bindscan::genome::random_access::Lookup;
 use bindscan::genome::sequences::SequenceReader;
 use bindscan::io::line::LineSink;
@@ -18,11 +19,11 @@ use bindscan::variants::mutation_map;
 use bindscan::variants::mutation_map::{
     Picture, RowLayout, Series, Shown, Sink, Stretch, TABLE_HEADER, stretches_of_genome,
 };
-use bindscan::variants::scorer::{Target, flank};
+use bindscan::variants::scorer::flank;
 use clap::{Args, ValueEnum};
 
 use super::heading;
-use super::models::{ModelArgs, scanners, variant_targets};
+use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped};
 use super::region;
 use super::track::{Extension, provenance};
@@ -132,7 +133,7 @@ impl MutmapArgs {
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
-        let targets = variant_targets(&models, &places);
+        let targets = model_outputs(&models, &places);
         let comments = provenance(&models, &[], session).comments();
         let mut contigs = Vec::new();
         let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
@@ -255,7 +256,7 @@ const BASE: &str = "{base}";
 /// Opens the outputs.
 fn open(
     outputs: &[(&Path, FormatArg, bool)],
-    targets: &[Target],
+    targets: &[ModelOutput],
     comments: &str,
     (scale, layout): (f32, RowLayout),
 ) -> Result<Vec<Sink>> {

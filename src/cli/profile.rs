@@ -1,7 +1,7 @@
 //! `bindscan profile`.
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail, ensure};
@@ -16,13 +16,14 @@ use clap::Args;
 
 use super::heading;
 use super::progress::{Progress, bases_per_second, grouped};
-use super::{CANCELLED, Session, message, region};
+use super::region::RegionArgs;
+use super::{CANCELLED, Session, message};
 
 /// Compute the counts that a profile model (BPNet, ChromBPNet) expects at each base
 ///
-/// The model has two heads: a profile and the logarithm of its sum. The counts are softmax(profile) x exp(log counts), as bigWig, a
-/// file for each track (strand) of the model. Inputs for control tracks are fed zeros. Several models (folds) are averaged:
-/// their profiles before the softmax, and their log counts.
+/// The model has two heads: a profile and the logarithm of its sum. The counts are softmax(profile) x exp(log counts), as
+/// bigWig, a file for each track (strand) of the model. Inputs for control tracks are fed zeros. Several models (folds) are
+/// averaged: their profiles before the softmax, and their log counts.
 #[derive(Debug, Args)]
 pub(super) struct ProfileArgs {
     /// Genome: FASTA, plain, gzip or BGZF, or 2bit
@@ -37,15 +38,8 @@ pub(super) struct ProfileArgs {
     /// With more than two tracks the name has {track}, which stands for their ranks from 0.
     #[arg(short, long, value_name = "FILE", help_heading = heading::OUTPUT)]
     output: PathBuf,
-    /// Compute this region, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all]
-    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
-    regions: Vec<String>,
-    /// Compute the regions of a BED, narrowPeak or GFF file
-    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
-    regions_file: Option<PathBuf>,
-    /// Skip or clip regions that do not fit the genome, and count them
-    #[arg(long, help_heading = heading::INPUT)]
-    skip_bad_regions: bool,
+    #[command(flatten)]
+    regions: RegionArgs,
     /// Let neighbouring tiles share so many positions; each gives its middle
     #[arg(long, value_name = "BASES", default_value = "0", value_parser = parse_overlap, help_heading = heading::MODEL)]
     tile_overlap: usize,
@@ -151,9 +145,7 @@ impl ProfileArgs {
     }
 
     fn wanted(&self, genome: &Lookup) -> Result<Vec<Vec<Range<u64>>>> {
-        let file = self.regions_file.as_deref();
-        let input: (&Path, &str) = (&self.genome, "genome");
-        let regions = region::queries(&self.regions, file, input, self.skip_bad_regions)?;
+        let regions = self.regions.queries((&self.genome, "genome"))?;
         if regions.is_empty() {
             let whole = |contig: &Arc<Contig>| std::iter::once(0..contig.length.unwrap_or(0)).collect();
             return Ok(genome.contigs().iter().map(whole).collect());

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
-use bindscan::engine::scanner::Scanner;
+use bindscan::engine::scanner::Scanners;
 use bindscan::io::input::RawInput;
 use bindscan::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
 use bindscan::scan::Overlaps;
@@ -132,7 +132,7 @@ impl ReadArgs {
     pub(super) fn scan(
         &self,
         source: ReadSource,
-        workers: Vec<Vec<Scanner>>,
+        workers: Vec<Scanners>,
         (targets, overlaps, left_out): (Vec<Target>, Overlaps, String),
         tracks: Tracks,
         provenance: Provenance,

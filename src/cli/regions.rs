@@ -49,7 +49,7 @@ pub(super) struct RegionsArgs {
     output: PathBuf,
 }
 
-/// How regions are read and scored.
+/// Options for reading and scoring regions.
 #[derive(Debug, Args)]
 pub(super) struct RegionArgs {
     /// Take the regions from this genome (FASTA or 2bit)
@@ -136,7 +136,7 @@ impl RegionArgs {
         }
     }
 
-    /// What a site is, in words.
+    /// Definition of a site, in words.
     pub(super) fn site_words(&self) -> String {
         match (self.pvalue, self.threshold.as_slice()) {
             (Some(p), _) => format!("p ≤ {p:e}"),
@@ -204,7 +204,7 @@ impl RegionsArgs {
         let has_sites = self.scored.choose_sites();
         let form = self.form(has_sites)?;
         let needs_p = matches!(form, Form::Matrix(Value::LogP) | Form::MatrixMarket(Value::LogP));
-        // What cannot be written is found out before the work.
+        // An output that cannot be written is an error before the work begins.
         let reserved = output::reserve(&self.output)?;
         let mut prepared = self.scored.prepare(&self.models, needs_p)?;
         let list = self.scored.read(&self.regions, &prepared, session)?;
@@ -214,12 +214,8 @@ impl RegionsArgs {
             Form::Long => true,
         };
         let sites = has_sites.then(|| self.scored.overlaps());
-        let job = Job {
-            genome: &prepared.genome,
-            regions: &list.regions,
-            targets: &prepared.search.targets,
-            question: Question { best, sites },
-        };
+        let question = Question { best, sites };
+        let job = Job::new(&prepared.genome, &list.regions, &prepared.search.targets, question);
         let contigs = prepared.genome.contigs();
         let format = RowFormat { form, contigs, targets: &prepared.search.targets, has_sites };
         drop(reserved);

@@ -87,7 +87,7 @@ impl Context<'_> {
     fn report_targets(&self) -> Vec<ReportTarget<'_>> {
         let mut targets = self.targets.iter();
         let mut all = Vec::new();
-        for Planned { model, plan, .. } in self.models {
+        for (model, plan) in self.models.iter().map(|planned| (planned.model(), planned.plan())) {
             // A model has a target for each of its outputs.
             for (output, target) in targets.by_ref().take(model.spec.outputs.len()).enumerate() {
                 all.push(ReportTarget {
@@ -111,7 +111,7 @@ impl Context<'_> {
         ];
         facts.extend(self.shard.map(|shard| ("Shard".to_owned(), shard.to_string())));
         for (planned, place) in self.models.iter().zip(self.places) {
-            let (spec, plan) = (&planned.model.spec, &planned.plan);
+            let (spec, plan) = (&planned.model().spec, planned.plan());
             let strands = match plan.strands {
                 StrandChoice::Both => "both strands",
                 StrandChoice::Forward => "forward strand",
@@ -121,7 +121,7 @@ impl Context<'_> {
                 "window {}, stride {}, {strands}, engine {}",
                 plan.window, plan.stride, self.engines[place.scanner]
             );
-            if let Some(digest) = &planned.model.digest {
+            if let Some(digest) = &planned.model().digest {
                 value += &format!(", SHA-256 {digest}");
             }
             facts.push((format!("Model {}", spec.name), value));
@@ -146,7 +146,8 @@ fn background(spec: &ModelSpec) -> Option<[f64; 4]> {
 }
 
 impl Report {
-    /// Writes the page, which waits for its name as the tracks do; so many bases `before` were scanned by an interrupted run.
+    /// Writes the page, which waits for its name as the tracks do; so many bases `before` were scanned by an interrupted
+    /// run.
     pub(super) fn write(
         self,
         context: &Context<'_>,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use bindscan::calibrate::nulls::{Oddities, Setting};
-use bindscan::engine::scanner::{Scanner, chunk_shape};
+use bindscan::engine::scanner::chunk_shape;
 use bindscan::genome;
 use bindscan::genome::alias::AliasTable;
 use bindscan::genome::shard::Shard;
@@ -33,7 +33,7 @@ use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
-use super::region;
+use super::region::{self, RegionArgs};
 use super::report::{self, ReportArgs};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::summary::{self, SummaryArgs};
@@ -94,20 +94,8 @@ pub(super) struct ScanArgs {
     max_n: Option<f64>,
     #[command(flatten)]
     null: NullArgs,
-    /// Scan this region, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
-    ///
-    /// Overlapping regions are joined.
-    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
-    regions: Vec<String>,
-    /// Scan the regions of a BED, narrowPeak or GFF file
-    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
-    regions_file: Option<PathBuf>,
-    /// Skip or clip regions that do not fit the genome, and count them
-    ///
-    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
-    /// this option they are an error.
-    #[arg(long, help_heading = heading::INPUT)]
-    skip_bad_regions: bool,
+    #[command(flatten)]
+    regions: RegionArgs,
     /// Read further names of contigs from a file
     ///
     /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
@@ -220,11 +208,12 @@ impl ScanArgs {
         };
         let overlaps = if self.keeps_all() { Overlaps::Keep } else { Overlaps::Suppress };
         search.set_p_values(&self.null.options(), overlaps, &setting, &mut NullProgress::new(session))?;
+        let mut speeds = estimate::Speeds::default();
         let chunk_size = match self.chunk_size {
             Some(size) => size,
             None => {
                 let most = search.default_chunk_size();
-                estimate::chunk_size(&mut search.workers[0], most)
+                estimate::chunk_size(&mut search.workers[0], &mut speeds, most)
             }
         };
         let Search { models, mut workers, places, targets, significance, .. } = search;
@@ -268,7 +257,7 @@ impl ScanArgs {
         }
         log::debug!("{threads} workers, {} window starts at a time", shape.own);
         if let Some(bases) = bases_to_scan(&genome, &options.regions, self.shard) {
-            estimate::tell_if_long(&models, &mut workers[0], bases, threads, session);
+            estimate::tell_if_long(&models, &mut workers[0], &mut speeds, bases, threads, session);
         }
         let inputs = self.inputs()?;
         let mark = self.shard.map(|shard| ShardMark {
@@ -315,7 +304,7 @@ impl ScanArgs {
             genome: &self.genome,
             models: &models,
             places: &places,
-            engines: workers[0].iter().map(Scanner::description).collect(),
+            engines: workers[0].iter().map(|scanner| scanner.description()).collect(),
             targets: self.shown_targets(&targets),
             threads,
             shard: self.shard,
@@ -323,20 +312,15 @@ impl ScanArgs {
             command: session.invocation.text(),
         });
         let statistics = context.as_ref().map(report::Context::statistics);
-        let (sites, scores) = (tracks.sites, tracks.scores);
+        let nulls: Vec<_> = targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
         let q_later = self.q_later();
-        let scan = Job {
-            targets,
-            overlaps,
-            sites,
-            scores,
-            false_discovery_rate: self.qvalue,
-            q_later,
-            statistics,
-            journal,
-        };
-        let nulls: Vec<_> =
-            scan.targets.iter().map(|target| (target.name.clone(), target.null.clone())).collect();
+        let scan = Job::new(targets, overlaps)
+            .sites(tracks.sites)
+            .scores(tracks.scores)
+            .false_discovery_rate(self.qvalue)
+            .defer_q_values(q_later)
+            .statistics(statistics)
+            .journal(journal);
 
         let findings = match self.qvalue {
             _ if !outputs.have_sites() => Findings::Nothing,
@@ -419,8 +403,8 @@ impl ScanArgs {
         targets.iter().map(|target| Target { thresholds: thresholds(target), ..target.clone() }).collect()
     }
 
-    /// Digests of the files that decide what is found, beside the models. Only what is joined or goes on needs them: shards, and
-    /// scans with --resume.
+    /// Digests of the files that decide what is found, beside the models. Only what is joined or goes on needs them: shards,
+    /// and scans with --resume.
     fn inputs(&self) -> Result<Vec<(String, String)>> {
         if self.shard.is_none() && !self.resume {
             return Ok(Vec::new());
@@ -428,7 +412,7 @@ impl ScanArgs {
         let mut inputs = Vec::new();
         let files = [
             ("genome", Some(&*self.genome)),
-            ("regions", self.regions_file.as_deref()),
+            ("regions", self.regions.file()),
             ("background", self.null.background_file()),
             ("aliases", self.aliases.as_deref()),
         ];
@@ -486,7 +470,7 @@ impl ScanArgs {
         self.pvalue.or(self.qvalue)
     }
 
-    /// Which windows are hits.
+    /// Rule by which windows are hits.
     fn choice(&self, models: &[Planned], sites: bool, session: Session) -> Result<SiteChoice> {
         Ok(match (self.pvalue, self.qvalue) {
             (Some(p), _) => SiteChoice::PValue(p),
@@ -500,7 +484,7 @@ impl ScanArgs {
         })
     }
 
-    /// Whether overlapping windows are all written.
+    /// Rule for overlapping windows: all are written, or the best alone.
     fn keeps_all(&self) -> bool {
         self.all || matches!(self.overlaps, OverlapsArg::Keep)
     }
@@ -602,12 +586,7 @@ impl ScanArgs {
     }
 
     fn source_options(&self) -> Result<GenomeOptions> {
-        let mut regions = region::queries(
-            &self.regions,
-            self.regions_file.as_deref(),
-            (&self.genome, "genome"),
-            self.skip_bad_regions,
-        )?;
+        let mut regions = self.regions.queries((&self.genome, "genome"))?;
         if let Some(aliases) = &self.aliases {
             region::name(&mut regions, &AliasTable::read(aliases)?);
         }
@@ -617,9 +596,9 @@ impl ScanArgs {
 
 /// The default threshold that a model recommends, which is told.
 fn own_threshold(planned: &Planned, session: Session) -> Result<f32> {
-    let spec = &planned.model.spec;
+    let spec = &planned.model().spec;
     let own = spec.thresholds.iter().find(|threshold| threshold.level == Level::Default);
-    let Some(own) = own.filter(|_| planned.plan.window == spec.window) else {
+    let Some(own) = own.filter(|_| planned.plan().window == spec.window) else {
         let why = match spec.thresholds[..] {
             [] => "has no threshold of its own",
             _ => "has a threshold of its own for its default window only",

@@ -49,7 +49,7 @@ fn interrupt(signal: i32) {
     }
     CANCELLED.store(true, Ordering::SeqCst);
     let waiting = std::thread::Builder::new().spawn(move || {
-        // What waits for input, or computes for long, does not see the mark.
+        // Code that waits for input, or computes for long, does not see the mark.
         std::thread::sleep(GRACE);
         end_interrupted(signal);
     });
@@ -124,7 +124,7 @@ fn handle(_: Vec<Input>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the process was started with this signal ignored. Where the system does not tell, a hang-up counts as ignored: it
+/// True if the process was started with this signal ignored. Where the system does not tell, a hang-up counts as ignored: it
 /// keeps its usual effect then.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {

@@ -21,7 +21,7 @@ pub(super) struct SummaryArgs {
     summary_json: Option<PathBuf>,
 }
 
-/// What was scanned.
+/// Input that was scanned.
 pub(super) struct Scanned<'a> {
     pub(super) input: &'a Path,
     pub(super) shard: Option<Shard>,
@@ -95,10 +95,10 @@ fn object(scanned: &Scanned<'_>, summary: &ScanSummary, more: &[(&str, u64)]) ->
 
 fn model(planned: &Planned) -> Value {
     json!({
-        "name": planned.model.spec.name,
-        "outputs": planned.model.spec.outputs,
-        "window": planned.plan.window,
-        "sha256": planned.model.digest,
+        "name": planned.model().spec.name,
+        "outputs": planned.model().spec.outputs,
+        "window": planned.plan().window,
+        "sha256": planned.model().digest,
     })
 }
 

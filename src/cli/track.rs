@@ -19,8 +19,9 @@ pub(super) use bindscan::track::outputs::{Extension, Outputs, TrackFile, Tracks}
 pub(super) struct TrackArgs {
     /// Write a file in the format of its extension (repeatable); - is standard output
     ///
-    /// Extensions: .bed, .tsv, .narrowPeak, .gff3, .bb, fimo.tsv and homer.txt for sites; .bedGraph and .bw for scores; .bam for tagged
-    /// reads. With .gz after it, text is compressed as BGZF and indexed (.tbi, or .csi for contigs longer than 512 Mb).
+    /// Extensions: .bed, .tsv, .narrowPeak, .gff3, .bb, fimo.tsv and homer.txt for sites; .bedGraph and .bw for scores; .bam
+    /// for tagged reads. With .gz after it, text is compressed as BGZF and indexed (.tbi, or .csi for contigs longer than
+    /// 512 Mb).
     ///
     /// All files are written in one pass and appear together when they are complete. {name} in a file name gives each
     /// model a file of its own (MODEL.OUTPUT for a model with several outputs), {strand} each strand (plus, minus).
@@ -93,8 +94,9 @@ enum SummaryArg {
 }
 
 impl TrackArgs {
-    /// Finds the format of each output, with columns of significance where a format has room for them. `stride` is the bases between
-    /// window starts; scores are meant where only standard output is asked for, without a format, and `scores` is set.
+    /// Finds the format of each output, with columns of significance where a format has room for them. `stride` is the bases
+    /// between window starts; scores are meant where only standard output is asked for, without a format, and `scores` is
+    /// set.
     pub(super) fn outputs(&self, stride: usize, columns: Columns, scores: bool) -> Result<Outputs> {
         let summary = match self.summary {
             SummaryArg::Max => Summary::Max,

@@ -26,9 +26,9 @@ use bindscan::model::{Alphabet, Model, Pooling, Strands};
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::train::deepbind::distil::Distillation;
 use bindscan::train::deepbind::search;
-use bindscan::train::deepbind::search::{Outcome, Progress, Protocol, Resources};
 use bindscan::train::deepbind::trained;
 use bindscan::train::report::{ScoredSet, TrainingReport};
+use bindscan::train::{Outcome, Progress, Protocol, Resources, metric_name};
 use bindscan::train::{Recipe, Space};
 use clap::{Args, ValueEnum};
 
@@ -74,8 +74,8 @@ pub(super) struct TrainArgs {
     recipe: Option<RecipeArg>,
     /// Let the first filters begin as known motifs (any motif file)
     ///
-    /// A motif that tells the classes better than the network does in cross-validation is written in its place. So it is where
-    /// there are too few bound sequences to fit a network.
+    /// A motif that tells the classes better than the network does in cross-validation is written in its place. So it is
+    /// where there are too few bound sequences to fit a network.
     #[arg(long, value_name = "MOTIFS", help_heading = heading::TRAINING)]
     init_motif: Option<PathBuf>,
     /// Choose the size of the network [default: small for classes, ensemble for numbers]
@@ -511,7 +511,8 @@ impl TrainArgs {
         Ok(())
     }
 
-    /// Stores in the model what is known of its scores: those of bound sequences and of background, and the thresholds that follow.
+    /// Stores in the model what is known of its scores: those of bound sequences and of background, and the thresholds that
+    /// follow.
     fn recommend(
         &self,
         model: &mut Model,
@@ -574,7 +575,7 @@ impl TrainArgs {
         let rules = Rules { seed: self.seed, ..Rules::default() };
         let planned = Planned::new(model.clone(), &PlanOptions::default())?;
         let mut engines = planned.engines(threads, Workload::Contigs)?;
-        let places = rank_places(&mut engines, &contigs, &planned.plan, &rules, &CANCELLED)?;
+        let places = rank_places(&mut engines, &contigs, planned.plan(), &rules, &CANCELLED)?;
         let judgement = judge_places(&places, &contigs, &rules);
         for threshold in &mut model.spec.thresholds {
             threshold.genome_wide = found(&places, threshold.score, &rules, judgement.summits);
@@ -636,7 +637,7 @@ impl TrainArgs {
     }
 }
 
-/// What a threshold finds; `None` if more places reach it than were ranked.
+/// Sites that a threshold finds; `None` if more places reach it than were ranked.
 fn found(places: &[Place], threshold: f32, rules: &Rules, summits: usize) -> Option<GenomeWide> {
     let reached = places.iter().take_while(|place| place.score >= threshold).count();
     let right = places[..reached].iter().filter(|place| place.right).count();
@@ -659,8 +660,8 @@ fn hidden(recipe: Recipe, kind: TargetKind) -> Option<usize> {
 /// Bases of a filter of a distilled network: look-ups take three bases at a time.
 const DISTILLED_LENGTH: usize = 15;
 
-/// Windows of background that a new model is calibrated on, for each step of a fit: with the usual number of steps, enough for
-/// the thresholds that it recommends.
+/// Windows of background that a new model is calibrated on, for each step of a fit: with the usual number of steps, enough
+/// for the thresholds that it recommends.
 const BACKGROUND: u64 = 1000;
 
 /// Bound sequences for each filter where a fit begins with a known motif, and filters at least.
@@ -737,7 +738,7 @@ impl Judge {
 /// Final message to the user.
 fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took: Duration) {
     let trial = &outcome.trials[outcome.chosen];
-    let metric = trained::metric_name(training.kind);
+    let metric = metric_name(training.kind);
     let best = trial.best().map_or_else(String::new, |(_, value)| format!("{metric} {value:.4}"));
     let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
     let diverged = outcome.trials.iter().filter(|trial| trial.diverged()).count();
@@ -775,7 +776,7 @@ struct Meter {
 impl Meter {
     fn new(session: Session, kind: TargetKind, of: usize) -> Meter {
         let shown = meter::shared(session);
-        Meter { shown, metric: trained::metric_name(kind), of, trials: AtomicUsize::new(0) }
+        Meter { shown, metric: metric_name(kind), of, trials: AtomicUsize::new(0) }
     }
 
     fn update(&self, progress: Progress) {

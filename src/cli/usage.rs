@@ -56,7 +56,7 @@ fn is_model(word: &str) -> bool {
     EXTENSIONS.iter().any(|extension| word.ends_with(extension)) || bundled::names().any(|name| name == word)
 }
 
-/// Whether a word looks as a region: `chr1:1-1,000`, `chr1`, `X:5-9`.
+/// True if a word looks like a region: `chr1:1-1,000`, `chr1`, `X:5-9`.
 fn is_region(word: &str) -> bool {
     let is_number = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(|c| c.is_ascii_digit() || c == ',')

@@ -10,9 +10,9 @@ use bindscan::variants::{Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
 
 use super::heading;
-use super::models::{ModelArgs, scanners, variant_targets};
+use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped, per_second};
-use super::region;
+use super::region::RegionArgs;
 use super::track::{Extension, provenance};
 use super::{CANCELLED, Session, counted, message};
 
@@ -48,18 +48,8 @@ pub(super) struct VariantsArgs {
     /// Set the format of an output without an extension [default: vcf]
     #[arg(long, help_heading = heading::OUTPUT)]
     format: Option<FormatArg>,
-    /// Keep only records in this region, as chr1 or chr1:1000-2000 (1-based; repeatable)
-    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
-    regions: Vec<String>,
-    /// Keep only records in the regions of a BED, narrowPeak or GFF file
-    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
-    regions_file: Option<PathBuf>,
-    /// Skip or clip regions that do not fit the genome, and count them
-    ///
-    /// Regions on unknown contigs and empty ones are left out; those that end past their contig are clipped. Without
-    /// this option they are an error.
-    #[arg(long, help_heading = heading::INPUT)]
-    skip_bad_regions: bool,
+    #[command(flatten)]
+    regions: RegionArgs,
     /// Fail at the first record that does not fit the genome
     ///
     /// That is: another REF, an unknown contig, or a position past its end.
@@ -89,7 +79,7 @@ impl VariantsArgs {
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
-        let targets = variant_targets(&models, &places);
+        let targets = model_outputs(&models, &places);
         let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
         let regions = self.regions(&genome)?;
         let calls = Calls::open(&self.calls)?;
@@ -155,12 +145,7 @@ impl VariantsArgs {
     }
 
     fn regions(&self, genome: &Lookup) -> Result<Option<Vec<Vec<std::ops::Range<u64>>>>> {
-        let regions = region::queries(
-            &self.regions,
-            self.regions_file.as_deref(),
-            (&self.calls, "calls"),
-            self.skip_bad_regions,
-        )?;
+        let regions = self.regions.queries((&self.calls, "calls"))?;
         Ok(if regions.is_empty() { None } else { Some(genome.select(&regions)?) })
     }
 }

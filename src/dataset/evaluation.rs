@@ -57,9 +57,9 @@ fn score_part(
         }
         let place = || format!("sequence {} of the data ({} bases)", before + i + 1, codes.len());
         let row = score_sequence(engine, codes, plan, Summary::Max);
-        let row = row.map_err(|error| Error::Request(format!("{}: {error}", place())))?;
+        let row = row.map_err(|error| Error::Data(format!("{}: {error}", place())))?;
         if row.iter().any(|score| !score.is_finite()) {
-            return Err(Error::Request(format!("{}: its score is not finite", place())));
+            return Err(Error::Data(format!("{}: its score is not finite", place())));
         }
         scores.extend(row);
     }
@@ -79,7 +79,7 @@ pub fn choose_outputs(scores: &[f32], outputs: &[String], wanted: &[String]) -> 
             Ok(rows.flat_map(|row| places.iter().map(|&place| row[place])).collect())
         }
         None if outputs.len() == wanted.len() => Ok(scores.to_vec()),
-        None => Err(Error::Request(format!(
+        None => Err(Error::Mismatch(format!(
             "the model has {} outputs ({}), and the data have {} ({}): choose columns with --target",
             outputs.len(),
             outputs.join(", "),

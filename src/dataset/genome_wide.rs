@@ -23,7 +23,7 @@ use crate::seq::contig::Contig;
 use crate::seq::window::WindowPlan;
 use crate::{Error, Result};
 
-/// How places are compared with summits.
+/// Rules for comparing places with summits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// Bases from a place to a summit, at most. Places closer than twice that to a better one do not count.
@@ -71,7 +71,7 @@ pub struct Place {
     pub right: bool,
 }
 
-/// How well a model finds the summits.
+/// Measures of how well a model finds the summits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judgement {
     /// Summits on the contigs.

@@ -140,9 +140,9 @@ const NARROW_PEAK_COLUMNS: usize = 10;
 /// Strongest first is by signal (narrowPeak) or score (fifth column), then in the order of the file.
 ///
 /// # Errors
-/// A file that cannot be read, a line that is no BED line, peaks that do not fit the genome (all of them are counted) unless they
-/// are skipped, more than half of the peaks lost unless that is forced, a test contig that the genome does not have, and
-/// nothing left outside the test contigs, or on them if there are any.
+/// A file that cannot be read, a line that is no BED line, peaks that do not fit the genome (all of them are counted) unless
+/// they are skipped, more than half of the peaks lost unless that is forced, a test contig that the genome does not have,
+/// and nothing left outside the test contigs, or on them if there are any.
 pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result<PeakWindows> {
     if options.width == 0 {
         return Err(Error::Request("a window must have 1 base or more".into()));
@@ -205,7 +205,7 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
     }
 }
 
-/// How whole contigs with peaks are read.
+/// Options for reading whole contigs with peaks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HeldOutOptions<'a> {
     /// Contigs that are read; none: all that have summits.
@@ -219,8 +219,8 @@ pub struct HeldOutOptions<'a> {
 /// Reads whole contigs with the summits on them.
 ///
 /// # Errors
-/// Files that cannot be read, a named contig that the genome does not have, no summits, summits that do not fit the genome unless
-/// they are skipped, and more than half of the summits lost unless that is forced.
+/// Files that cannot be read, a named contig that the genome does not have, no summits, summits that do not fit the genome
+/// unless they are skipped, and more than half of the summits lost unless that is forced.
 pub fn read_held_out(genome: &Path, peaks: &Path, options: &HeldOutOptions<'_>) -> Result<Vec<HeldOut>> {
     let mut summits: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     for peak in read_peaks(peaks)?.into_iter().filter(|peak| !peak.is_empty()) {
@@ -319,7 +319,7 @@ impl Check<'_> {
             };
             self.bad.add(Flaw::UnknownContig, words);
         }
-        // What is left out is told with the other notes.
+        // Peaks left out are counted in the notes.
         if skip { Ok(()) } else { self.bad.settle(total, "peaks", false) }
     }
 }

@@ -43,7 +43,7 @@ impl Scaling {
     pub fn fit(dataset: &Dataset) -> Result<Scaling> {
         let scale = |(output, name): (usize, &String)| {
             Scale::fit(&dataset.target_column(output))
-                .ok_or_else(|| Error::Request(format!("column {name} has no values that differ")))
+                .ok_or_else(|| Error::Data(format!("column {name} has no values that differ")))
         };
         Ok(Scaling { scales: dataset.output_names.iter().enumerate().map(scale).collect::<Result<_>>()? })
     }
@@ -54,7 +54,7 @@ impl Scaling {
     /// Another number of outputs.
     pub fn apply(&self, dataset: &mut Dataset) -> Result<()> {
         if self.scales.len() != dataset.outputs {
-            return Err(Error::Request(format!(
+            return Err(Error::Mismatch(format!(
                 "the model was fitted to {} outputs, and the data have {}",
                 self.scales.len(),
                 dataset.outputs
@@ -95,7 +95,7 @@ impl Scale {
 /// A binary data set: classes have no median.
 pub fn join_replicates(dataset: &Dataset) -> Result<(Dataset, usize)> {
     if dataset.kind == TargetKind::Binary {
-        return Err(Error::Request("replicates of 0 and 1 have no median".into()));
+        return Err(Error::Data("replicates of 0 and 1 have no median".into()));
     }
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut group_of: HashMap<&[u8], usize> = HashMap::with_capacity(dataset.len());

@@ -18,7 +18,7 @@ use crate::genome::sequences::Column;
 use crate::seq::alphabet::count_ambiguous;
 use crate::{Error, Result};
 
-/// Which columns hold the targets.
+/// Columns that hold the targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Targets {
     /// The column whose name is that of a target (`bound`, `label`, `y` and others); otherwise the last of the table, if it
@@ -305,7 +305,7 @@ impl Layout {
         Ok(Layout { sequence, target_names, targets, fold, fold_found: options.fold.is_none() })
     }
 
-    /// Which columns are used, in words.
+    /// Description of the columns that are used.
     fn describe(&self, names: Option<&[String]>) -> String {
         let column = |&i: &usize| match names.and_then(|names| names.get(i)) {
             Some(name) => format!("column {} ({name})", i + 1),
@@ -449,11 +449,11 @@ impl Rows {
         }
         let binary = || targets.iter().all(|target| target.is_nan() || *target == 0.0 || *target == 1.0);
         if targets.iter().all(|target| target.is_nan()) {
-            return Err(Error::Request(format!("every value of {} is missing", names.join(", "))));
+            return Err(Error::Data(format!("every value of {} is missing", names.join(", "))));
         }
         let kind = kind.unwrap_or_else(|| if binary() { TargetKind::Binary } else { TargetKind::Real });
         if kind == TargetKind::Binary && !binary() {
-            return Err(Error::Request("not all targets are 0 or 1; they are no classes".into()));
+            return Err(Error::Data("not all targets are 0 or 1; they are no classes".into()));
         }
         let mut dataset = Dataset::new(sequences, targets, names, kind)?;
         if layout.fold.is_some() && (fold_names.len() > 1 || !layout.fold_found) {

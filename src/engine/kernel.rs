@@ -16,38 +16,36 @@
 //! 1. **Windows share the convolution** (`convolve`). `x[f][p]` does not depend on the window, so it is computed once for
 //!    each position of the chunk. The cost of a base does not depend on the window.
 //! 2. **Three columns are one look-up** (`convolve`). Three bases (or N) select a precomputed row with the partial
-//!    sums of 16 filters; a filter of 24 columns is eight additions. Partial sums travel along the diagonal, so that one index
-//!    serves the positions whose alignments meet there.
+//!    sums of 16 filters; a filter of 24 columns is eight additions. Partial sums travel along the diagonal, so that one
+//!    index serves the positions whose alignments meet there.
 //! 3. **Pooling slides** (`pool`). A maximum over any window takes three operations a position (running
 //!    maxima of blocks from the left and from the right); sums are made the same way, and nothing is subtracted.
-//! 4. **Padded edges are a recurrence** (`padded_edges`). Alignments that overhang a window's ends see padding there, and cannot be
-//!    shared as they are; those of neighbouring windows follow from each other column by column.
+//! 4. **Padded edges are a recurrence** (`padded_edges`). Alignments that overhang a window's ends see padding there, and
+//!    cannot be shared as they are; those of neighbouring windows follow from each other column by column.
 //! 5. **Dense layers take 16 windows at a time** (`dense`), and windows with equal features once
 //!    (`strand_scan`): neighbours often share all maxima.
 //! 6. **Tiles stay in the cache** (`strand_scan`). Positions pass through the stages a tile at a time. Where a register
-//!    holds eight filters, one half of them goes first and then the other, so that the tables of a half stay in the first-level cache.
+//!    holds eight filters, one half of them goes first and then the other, so that the tables of a half stay in the
+//!    first-level cache.
 //! 7. **The reverse strand** is the same scan with reversed, complemented filters; codes are never reversed.
-//! 8. **With a threshold, most windows are not scored** (`prefilter`). Activations in 8-bit fixed point, rounded so that they
-//!    bound the exact ones, tell which windows may reach the threshold. Only those are scored exactly, so what is reported
-//!    does not change. A scan backs off where the bounds rule out too little.
+//! 8. **With a threshold, most windows are not scored** (`prefilter`). Activations in 8-bit fixed point, rounded so that
+//!    they bound the exact ones, tell which windows may reach the threshold. Only those are scored exactly, so what is
+//!    reported does not change. A scan backs off where the bounds rule out too little.
 //! 9. **Filters that cannot matter are dropped** (`prune`): those that no sequence can make positive under a rectifier.
 //!
 //! A window's score is made by the same operations in the same order wherever the window lies in a chunk and whatever the
 //! instruction set: it is the same bits however the input is cut. [`reference`](mod@super::reference) is the definition
 //! above in `f64`, and the oracle of the tests.
 
-pub mod geometry;
-pub(crate) mod prefilter;
 use std::sync::{Arc, OnceLock};
 
-use self::dense::Head;
-use super::reference::{check_window, flanks};
 use crate::engine::Engine;
-use crate::engine::kernel::filters::Detectors;
-use crate::engine::kernel::padded_edges::{End, PaddedEdge};
+use crate::engine::kernel::dense::Head;
 use crate::engine::kernel::prefilter::quantized::QuantizedBounds;
 use crate::engine::kernel::prefilter::{Prefilter, PrefilterBuffers};
 use crate::engine::kernel::strand_scan::{Buffers, StrandJob};
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::reference::{check_window, flanks};
 use crate::model::{ModelSpec, Network};
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
@@ -58,12 +56,16 @@ use crate::{Error, Result};
 mod convolve;
 mod dense;
 mod filters;
+mod geometry;
 mod matrices;
 mod padded_edges;
 mod pool;
+pub(crate) mod prefilter;
 mod prune;
 mod simd;
 mod strand_scan;
+mod strand_tables;
+mod triple;
 
 pub use matrices::MatrixScanner;
 pub use simd::{Simd, VARIABLE};
@@ -104,26 +106,6 @@ impl Compiled {
         let sides = [&self.forward, &self.reverse];
         let quantized = &self.quantized[2 * strands + usize::from(padded)];
         quantized.get_or_init(|| QuantizedBounds::new(&self.network, sides, plan.strands, padded)).as_ref()
-    }
-}
-
-/// One strand's tables.
-#[derive(Debug)]
-pub(crate) struct StrandTables {
-    detectors: Detectors,
-    /// The overhanging alignments of each group at the low and the high end of a window.
-    ends: Vec<[PaddedEdge; 2]>,
-}
-
-impl StrandTables {
-    fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> StrandTables {
-        let detectors = Detectors::new(network, order, strand, simd);
-        let sums = network.pooling.has_average();
-        let ends = detectors.groups.iter().map(|group| {
-            [(End::Low, detectors.before), (End::High, detectors.after)]
-                .map(|(end, padding)| PaddedEdge::new(group, end, padding, network.rectify, sums, simd))
-        });
-        StrandTables { ends: ends.collect(), detectors }
     }
 }
 

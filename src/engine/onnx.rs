@@ -40,7 +40,7 @@ const BATCH_VALUES: usize = 4 << 20;
 /// Most values of a tensor within the graph for a batch on the processor (64 MiB): a few of them are held at a time.
 const TENSOR_VALUES: usize = 16 << 20;
 
-/// Which graph is run.
+/// Graph that is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// The model's own, fed a window.
@@ -90,7 +90,7 @@ struct Sessions {
     open: Mutex<Vec<(Form, SharedSession)>>,
     /// The dense graph of a model that is not of the DeepBind family, for the window length last asked for.
     rewritten: Mutex<Option<(usize, Rewritten)>>,
-    /// Such a model without its padding, for the window length last asked for, or why it cannot be without.
+    /// The model without its padding, for the window length last asked for, or why it cannot be without.
     flanked: Mutex<Option<(usize, Flanked)>>,
 }
 
@@ -141,8 +141,8 @@ impl Sessions {
         flanked
     }
 
-    /// Columns of the input, before and behind, that lie past the contig's ends, of `length` bases from `start` on as `strand`
-    /// reads them. A model of the DeepBind family has N there, others have zeros as they pad with.
+    /// Columns of the input, before and behind, that lie past the contig's ends, of `length` bases from `start` on as
+    /// `strand` reads them. A model of the DeepBind family has N there, others have zeros as they pad with.
     fn beyond(&self, chunk: &Chunk, start: i64, length: usize, strand: Strand) -> (usize, usize) {
         if self.model.network.is_ok() {
             return (0, 0);

@@ -2,15 +2,15 @@
 
 use crate::engine::ensemble::MeanEngine;
 use crate::engine::kernel::{MatrixScanner, Simd};
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::{EngineScanner, Scanner, Scanners};
 use crate::engine::{self, Device, Engine, EngineKind, Workload};
 use crate::io::digest::of_bytes;
 use crate::model::{Model, Network, Strands};
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-/// How a model is scored. The defaults are the model's own window, strands and context, every output, a stride of 1, and the
-/// fastest engine on the CPU.
+/// Options for scoring with a model. The defaults are the model's own window, strands and context, every output, a stride of
+/// 1, and the fastest engine on the CPU.
 ///
 /// ```
 /// use bindscan::Model;
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 ///
 /// let options = PlanOptions::default().window(30).strands(StrandChoice::Forward);
 /// let planned = Planned::new(Model::find("ELK1")?, &options)?;
-/// assert_eq!(planned.plan.window, 30);
+/// assert_eq!(planned.plan().window, 30);
 /// # Ok::<(), bindscan::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -88,9 +88,9 @@ impl PlanOptions {
 #[derive(Debug, Clone)]
 pub struct Planned {
     /// The model, with the outputs that are scored.
-    pub model: Model,
+    pub(crate) model: Model,
     /// The windows.
-    pub plan: WindowPlan,
+    pub(crate) plan: WindowPlan,
     engine: EngineKind,
     device: Device,
     /// Further models of an ensemble, whose scores are averaged with the model's.
@@ -122,6 +122,21 @@ impl Planned {
         let plan = WindowPlan { window, stride: options.stride, strands, context };
         let (engine, device) = (options.engine, options.device);
         Ok(Planned { model, plan, engine, device, others: Vec::new() })
+    }
+
+    /// The model, with the outputs that are scored.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Takes the model, with the outputs that are scored, out of its plan.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// The windows.
+    pub fn plan(&self) -> &WindowPlan {
+        &self.plan
     }
 
     /// The network, if it can be scanned as a motif matrix.
@@ -174,7 +189,7 @@ impl Planned {
                 && own.outputs.len() == other.outputs.len()
                 && own.activation == other.activation;
             if !alike {
-                return Err(Error::Request(format!(
+                return Err(Error::Mismatch(format!(
                     "{} and {} make no ensemble: they differ in their window, strands, outputs or activation",
                     own.name, other.name
                 )));
@@ -187,7 +202,7 @@ impl Planned {
         }
         let Model { spec, digest: own, .. } = &mut first.model;
         spec.name += "_mean";
-        // What was calibrated was one of them.
+        // The calibration was that of one of them.
         spec.null = None;
         spec.thresholds.clear();
         *own = Some(of_bytes(digest.as_bytes()));
@@ -199,6 +214,19 @@ impl Planned {
         self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
             network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
         })
+    }
+
+    /// The model's outputs, of which the first has this place.
+    pub fn outputs(&self, place: Place) -> Vec<ModelOutput> {
+        let output = |(rank, name)| ModelOutput {
+            name,
+            scanner: place.scanner,
+            output: place.output + rank,
+            window: self.plan.window,
+            shortest: self.shortest(),
+            symmetric: self.model.spec.strands == Strands::Symmetric,
+        };
+        self.names().into_iter().enumerate().map(output).collect()
     }
 
     /// Names of the model's columns or targets: the model's own name, and the output's where it has several.
@@ -219,7 +247,7 @@ pub fn check_names(models: &[Planned]) -> Result<()> {
     let mut names: Vec<String> = models.iter().flat_map(Planned::names).collect();
     names.sort();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(twice) => Err(Error::Request(format!(
+        Some(twice) => Err(Error::Mismatch(format!(
             "two models are named {}: give them different names (import --name)",
             twice[0]
         ))),
@@ -236,13 +264,35 @@ pub struct Place {
     pub output: usize,
 }
 
+/// One output of one model, and the scanner that scores it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelOutput {
+    /// Name, as files show it.
+    pub name: String,
+    /// Rank of the scanner.
+    pub scanner: usize,
+    /// Output of that scanner: a model's output, or a matrix's rank.
+    pub output: usize,
+    /// Window in bases.
+    pub window: usize,
+    /// Bases of the shortest sequence that the model can score.
+    pub shortest: usize,
+    /// True if both strands have the same score, so that a window has no strand.
+    pub symmetric: bool,
+}
+
+/// Lists the outputs of each model, in the order of the models.
+pub fn model_outputs(models: &[Planned], places: &[Place]) -> Vec<ModelOutput> {
+    models.iter().zip(places).flat_map(|(planned, &place)| planned.outputs(place)).collect()
+}
+
 /// Makes scanners for each of `workers`, and gives the place of each model among them. Matrices that are read alike share
 /// one.
 ///
 /// # Errors
 /// As [`engine::open`].
-pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>, Vec<Place>)> {
-    let mut made: Vec<Vec<Scanner>> = (0..workers).map(|_| Vec::new()).collect();
+pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Scanners>, Vec<Place>)> {
+    let mut made: Vec<Scanners> = (0..workers).map(|_| Scanners::new()).collect();
     let mut places = vec![Place::default(); models.len()];
     for (rank, planned) in models.iter().enumerate() {
         let scanner = made[0].len();
@@ -251,7 +301,7 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>
             planned.log(&engines[0].description());
             places[rank] = Place { scanner, output: 0 };
             for (worker, engine) in made.iter_mut().zip(engines) {
-                worker.push(Scanner::Model { engine, plan: planned.plan });
+                worker.push(Box::new(EngineScanner::new(engine, planned.plan)));
             }
             continue;
         }
@@ -267,7 +317,7 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Vec<Scanner>>
             models[member].log(&matrices.description());
             places[member] = Place { scanner, output };
         }
-        made.iter_mut().for_each(|worker| worker.push(Scanner::Matrices(matrices.clone())));
+        made.iter_mut().for_each(|worker| worker.push(Box::new(matrices.clone())));
     }
     Ok((made, places))
 }

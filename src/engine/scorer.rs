@@ -117,7 +117,7 @@ pub fn score_all<S: AsRef<[u8]> + Sync>(
             for (i, (sequence, row)) in sequences.iter().zip(scores.chunks_mut(outputs)).enumerate() {
                 let number = batch * BATCH + i;
                 let scored = scorer.score_codes(sequence.as_ref());
-                let place = |error| Error::Request(format!("sequence {}: {error}", number + 1));
+                let place = |error| Error::Data(format!("sequence {}: {error}", number + 1));
                 row.copy_from_slice(&scored.map_err(place)?);
             }
         }

@@ -1,4 +1,4 @@
-//! How fast an engine is, by trying it.
+//! Speed of an engine, by trying it.
 
 use std::time::{Duration, Instant};
 

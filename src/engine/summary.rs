@@ -28,7 +28,7 @@ pub fn score_sequence(
     summary: Summary,
 ) -> Result<Vec<f32>> {
     if codes.is_empty() {
-        return Err(Error::Request("a sequence without bases has no score".into()));
+        return Err(Error::Data("a sequence without bases has no score".into()));
     }
     let whole = codes.len() <= plan.window;
     let plan = if whole {

@@ -17,7 +17,7 @@ const ROWS: usize = 500;
 /// Everything that the page shows.
 #[derive(Debug, Clone)]
 pub struct EnrichmentReport<'a> {
-    /// What the regions are called: the name of their file.
+    /// Name of the regions: that of their file.
     pub regions: String,
     /// The tests, the most significant first.
     pub tested: &'a [Enrichment],
@@ -48,8 +48,8 @@ impl Shown {
     }
 }
 
-/// The logo of a model that is a matrix: of the frequencies that its log-odds are of, with the background that its provenance states
-/// (or a uniform one).
+/// The logo of a model that is a matrix: of the frequencies that its log-odds are of, with the background that its
+/// provenance states (or a uniform one).
 pub fn logo(model: &Model) -> Option<Logo> {
     let network = model.network.as_ref().ok()?;
     let width = network.detector_length;

@@ -48,8 +48,8 @@ impl Aliases {
 
 /// Names that contigs have in several naming schemes, as a file lists them.
 ///
-/// A line has the names of one contig, separated by tabs or other white space. Lines that start with `#` are comments; UCSC's
-/// `chromAlias.txt` and NCBI's `assembly_report.txt` are such files.
+/// A line has the names of one contig, separated by tabs or other white space. Lines that start with `#` are comments;
+/// UCSC's `chromAlias.txt` and NCBI's `assembly_report.txt` are such files.
 #[derive(Debug, Clone, Default)]
 pub struct AliasTable {
     /// The line that a name stands on.
@@ -83,7 +83,8 @@ impl AliasTable {
     }
 
     fn add(&mut self, line: &str) -> Result<(), String> {
-        // Columns of `assembly_report.txt` that are no names: `na` stands for no name, the others are the same on many lines.
+        // Columns of `assembly_report.txt` that are no names: `na` stands for no name, the others are the same on many
+        // lines.
         let fields: Vec<&str> = line.split('\t').collect();
         let fields = match fields.as_slice() {
             [name, _role, _molecule, _kind, genbank, "=" | "<>", refseq, _unit, _length, ucsc] => {

@@ -1,4 +1,4 @@
-//! Which parts of a genome are wanted: regions matched to contigs, checked, sorted and merged.
+//! Parts of a genome that are wanted: regions matched to contigs, checked, sorted and merged.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::BufRead;

@@ -17,7 +17,7 @@ pub struct Sequence {
     pub codes: Vec<u8>,
 }
 
-/// Which column of a table holds the sequences.
+/// Column of a table that holds the sequences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Column {
     /// 1-based rank; the table has no header.

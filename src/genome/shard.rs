@@ -18,7 +18,7 @@ use crate::seq::chunk::EVERYWHERE;
 /// One of `of` equal parts of a genome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
-    /// Which one, from 1 to `of`.
+    /// Rank of the shard, from 1 to `of`.
     pub number: u64,
     /// Number of items.
     pub of: u64,
@@ -74,8 +74,8 @@ impl Stretch {
 pub(crate) type Stretches = VecDeque<(usize, Stretch)>;
 
 impl Shard {
-    /// What the shard owns of `segments` (each with its contig's rank, in order, ends known); seams lie on multiples of
-    /// `unit` or at a segment's start. Nothing more is read yet than what is owned.
+    /// Parts of `segments` that the shard owns (each with its contig's rank, in order, ends known); seams lie on multiples
+    /// of `unit` or at a segment's start. Nothing more is read yet than what is owned.
     pub(crate) fn stretches(&self, segments: &[(usize, Segment)], unit: u64) -> Stretches {
         let total: u64 = segments.iter().map(|(_, segment)| segment.end - segment.start).sum();
         // Segment and position of a seam.

@@ -1,8 +1,8 @@
-//! The container of bigWig and bigBed: blocks of data, found by place through an R-tree and by contig name through a B+ tree,
-//! and summaries at ever coarser resolutions.
+//! The container of bigWig and bigBed: blocks of data, found by place through an R-tree and by contig name through a B+
+//! tree, and summaries at ever coarser resolutions.
 //!
-//! Layout: Kent et al. 2010, "BigWig and BigBed", Bioinformatics 26:2204, supplement. The file is written in one pass: blocks
-//! first, as they come, then contigs, indexes and zoom levels, and at last the header in front. In memory are 16
+//! Layout: Kent et al. 2010, "BigWig and BigBed", Bioinformatics 26:2204, supplement. The file is written in one pass:
+//! blocks first, as they come, then contigs, indexes and zoom levels, and at last the header in front. In memory are 16
 //! bytes a block and a bounded part of each zoom level; the rest of those waits in files without a name.
 
 use std::io::{self, Read};
@@ -138,8 +138,8 @@ impl BigFile {
     }
 
     /// Appends blocks of `contig`, one after the other in `bytes`, and takes the cells of the finest zoom level (or parts of
-    /// them) that summarise them. They hold so many items, and the longest so many bytes before it was compressed. Contigs come
-    /// in the order of their ids, everything sorted by start.
+    /// them) that summarise them. They hold so many items, and the longest so many bytes before it was compressed. Contigs
+    /// come in the order of their ids, everything sorted by start.
     ///
     /// # Errors
     /// An output that cannot be written; a contig too long for the format.

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 const BLOCK: u64 = 64 << 10;
 const BLOCKS: u64 = 256;
 
-/// Tells a regular file from others by its content: the SHA-256 of its length and of its bytes, of a large file those of blocks
-/// that lie evenly in it, the first and the last among them.
+/// Tells a regular file from others by its content: the SHA-256 of its length and of its bytes, of a large file those of
+/// blocks that lie evenly in it, the first and the last among them.
 ///
 /// # Errors
 /// A file that cannot be read.

@@ -115,7 +115,7 @@ impl RawInput {
     pub(crate) fn start(&self) -> Vec<u8> {
         let head = self.head();
         let mut start = Vec::new();
-        // What cannot be decompressed is found out by whoever reads it.
+        // Bytes that cannot be decompressed are an error to whoever reads them.
         let _ = match is_bgzf(head) {
             true => MultiGzDecoder::new(head).take(HEAD as u64).read_to_end(&mut start),
             false => head.take(HEAD as u64).read_to_end(&mut start),

@@ -9,7 +9,8 @@ use crate::io::tabix::{IndexBuilder, Layout};
 use crate::seq::contig::Contig;
 use crate::{Error, Result};
 
-/// A destination of lines that are sorted by position within each contig. (Lines of VCF need not be, but have no index then.)
+/// A destination of lines that are sorted by position within each contig. (Lines of VCF need not be, but have no index
+/// then.)
 #[derive(Debug)]
 pub struct LineSink(Sink);
 

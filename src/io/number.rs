@@ -66,7 +66,7 @@ fn shortest(score: f32) -> Option<(u64, usize)> {
         return None;
     }
     let exponent = (score.to_bits() >> 23) as i32 - 127;
-    // What lies nearer than this reads back as the score; what lies just there, if its last bit is 0.
+    // A decimal nearer than this reads back as the score; one at just this distance does if the score's last bit is 0.
     let half_ulp = f64::from_bits(((exponent - 24 + 1023) as u64) << 52);
     let with = |decimals: usize| {
         let scaled = f64::from(score) * POWERS[decimals];

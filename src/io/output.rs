@@ -258,8 +258,8 @@ fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A temporary file in the directory of `target`, with the permissions an ordinary new file has; `path` is for messages. It is
-/// locked for as long as it is written, and those that nobody locks any more are removed: a killed run left them.
+/// A temporary file in the directory of `target`, with the permissions an ordinary new file has; `path` is for messages. It
+/// is locked for as long as it is written, and those that nobody locks any more are removed: a killed run left them.
 fn beside(path: &Path, target: &Path) -> Result<NamedTempFile> {
     let directory = directory_of(target);
     let name = target.file_name().unwrap_or_default().to_string_lossy();

@@ -22,7 +22,7 @@ use crate::io::bbi::Block;
 use crate::io::output::{Output, Sealed};
 use crate::{Error, Result};
 
-/// Which columns say where a line belongs.
+/// Columns that give the place of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
     /// Contig, start (0-based) and end in the first three.
@@ -92,7 +92,7 @@ impl IndexBuilder {
         let (names, entries, open) = (Vec::new(), Vec::new(), Vec::new());
         let unsorted = false;
         let index = IndexBuilder { path, layout, header_lines, names, entries, open, written: 0, unsorted };
-        // Whether there can be an index is seen before anything is scanned.
+        // An index that cannot be made is an error before anything is scanned.
         index.create("tbi")?;
         Ok(index)
     }

@@ -44,7 +44,7 @@ pub struct Imported {
     pub inputs: Vec<String>,
     /// Outputs and their shapes.
     pub outputs: Vec<String>,
-    /// What the user should know, one line each.
+    /// Notes for the user, one line each.
     pub notes: Vec<String>,
 }
 

@@ -1,7 +1,7 @@
 //! Motif matrices: files of them, and the log-odds models made of them.
 //!
-//! The formats are MEME (full, minimal, DREME, STREME), JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster, bare
-//! matrices, and aligned sites; plain or gzip. The content of a file says which it is. A matrix of 4 rows and 4 columns
+//! The formats are MEME (full, minimal, DREME, STREME), JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP, Cluster-Buster,
+//! bare matrices, and aligned sites; plain or gzip. The content of a file says which it is. A matrix of 4 rows and 4 columns
 //! is read as letters, its sums, or the other matrices of the file say, and cannot be used if none of them do.
 
 use std::fs;
@@ -109,8 +109,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<Collection> {
     read_bytes(path, &bytes)
 }
 
-/// Reads the bytes of a motif file, with the motifs that cannot be used; `path` is for messages, and names a motif that has no name of
-/// its own.
+/// Reads the bytes of a motif file, with the motifs that cannot be used; `path` is for messages, and names a motif that has
+/// no name of its own.
 ///
 /// # Errors
 /// A file that is no motif file, and one without a motif that can be used.

@@ -8,7 +8,7 @@
 
 use super::PadKind;
 
-/// Which statistics of a detector's activations over a window are kept.
+/// Statistics of a detector's activations over a window that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
     /// Their maximum: K features.

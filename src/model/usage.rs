@@ -1,11 +1,11 @@
-//! What a model's metadata say about its use: recommended thresholds, scores of bound sequences, the main motif.
+//! Metadata on the use of a model: recommended thresholds, scores of bound sequences, the main motif.
 
 use serde::{Deserialize, Serialize};
 
 use crate::null::distribution::Null;
 use crate::seq::contig::Strand;
 
-/// How strict a recommended threshold is.
+/// Strictness of a recommended threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
@@ -43,7 +43,7 @@ impl Level {
 /// A recommended threshold of a model with one output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Threshold {
-    /// How strict it is.
+    /// Its strictness.
     pub level: Level,
     /// The lowest score of a site.
     pub score: f32,
@@ -51,7 +51,7 @@ pub struct Threshold {
     pub p_value: f64,
     /// Where the background comes from: a file's name, `training sequences` or `uniform`.
     pub background: String,
-    /// What it gives on whole held-out contigs.
+    /// Its sites on whole held-out contigs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genome_wide: Option<GenomeWide>,
 }
@@ -170,7 +170,7 @@ pub(super) fn check(
 }
 
 impl Threshold {
-    /// What it means, in words: `p 0.0001 on genome.fa; 93 % of 500 held-out bound sequences reach it`.
+    /// Its meaning, in words: `p 0.0001 on genome.fa; 93 % of 500 held-out bound sequences reach it`.
     pub fn meaning(&self, bound: Option<&BoundScores>) -> String {
         let mut words = format!("p {} on {}", self.p_value, self.background);
         if let Some(bound) = bound {

@@ -9,7 +9,7 @@ use crate::motifs::sequences::{Piece, Sequences};
 use crate::motifs::table::{Table, tables};
 use crate::{Error, Result};
 
-/// Which places of the sequences are a filter's sites.
+/// Rule by which places of the sequences are a filter's sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// Every place where the activation is above half of the filter's highest in all sequences (Koo & Eddy 2019).
@@ -22,7 +22,7 @@ pub enum Method {
 /// Options for finding sites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Search {
-    /// Which places are sites.
+    /// Rule by which places are sites.
     pub method: Method,
     /// True if the reverse complement of the sequences is looked at, too.
     pub both_strands: bool,
@@ -98,7 +98,7 @@ pub fn learn(filters: &[Filter], sequences: &Sequences, search: &Search) -> Resu
         })?,
     }
     if highest.iter().all(|&highest| highest == f32::NEG_INFINITY) {
-        return Err(Error::Request(format!(
+        return Err(Error::Data(format!(
             "no stretch of the sequences ({shown} bases) is as long as a filter ({longest} bases) and free of N"
         )));
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::model::motif::information;
 
-/// Which columns of a motif are kept: from the first to the last one with more than `bits`, and `flank` more on both
+/// Columns of a motif that are kept: from the first to the last one with more than `bits`, and `flank` more on both
 /// sides.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trim {

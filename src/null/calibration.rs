@@ -25,7 +25,7 @@ pub struct Calibration {
     /// ([`digest_of_contigs`](crate::genome::digest_of_contigs)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub genome: Option<String>,
-    /// How often background has a site of each output, at a stride of 1.
+    /// Rate of sites of each output in background, at a stride of 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peaks: Option<Vec<PeakRate>>,
     /// The distributions.

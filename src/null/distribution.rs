@@ -53,7 +53,7 @@ pub struct Null {
     forward: Steps,
     /// Of the reverse strand, where it differs.
     reverse: Option<Steps>,
-    /// How often background has a site, where that is known.
+    /// Rate of sites in background, where that is known.
     peaks: Option<PeakRate>,
 }
 
@@ -83,7 +83,7 @@ impl Steps {
     }
 
     fn supported(&self) -> f64 {
-        // What is computed needs no support: a score with a lower p-value than the last cannot occur.
+        // A computed distribution needs no support: a score with a lower p-value than the last cannot occur.
         if self.counted == Origin::Exact { 0.0 } else { self.p[self.extrapolated - 1] }
     }
 
@@ -134,7 +134,8 @@ impl Null {
         self.peaks = Some(peaks);
     }
 
-    /// Expected sites a window of background with the p-value of a step or a lower one; where that is not known, the p-value.
+    /// Expected sites a window of background with the p-value of a step or a lower one; where that is not known, the
+    /// p-value.
     pub fn rate_of(&self, step: usize) -> f64 {
         let p = self.p_of(step);
         self.peaks.as_ref().map_or(p, |peaks| peaks.of(p))
@@ -164,8 +165,8 @@ impl Null {
         }
     }
 
-    /// The step that a score is on: the p-value of step `i` is [`Null::p_of`]`(i)`. Those of the reverse strand come after those
-    /// of the forward strand.
+    /// The step that a score is on: the p-value of step `i` is [`Null::p_of`]`(i)`. Those of the reverse strand come after
+    /// those of the forward strand.
     pub fn step(&self, score: f32, strand: Strand) -> usize {
         let before = match (strand, &self.reverse) {
             (Strand::Reverse, Some(_)) => self.forward.p.len(),

@@ -1,8 +1,8 @@
 //! From p-values to q-values: Benjamini & Hochberg's false discovery rate over the sites of a scan.
 //!
 //! A site is a peak that is left after suppression. The q-value of a site is the number of sites that background would have
-//! with its p-value or a lower one ([`Null::rate_of`] times the windows), over the number that the scan has; of that and those of higher
-//! p-values, the lowest.
+//! with its p-value or a lower one ([`Null::rate_of`] times the windows), over the number that the scan has; of that and
+//! those of higher p-values, the lowest.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::null::distribution::Null;
 
-/// How the windows of one target tested.
+/// Counts of the p-values of one target's windows.
 ///
 /// p-values come in the steps of a [`Null`], so that counts of steps are all that q-values need, however many sites there
 /// are.
@@ -58,8 +58,8 @@ impl TestCounts {
     }
 
     /// The q-value of each step: the lowest false discovery rate at which a site on it is reported,
-    /// `min over p' ≥ p of rate(p') · windows / (sites with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with π₀ = 1).
-    /// A step on which there is no site has that of the next higher p-value with one.
+    /// `min over p' ≥ p of rate(p') · windows / (sites with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with
+    /// π₀ = 1). A step on which there is no site has that of the next higher p-value with one.
     pub fn q_values(&self, null: &Null) -> Vec<f64> {
         self.q_values_of(null.steps(), |step| null.rate_of(step))
     }
@@ -103,8 +103,8 @@ impl ShardTests {
         ShardTests { tests: tests.tests, steps }
     }
 
-    /// The q-value of each step with tests, of all shards of a scan; `None` if the shards had different null distributions, or
-    /// counts that no scan gives.
+    /// The q-value of each step with tests, of all shards of a scan; `None` if the shards had different null distributions,
+    /// or counts that no scan gives.
     pub fn q_values(shards: &[ShardTests]) -> Option<BTreeMap<usize, f64>> {
         // A map, not a list with a place for each step: a damaged file may name any step.
         let (mut tests, mut steps) = (0u64, BTreeMap::new());

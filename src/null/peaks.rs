@@ -1,4 +1,4 @@
-//! How often background has a site: the rate of the peaks that suppression leaves among its windows.
+//! Rate of sites in background: that of the peaks that suppression leaves among its windows.
 //!
 //! Windows that overlap a good match score highly together, but suppression leaves one site of them. The number of false
 //! sites to expect is therefore not that of windows with such a p-value; it is counted in background that is scanned as a
@@ -19,9 +19,10 @@ const SUPPORT: u64 = 30;
 /// Ratio of the p-values of two steps, about.
 const STEP: f64 = 0.8;
 
-/// Ratio of neighbouring p-values that lie together. Scores that few sequences have, such as those of a word, come in groups: the
-/// same score has about the same p-value on each strand, as well as samples tell (a word that five windows see has some hundred
-/// independent occurrences in 10 Mb, so that its p-values differ by a tenth and more). A rate is that of a whole group.
+/// Ratio of neighbouring p-values that lie together. Scores that few sequences have, such as those of a word, come in
+/// groups: the same score has about the same p-value on each strand, as well as samples tell (a word that five windows see
+/// has some hundred independent occurrences in 10 Mb, so that its p-values differ by a tenth and more). A rate is that of a
+/// whole group.
 const TOGETHER: f64 = 0.85;
 
 /// Peaks a window of background, as a function of the p-value.

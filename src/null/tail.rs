@@ -25,8 +25,8 @@ pub struct Tail {
 
 impl Tail {
     /// Fits a tail to exceedances over `threshold` (ascending, positive) by probability-weighted moments (Hosking &
-    /// Wallis 1987, Technometrics 29:339, equations 13 and 14, with ξ = -k), and lets it begin at `from`, which lies at or above the
-    /// threshold. `None` if there are too few different ones.
+    /// Wallis 1987, Technometrics 29:339, equations 13 and 14, with ξ = -k), and lets it begin at `from`, which lies at or
+    /// above the threshold. `None` if there are too few different ones.
     pub(crate) fn fit(threshold: f32, exceedances: &[f64], from: f32) -> Option<Tail> {
         let n = exceedances.len();
         let different = exceedances.windows(2).filter(|pair| pair[0] < pair[1]).count();

@@ -113,7 +113,7 @@ struct ScanOptions {
     threads: Option<usize>,
 }
 
-/// Which windows are sites.
+/// Rule by which windows are sites.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct ChoiceOptions {
@@ -167,7 +167,7 @@ impl ChoiceOptions {
     }
 }
 
-/// How a model is opened.
+/// Options for opening a model.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 struct LoadOptions {

@@ -1,4 +1,4 @@
-//! What a scan finds, for Python: sites in columns, and scores as arrays.
+//! Results of a scan for Python: sites in columns, and scores as arrays.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;

@@ -10,14 +10,14 @@ use super::interruptible;
 use super::model::Models;
 use super::sequences::codes;
 use crate::Result;
-use crate::engine::planned::scanners;
+use crate::engine::planned::{model_outputs, scanners};
 use crate::genome::random_access::Lookup;
 use crate::io::output::Output;
 use crate::seq::alphabet::ascii_of_code;
 use crate::seq::contig::{Contig, RegionQuery};
 use crate::track::outputs::provenance;
 use crate::variants::mutation_map::{self, Panel, Shown, Stretch, maps, stretches_of_genome};
-use crate::variants::scorer::{flank, targets};
+use crate::variants::scorer::flank;
 use crate::variants::{Annotation, Calls, Counts, Format, Watch, annotate};
 
 /// Warns of records that do not fit the genome.
@@ -57,7 +57,7 @@ pub(super) fn variants(
     let threads = super::model::threads(threads)?;
     interruptible(py, |cancel| {
         let (workers, places) = scanners(models.planned(), threads)?;
-        let targets = targets(models.planned(), &places);
+        let targets = model_outputs(models.planned(), &places);
         let genome = Lookup::open(&genome, mask_lowercase)?;
         let regions: Vec<RegionQuery> = regions.iter().map(|region| RegionQuery::parse(region)).collect();
         let regions = if regions.is_empty() { None } else { Some(genome.select(&regions)?) };
@@ -129,7 +129,7 @@ where
     let threads = super::model::threads(threads)?;
     let panels = interruptible(py, |cancel| {
         let (workers, places) = scanners(models.planned(), threads)?;
-        let targets = targets(models.planned(), &places);
+        let targets = model_outputs(models.planned(), &places);
         let next = open(flank(&workers[0]) as u64)?;
         let (sink, panels) = maps();
         let shown = (shown(effect), vec![sink]);

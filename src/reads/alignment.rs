@@ -132,7 +132,7 @@ impl Alignment {
             places.resize(first.base, first.place);
         }
         for piece in &self.pieces {
-            // What was inserted before it.
+            // Bases inserted before it.
             if let Some(&last) = places.last() {
                 places.resize(piece.base, last);
             }

@@ -83,7 +83,7 @@ impl Reader {
             let (mut name, length) = (Vec::new(), self.number()?);
             self.bytes(length as usize, &mut name)?;
             name.pop_if(|last| *last == 0);
-            // What is no text is refused with the name.
+            // A header that is no text is refused with the name.
             let name = String::from_utf8(name).unwrap_or_default();
             contigs.push((name, u64::from(self.number()?)));
         }

@@ -82,8 +82,8 @@ impl Reader {
     /// Reads the header, and the index if one is needed.
     ///
     /// # Errors
-    /// A file that is cut short, damaged or of another version, a reference that cannot be read, no index, or one that is older
-    /// than the file.
+    /// A file that is cut short, damaged or of another version, a reference that cannot be read, no index, or one that is
+    /// older than the file.
     pub(crate) fn new(path: &Path, input: RawInput, options: &ReadOptions) -> Result<(Reader, Header)> {
         if let RawInput::Mapped(map) = &input
             && !map.content().ends_with(&container::END)

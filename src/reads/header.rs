@@ -52,8 +52,8 @@ impl Header {
         Ok(header)
     }
 
-    /// A header of the lines in `text`, which name its contigs, and the same as noodles has it; `path` stands for the reads in
-    /// messages.
+    /// A header of the lines in `text`, which name its contigs, and the same as noodles has it; `path` stands for the reads
+    /// in messages.
     ///
     /// # Errors
     /// Lines that are no header, or as [`Header::new`].

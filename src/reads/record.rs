@@ -30,7 +30,7 @@ pub mod flag {
     pub const SUPPLEMENTARY: u16 = 0x800;
 }
 
-/// Which reads are wanted, and which of their bases.
+/// Filter of reads and of their bases.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadFilter {
     /// Lowest mapping quality of an aligned read; 255, which stands for unknown, passes.
@@ -293,7 +293,7 @@ impl Read {
         (mapped && self.mapq < filter.min_mapq).then_some(Skip::MappingQuality)
     }
 
-    /// What is wrong with the record, which is that many in the file at `path`.
+    /// The error for the record, which has this number in the file at `path`.
     pub(crate) fn error(&self, path: &Path, number: u64, message: &str) -> Error {
         Error::format(path, None, format!("record {number} ({}): {message}", self.shown_name()))
     }

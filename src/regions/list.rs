@@ -34,9 +34,10 @@ pub struct RegionList {
 }
 
 impl RegionList {
-    /// Reads regions from BED, narrowPeak or GFF, plain or gzip; `-` is standard input. A contig that the genome does not have
-    /// is looked for under the names that `aliases` give it, and under those that naming schemes agree on (`1` and `chr1`).
-    /// Regions that do not fit the genome are left out, or clipped at their contig's end, and counted, if `skip_bad` is set.
+    /// Reads regions from BED, narrowPeak or GFF, plain or gzip; `-` is standard input. A contig that the genome does not
+    /// have is looked for under the names that `aliases` give it, and under those that naming schemes agree on (`1` and
+    /// `chr1`). Regions that do not fit the genome are left out, or clipped at their contig's end, and counted, if
+    /// `skip_bad` is set.
     ///
     /// # Errors
     /// A file that cannot be read, a line without an interval, no region that can be used; and regions that do not fit the

@@ -1,8 +1,9 @@
-//! What models find in regions, as files.
+//! Findings of models in regions, as files.
 //!
 //! - A **matrix** (TSV): a row for each region, a column for each model.
-//! - **Matrix Market**: the same as coordinates, which scipy, scanpy and R's Matrix read, with the rows and the columns in files of their
-//!   own: `NAME.regions.bed` and `NAME.models.tsv` beside `NAME.mtx`. Rows are regions, as chromVAR's and AnnData's are.
+//! - **Matrix Market**: the same as coordinates, which scipy, scanpy and R's Matrix read, with the rows and the columns in
+//!   files of their own: `NAME.regions.bed` and `NAME.models.tsv` beside `NAME.mtx`. Rows are regions, as chromVAR's and
+//!   AnnData's are.
 //! - A **long table** (TSV): a row for each region and model.
 
 use std::io::{Read, Seek, Write};
@@ -257,7 +258,7 @@ pub struct TableSink {
     market: Option<Market>,
 }
 
-/// What Matrix Market needs beside the file itself.
+/// Data that Matrix Market needs beside the file itself.
 #[derive(Debug)]
 struct Market {
     value: Value,
@@ -286,7 +287,7 @@ impl TableSink {
         if let Form::MatrixMarket(value) = format.form {
             if path == Path::new("-") {
                 let message = "a matrix in Matrix Market has three files: name it (-o NAME.mtx)";
-                return Err(Error::Request(message.into()));
+                return Err(Error::Output(message.into()));
             }
             let [regions, models] = beside(path);
             market = Some(Market {

@@ -111,7 +111,7 @@ pub(crate) fn shares(network: &Network, output: usize, maxima: &[f32], means: &[
     let of = |layer: &crate::model::Dense, row: usize, feature: usize| {
         f64::from(layer.weights[row * layer.inputs + feature]) * f64::from(features[feature])
     };
-    // What a row of the first dense layer owes to detector k.
+    // Weights of a row of the first dense layer that belong to detector k.
     let owed =
         |layer, row, k: usize| (k..features.len()).step_by(count).map(|i| of(layer, row, i)).sum::<f64>();
     let Some(hidden) = &network.hidden else {

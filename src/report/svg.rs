@@ -117,7 +117,7 @@ mod tests {
         let outlines = drawn("a<b", Lettering::Outlines);
         assert!(outlines.starts_with("<path ") && outlines.matches('M').count() >= 5, "{outlines}");
         assert_eq!(drawn(" ", Lettering::Outlines), "");
-        // What the font lacks is a question mark.
+        // A letter that the font lacks is a question mark.
         assert_eq!(drawn("\u{6f22}", Lettering::Outlines), drawn("?", Lettering::Outlines));
     }
 }

@@ -329,16 +329,8 @@ impl Ready {
     fn run(self, (sites, scores): Tracks) -> Result<ScanSummary> {
         let source = self.genome.into_chunks(chunk_shape(self.chunk_size, &self.search.workers[0]));
         let false_discovery_rate = self.rate.filter(|_| !sites.is_empty());
-        let job = Job {
-            targets: self.search.targets,
-            overlaps: self.overlaps,
-            sites,
-            scores,
-            false_discovery_rate,
-            q_later: false,
-            statistics: None,
-            journal: None,
-        };
+        let job = Job::new(self.search.targets, self.overlaps);
+        let job = job.sites(sites).scores(scores).false_discovery_rate(false_discovery_rate);
         super::run(Box::new(source), self.search.workers, job, |_, _| {}, &self.cancel)
     }
 
@@ -377,7 +369,7 @@ impl Running {
     fn finish(&mut self) -> Option<Error> {
         let joined = self.thread.take()?.join();
         let lost =
-            || Error::Request("a scan ended before its work was done: this is a bug in bindscan".into());
+            || Error::Internal("a scan ended before its work was done: this is a bug in bindscan".into());
         match joined.unwrap_or_else(|_| Err(lost())) {
             Ok(summary) => {
                 self.summary = Some(summary);

@@ -113,7 +113,8 @@ impl Spool {
         }
     }
 
-    /// Gives everything back in order. `windows` has the bases of each target's window if codes were put in, and zeros if not.
+    /// Gives everything back in order. `windows` has the bases of each target's window if codes were put in, and zeros if
+    /// not.
     pub(crate) fn replay(
         mut self,
         windows: &[usize],

@@ -1,9 +1,9 @@
 //! State of a scan, saved so that it can resume after an interruption.
 //!
-//! Beside the first output lies a folder with two files. `log` holds what the tracks and statistics have been given so far, call by call:
-//! a scan that goes on gives them the same once more, and needs to know nothing of their formats. `state` says to which
-//! chunk of the input that belongs, how many bytes of the log, and what waits for the next chunk. It is replaced as a
-//! whole, after the log has reached the disk; what the log holds past it is forgotten.
+//! Beside the first output lies a folder with two files. `log` holds what the tracks and statistics have been given so far,
+//! call by call: a scan that goes on gives them the same once more, and needs to know nothing of their formats. `state` says
+//! to which chunk of the input that belongs, how many bytes of the log, and what waits for the next chunk. It is replaced as
+//! a whole, after the log has reached the disk; what the log holds past it is forgotten.
 //!
 //! Every record of the log has a checksum, and so has `state`. The log also holds earlier states, few enough to take little
 //! room: where a record or `state` is damaged, the scan goes on from the last one before the damage.
@@ -104,7 +104,7 @@ impl Journal {
             File::options().read(true).write(true).create(true).truncate(false).open(folder.join("log"));
         let mut log = log.map_err(failed("cannot write"))?;
         if let Err(TryLockError::WouldBlock) = log.try_lock() {
-            return Err(Error::Request(format!(
+            return Err(Error::Output(format!(
                 "{}: a scan is at work on this output already",
                 output.display()
             )));
@@ -274,8 +274,8 @@ pub fn folder_of(output: &Path) -> PathBuf {
 
 const DAMAGED: &str = "is damaged; remove this folder to begin anew";
 
-/// The state to go on from: what `state` says if that and the log before it are whole, or else the last state in the log that
-/// has no damage before it.
+/// The state to go on from: what `state` says if that and the log before it are whole, or else the last state in the log
+/// that has no damage before it.
 fn find_state(folder: &Path, log: &File) -> Result<Option<State>> {
     let failed = || Error::io(folder, "cannot read");
     let bytes = match fs::read(folder.join("state")) {

@@ -14,7 +14,7 @@ use crate::track::Target;
 /// Whatever the source or an engine meets.
 pub fn lowest_p(
     mut source: Box<dyn SequenceSource>,
-    scanners: &mut [Scanner],
+    scanners: &mut [Box<dyn Scanner>],
     targets: &[Target],
 ) -> Result<Option<(f64, usize)>> {
     let need = Need { all: false, scores: false, hits: true };
@@ -25,7 +25,7 @@ pub fn lowest_p(
             let ranked = targets.iter().enumerate();
             let of_scanner: Vec<_> = ranked.filter(|(_, target)| target.scanner == number).collect();
             let place = |start: u64| format!("{}:{}", chunk.contig.name, start + 1);
-            scanner.scan(&chunk, &of_scanner, need, &mut found, |_, _, _, _| Ok(()), place)?;
+            found.scan(scanner.as_mut(), &chunk, &of_scanner, need, |_, _, _, _| Ok(()), place)?;
             for (rank, target) in of_scanner {
                 let Some(null) = &target.null else { continue };
                 for hit in found.hits(target.output) {

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use super::worker::Finder;
 use super::{NAMES_KEPT, Overlaps, ScanSummary, significance};
 use crate::Result;
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::io::output;
 use crate::io::output::{Output, Sealed};
 use crate::pipeline;
@@ -56,8 +56,8 @@ pub struct ReadScan {
     pub sites: Vec<(SiteLines, SiteSink)>,
     /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
     pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
-    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in its
-    /// tags; reads outside of the regions are left out.
+    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in
+    /// its tags; reads outside of the regions are left out.
     pub tagged: Vec<(usize, Output)>,
     /// Provenance, for their headers.
     pub provenance: Provenance,
@@ -100,13 +100,14 @@ impl ReadSummary {
 
 /// Scans the reads of `source` with one set of scanners a worker, and writes the tracks of `scan`. Sites are written
 /// sorted by contig, start and end if the reads are said to be sorted ([`ReadSource::is_sorted`]), else in the order of
-/// the reads. Score tracks and tracks with an index need sorted reads, whether they are said to be so or not. `progress` is told how far the input is read ([`ReadSource::progress`]) and the summary so far.
+/// the reads. Score tracks and tracks with an index need sorted reads, whether they are said to be so or not. `progress` is
+/// told how far the input is read ([`ReadSource::progress`]) and the summary so far.
 ///
 /// # Errors
 /// Whatever the source, an engine or an output meets first; reads that are not sorted though they should be.
 pub fn run(
     mut source: ReadSource,
-    workers: Vec<Vec<Scanner>>,
+    workers: Vec<Scanners>,
     scan: ReadScan,
     mut progress: impl FnMut((u64, Option<u64>), &ScanSummary),
     cancel: &AtomicBool,
@@ -294,7 +295,7 @@ struct Part {
 struct Worker<'a> {
     layout: Layout<'a>,
     groups: HashSet<&'a [u8]>,
-    scanners: Vec<Scanner>,
+    scanners: Scanners,
     /// The targets of each scanner, with their ranks.
     targets: Vec<Vec<(usize, &'a Target)>>,
     /// Hits of the current scanner.
@@ -317,7 +318,7 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+    fn new(layout: Layout<'a>, scanners: Scanners) -> Worker<'a> {
         let of_scanner = |number| {
             let ranked = layout.targets.iter().enumerate();
             ranked.filter(|(_, target)| target.scanner == number).collect()
@@ -418,11 +419,11 @@ impl<'a> Worker<'a> {
         let mut short = false;
         let mut sites = Vec::new();
         for (scanner, targets) in self.scanners.iter_mut().zip(&self.targets) {
-            scanner.scan(
+            self.found.scan(
+                scanner.as_mut(),
                 &self.chunk,
                 targets,
                 need,
-                &mut self.found,
                 |target, scores, row, kept| {
                     layout.gather(target, (scores, row), kept, (places, region), gathers)?;
                     layout.find_best(target, (scores, row), kept, best)
@@ -440,7 +441,7 @@ impl<'a> Worker<'a> {
                     sites.extend(found.drain(..).map(|hit| Located { hit, core }));
                     continue;
                 }
-                let mut finder = Finder::new(&mut self.locator, scanner, target, &self.chunk);
+                let mut finder = Finder::new(&mut self.locator, scanner.as_mut(), target, &self.chunk);
                 let everything = 0..u64::MAX;
                 let found =
                     sites::suppress(found, target.seen(), &everything, |i| finder.off_centre(&found[i]));

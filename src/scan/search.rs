@@ -1,17 +1,17 @@
-//! What a scan looks for: models with their scanners, and targets with thresholds or null distributions.
+//! The search of a scan: models with their scanners, and targets with thresholds or null distributions.
 
 use std::sync::Arc;
 
 use crate::calibrate::nulls::{Calibrated, NullOptions, Oddities, Setting, Watch};
 use crate::engine::planned::{Place, Planned, scanners};
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::Scanners;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
 use crate::scan::Overlaps;
 use crate::seq::window::StrandChoice;
 use crate::track::{self, Target};
 use crate::{Error, Result};
 
-/// Which windows are hits.
+/// Rule by which windows are hits.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SiteChoice {
     /// Those with this score or a higher one: one score for all models, or one for each, in order.
@@ -62,7 +62,7 @@ pub struct Search {
     /// The models.
     pub models: Vec<Planned>,
     /// The scanners of each worker.
-    pub workers: Vec<Vec<Scanner>>,
+    pub workers: Vec<Scanners>,
     /// The place of each model among the scanners.
     pub places: Vec<Place>,
     /// An entry an output of each model.
@@ -88,7 +88,8 @@ impl Search {
         let (workers, places) = scanners(&models, workers)?;
         let mut targets = track::targets(&models, &places, &thresholds, most_n);
         for target in &mut targets {
-            target.flanks = workers[0][target.scanner].flanks();
+            let (before, behind) = workers[0][target.scanner].flanks();
+            target.flanks = (before as u64, behind as u64);
         }
         if choice.rate().is_none() {
             track::set_shades(&models, &mut targets);

@@ -7,10 +7,11 @@
 use std::ops::Range;
 
 use crate::Result;
+use crate::engine::scanner::Scanners;
 use crate::genome::GenomeSource;
 use crate::genome::regions::Segment;
 use crate::scan::worker::{Part, Worker};
-use crate::scan::{Layout, Overlaps, Scanner};
+use crate::scan::{Layout, Overlaps};
 use crate::scores::Hit;
 use crate::seq::chunk::{Chunk, EVERYWHERE};
 use crate::sites::core::CoreSource;
@@ -32,7 +33,7 @@ const PIECE: u64 = 65_536;
 /// Whatever the source or an engine meets.
 pub fn widen(
     source: &mut GenomeSource,
-    scanners: &mut Vec<Scanner>,
+    scanners: &mut Scanners,
     targets: &[Target],
     stride: u64,
     overlaps: Option<Overlaps>,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::statistics::{Sampled, Sampler, Stretch};
 use crate::Result;
-use crate::engine::scanner::Scanner;
+use crate::engine::scanner::{Scanner, Scanners};
 use crate::scan::chunk_hits::{Found, Need};
 use crate::scan::{Layout, Overlaps, deferred};
 use crate::scores::Hit;
@@ -37,8 +37,8 @@ pub(super) struct Part {
     pub(super) sites: u64,
     /// True if sites of the settled stretch have their place behind all of `head`, wanted or not.
     pub(super) settled: bool,
-    /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else beside them if
-    /// statistics are wanted.
+    /// The sites as a [spool](crate::scan::deferred) holds them: in place of lines if they wait for their q-values, or else
+    /// beside them if statistics are wanted.
     pub(super) spooled: Vec<u8>,
     /// The windows of each target that are in the sample of the statistics, if there are any.
     pub(super) sampled: Vec<Sampled>,
@@ -91,7 +91,8 @@ impl Part {
         self.scores.iter_mut().for_each(ScorePart::clear);
     }
 
-    /// Takes the bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window whose score is NaN.
+    /// Takes the bins of one target from the windows `kept` in row `row` of `scores`; or else gives the start of a window
+    /// whose score is NaN.
     fn take(
         &mut self,
         (rank, target): (usize, &Target),
@@ -113,7 +114,7 @@ impl Part {
 /// Finds the cores of one target's hits in a chunk, each once.
 pub(super) struct Finder<'a> {
     locator: &'a mut Locator,
-    scanner: &'a mut Scanner,
+    scanner: &'a mut dyn Scanner,
     target: &'a Target,
     chunk: &'a Chunk,
     known: HashMap<u64, Core>,
@@ -123,7 +124,7 @@ pub(super) struct Finder<'a> {
 impl<'a> Finder<'a> {
     pub(super) fn new(
         locator: &'a mut Locator,
-        scanner: &'a mut Scanner,
+        scanner: &'a mut dyn Scanner,
         target: &'a Target,
         chunk: &'a Chunk,
     ) -> Finder<'a> {
@@ -159,7 +160,7 @@ impl<'a> Finder<'a> {
 
 pub(super) struct Worker<'a> {
     layout: Layout<'a>,
-    scanners: Vec<Scanner>,
+    scanners: Scanners,
     /// Hits of the current scanner.
     found: Found,
     /// A score track each.
@@ -169,7 +170,7 @@ pub(super) struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub(super) fn new(layout: Layout<'a>, scanners: Vec<Scanner>) -> Worker<'a> {
+    pub(super) fn new(layout: Layout<'a>, scanners: Scanners) -> Worker<'a> {
         let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
         let sampler = Sampler::new(&scanners);
         Worker { layout, scanners, found: Found::default(), encoders, sampler, locator: Locator::default() }
@@ -190,12 +191,12 @@ impl<'a> Worker<'a> {
     /// The distance of a hit's summit from the middle of its window in `chunk`.
     pub(super) fn off_centre(&mut self, rank: usize, chunk: &Chunk, hit: &Hit) -> Result<u64> {
         let target = &self.layout.targets[rank];
-        let scanner = &mut self.scanners[target.scanner];
+        let scanner = self.scanners[target.scanner].as_mut();
         let core = self.locator.core(&target.cores, scanner, target.output, chunk, hit)?;
         Ok(core.off_centre(target.window))
     }
 
-    pub(super) fn into_scanners(self) -> Vec<Scanner> {
+    pub(super) fn into_scanners(self) -> Scanners {
         self.scanners
     }
 
@@ -291,7 +292,7 @@ impl<'a> Worker<'a> {
         &mut self,
         chunk: &Chunk,
         part: &mut Part,
-        mut take: impl FnMut(usize, &mut Scanner, &mut Vec<Hit>) -> Result<()>,
+        mut take: impl FnMut(usize, &mut dyn Scanner, &mut Vec<Hit>) -> Result<()>,
     ) -> Result<()> {
         let (layout, encoders) = (self.layout, &mut self.encoders);
         let need = Need {
@@ -302,11 +303,11 @@ impl<'a> Worker<'a> {
         for (number, scanner) in self.scanners.iter_mut().enumerate() {
             let ranked = layout.targets.iter().enumerate();
             let targets: Vec<_> = ranked.filter(|(_, target)| target.scanner == number).collect();
-            scanner.scan(
+            self.found.scan(
+                scanner.as_mut(),
                 chunk,
                 &targets,
                 need,
-                &mut self.found,
                 |target, scores, row, kept| part.take(target, (scores, row), kept, chunk, &layout, encoders),
                 |start| format!("{}:{}", chunk.contig.name, start + 1),
             )?;
@@ -318,7 +319,7 @@ impl<'a> Worker<'a> {
                 }
                 let found = self.found.hits(target.output);
                 found.iter_mut().for_each(|hit| hit.target = rank);
-                take(rank, scanner, found)?;
+                take(rank, scanner.as_mut(), found)?;
             }
         }
         Ok(())

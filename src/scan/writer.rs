@@ -278,8 +278,8 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Drops the pending hits that others suppress, now that all windows that start before `seen` are known; gives the end of
-    /// what is decided.
+    /// Drops the pending hits that others suppress, now that all windows that start before `seen` are known; gives the end
+    /// of what is decided.
     fn suppress(&mut self, seen: u64) -> u64 {
         let mut settled_to = u64::MAX;
         let mut left = Vec::new();

@@ -32,7 +32,7 @@ pub struct RegionQuery {
     pub text: String,
     /// The contig that is meant if the whole text is a contig's name: preferred where there is one.
     pub whole: Option<String>,
-    /// What the text means as `contig:start-end`, or why it means nothing. `None` without a colon.
+    /// The text read as `contig:start-end`, or why it cannot be. `None` without a colon.
     pub interval: Option<Result<Region, String>>,
     /// Names that its contig has beside the one given, as a table of names says; the genome may have one of them.
     pub others: Vec<String>,

@@ -1,9 +1,9 @@
-//! Which windows of a contig are scored, on which strands, and in what context.
+//! Windows of a contig that are scored, their strands and their context.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which strands are scored.
+/// Strands that are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StrandChoice {
@@ -52,7 +52,7 @@ pub enum Context {
     Flank,
 }
 
-/// Which windows of a contig are scored, and how.
+/// Windows of a contig that are scored, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowPlan {
     /// Window in bases.

@@ -38,8 +38,8 @@ pub struct Core {
 /// Number of the largest contributions whose mean is the scale of a core.
 const LARGEST: usize = 5;
 
-/// Share of that scale that a base of the core contributes, on balance. It was set with ChIP-exo summits on the even-numbered
-/// yeast chromosomes.
+/// Share of that scale that a base of the core contributes, on balance. It was set with ChIP-exo summits on the
+/// even-numbered yeast chromosomes.
 const SHARE: f64 = 0.3;
 
 impl Core {
@@ -113,7 +113,7 @@ impl Core {
     }
 }
 
-/// How the cores of a model's sites are found.
+/// Method by which the cores of a model's sites are found.
 #[derive(Debug, Clone)]
 pub enum CoreSource {
     /// The window is the core.
@@ -161,24 +161,26 @@ impl Locator {
     /// The core of a hit in `chunk`, whose score is this output of `scanner`.
     ///
     /// # Errors
-    /// What the engine meets that scores substitutions.
+    /// A failure of the engine that scores substitutions.
     pub fn core(
         &mut self,
         source: &CoreSource,
-        scanner: &mut Scanner,
+        scanner: &mut dyn Scanner,
         output: usize,
         chunk: &Chunk,
         hit: &Hit,
     ) -> Result<Core> {
-        match (scanner, source) {
-            (Scanner::Matrices(matrices), _) => Ok(Core::whole(matrices.plan(output).window as u64)),
-            (Scanner::Model { plan, .. }, CoreSource::Window) => Ok(Core::whole(plan.window as u64)),
-            (Scanner::Model { plan, .. }, CoreSource::Contributions(contributions)) => {
-                Ok(contributions.core(output, chunk, hit, plan, &mut self.scratch))
+        let plan = *scanner.plan(output);
+        let whole = || Ok(Core::whole(plan.window as u64));
+        match source {
+            CoreSource::Window => whole(),
+            CoreSource::Contributions(contributions) => {
+                Ok(contributions.core(output, chunk, hit, &plan, &mut self.scratch))
             }
-            (Scanner::Model { engine, plan }, CoreSource::Substitutions) => {
-                substitutions(engine.as_mut(), output, chunk, hit, plan)
-            }
+            CoreSource::Substitutions => match scanner.engine() {
+                Some(engine) => substitutions(engine, output, chunk, hit, &plan),
+                None => whole(),
+            },
         }
     }
 }
@@ -192,9 +194,9 @@ const PAD: u8 = N + 1;
 pub struct Contributions {
     filters: usize,
     length: usize,
-    /// What a code adds to the activation of each filter: `columns[(j * CODES + code) * filters + filter]`.
+    /// Contribution of a code to the activation of each filter: `columns[(j * CODES + code) * filters + filter]`.
     columns: Vec<f32>,
-    /// What a base adds compared with the mean of the four bases, in the same order.
+    /// Contribution of a base less the mean of the four bases', in the same order.
     gains: Vec<f32>,
     biases: Vec<f32>,
     rectify: bool,
@@ -449,7 +451,7 @@ const TOGETHER: usize = 1024;
 /// its model.
 ///
 /// # Errors
-/// What the engine meets.
+/// A failure of the engine.
 pub fn substitutions(
     engine: &mut dyn Engine,
     output: usize,

@@ -6,8 +6,8 @@
 //! compresses them on threads of its own, so that the scan's workers wait; and what is in a block depends on where values
 //! were counted from, so that shards could not be joined into the bytes of one run.
 //!
-//! A tile of bins is a block or a few, encoded by the worker that scored it: steps of equal length without positions, 4 bytes a
-//! bin (fixedStep), or stretches of one value (bedGraph) where that is much shorter, as in runs of N.
+//! A tile of bins is a block or a few, encoded by the worker that scored it: steps of equal length without positions, 4
+//! bytes a bin (fixedStep), or stretches of one value (bedGraph) where that is much shorter, as in runs of N.
 
 use std::ops::Range;
 use std::sync::Arc;

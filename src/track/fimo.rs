@@ -1,8 +1,8 @@
 //! Sites as lines of `fimo.tsv`, the table of MEME's FIMO.
 //!
-//! The columns are `motif_id`, `motif_alt_id`, `sequence_name`, `start` and `stop` (1-based, both included), `strand`, `score`,
-//! `p-value`, `q-value` (empty where none is known) and `matched_sequence` (on the strand of the site). The lines are in the order of the
-//! genome; FIMO's are in the order of their p-values.
+//! The columns are `motif_id`, `motif_alt_id`, `sequence_name`, `start` and `stop` (1-based, both included), `strand`,
+//! `score`, `p-value`, `q-value` (empty where none is known) and `matched_sequence` (on the strand of the site). The lines
+//! are in the order of the genome; FIMO's are in the order of their p-values.
 
 use std::io::Write;
 

@@ -1,8 +1,8 @@
 //! Sites as lines of HOMER's position files, as its `scanMotifGenomeWide.pl` writes them.
 //!
-//! The columns are an ID, contig, start and end (1-based, both included), strand, score, and the sequence on the strand of the site. An ID is
-//! the motif's with a number behind it that no other site of the motif has: the rank of the contig, the start in ten digits, and 1 or 2 for the
-//! strand. It does not depend on the rest of the scan.
+//! The columns are an ID, contig, start and end (1-based, both included), strand, score, and the sequence on the strand of
+//! the site. An ID is the motif's with a number behind it that no other site of the motif has: the rank of the contig, the
+//! start in ten digits, and 1 or 2 for the strand. It does not depend on the rest of the scan.
 
 use std::io::Write;
 

@@ -96,7 +96,7 @@ impl Wanted {
                 | Format::Reads(ReadsFormat::Bam)
         );
         if compressed && binary {
-            return Err(Error::Request(format!(
+            return Err(Error::Output(format!(
                 "{}: {format} is compressed by itself; leave out the .gz",
                 path.display()
             )));
@@ -110,7 +110,7 @@ fn format_of(path: &Path) -> Result<Format> {
     let device = path.exists() && !path.is_file();
     match (Format::from_extension(path), extension) {
         (Some(format), _) => Ok(format),
-        (None, Some(other)) if !device => Err(Error::Request(format!(
+        (None, Some(other)) if !device => Err(Error::Output(format!(
             "unknown output extension .{other}; use .bed, .tsv or another listed in the help, or --format"
         ))),
         _ => Ok(Format::Sites(SiteFormat::Bed)),
@@ -197,8 +197,8 @@ impl Outputs {
             .map(|wanted| &*wanted.path)
     }
 
-    /// Checks that every format of sites can be written if sites have p-values or not, and q-values now, never, or after the merge
-    /// of shards.
+    /// Checks that every format of sites can be written if sites have p-values or not, and q-values now, never, or after the
+    /// merge of shards.
     ///
     /// # Errors
     /// A format that shows what is not known.
@@ -234,7 +234,7 @@ impl Outputs {
                 Format::Sites(SiteFormat::Bed | SiteFormat::Tsv) | Format::Reads(_) => {}
                 Format::Sites(format) => {
                     let format = Format::Sites(*format);
-                    return Err(Error::Request(format!(
+                    return Err(Error::Output(format!(
                         "{}: sites in reads are written as BED or TSV, not as {format}",
                         path.display()
                     )));
@@ -422,7 +422,7 @@ impl Opener<'_> {
     }
 }
 
-/// How tracks of these models were made by `command`; `significance` has the origin of each model's p-values.
+/// Provenance of tracks of these models that `command` made; `significance` has the origin of each model's p-values.
 pub fn provenance(command: String, models: &[Planned], significance: &[(String, String)]) -> Provenance {
     let name_and_digest = |planned: &Planned| {
         (planned.model.spec.name.clone(), planned.model.digest.clone().unwrap_or_default())

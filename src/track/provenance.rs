@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Description of a shard's track, in JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShardMark {
-    /// Which part it is.
+    /// Rank of the part.
     #[serde(flatten)]
     pub shard: Shard,
     /// The track's format.

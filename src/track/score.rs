@@ -66,7 +66,7 @@ pub enum Summary {
     Mean,
 }
 
-/// Which strand's scores are shown.
+/// Strand whose scores are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// The better of the scanned strands'.

@@ -47,7 +47,7 @@ pub enum SiteFormat {
 }
 
 impl SiteFormat {
-    /// Which columns of a line say where the site lies.
+    /// Columns of a line that give the place of the site.
     pub fn layout(self) -> Layout {
         match self {
             SiteFormat::Bed
@@ -83,7 +83,8 @@ pub struct Site<'a> {
     pub hit: &'a Hit,
     /// Where in its window the score comes from.
     pub core: Core,
-    /// The bases that it spans, on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence) them.
+    /// The bases that it spans, on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence)
+    /// them.
     pub codes: &'a [u8],
     /// P-value of the score, where it is known.
     pub significance: Option<Significance>,
@@ -193,8 +194,8 @@ pub struct Columns {
     pub q: bool,
     /// Columns that say which read a site is in, and where ([`super::read`]).
     pub read: bool,
-    /// Columns of TSV with the motif's name, the summit, the window and the sequence of a site; attributes of GFF3 with summit
-    /// and window.
+    /// Columns of TSV with the motif's name, the summit, the window and the sequence of a site; attributes of GFF3 with
+    /// summit and window.
     pub summit: bool,
 }
 
@@ -210,7 +211,7 @@ impl SiteLines {
         self.format.shows_sequence() || (self.format == SiteFormat::Tsv && self.columns.summit)
     }
 
-    /// What stands before the first site: the column names of TSV, the first line of GFF3, and the comments of
+    /// Header before the first site: the column names of TSV, the first line of GFF3, and the comments of
     /// `provenance` (GFF3 always has them, the others where they are `wanted`).
     pub fn header(&self, provenance: &Provenance, wanted: bool) -> String {
         let comments = if wanted { provenance.comments() } else { String::new() };
@@ -362,7 +363,8 @@ impl SiteSink {
         }
     }
 
-    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files, and records are not kept back.
+    /// Hands the lines so far to a reader that may wait for them ([`LineSink::pass_on`]); bigBed is for files, and records
+    /// are not kept back.
     pub(crate) fn pass_on(&mut self) -> Result<()> {
         match self {
             SiteSink::Lines(sink) => sink.pass_on(),

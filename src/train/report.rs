@@ -350,7 +350,7 @@ impl TrainingReport {
             let score = |trial: &Trial| trial.score.unwrap_or(f64::NEG_INFINITY);
             score(b).total_cmp(&score(a)).then(a.number.cmp(&b.number))
         });
-        // What was the same in all trials would only widen the table.
+        // Parameters that were the same in all trials would only widen the table.
         let varies =
             |i: usize| self.trials.iter().any(|trial| trial.parameters.get(i) != first.parameters.get(i));
         let (varied, fixed): (Vec<usize>, Vec<usize>) = (0..first.parameters.len()).partition(|&i| varies(i));
@@ -472,8 +472,8 @@ impl TrainingReport {
     }
 }
 
-/// A model's provenance as `facts` of a training report: objects are taken apart, names lose their underscores; metrics, which
-/// the page has in a table, and values that are null are left out.
+/// A model's provenance as `facts` of a training report: objects are taken apart, names lose their underscores; metrics,
+/// which the page has in a table, and values that are null are left out.
 pub fn facts(provenance: &Map<String, Value>) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     for (name, value) in provenance {

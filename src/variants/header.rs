@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::engine::planned::ModelOutput;
 use crate::seq::contig::Contig;
 use crate::track::provenance::Provenance;
-use crate::variants::scorer::Target;
 
 /// The INFO fields of a target, in the order in which they are written.
 pub(crate) struct Fields {
@@ -82,7 +82,7 @@ impl Field {
 impl Fields {
     /// The fields of each target; letters that VCF does not allow in them become `_`, and where two become the same a number
     /// follows.
-    pub(crate) fn from_targets(targets: &[Target]) -> Vec<Fields> {
+    pub(crate) fn from_targets(targets: &[ModelOutput]) -> Vec<Fields> {
         let mut all: Vec<Fields> = Vec::new();
         for target in targets {
             let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' };
@@ -120,7 +120,7 @@ pub(crate) struct Annotated {
 /// and the contigs of the genome, where it has none.
 pub(crate) fn annotate(
     header: &[u8],
-    (targets, fields): (&[Target], &[Fields]),
+    (targets, fields): (&[ModelOutput], &[Fields]),
     contigs: &[std::sync::Arc<Contig>],
     provenance: &Provenance,
 ) -> Annotated {
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn fields_are_defined_once() {
-        let target = |name: &str| Target {
+        let target = |name: &str| ModelOutput {
             name: name.into(),
             scanner: 0,
             output: 0,

@@ -59,7 +59,7 @@ impl Stretches {
 
     /// Goes to the next record's place; `false` after the last.
     pub(crate) fn go_on(&mut self) -> io::Result<bool> {
-        // What is at the end of a block is at the start of the next one.
+        // The end of a block is the start of the next one.
         while self.reader.fill_buf()?.is_empty() || u64::from(self.reader.virtual_position()) >= self.end {
             let Some(next) = self.left.next() else { return Ok(false) };
             self.reader.seek(VirtualPosition::from(next.start))?;

@@ -12,7 +12,8 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use crate::engine::scanner::Scanner;
+use crate::engine::planned::ModelOutput;
+use crate::engine::scanner::Scanners;
 use crate::genome::random_access::Lookup;
 use crate::io::line::LineSink;
 use crate::io::number::{push_integer, push_score};
@@ -23,7 +24,7 @@ use crate::report::svg::Lettering;
 use crate::seq::alphabet::{N, ascii_of_code};
 use crate::seq::contig::Contig;
 use crate::track::bigwig::BaseSink;
-use crate::variants::scorer::{Best, Effect, Scorer, Target};
+use crate::variants::scorer::{Best, Effect, Scorer};
 use crate::{Error, Result};
 
 mod picture;
@@ -45,7 +46,7 @@ pub struct Stretch {
     pub wanted: Range<u64>,
 }
 
-/// Which number pictures and tracks show.
+/// Number that pictures and tracks show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// DeepBind's effect score.
@@ -185,7 +186,7 @@ const REFERENCE: usize = 4;
 /// Whatever `next`, an engine or an output meets first; a picture of too many positions.
 pub fn run(
     mut next: impl FnMut() -> Result<Option<Stretch>> + Send,
-    (targets, scanners): (&[Target], Vec<Vec<Scanner>>),
+    (targets, scanners): (&[ModelOutput], Vec<Scanners>),
     (shown, sinks): (Shown, Vec<Sink>),
     contigs: &[Arc<Contig>],
     mut progress: impl FnMut(u64),
@@ -264,7 +265,7 @@ fn map(
 
 /// Puts maps where they go.
 struct Writer<'a> {
-    targets: &'a [Target],
+    targets: &'a [ModelOutput],
     shown: Shown,
     sinks: Vec<Sink>,
     /// Contents of pictures: a panel for each stretch and target.
@@ -317,7 +318,7 @@ impl Writer<'_> {
         let targets = self.targets.len();
         self.drawn += (part.range.end - part.range.start) as usize * targets;
         if self.drawn > MOST_DRAWN {
-            return Err(Error::Request(format!(
+            return Err(Error::Output(format!(
                 "a picture shows {MOST_DRAWN} positions at the most, over all models: give a shorter region, or write .tsv or .bw"
             )));
         }
@@ -366,7 +367,7 @@ impl Writer<'_> {
                         #[cfg(not(feature = "png"))]
                         Picture::Png(_) => {
                             let message = "this build of bindscan has no PNG (feature png): write .svg";
-                            return Err(crate::Error::Request(message.into()));
+                            return Err(crate::Error::Output(message.into()));
                         }
                     };
                     output.write(&bytes)?;
@@ -383,7 +384,7 @@ impl Writer<'_> {
     }
 }
 
-/// What each substitution by A, C, G, T does to a target's score at one position; 0 for the reference's own base, and
+/// Effects on a target's score of substitutions by A, C, G, T at one position; 0 for the reference's own base, and
 /// where there is no score.
 fn effects(row: &[Option<Best>], targets: usize, target: usize, own: u8, shown: Shown) -> [f32; 4] {
     let score = |base: usize| row[base * targets + target].map(|best| best.score);
@@ -400,7 +401,7 @@ fn strongest(effects: &[f32; 4]) -> f32 {
     effects.iter().fold(0.0, |most: f32, &effect| if effect.abs() > most.abs() { effect } else { most })
 }
 
-fn table(targets: &[Target], stretch: &Stretch, part: &Part) -> Vec<u8> {
+fn table(targets: &[ModelOutput], stretch: &Stretch, part: &Part) -> Vec<u8> {
     let mut out = Vec::new();
     for (row, position) in part.best.chunks(5 * targets.len()).zip(part.range.clone()) {
         let own = stretch.codes[(position - stretch.start) as usize];

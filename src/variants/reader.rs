@@ -194,7 +194,7 @@ impl Calls {
         if self.path == Path::new("-") {
             return Ok(false);
         }
-        // What comes through a pipe cannot be read twice.
+        // A pipe cannot be read twice.
         if !self.path.is_file() || !RawInput::open(&self.path)?.is_bgzf() {
             log::info!("{}: not a BGZF file, and without an index; all of it is read", self.path.display());
             return Ok(false);

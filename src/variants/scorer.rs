@@ -16,50 +16,12 @@
 
 use std::ops::Range;
 
-use crate::engine::planned::{Place, Planned};
-use crate::engine::scanner::Scanner;
-use crate::model::Strands;
-use crate::scores::Scores;
+use crate::engine::planned::ModelOutput;
+use crate::engine::scanner::{OutputScores, Scanner, Scanners};
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
-use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
-
-/// One output of one model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Name, as files show it.
-    pub name: String,
-    /// Rank of the scanner that scores it.
-    pub scanner: usize,
-    /// Output of that scanner: a model's output, or a matrix's rank.
-    pub output: usize,
-    /// Window in bases.
-    pub window: usize,
-    /// Bases of the shortest sequence that the model can score.
-    pub shortest: usize,
-    /// True if both strands have the same score, so that a window has no strand.
-    pub symmetric: bool,
-}
-
-/// Makes a target for each output of each model, in the order of the models.
-pub fn targets(models: &[Planned], places: &[Place]) -> Vec<Target> {
-    let mut targets = Vec::new();
-    for (planned, place) in models.iter().zip(places) {
-        for (output, name) in planned.names().into_iter().enumerate() {
-            targets.push(Target {
-                name,
-                scanner: place.scanner,
-                output: place.output + output,
-                window: planned.plan.window,
-                shortest: planned.shortest(),
-                symmetric: planned.model.spec.strands == Strands::Symmetric,
-            });
-        }
-    }
-    targets
-}
 
 /// The best window of an allele.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -180,26 +142,22 @@ impl Effect {
 }
 
 /// Bases that scanners look at on each side of an allele, where the contig has them.
-pub fn flank(scanners: &[Scanner]) -> usize {
-    let of_scanner = |scanner: &Scanner| match scanner {
-        Scanner::Model { engine, plan } => {
-            let (left, right) = engine.flanks(plan);
-            plan.window - 1 + left.max(right)
-        }
-        Scanner::Matrices(matrices) => matrices.longest() - 1,
-    };
-    scanners.iter().map(of_scanner).max().unwrap_or(0)
+pub fn flank(scanners: &[Box<dyn Scanner>]) -> usize {
+    let reach = scanners.iter().map(|scanner| {
+        let (left, right) = scanner.flanks();
+        scanner.longest() - 1 + left.max(right)
+    });
+    reach.max().unwrap_or(0)
 }
 
 /// Scores alleles with the scanners of one worker.
 pub struct Scorer<'a> {
-    targets: &'a [Target],
-    scanners: Vec<Scanner>,
+    targets: &'a [ModelOutput],
+    scanners: Scanners,
     /// Ranks of the targets of each scanner, by its outputs.
     ranks: Vec<Vec<Option<usize>>>,
     flank: usize,
     haplotype: Chunk,
-    scores: Scores,
     /// Best windows of the reference and of the alternative haplotype that are compared.
     sides: [Vec<Option<Best>>; 2],
     /// The windows of the reference haplotype that have been scored last, and are not scored again for the next alternative
@@ -209,7 +167,7 @@ pub struct Scorer<'a> {
 
 impl<'a> Scorer<'a> {
     /// A scorer of `targets`, which refer to `scanners`; these score every window (stride 1).
-    pub fn new(targets: &'a [Target], scanners: Vec<Scanner>) -> Scorer<'a> {
+    pub fn new(targets: &'a [ModelOutput], scanners: Scanners) -> Scorer<'a> {
         let flank = flank(&scanners);
         let mut ranks: Vec<Vec<Option<usize>>> = vec![Vec::new(); scanners.len()];
         for (rank, target) in targets.iter().enumerate() {
@@ -217,13 +175,13 @@ impl<'a> Scorer<'a> {
             of_scanner.resize(of_scanner.len().max(target.output + 1), None);
             of_scanner[target.output] = Some(rank);
         }
-        let (haplotype, scores) = (Chunk::whole("", Vec::new()), Scores::default());
+        let haplotype = Chunk::whole("", Vec::new());
         let sides = [Vec::new(), Vec::new()];
-        Scorer { targets, scanners, ranks, flank, haplotype, scores, sides, scored: None }
+        Scorer { targets, scanners, ranks, flank, haplotype, sides, scored: None }
     }
 
     /// Targets that are scored.
-    pub fn targets(&self) -> &'a [Target] {
+    pub fn targets(&self) -> &'a [ModelOutput] {
         self.targets
     }
 
@@ -259,7 +217,8 @@ impl<'a> Scorer<'a> {
         self.score_loaded(span, span.first as i64, best)
     }
 
-    /// Bases on each side of two alleles that [`Scorer::compare`] may need; `longer` is how much longer one is than the other.
+    /// Bases on each side of two alleles that [`Scorer::compare`] may need; `longer` is how much longer one is than the
+    /// other.
     pub fn reach(&self, longer: usize) -> usize {
         2 * (self.flank + 1) + longer
     }
@@ -287,11 +246,11 @@ impl<'a> Scorer<'a> {
         let changed = lengths.map(|length| common.changed(length));
         let targets = self.targets;
         // A haplotype shorter than the window is scored whole.
-        let count = |target: &Target, side: usize| match lengths[side] < target.window {
+        let count = |target: &ModelOutput, side: usize| match lengths[side] < target.window {
             true => 1,
             false => changed[side].windows(target.window, lengths[side]),
         };
-        let counts = |target: &Target| if same { [0, 0] } else { [count(target, 0), count(target, 1)] };
+        let counts = |target: &ModelOutput| if same { [0, 0] } else { [count(target, 0), count(target, 1)] };
         let mut sides = std::mem::take(&mut self.sides);
         for (side, best) in sides.iter_mut().enumerate() {
             if targets.iter().all(|target| counts(target)[side] == 0) {
@@ -342,7 +301,8 @@ impl<'a> Scorer<'a> {
         self.score_loaded(span, parts[0].len() as i64 - cut as i64, best)
     }
 
-    /// Makes a haplotype of its parts, as far as the windows of `span` need it; gives the number of bases left out before it.
+    /// Makes a haplotype of its parts, as far as the windows of `span` need it; gives the number of bases left out before
+    /// it.
     fn load(&mut self, parts: [&[u8]; 3], span: Span, start: u64) -> usize {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         let margin = self.flank + 1;
@@ -404,7 +364,7 @@ impl<'a> Scorer<'a> {
             |output: usize| ranks.get(output).copied().flatten().map(|rank| (&targets[rank], rank));
         let haplotype = &mut self.haplotype;
         let (start, length) = (haplotype.start, haplotype.codes.len());
-        let mut put = |target: &Target, rank: usize, scores: &Scores, output: usize, span: Span| {
+        let mut put = |target: &ModelOutput, rank: usize, scores: OutputScores<'_>, span: Span| {
             for (row, best) in best.chunks_mut(targets.len()).enumerate() {
                 let (span, origin) = match rows {
                     Rows::One(origin) => (span, origin),
@@ -413,41 +373,28 @@ impl<'a> Scorer<'a> {
                         (Span { first: at, last: at + 1 }, at as i64)
                     }
                 };
-                best[rank] = choose(target, OutputScores { scores, output }, start, span, origin)?;
+                best[rank] = choose(target, scores, start, span, origin)?;
             }
             Ok(())
         };
-        match &mut self.scanners[number] {
-            Scanner::Model { engine, plan } => {
-                let whole = length < plan.window;
-                let shortest =
-                    (0..ranks.len()).filter_map(target_of).map(|(target, _)| target.shortest).max();
-                if whole && shortest.is_some_and(|shortest| length < shortest) {
-                    return Ok(());
-                }
-                // The only window belongs to every base.
-                let span = if whole && rows != Rows::Bases { Span { first: 0, last: length } } else { span };
-                if !frame(haplotype, span, plan.window) {
-                    return Ok(());
-                }
-                let plan = match whole {
-                    true => WindowPlan { window: length, context: Context::Padding, ..*plan },
-                    false => *plan,
-                };
-                engine.score(haplotype, &plan, &mut self.scores)?;
-                (0..ranks.len())
-                    .filter_map(target_of)
-                    .try_for_each(|(target, rank)| put(target, rank, &self.scores, target.output, span))
-            }
-            Scanner::Matrices(matrices) => {
-                if !frame(haplotype, span, matrices.longest()) {
-                    return Ok(());
-                }
-                matrices.score(haplotype, |output, scores| match target_of(output) {
-                    Some((target, rank)) => put(target, rank, scores, 0, span),
-                    None => Ok(()),
-                })
-            }
+        let scanner = self.scanners[number].as_mut();
+        let whole = scanner.plans().iter().all(|plan| length < plan.window);
+        let shortest = (0..ranks.len()).filter_map(target_of).map(|(target, _)| target.shortest).max();
+        if whole && shortest.is_some_and(|shortest| length < shortest) {
+            return Ok(());
+        }
+        // The only window belongs to every base.
+        let span = if whole && rows != Rows::Bases { Span { first: 0, last: length } } else { span };
+        if !frame(haplotype, span, scanner.longest()) {
+            return Ok(());
+        }
+        let mut each = |scores: OutputScores<'_>| match target_of(scores.output) {
+            Some((target, rank)) => put(target, rank, scores, span),
+            None => Ok(()),
+        };
+        match whole {
+            true => scanner.score_whole(haplotype, &mut each),
+            false => scanner.score_outputs(haplotype, None, &mut each),
         }
     }
 }
@@ -459,13 +406,6 @@ enum Rows {
     One(i64),
     /// Each base of the span has its own, from which offsets count.
     Bases,
-}
-
-/// Scores of one output of a scanner.
-#[derive(Clone, Copy)]
-struct OutputScores<'a> {
-    scores: &'a Scores,
-    output: usize,
 }
 
 fn scored(pair: Option<(Best, Best)>) -> Comparison {
@@ -486,8 +426,8 @@ fn frame(haplotype: &mut Chunk, span: Span, window: usize) -> bool {
 
 /// The best of the windows of a span.
 fn choose(
-    target: &Target,
-    OutputScores { scores, output }: OutputScores<'_>,
+    target: &ModelOutput,
+    OutputScores { scores, row, .. }: OutputScores<'_>,
     start: u64,
     span: Span,
     origin: i64,
@@ -501,7 +441,7 @@ fn choose(
     }
     let strand = |strand: &'_ [f32]| match strand.is_empty() {
         true => 0..0,
-        false => output * scores.windows + skipped..output * scores.windows + stop,
+        false => row * scores.windows + skipped..row * scores.windows + stop,
     };
     let (forward, reverse) =
         (&scores.forward[strand(&scores.forward)], &scores.reverse[strand(&scores.reverse)]);

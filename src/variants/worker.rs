@@ -57,7 +57,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) strict: bool,
     /// True if lines of VCF, and of the table, are wanted.
     pub(crate) wanted: (bool, bool),
-    /// What records of BCF refer to, if they are wanted; lines of VCF are wanted as well then.
+    /// Header that records of BCF refer to, if they are wanted; lines of VCF are wanted as well then.
     pub(crate) bcf: Option<&'a vcf::Header>,
     pub(crate) numbered: Numbered<'a>,
 }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             eprintln!("{sequences}: no sequence is long enough for the model");
             ExitCode::FAILURE
         }
-        // What went wrong can be told apart by its kind.
+        // Errors can be told apart by their kinds.
         Err(Error::Io { path, source, .. }) => {
             eprintln!("{} cannot be read: {source}", path.display());
             ExitCode::from(3)

@@ -543,7 +543,7 @@ proptest! {
             prop_assert_eq!(&values[1..], [start.to_string(), strand.clone()]);
         }
 
-        // What a track shows is the best, the mean, and the number of the windows that stand in a bin.
+        // Tracks show the best, the mean, and the number of the windows that stand in a bin.
         for (how, more) in [("max", ""), ("mean", ""), ("count", "--threshold 2")] {
             let windows = stdout(at, "scan -m m.onnx x.fa --all --format tsv");
             let mut bins: BTreeMap<u64, Vec<f64>> = BTreeMap::new();

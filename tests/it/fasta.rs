@@ -153,7 +153,7 @@ fn whole(genome: &Contigs) -> Vec<(usize, u64, u64)> {
     genome.iter().enumerate().map(|(id, (_, codes))| (id, 0, codes.len() as u64)).collect()
 }
 
-/// How records are laid out as text.
+/// Layout of records as text.
 #[derive(Debug, Clone)]
 struct Layout {
     wrap: usize,

@@ -450,7 +450,7 @@ fn graphs_that_draw_random_numbers_are_refused() {
             assert!(described && !error.contains('\n'), "{operator} {place}: {error}");
         }
     }
-    // What a layer in training mode gives beside its result may not be used.
+    // Outputs of a layer in training mode beside its result may not be used.
     let parameters =
         ["scale", "shift", "mean", "variance"].map(|name| Tensor::floats([4], vec![1.0; 4]).write(name));
     let input = ["sequence", "scale", "shift", "mean", "variance"];
@@ -610,7 +610,7 @@ fn external_data_are_read_wherever_they_are_named() {
         assert!(error.contains("numbers.data") && !error.contains('\n'), "{place}: {error}");
         let error = Model::from_bytes("m", &moved.encode_to_vec()).unwrap_err().to_string();
         assert!(error.contains("by its path"), "{place}: {error}");
-        // What is saved is whole.
+        // The saved file is whole.
         let again = Model::from_bytes("m", &found.to_bytes()).unwrap();
         assert!(again.notes.iter().all(|note| !note.contains("numbers.data")));
     }

@@ -140,7 +140,7 @@ fn a_model_with_control_tracks_is_opened_as_it_is() {
     assert_close(&[score], &want.outputs["logcounts_predictions"].values, "scan");
 }
 
-/// What reads a window from end to end has no flanks, and the message names the node.
+/// A layer that reads a window from end to end has no flanks, and the message names the node.
 #[test]
 fn recurrent_layers_have_no_flanks() {
     let model = Model::open(folder().join("recurrent.keras")).unwrap();

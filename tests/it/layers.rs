@@ -15,7 +15,7 @@ use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::{Alphabet, Model, Strands};
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::train::deepbind::search::Resources;
+use bindscan::train::Resources;
 use bindscan::train::layers::export;
 use bindscan::train::layers::export::Labels;
 use bindscan::train::layers::training::Training;
@@ -29,7 +29,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 use tempfile::tempdir;
 
-/// How a layer slides.
+/// Geometry of a layer's slide.
 #[derive(Debug, Clone, Copy)]
 struct Sliding {
     kernel: usize,
@@ -96,7 +96,7 @@ fn bases(random: &mut Random, count: usize) -> Vec<u8> {
     (0..count).map(|_| random.random_range(0..4)).collect()
 }
 
-/// What the last layer with positions gives for one window: `[position][channel]`.
+/// Output of the last layer with positions for one window: `[position][channel]`.
 fn last_positions(network: &mut Network, codes: &[u8]) -> Vec<Vec<f32>> {
     let all = network.activations(codes, 1);
     let last = all.iter().rev().find(|layer| layer.shape.positions.is_some()).unwrap();

@@ -230,6 +230,10 @@ fn what_goes_wrong_has_a_kind() {
     assert!(matches!(sites(Scan::new(genome()).threshold(1.0)), Error::Request(_)));
     let text = sites(Scan::new(root().join("Cargo.toml")).model(model()).threshold(1.0));
     assert!(matches!(text, Error::Format { .. }), "{text:?}");
+    let twice = sites(Scan::new(genome()).models([model(), model()]).threshold(1.0));
+    assert!(matches!(twice, Error::Mismatch(_)), "{twice:?}");
+    let written = Scan::new(genome()).model(model()).threshold(1.0).write(&["sites.docx".into()]);
+    assert!(matches!(written, Err(Error::Output(_))), "{written:?}");
 }
 
 #[test]

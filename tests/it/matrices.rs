@@ -2,10 +2,9 @@
 
 use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::model::{Dense, Network, Padding, Pooling};
-use bindscan::scores::Hit;
+use bindscan::scores::{Hit, collect};
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::sites;
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -56,7 +55,7 @@ proptest! {
                 let lower = sorted.get(at / 2).copied().unwrap_or_default();
                 let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
-                sites::collect(scores, 0, std::slice::from_ref(&(0..scores.windows)), threshold, &mut found).unwrap();
+                collect(scores, 0, std::slice::from_ref(&(0..scores.windows)), threshold, &mut found).unwrap();
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
                 expected.push(found);

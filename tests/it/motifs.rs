@@ -180,7 +180,7 @@ fn p_values_are_those_of_memelite() {
     }
 }
 
-/// Whether two motifs have nearly the same probabilities.
+/// True if two motifs have nearly the same probabilities.
 fn alike(a: &Motif, b: &Motif) -> bool {
     let shares = |motif: &Motif| -> Vec<f64> {
         motif

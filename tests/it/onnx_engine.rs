@@ -23,7 +23,7 @@ fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
     Dense { inputs, outputs, weights: floats(random, inputs * outputs), bias: floats(random, outputs) }
 }
 
-/// What a random network is drawn from.
+/// Parameters that a random network is drawn from.
 #[derive(Debug, Clone)]
 struct Shape {
     detectors: usize,

@@ -51,7 +51,7 @@ enum Layer {
     },
 }
 
-/// What makes one score of the last layer's positions.
+/// Layers that make one score of the last layer's positions.
 #[derive(Debug, Clone)]
 enum End {
     Maximum(Vec<f32>),

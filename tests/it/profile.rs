@@ -53,7 +53,7 @@ fn window(contig: &str, start: i64, length: usize) -> Vec<f32> {
     (start..start + length as i64).flat_map(column).collect()
 }
 
-/// What the heads of a model give for a window.
+/// Outputs of the heads of a model for a window.
 struct Model {
     graph: Graph,
     window: usize,

@@ -15,7 +15,7 @@ fn without_time(html: &str) -> String {
     html.lines().filter(|line| !line.starts_with("<dt>Run</dt>")).collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between two pieces of text, wherever it does; it may overlap.
+/// Texts between two pieces of text, wherever these occur; they may overlap.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     let ends = |(at, _): (usize, &str)| {
         let rest = &text[at + before.len()..];

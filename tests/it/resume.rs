@@ -171,7 +171,7 @@ fn a_page_tells_of_the_whole_scan_after_an_interruption() {
             }
         }
         assert!(resumed > 0, "{choose}");
-        // What was kept without a page is not enough for one.
+        // State that was kept without a page is not enough for one.
         let mut child = start(at, &scan.replace("--report page.html", "--resume"));
         while !state.exists() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(1));

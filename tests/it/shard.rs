@@ -175,7 +175,7 @@ fn q_values_are_those_of_all_shards() {
     assert!(
         String::from_utf8(said).unwrap().contains(" candidates for sites (merge has their q-values) in ")
     );
-    // What an interrupted shard has left is counted.
+    // Counts of an interrupted shard are included.
     run_ok(at, &format!("scan {scan} --shard 2/4 --resume -o again.bed"));
     assert!(fs::read(at.join("again.bed")).unwrap() == fs::read(at.join("shard2.bed")).unwrap());
     // Nothing is found, and nothing is lost.
@@ -323,7 +323,7 @@ fn shards_that_do_not_belong_together_are_refused() {
     );
 }
 
-/// What merging shards gives, or the error.
+/// Result of merging shards, or the error.
 fn merge(paths: &[PathBuf], into: &Path) -> Result<Vec<u8>, String> {
     let compressed = into.extension().is_some_and(|extension| extension == "gz");
     let shards = Shards::open(paths).map_err(|error| error.to_string())?;

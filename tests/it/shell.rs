@@ -1,4 +1,4 @@
-//! What the program does for a shell: completions, manual pages, versions, colours.
+//! Services of the program for a shell: completions, manual pages, versions, colours.
 
 use std::fs;
 use std::io::Write;

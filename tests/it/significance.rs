@@ -355,7 +355,7 @@ fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
         sample(engines, &plan, &Background::uniform(), full, |_, _| (), &AtomicBool::new(false)).unwrap();
     for (all, first) in want.iter().zip(&first) {
         let (all, first) = (all.null(), first.null());
-        // What is common is spread as in the first windows, what is rare is counted in half as many more.
+        // Common words are spread as in the first windows, rare ones are counted in half as many more.
         for p in [0.5, 0.1, 0.01, 2e-3, 1e-4] {
             let score = first.threshold(p, Strand::Forward).unwrap();
             let ratio = all.p(score, Strand::Forward) / first.p(score, Strand::Forward);

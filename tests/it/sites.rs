@@ -1,4 +1,4 @@
-//! Which windows become sites, and with which numbers: scores are compared exactly, windows with too much N are left out,
+//! Windows that become sites, and their numbers: scores are compared exactly, windows with too much N are left out,
 //! and a scaled model finds the same.
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ fn rows(text: &str) -> Vec<Vec<&str>> {
     text.lines().filter(|line| !line.starts_with('#')).map(|line| line.split('\t').collect()).collect()
 }
 
-/// What a run that must succeed says.
+/// Messages of a run that must succeed.
 fn said(directory: &Path, words: &str) -> String {
     let output = run(directory, words);
     let text = String::from_utf8(output.stderr).unwrap();

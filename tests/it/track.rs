@@ -438,7 +438,7 @@ fn damaged_bigwigs_are_errors() {
     };
     read(&whole).unwrap();
     for cut in (0..whole.len()).step_by(211) {
-        // What is cut off behind the index is never looked at.
+        // Bytes cut off behind the index are never read.
         let _ = read(&whole[..cut]);
     }
     assert!(read(&whole[..whole.len() / 2]).is_err());

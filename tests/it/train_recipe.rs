@@ -1,4 +1,4 @@
-//! What comes out of `bindscan train` by default: a small network, its thresholds, and matrices where they are better.
+//! Result of `bindscan train` by default: a small network, its thresholds, and matrices where they are better.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -11,8 +11,8 @@ use bindscan::engine::reference;
 use bindscan::model::{Alphabet, Dense, Model, Network, Padding, Pooling, Strands};
 use bindscan::train::deepbind::ensemble::merge;
 use bindscan::train::deepbind::search;
-use bindscan::train::deepbind::search::{Outcome, Progress, Protocol, Resources};
 use bindscan::train::deepbind::trained;
+use bindscan::train::{Outcome, Progress, Protocol, Resources};
 use bindscan::train::{Recipe, Space};
 use bindscan::{Error, Result};
 use rand::{RngExt, SeedableRng};
@@ -126,7 +126,7 @@ fn a_symmetric_network_scores_both_strands_alike() {
         assert!((one - other).abs() < 1e-5 * one.abs().max(1.0), "{one} {other}");
         scores.push(one);
     }
-    // What comes out is what was judged.
+    // The result is the network that was judged.
     let auc = metric::auc(&scores, &data.target_column(0)).unwrap();
     assert!(auc > 0.95, "{auc}");
     let model = trained::model("both", Alphabet::Dna, &data, &protocol, &outcome).unwrap();

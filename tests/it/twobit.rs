@@ -12,7 +12,7 @@ use bindscan::seq::contig::RegionQuery;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-/// How a file is written.
+/// Form of a file.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     big_endian: bool,

@@ -27,7 +27,7 @@ pub(super) fn run(args: &EvalArgs, session: Session) -> Result<()> {
     tell(&contigs, &rules, session);
     let mut judged = Vec::new();
     for planned in &models {
-        let name = planned.model.spec.name.clone();
+        let name = planned.model().spec.name.clone();
         let _progress = Progress::start(session, &format!("{name}: scoring"));
         judged.push((name, judge_one(planned, &contigs, &rules, threads(args.threads))?));
     }
@@ -49,7 +49,7 @@ pub(in crate::cli) fn judge_one(
     rules: &Rules,
     threads: usize,
 ) -> Result<Judgement> {
-    let spec = &planned.model.spec;
+    let spec = &planned.model().spec;
     ensure!(
         spec.outputs.len() == 1,
         "{}: has {} outputs; a model with one can be judged",
@@ -57,7 +57,7 @@ pub(in crate::cli) fn judge_one(
         spec.outputs.len()
     );
     let mut engines = planned.engines(threads, Workload::Contigs)?;
-    let places = rank_places(&mut engines, contigs, &planned.plan, rules, &CANCELLED)?;
+    let places = rank_places(&mut engines, contigs, planned.plan(), rules, &CANCELLED)?;
     Ok(judge(&places, contigs, rules))
 }
 

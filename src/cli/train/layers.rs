@@ -9,11 +9,10 @@ use bindscan::dataset::load::Loaded;
 use bindscan::dataset::scaling::PROVENANCE_KEY;
 use bindscan::dataset::{Dataset, Leaks};
 use bindscan::model::Strands;
-use bindscan::train::deepbind::search::Resources;
-use bindscan::train::deepbind::trained::metric_name;
 use bindscan::train::layers::training;
 use bindscan::train::layers::training::{Progress, Training};
 use bindscan::train::layers::{Architecture, Function, NetworkEngine, Settings, trained};
+use bindscan::train::{Resources, metric_name};
 use clap::Args;
 
 use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};

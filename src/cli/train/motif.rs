@@ -41,15 +41,15 @@ pub(super) fn best(models: Vec<Model>, dataset: &Dataset, threads: usize) -> Res
     let mut best: Option<(Model, f64)> = None;
     for model in models {
         let planned = Planned::new(model, &PlanOptions::default())?;
-        if planned.plan.window > dataset.lengths().0 {
-            log::warn!("{}: is longer than the shortest sequence, and left out", planned.model.spec.name);
+        if planned.plan().window > dataset.lengths().0 {
+            log::warn!("{}: is longer than the shortest sequence, and left out", planned.model().spec.name);
             continue;
         }
         let mut engines = planned.engines(threads, Workload::Sequences)?;
-        let scores = score_dataset(&mut engines, dataset, &planned.plan, &CANCELLED)?;
+        let scores = score_dataset(&mut engines, dataset, planned.plan(), &CANCELLED)?;
         let Some(area) = auc(&scores, &dataset.target_column(0)) else { continue };
         if best.as_ref().is_none_or(|(_, highest)| area > *highest) {
-            best = Some((planned.model, area));
+            best = Some((planned.into_model(), area));
         }
     }
     Ok(best)

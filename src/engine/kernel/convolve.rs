@@ -4,8 +4,8 @@
 //! ([`Convolve`]). Along a whole sequence, the rows that three bases select in all tables lie side by side, and each row is
 //! added to the sum of another position: the one that has this table's columns there ([`advance`]).
 
-use super::simd::{Lanes, Numbers, Simd, Task, Vector};
-use crate::engine::kernel::filters::{TRIPLE, Table, triple};
+use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
+use crate::engine::kernel::triple::{TRIPLE, Table, triple};
 
 /// Codes to look-up indices: `triples[i]` is the index of codes `i .. i + 3`.
 pub(crate) struct Index<'a> {
@@ -301,7 +301,7 @@ impl<P: Numbers> EdgeTile<'_, P> {
         let chain = T - usize::from(FIRST);
         for from in 0..TRIPLE.min(self.out.len()) {
             let pending = &mut self.pending[(self.turn + from) % TRIPLE * chain..][..chain];
-            // What waits for the rows of each table; nothing waits for the first one in the first round.
+            // Sums that wait for the rows of each table; none waits for the first one in the first round.
             let mut waiting = [P::splat(0.0); T];
             for (sum, row) in waiting[T - chain..].iter_mut().zip(pending.iter()) {
                 *sum = P::load(row);

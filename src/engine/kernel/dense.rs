@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::simd::{Lanes, Numbers, PartRow, Sixteen, Task, Vector, WIDTH};
+use crate::engine::kernel::simd::{Lanes, Numbers, PartRow, Sixteen, Task, Vector, WIDTH};
 use crate::model::{Dense, Network};
 
 /// Outputs computed side by side.
@@ -269,7 +269,7 @@ enum Layers {
 /// A hidden layer, rectified, and the output layer.
 #[derive(Debug, Clone)]
 struct Two {
-    /// Which of the hidden layer's inputs is in each lane, vector by vector.
+    /// Inputs of the hidden layer in each lane, vector by vector.
     places: Vec<Vec<usize>>,
     hidden: Layer,
     output: Layer,

@@ -1,29 +1,18 @@
 //! The filters of a network as look-up tables, for one strand.
 //!
-//! Three consecutive bases select one vector: the contribution of three consecutive columns of 16 filters. A filter of length
-//! 24 takes eight look-ups at each position. The 64 triples of A, C, G and T come first (4 KB, so that the tables of a filter fit
-//! the first-level cache), then the triples with an N: N needs no code path of its own.
+//! Three consecutive bases select one vector: the contribution of three consecutive columns of 16 filters. A filter of
+//! length 24 takes eight look-ups at each position. The 64 triples of A, C, G and T come first (4 KB, so that the tables of
+//! a filter fit the first-level cache), then the triples with an N: N needs no code path of its own.
 
 use crate::engine::kernel::convolve::Tables;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
+use crate::engine::kernel::triple::{TRIPLE, triple};
 use crate::model::Network;
 use crate::seq::alphabet::{ONE_HOT, complement};
 use crate::seq::contig::Strand;
 
-/// Bases that select one table row.
-pub(crate) const TRIPLE: usize = 3;
-
-/// Rows of a table, one for each index, and more.
-pub(crate) type Table = [Lanes; 256];
-
 /// One column of 16 detectors: a row for each code.
 pub(crate) type Column = [Lanes; 8];
-
-/// The index of three codes: below 64 for ACGT, from 64 on with an N among them.
-#[inline(always)]
-pub(crate) fn triple(a: u8, b: u8, c: u8) -> u8 {
-    if a.max(b).max(c) < 4 { 16 * a + 4 * b + c } else { 64 + 25 * a + 5 * b + c }
-}
 
 /// The detectors of a network as one strand reads the forward sequence: for the reverse strand each is reversed
 /// and complemented, and the padding is mirrored.
@@ -55,7 +44,7 @@ impl Detectors {
     pub(crate) fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Detectors {
         let length = network.detector_length;
         let reverse = strand == Strand::Reverse;
-        // What `code` at column `j` of detector `k` adds, in the direction of the forward sequence.
+        // Contribution of `code` at column `j` of detector `k`, in the direction of the forward sequence.
         let contribution = |k: usize, j: usize, code: usize| -> f64 {
             let (j, code) =
                 if reverse { (length - 1 - j, usize::from(complement(code as u8))) } else { (j, code) };

@@ -1,6 +1,6 @@
 //! Positions of the alignments of windows in a chunk.
 
-use super::StrandTables;
+use crate::engine::kernel::strand_tables::StrandTables;
 use crate::model::Network;
 use crate::seq::window::{Context, WindowPlan};
 

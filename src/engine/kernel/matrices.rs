@@ -1,29 +1,33 @@
 //! Scanning with many motif matrices at once.
 //!
-//! A matrix is a network with one filter, one alignment for each window and no pooling; on its own it would leave 15 of 16 lanes
-//! empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros at the
-//! end. One convolution gives the scores of eight matrices on both strands.
+//! A matrix is a network with one filter, one alignment for each window and no pooling; on its own it would leave 15 of 16
+//! lanes empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros
+//! at the end. One convolution gives the scores of eight matrices on both strands.
 //!
-//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest possible
-//! one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only where a sum
-//! does not saturate.
+//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest
+//! possible one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only
+//! where a sum does not saturate.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::convolve::{self, Convolve, Index, To};
-use super::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
-use crate::engine::kernel::filters::{Detectors, TRIPLE};
+use crate::engine::Engine;
+use crate::engine::kernel::convolve::{self, Convolve, Index, To};
+use crate::engine::kernel::filters::Detectors;
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::prefilter::quantized::table::{Promising, SIDE, Tables};
+use crate::engine::kernel::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
+use crate::engine::kernel::triple::TRIPLE;
+use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;
 use crate::scores::{Hit, choose};
 use crate::seq::alphabet::complement;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
-use crate::seq::window::{StrandChoice, WindowPlan};
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
+use crate::{Error, Result};
 
 /// Positions that go through the stages together.
 const TILE: usize = 256;
@@ -55,25 +59,30 @@ struct Sieve {
 #[derive(Debug)]
 struct Compiled {
     detectors: Detectors,
-    widths: Vec<usize>,
+    /// Windows of each matrix.
+    plans: Vec<WindowPlan>,
     shortest: usize,
     longest: usize,
     /// Lanes that a matrix takes: 1 or 2.
     lanes: usize,
-    stride: usize,
     strands: StrandChoice,
 }
 
 impl MatrixScanner {
-    /// A scanner for [matrices](Network::is_matrix) on windows of their own length, with the stride and the strands of `plan`; hits
-    /// refer to them by rank.
+    /// A scanner for [matrices](Network::is_matrix) on windows of their own length, with the stride and the strands of
+    /// `plan`; hits refer to them by rank.
     ///
     /// # Panics
     /// Without a matrix.
     pub fn new(matrices: &[&Network], plan: &WindowPlan, simd: Simd) -> MatrixScanner {
-        let widths: Vec<usize> = matrices.iter().map(|matrix| matrix.detector_length).collect();
-        let longest = widths.iter().copied().max().expect("at least one matrix");
-        let shortest = widths.iter().copied().min().expect("at least one matrix");
+        let plan_of = |matrix: &&Network| {
+            let (window, context) = (matrix.detector_length, Context::Padding);
+            WindowPlan { window, context, ..*plan }
+        };
+        let plans: Vec<WindowPlan> = matrices.iter().map(plan_of).collect();
+        let widths = || plans.iter().map(|plan| plan.window);
+        let longest = widths().max().expect("at least one matrix");
+        let shortest = widths().min().expect("at least one matrix");
         let strands: &[Strand] = match plan.strands {
             StrandChoice::Both => &[Strand::Forward, Strand::Reverse],
             StrandChoice::Forward => &[Strand::Forward],
@@ -95,9 +104,9 @@ impl MatrixScanner {
         }
         let order: Vec<usize> = (0..joined.detectors).collect();
         let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
-        let (lanes, stride, strands) = (strands.len(), plan.stride, plan.strands);
+        let (lanes, strands) = (strands.len(), plan.strands);
         MatrixScanner {
-            compiled: Arc::new(Compiled { detectors, widths, shortest, longest, lanes, stride, strands }),
+            compiled: Arc::new(Compiled { detectors, plans, shortest, longest, lanes, strands }),
             simd,
             codes: Vec::new(),
             triples: Vec::new(),
@@ -110,29 +119,7 @@ impl MatrixScanner {
 
     /// Number of matrices.
     pub fn matrices(&self) -> usize {
-        self.compiled.widths.len()
-    }
-
-    /// Length of the longest matrix, in bases.
-    pub fn longest(&self) -> usize {
-        self.compiled.longest
-    }
-
-    /// Name of the implementation, in a word or two.
-    pub fn description(&self) -> String {
-        format!("kernel/{}", self.simd)
-    }
-
-    /// Windows of `chunk` that matrix `rank` scores.
-    pub fn windows(&self, chunk: &Chunk, rank: usize) -> usize {
-        chunk.windows(&self.plan(rank)).1
-    }
-
-    /// Windows that matrix `rank` scores.
-    pub(crate) fn plan(&self, rank: usize) -> WindowPlan {
-        let Compiled { stride, strands, .. } = *self.compiled;
-        let window = self.compiled.widths[rank];
-        WindowPlan { window, stride, strands, context: crate::seq::window::Context::Padding }
+        self.compiled.plans.len()
     }
 
     /// Appends the windows that reach a threshold of `thresholds[rank]`, forward and reverse, to `hits[rank]`, by start;
@@ -255,7 +242,7 @@ impl MatrixScanner {
             let members = self.members(g);
             group.resize_with(members.len(), Scores::default);
             for (scores, rank) in group.iter_mut().zip(members.clone()) {
-                scores.reset(chunk, &self.plan(rank), 1);
+                scores.reset(chunk, &compiled.plans[rank], 1);
             }
             for from in (0..positions).step_by(TILE) {
                 let count = TILE.min(positions - from);
@@ -311,8 +298,9 @@ impl MatrixScanner {
         thresholds: [f32; 2],
         hits: &mut Vec<Hit>,
     ) {
-        let inside = start + self.compiled.widths[rank] as u64 <= chunk.end;
-        if !inside || !start.is_multiple_of(self.compiled.stride as u64) {
+        let plan = &self.compiled.plans[rank];
+        let inside = start + plan.window as u64 <= chunk.end;
+        if !inside || !start.is_multiple_of(plan.stride as u64) {
             return;
         }
         let (forward, reverse) = match (self.compiled.strands, scores) {
@@ -333,6 +321,86 @@ impl MatrixScanner {
             StrandChoice::Reverse => thresholds[1],
         }
     }
+}
+
+/// Each matrix is an output.
+impl Scanner for MatrixScanner {
+    fn description(&self) -> String {
+        format!("kernel/{}", self.simd)
+    }
+
+    fn outputs(&self) -> usize {
+        self.matrices()
+    }
+
+    fn plans(&self) -> &[WindowPlan] {
+        &self.compiled.plans
+    }
+
+    fn plan_rank(&self, output: usize) -> usize {
+        output
+    }
+
+    fn flanks(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    fn score_outputs(
+        &mut self,
+        chunk: &Chunk,
+        _least: Option<f32>,
+        each: &mut dyn FnMut(OutputScores<'_>) -> Result<()>,
+    ) -> Result<()> {
+        self.score(chunk, |output, scores| each(OutputScores { output, scores, row: 0 }))
+    }
+
+    /// A sequence shorter than a matrix has no score.
+    fn score_whole(
+        &mut self,
+        _chunk: &Chunk,
+        _each: &mut dyn FnMut(OutputScores<'_>) -> Result<()>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn find_hits(
+        &mut self,
+        chunk: &Chunk,
+        wanted: &[Wanted<'_>],
+        hits: &mut [Vec<Hit>],
+        _not_a_number: &dyn Fn(usize, u64) -> Error,
+    ) -> Result<()> {
+        let mut thresholds = vec![[f32::INFINITY; 2]; self.matrices()];
+        for wanted in wanted {
+            thresholds[wanted.output] = wanted.thresholds;
+        }
+        self.find(chunk, &thresholds, hits);
+        for &Wanted { output, kept, .. } in wanted {
+            keep_windows(chunk, self.plan(output), kept, &mut hits[output]);
+        }
+        Ok(())
+    }
+
+    fn engine(&mut self) -> Option<&mut dyn Engine> {
+        None
+    }
+}
+
+/// Leaves only the hits, sorted by start, whose windows are among those `kept`.
+fn keep_windows(chunk: &Chunk, plan: &WindowPlan, kept: &[Range<usize>], hits: &mut Vec<Hit>) {
+    let (first, windows) = chunk.windows(plan);
+    if kept.iter().map(ExactSizeIterator::len).sum::<usize>() == windows {
+        return;
+    }
+    let mut kept = kept.iter();
+    let mut range = kept.next();
+    hits.retain(|hit| {
+        let number = ((hit.start - first) / plan.stride as u64) as usize;
+        while range.is_some_and(|range| range.end <= number) {
+            range = kept.next();
+        }
+        range.is_some_and(|range| range.contains(&number))
+    });
 }
 
 /// Puts what lies in `lane`, and in the next where both strands are scored, to the windows that start there.
@@ -368,7 +436,7 @@ fn as_read_on(matrix: &Network, strand: Strand, length: usize) -> impl Iterator<
     })
 }
 
-/// Which lanes reach their bound, as the bits of a mask a position.
+/// Finds the lanes that reach their bound: a mask of bits for each position.
 struct Reach<'a> {
     activations: &'a [Lanes],
     bounds: &'a Lanes,

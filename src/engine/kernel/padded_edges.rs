@@ -3,9 +3,9 @@
 //! For filters of length m and a window that starts at base s, let `v[t]` be the activation of the alignment with its
 //! columns `.. t` on padding and its columns `t ..` on bases `s ..`. Then
 //! `v[t](s) = v[t + 1](s + 1) + column[t][base s]`, where `column[t]` is the contribution of a base minus that of padding,
-//! and `v[m]` is the activation on padding alone. One look-up and one addition therefore give each overhanging alignment of each
-//! window, and the value pooled over all of them depends on s alone. The other end is the mirror image: columns are taken from
-//! the last to the first, and the sequence from low positions to high ones.
+//! and `v[m]` is the activation on padding alone. One look-up and one addition therefore give each overhanging alignment of
+//! each window, and the value pooled over all of them depends on s alone. The other end is the mirror image: columns are
+//! taken from the last to the first, and the sequence from low positions to high ones.
 
 use std::marker::PhantomData;
 
@@ -16,12 +16,12 @@ use crate::engine::kernel::pool::{Max, Statistic, Sum};
 use crate::engine::kernel::prune;
 use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector, WIDTH};
 
-/// Which end of the windows.
+/// End of the windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// That of lower positions.
+    /// The end of lower positions.
     Low,
-    /// That of higher positions.
+    /// The end of higher positions.
     High,
 }
 
@@ -107,8 +107,8 @@ impl PaddedEdge {
         self.placed
     }
 
-    /// The sums that an [`EdgeRecurrence`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the first
-    /// column's on.
+    /// The sums that an [`EdgeRecurrence`] starts from, a [block](Vector) of positions. `triples`: look-up indices, from the
+    /// first column's on.
     pub(crate) fn start(&self, simd: Simd, triples: &[u8], sums: &mut [Lanes]) {
         if self.head.is_empty() {
             simd.run(Fill { block: sums, vector: &self.padded });

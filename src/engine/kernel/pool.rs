@@ -1,13 +1,14 @@
 //! Maximum and sum of the activations in a sliding window: three operations a position for any width.
 //!
-//! Positions are cut into blocks as long as the window, so that a window covers the end of one block and the start of the next
-//! (van Herk 1992, Gil and Werman 1993). It needs one running result from the start of each block, and one from the end of each
-//! block backwards. Blocks start at multiples of the window's length, counted from the contig's start, so a sum has the same
-//! parts in the same order in any chunk. Sums are made like maxima: nothing is subtracted, so no error builds up along a contig.
+//! Positions are cut into blocks as long as the window, so that a window covers the end of one block and the start of the
+//! next (van Herk 1992, Gil and Werman 1993). It needs one running result from the start of each block, and one from the end
+//! of each block backwards. Blocks start at multiples of the window's length, counted from the contig's start, so a sum has
+//! the same parts in the same order in any chunk. Sums are made like maxima: nothing is subtracted, so no error builds up
+//! along a contig.
 
 use std::marker::PhantomData;
 
-use super::simd::{Lanes, Numbers, Task, Vector, WIDTH};
+use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector, WIDTH};
 
 /// A statistic that is pooled.
 pub(crate) trait Statistic {
@@ -72,7 +73,7 @@ impl Running {
     }
 }
 
-/// Which positions the next step of a sliding window covers, and which windows it ends. Positions count from
+/// Positions that the next step of a sliding window covers, and the windows that it ends. Positions count from
 /// the start of a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {

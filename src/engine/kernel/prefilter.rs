@@ -7,7 +7,6 @@
 pub(crate) mod quantized;
 use std::ops::Range;
 
-use crate::engine::kernel::StrandTables;
 use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
 use crate::engine::kernel::geometry::{Geometry, slack};
 use crate::engine::kernel::prefilter::quantized::end::{EdgeRecurrence, pair};
@@ -15,6 +14,7 @@ use crate::engine::kernel::prefilter::quantized::table::{Minima, SIDE};
 use crate::engine::kernel::prefilter::quantized::window::{Decode, Favour, Windows};
 use crate::engine::kernel::prefilter::quantized::{BLOCK, PackedGroup, QuantizedBounds};
 use crate::engine::kernel::simd::{Lanes, Row, Simd, Task, Vector};
+use crate::engine::kernel::strand_tables::StrandTables;
 use crate::model::Network;
 use crate::seq::window::WindowPlan;
 
@@ -116,7 +116,7 @@ impl<'a> Prefilter<'a> {
                     let threshold = self.lowest();
                     let candidates = &mut buffers.candidates[strand];
                     for block in 0..blocks {
-                        // What is no number bounds nothing.
+                        // NaN is no bound.
                         let bound = |output: usize| buffers.scores[output * BLOCKS + block];
                         if (0..outputs).all(|output| bound(output) < threshold) {
                             continue;

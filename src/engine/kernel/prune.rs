@@ -1,8 +1,9 @@
 //! Filters and overhanging alignments that no sequence can make positive.
 //!
-//! Under a rectifier these contribute 0 wherever they are pooled, so they need not be computed. Fitted networks have many: most
-//! alignments that overhang a window's end by more than half of the filter, and all alignments of filters that the fit gave up.
-//! The highest activation is the sum of each column's greatest entry; a margin covers the rounding of the sums it bounds.
+//! Under a rectifier these contribute 0 wherever they are pooled, so they need not be computed. Fitted networks have many:
+//! most alignments that overhang a window's end by more than half of the filter, and all alignments of filters that the fit
+//! gave up. The highest activation is the sum of each column's greatest entry; a margin covers the rounding of the sums it
+//! bounds.
 
 use crate::engine::kernel::filters::{Column, Group};
 use crate::engine::kernel::simd::WIDTH;

@@ -1,9 +1,10 @@
 //! Vectors of 16 lanes, and the instruction set they run on, chosen at run time.
 //!
-//! A stage of the kernel is a [`Task`], written once over the [`Vector`] trait; [`Simd::run`] compiles it for every instruction
-//! set. One module for each instruction set holds all `unsafe` code: a token that exists only where the CPU has the feature, the
-//! vector type, and the one function that enters code compiled for it. All of them compute the same IEEE operations in the same
-//! order (multiply and add are fused where the code says so, and nowhere else), so scores are the same bits on all of them.
+//! A stage of the kernel is a [`Task`], written once over the [`Vector`] trait; [`Simd::run`] compiles it for every
+//! instruction set. One module for each instruction set holds all `unsafe` code: a token that exists only where the CPU has
+//! the feature, the vector type, and the one function that enters code compiled for it. All of them compute the same IEEE
+//! operations in the same order (multiply and add are fused where the code says so, and nowhere else), so scores are the
+//! same bits on all of them.
 
 use std::fmt;
 

@@ -1,24 +1,24 @@
 //! The scan of one strand of a chunk: the stages of the kernel, a tile of positions at a time.
 //!
 //! Two counts run through this module. Positions are those of alignments, from the first inner alignment of the first window
-//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has its inner
-//! alignments at positions `i * stride .. i * stride + inner`.
+//! (an inner alignment has all its columns on bases). Windows are counted from the first of the chunk; window i has its
+//! inner alignments at positions `i * stride .. i * stride + inner`.
 
 use crate::engine::kernel::geometry::Geometry;
 use crate::engine::kernel::prefilter;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::engine::kernel::StrandTables;
 use crate::engine::kernel::convolve;
 use crate::engine::kernel::convolve::{Convolve, Index, Tables, To, advance};
 use crate::engine::kernel::dense::{Apply, Head, WINDOWS};
-use crate::engine::kernel::filters::TRIPLE;
 use crate::engine::kernel::padded_edges::{EdgeRecurrence, End, Join, ShortWindow};
 use crate::engine::kernel::pool::{Max, RectifiedMax, Reduce, Running, Statistic, Step, Sum, slide};
 use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
 use crate::engine::kernel::strand_scan::dedup::DuplicateWindows;
 use crate::engine::kernel::strand_scan::hidden_bounds::HiddenLayerBounds;
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::kernel::triple::TRIPLE;
 use crate::model::{Network, Pooling};
 use crate::seq::chunk::Chunk;
 use crate::seq::window::WindowPlan;

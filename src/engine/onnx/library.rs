@@ -146,8 +146,8 @@ impl Places {
     }
 }
 
-/// The directory of the user's data. A relative `XDG_DATA_HOME` is ignored, as the XDG base directory specification says: what
-/// is loaded must not depend on the working directory.
+/// The directory of the user's data. A relative `XDG_DATA_HOME` is ignored, as the XDG base directory specification says:
+/// what is loaded must not depend on the working directory.
 fn data_directory(xdg_data_home: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let data = xdg_data_home.map(PathBuf::from).filter(|data| data.is_absolute());
     data.or_else(|| home.map(|home| Path::new(&home).join(".local/share")))

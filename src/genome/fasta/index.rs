@@ -105,7 +105,7 @@ fn fits(entries: &[Entry], map: &mut MappedFile) -> bool {
     follow && whole
 }
 
-/// How many bytes of `text`, which starts at file offset `at`, reach to the end of the bases of `entry`, if it is
+/// Number of bytes of `text`, which starts at file offset `at`, reach to the end of the bases of `entry`, if it is
 /// the first record there.
 fn end_if_next(entry: &Entry, text: &[u8], at: usize) -> Option<usize> {
     let within = |offset: u64| usize::try_from(offset).ok()?.checked_sub(at).filter(|&i| i <= text.len());

@@ -186,7 +186,7 @@ impl Reader<'_> {
         Ok(lost)
     }
 
-    /// What control tracks add to the profile and to the counts.
+    /// Contribution of control tracks to the profile and to the counts.
     fn controls(&mut self) -> Result<(), String> {
         let prefix = self.prefix.to_owned();
         let tracks = self.shape(&format!("{prefix}{PROFILE_HEAD}"))?[2];
@@ -213,7 +213,7 @@ impl Reader<'_> {
     }
 }
 
-/// What the user should know of a description that was made here.
+/// Notes for the user on a description that was made here.
 pub(super) fn note() -> String {
     format!(
         "the file does not describe its layers: the network follows from their names, with {INPUT} bases and a profile of {PROFILE}"

@@ -24,7 +24,7 @@ const LARGEST_ARRAY: usize = 2 << 30;
 /// Parts of a list that HDF5 has no room for in one attribute.
 const MOST_PARTS: usize = 1000;
 
-/// How a file names weights.
+/// Naming of weights in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Naming {
     /// By the layer's name and the weight's.
@@ -37,7 +37,7 @@ enum Naming {
 pub(super) struct KerasFile {
     weights: Hdf5File,
     naming: Naming,
-    /// What the network is, if the file says it.
+    /// Configuration of the network, if the file has it.
     pub(super) description: Option<Json>,
     /// Version of Keras that wrote it, as it is written there.
     pub(super) version: String,

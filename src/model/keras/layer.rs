@@ -347,7 +347,7 @@ impl Emitter {
         let stride = config.size_or("strides", kernel)?;
         let sliding = Sliding::of(context, kernel, stride, 1, positions)?;
         let value = self.turned(value);
-        // What is put before and after counts for neither.
+        // Padding before and after counts for neither.
         let operator = if context.layer.class.starts_with("Max") { "MaxPool" } else { "AveragePool" };
         let name = self.node(operator, &[&value.name], sliding.attributes());
         Ok(Value { name, shape: vec![sliding.results(positions)?, Some(channels)], turned: true })

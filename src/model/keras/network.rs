@@ -1,4 +1,4 @@
-//! What a Keras file says of a network: its layers, and how they are called.
+//! Description of a network in a Keras file: its layers, and how they are called.
 
 use serde_json::{Map, Value as Json};
 

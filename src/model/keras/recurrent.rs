@@ -66,7 +66,7 @@ struct Weights {
     bias: Vec<f32>,
 }
 
-/// How the directions of a layer go together.
+/// Combination of the directions of a layer.
 enum Reading<'a> {
     Forward,
     Both(&'a str),
@@ -152,7 +152,7 @@ impl Emitter {
         self.joined(&result, all, units, positions, reading)
     }
 
-    /// What the layer gives, from `[positions, directions, N, units]` or the last state, `[directions, N, units]`.
+    /// Output of the layer, from `[positions, directions, N, units]` or the last state, `[directions, N, units]`.
     fn joined(
         &mut self,
         result: &str,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Motif;
 use super::matrix::Fault;
+use crate::error::listed;
 use crate::model::name;
 use crate::{Error, Result};
 
@@ -160,7 +161,7 @@ impl Collection {
             let each =
                 self.unusable.iter().map(|bad| format!("{} (line {}: {})", bad.id, bad.line, bad.reason));
             let count = self.unusable.len();
-            notes.push(format!("{path}: {count} of {all} motifs cannot be used: {}", listed(each, count)));
+            notes.push(format!("{path}: {count} of {all} motifs cannot be used: {}", listed(each, NAMED)));
         }
         if !self.renamed.is_empty() {
             let each = self.renamed.iter().map(|motif| format!("{} (line {})", motif.id, motif.line));
@@ -168,7 +169,7 @@ impl Collection {
             let motifs = if count == 1 { "motif has an ID" } else { "motifs have IDs" };
             notes.push(format!(
                 "{path}: {count} {motifs} that others have, and new ones here: {}",
-                listed(each, count)
+                listed(each, NAMED)
             ));
         }
         notes
@@ -219,17 +220,8 @@ impl Collection {
 
     /// The first IDs, for messages.
     pub fn listed_ids(&self) -> String {
-        listed(self.motifs.iter().map(|motif| motif.id.clone()), self.motifs.len())
+        listed(self.motifs.iter().map(|motif| motif.id.clone()), NAMED)
     }
-}
-
-/// The first few of `count`, and how many more there are.
-fn listed(each: impl Iterator<Item = String>, count: usize) -> String {
-    let mut shown: Vec<String> = each.take(NAMED).collect();
-    if count > shown.len() {
-        shown.push(format!("and {} more", count - shown.len()));
-    }
-    shown.join(", ")
 }
 
 /// True if a glob is of all of `text`.

@@ -43,8 +43,8 @@ struct Header {
     rna: bool,
 }
 
-/// Reads the motifs; `path` is for messages. What is wrong with the alphabet or the background is wrong with the file, anything else
-/// with one motif.
+/// Reads the motifs; `path` is for messages. What is wrong with the alphabet or the background is wrong with the file,
+/// anything else with one motif.
 pub(super) fn read(path: &Path, lines: &[Line<'_>], builder: &mut Builder) -> Result<()> {
     let error = |fault: Fault| Error::format(path, fault.line as u64, fault.reason);
     let mut header = Header::default();

@@ -1,5 +1,5 @@
-//! Formats whose motifs are a name and a table of numbers: JASPAR, HOMER, Cluster-Buster and HOCOMOCO (`>ID name`), TRANSFAC,
-//! UniPROBE, CIS-BP, and tables without any name.
+//! Formats whose motifs are a name and a table of numbers: JASPAR, HOMER, Cluster-Buster and HOCOMOCO (`>ID name`),
+//! TRANSFAC, UniPROBE, CIS-BP, and tables without any name.
 
 use super::collection::Builder;
 use super::matrix::{self, Axis, Fault, Table};

@@ -1,4 +1,4 @@
-//! How alike motifs are, with the chance that a motif of a database is as alike: Tomtom's method (Gupta et al. 2007,
+//! Similarity of motifs, with the chance that a motif of a database is as similar: Tomtom's method (Gupta et al. 2007,
 //! "Quantifying similarity between motifs", Genome Biology 8: R24).
 //!
 //! Two columns are as alike as the negative of the Euclidean distance of their probabilities. From that the median over

@@ -1,4 +1,5 @@
-//! Aligned sites as FASTA: each is one sequence, or its capitals where it has small letters beside them, as JASPAR writes them.
+//! Aligned sites as FASTA: each is one sequence, or its capitals where it has small letters beside them, as JASPAR writes
+//! them.
 
 use super::Motif;
 use super::collection::Builder;

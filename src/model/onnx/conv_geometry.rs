@@ -23,7 +23,7 @@ impl Slide {
     /// Along nothing.
     const STILL: Slide = Slide { kernel: 1, stride: 1, dilation: 1, pads: (0, 0) };
 
-    /// That of `node` along one of its `spatial` axes, on which there are `positions`, with a kernel of this length.
+    /// The geometry of `node` along one of its `spatial` axes, on which there are `positions`, with a kernel of this length.
     fn of(
         node: &NodeProto,
         axis: usize,

@@ -8,7 +8,7 @@
 //! a pool over as many; a dense layer over flattened positions is a convolution that spans them.
 //!
 //! The nodes are followed in order on descriptions (`Flow`) in place of numbers, with the window's length known.
-//! What reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
+//! A node that reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
 //! is not known gives the reason why there is no dense graph.
 
 use super::build::{self, Builder, INPUT, OUTPUT};

@@ -126,7 +126,7 @@ pub struct Output {
 
 /// Describes the output `name` of a model.
 ///
-/// What its axes run over follows from the nodes between it and the input. Where they cannot be followed, the declared
+/// The meaning of its axes follows from the nodes between it and the input. Where they cannot be followed, the declared
 /// shape decides if it can: `[N]`, `[N, outputs]`, or an axis that is free as that of the input's positions is.
 ///
 /// # Errors

@@ -157,7 +157,7 @@ impl Field {
         (self.first, self.bases.saturating_add(others))
     }
 
-    /// Such that each position sees what all of them see.
+    /// A tensor of which each position sees what all of them see.
     fn widened(self) -> Field {
         let (first, bases) = self.extent();
         Field { first, bases, whole: true, ..self }

@@ -252,7 +252,7 @@ pub enum Transfer {
 }
 
 impl Transfer {
-    /// That of an ONNX operator.
+    /// The function of an ONNX operator.
     pub(crate) fn from_operator(operator: &str) -> Transfer {
         match operator {
             "Exp" => Transfer::Exponential,

@@ -33,7 +33,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// That of the input.
+    /// The shape of the input.
     pub(super) fn sequence(layout: Layout, window: usize) -> Shape {
         use Over::{Channels, Positions, Windows};
         let axes = match layout {

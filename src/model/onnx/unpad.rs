@@ -3,10 +3,10 @@
 //! Padding puts zeros where the window's neighbours lie. Without it a layer reads further positions of the tensor before
 //! it, which that one computes from further positions of its own, and so on down to the bases: the window's flanks.
 //!
-//! How many positions a tensor has beyond those of the window follows backwards from the output, which has none. With a
-//! positions before and b behind them, a layer with kernel k, dilation d, stride s and p positions of padding before reads
-//! a · s + p further ones before, and behind them as far as its last result reaches. A layer that spans the window (a global
-//! pool, a flattened dense layer) reads the window's own positions.
+//! The number of positions that a tensor has beyond those of the window follows backwards from the output, which has none.
+//! With a positions before and b behind them, a layer with kernel k, dilation d, stride s and p positions of padding before
+//! reads a · s + p further ones before, and behind them as far as its last result reaches. A layer that spans the window (a
+//! global pool, a flattened dense layer) reads the window's own positions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -96,7 +96,7 @@ pub fn unpad(model: &ModelProto, input: &Input, output: &str, window: usize) -> 
         .map(|tensor| tensor.name().to_owned())
         .collect();
     graph.initializer.retain(|tensor| !unread.contains(tensor.name()));
-    // What was declared holds for the window alone.
+    // Declared shapes hold for the window alone.
     graph.value_info.clear();
     let positions = sequence.axes.iter().position(|axis| axis[..] == [Over::Positions]);
     if let (Some(axis), true) = (positions, input.length.is_some()) {
@@ -116,7 +116,7 @@ fn set_length(graph: &mut super::proto::GraphProto, input: &str, axis: usize, le
     }
 }
 
-/// How a node reads the positions of a tensor.
+/// Manner in which a node reads the positions of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
     /// One position for each of its own.
@@ -177,7 +177,7 @@ impl Walk {
                     constants.push((i, tensor.clone()));
                 }
                 Some(Value::Flow(own)) => {
-                    // What has one position goes with all of them.
+                    // A tensor of one position goes with all of them.
                     let single = reading == Reading::Each && own.positions == 1 && shape.positions > 1;
                     reads.push((i, own.clone(), if single { Reading::Window } else { reading }));
                 }
@@ -308,8 +308,8 @@ fn pad(shape: &Shape, node: &NodeProto, inputs: &Inputs<'_, Shape>) -> Result<Sl
 /// Positions that a tensor has before and behind those of the window.
 type Extents<'a> = HashMap<&'a str, (usize, usize)>;
 
-/// What a node reads of a tensor with `positions`, before the window's and behind them, for a result with these extents;
-/// negative where it reads less than those of the window.
+/// Positions that a node reads of a tensor with `positions`, before the window's and behind them, for a result with these
+/// extents; negative where it reads less than those of the window.
 fn wanted(reading: Reading, positions: usize, results: usize, (before, after): (usize, usize)) -> (i64, i64) {
     let (before, after, positions) = (before as i64, after as i64, positions as i64);
     let last = results as i64 + after - 1;
@@ -384,7 +384,7 @@ impl Emitter<'_> {
                 node.attribute
                     .retain(|attribute| !matches!(attribute.name(), "pads" | "auto_pad" | "ceil_mode"));
             }
-            // What is read is already what is left, or what was put there.
+            // The positions read are those that are left, or were put there.
             "Slice" | "Pad" => {
                 node.input.truncate(1);
                 node.attribute.clear();

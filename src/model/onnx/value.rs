@@ -1,4 +1,4 @@
-//! What a walk over a graph's nodes knows of each tensor, as far as it is the same for every walk.
+//! Knowledge of each tensor in a walk over a graph's nodes, as far as it is the same for every walk.
 
 use std::collections::HashMap;
 

@@ -11,10 +11,10 @@ use noodles::sam::alignment::record::data::field::{Tag, Value};
 
 use crate::reads::cram::LENGTH;
 
-/// Adds to the record that stands at `start` in `out`, as BAM has it, its MD and NM, as far as it lacks them: behind its other
-/// tags, and before its read group, which CRAM does not keep among the tags either. A read that is not aligned, or has no
-/// sequence, has none; nor has one whose reference is not in `genome`. What htslib marks as having lacked one (tag cF: 1 for MD,
-/// 2 for NM) goes without it, and without the mark.
+/// Adds to the record that stands at `start` in `out`, as BAM has it, its MD and NM, as far as it lacks them: behind its
+/// other tags, and before its read group, which CRAM does not keep among the tags either. A read that is not aligned, or has
+/// no sequence, has none; nor has one whose reference is not in `genome`. What htslib marks as having lacked one (tag cF: 1
+/// for MD, 2 for NM) goes without it, and without the mark.
 ///
 /// # Errors
 /// The record cannot be read.

@@ -52,8 +52,8 @@ pub(crate) enum Checks {
 }
 
 impl Reference {
-    /// Opens the genome at `path`, or, if none is given, the file that the contigs of `header` name (UR) if it is there. Reads
-    /// without a reference need none. `reads` is the file of the reads.
+    /// Opens the genome at `path`, or, if none is given, the file that the contigs of `header` name (UR) if it is there.
+    /// Reads without a reference need none. `reads` is the file of the reads.
     ///
     /// # Errors
     /// A genome that cannot be read.

@@ -85,7 +85,7 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
 /// A detector that shows a motif of its own, with how many others show the same.
 struct Distinct {
     detector: usize,
-    /// How much of the score it adds.
+    /// Its contribution to the score.
     share: f64,
     alike: usize,
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::Sampled;
 use crate::Result;
-use crate::engine::scanner::{Scanner, chunk_shape};
+use crate::engine::scanner::{OutputScores, Scanner, chunk_shape};
 use crate::scan::ambiguous::{self, Ambiguous, Rule, Windows};
 use crate::scores::Scores;
 use crate::scores::better_strand;
@@ -40,32 +40,25 @@ pub(super) fn hash(numbers: &[u64]) -> u64 {
 pub(in crate::scan) struct Sampler {
     shape: ChunkShape,
     block: Chunk,
-    scores: Scores,
     ambiguous: Ambiguous,
     kept: Vec<Range<usize>>,
 }
 
 impl Sampler {
     /// A sampler for a worker's scanners.
-    pub(in crate::scan) fn new(scanners: &[Scanner]) -> Sampler {
+    pub(in crate::scan) fn new(scanners: &[Box<dyn Scanner>]) -> Sampler {
         let shape = chunk_shape(BLOCK as usize, scanners);
-        Sampler {
-            shape,
-            block: Chunk::default(),
-            scores: Scores::default(),
-            ambiguous: Ambiguous::default(),
-            kept: Vec::new(),
-        }
+        Sampler { shape, block: Chunk::default(), ambiguous: Ambiguous::default(), kept: Vec::new() }
     }
 
-    /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or none if
-    /// the chunk has no such windows.
+    /// Puts the sampled windows of `chunk`, before which so many bases were scanned, into `sampled`: an entry a target, or
+    /// none if the chunk has no such windows.
     ///
     /// # Errors
     /// Errors of an engine.
     pub(in crate::scan) fn sample(
         &mut self,
-        scanners: &mut [Scanner],
+        scanners: &mut [Box<dyn Scanner>],
         targets: &[Target],
         (chunk, before): (&Chunk, u64),
         sampled: &mut Vec<Sampled>,
@@ -82,7 +75,7 @@ impl Sampler {
             self.ambiguous.begin(&self.block);
             sampled.resize_with(targets.len(), Default::default);
             for (rank, scanner) in scanners.iter_mut().enumerate() {
-                self.score(rank, scanner, targets, weight, sampled)?;
+                self.score(rank, scanner.as_mut(), targets, weight, sampled)?;
             }
         }
         Ok(())
@@ -109,30 +102,20 @@ impl Sampler {
     fn score(
         &mut self,
         number: usize,
-        scanner: &mut Scanner,
+        scanner: &mut dyn Scanner,
         targets: &[Target],
         weight: u64,
         counts: &mut [Sampled],
     ) -> Result<()> {
-        let Sampler { block, scores, ambiguous, kept, .. } = self;
+        let Sampler { block, ambiguous, kept, .. } = self;
         let of_scanner = || targets.iter().enumerate().filter(|(_, target)| target.scanner == number);
-        match scanner {
-            Scanner::Model { engine, plan } => {
-                engine.score(block, plan, scores)?;
-                for (rank, target) in of_scanner() {
-                    ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
-                    count(scores, target.output, kept, weight, &mut counts[rank]);
-                }
-                Ok(())
+        scanner.score_outputs(block, None, &mut |OutputScores { output, scores, row }| {
+            for (rank, target) in of_scanner().filter(|(_, target)| target.output == output) {
+                ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
+                count(scores, row, kept, weight, &mut counts[rank]);
             }
-            Scanner::Matrices(matrices) => matrices.score(block, |output, scores| {
-                for (rank, target) in of_scanner().filter(|(_, target)| target.output == output) {
-                    ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
-                    count(scores, 0, kept, weight, &mut counts[rank]);
-                }
-                Ok(())
-            }),
-        }
+            Ok(())
+        })
     }
 }
 

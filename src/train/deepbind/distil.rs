@@ -1,8 +1,8 @@
 //! One small network that gives the scores of an ensemble (Hinton, Vinyals & Dean 2015).
 //!
 //! The ensemble scores any sequence, so that there is no end of examples: the training sequences, and shuffles of the bound
-//! ones. (Mutants and recombinants of them make the small network no better.) It begins with those filters of the ensemble that
-//! together predict its scores best.
+//! ones. (Mutants and recombinants of them make the small network no better.) It begins with those filters of the ensemble
+//! that together predict its scores best.
 
 use std::sync::atomic::AtomicBool;
 
@@ -53,8 +53,8 @@ const CHOOSING: usize = 6_000;
 const SCORED_TOGETHER: usize = 64;
 
 impl Distillation {
-    /// Fits a network to the scores of `teacher`, which reads `strands`, on sequences like those of `dataset`. Both networks are
-    /// as they are fitted: with [`Strands::Symmetric`], without the reverse complements of their filters
+    /// Fits a network to the scores of `teacher`, which reads `strands`, on sequences like those of `dataset`. Both networks
+    /// are as they are fitted: with [`Strands::Symmetric`], without the reverse complements of their filters
     /// ([`unfold`](crate::train::deepbind::rc_tied::unfold)).
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Distillation {
             match fit.run(self.steps * (leg + 1) / LEGS - self.steps * leg / LEGS, cancel) {
                 Ok(_) => {}
                 Err(Stopped::Diverged) => {
-                    return Err(Error::Request("the small network diverged; give another seed".into()));
+                    return Err(Error::Diverged("the small network diverged; give another seed".into()));
                 }
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             }
@@ -252,8 +252,8 @@ impl Regression {
         Regression { features: count, gram, cross, feature_means, score_means }
     }
 
-    /// Ranks of `count` features, each the one that lowers the squared error most beside those before it. What is left of the
-    /// others is made orthogonal to it (Gram and Schmidt, in the products).
+    /// Ranks of `count` features, each the one that lowers the squared error most beside those before it. What is left of
+    /// the others is made orthogonal to it (Gram and Schmidt, in the products).
     fn choose(&self, count: usize) -> Vec<usize> {
         let (size, outputs) = (self.features, self.score_means.len());
         let (mut gram, mut cross) = (self.gram.clone(), self.cross.clone());

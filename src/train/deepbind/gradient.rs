@@ -59,10 +59,10 @@ pub fn loss_and_gradient(
     network.check().map_err(error)?;
     let architecture = Architecture::from_network(network, strands).map_err(error)?;
     if targets.len() != sequences.len() * architecture.outputs {
-        return Err(Error::Request(format!("{} targets for {} sequences", targets.len(), sequences.len())));
+        return Err(Error::Mismatch(format!("{} targets for {} sequences", targets.len(), sequences.len())));
     }
     if sequences.iter().any(|codes| network.alignments(codes.len()) == 0) {
-        return Err(Error::Request("a sequence is shorter than the detectors".into()));
+        return Err(Error::Data("a sequence is shorter than the detectors".into()));
     }
     let layout = Layout::new(architecture);
     let parameters = layout.parameters(network);
@@ -394,7 +394,8 @@ fn hidden_layer(layout: &Layout, parameters: &[Lanes], features: &[Lanes], units
 }
 
 /// Adds the gradient of the layers after the pool for one strand, given the slopes of its outputs, and replaces the
-/// features and hidden units by their gradients. A feature or unit that is 0 was not active or was dropped, and passes nothing on.
+/// features and hidden units by their gradients. A feature or unit that is 0 was not active or was dropped, and passes
+/// nothing on.
 #[inline(always)]
 fn backward(
     layout: &Layout,

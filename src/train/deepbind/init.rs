@@ -10,7 +10,7 @@ use crate::model::{Dense, Network, Strands};
 use crate::seq::alphabet::{N, complement};
 use crate::train::deepbind::parameters::Architecture;
 
-/// How parameters are drawn before the first step. Weights are normal with mean 0, thresholds and biases are 0 (the
+/// Distribution of parameters before the first step. Weights are normal with mean 0, thresholds and biases are 0 (the
 /// bias of an output with real targets: their mean).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
@@ -183,7 +183,7 @@ fn enriched(dataset: &Dataset, ranks: &[u32], length: usize, strands: Strands, c
     chosen
 }
 
-/// What a sequence says for the k-mers in it: its target as a standard score, the mean over outputs.
+/// Weight of a sequence for the k-mers in it: its target as a standard score, the mean over outputs.
 fn weights(dataset: &Dataset, ranks: &[u32]) -> Vec<f64> {
     let mut weights = vec![0.0; ranks.len()];
     for output in 0..dataset.outputs {

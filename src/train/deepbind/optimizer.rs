@@ -1,6 +1,7 @@
 //! Steps down a gradient.
 
-use crate::simd::{Lanes, Task};
+use crate::simd::{Lanes, Task, WIDTH};
+use crate::train::adam::Adam;
 use crate::train::deepbind::parameters::Layout;
 
 /// A rule that turns gradients into steps.
@@ -15,9 +16,6 @@ pub enum Optimizer {
     /// Adam (Kingma & Ba 2015) with decay rates 0.9 and 0.999 and ε = 1e-8.
     Adam,
 }
-
-/// Decay rates and ε of Adam.
-const ADAM: (f32, f32, f32) = (0.9, 0.999, 1e-8);
 
 /// State of an optimizer.
 #[derive(Debug, Clone)]
@@ -102,13 +100,12 @@ impl Task for Update<'_> {
                 }
             }
             Optimizer::Adam => {
-                let (b1, b2, epsilon) = ADAM;
-                let rate = rate * (1.0 - b2.powi(memory.steps)).sqrt() / (1.0 - b1.powi(memory.steps));
+                let adam = Adam::folded(memory.steps, rate);
                 let moments = memory.first.iter_mut().zip(&mut memory.second);
-                for ((w, &g), (m, v)) in parameters.iter_mut().zip(&*gradient).zip(moments) {
-                    *m = Lanes::splat(b1) * *m + Lanes::splat(1.0 - b1) * g;
-                    *v = Lanes::splat(b2) * *v + Lanes::splat(1.0 - b2) * g * g;
-                    *w += m.zip(*v, |m, v| -rate * m / (v.sqrt() + epsilon));
+                for ((w, g), (m, v)) in parameters.iter_mut().zip(&*gradient).zip(moments) {
+                    for lane in 0..WIDTH {
+                        adam.update(&mut w.0[lane], g.0[lane], &mut m.0[lane], &mut v.0[lane]);
+                    }
                 }
             }
         }

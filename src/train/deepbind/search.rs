@@ -4,9 +4,8 @@
 //! a place to go to: what comes out does not depend on the number of threads or on which fit ends first.
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +20,7 @@ use crate::train::deepbind::fit::{Examples, Fit, Stopped};
 use crate::train::deepbind::hyperparameters::{Candidate, Recipe, Space};
 use crate::train::deepbind::rc_tied;
 use crate::train::deepbind::state::State;
+use crate::train::trainer::{Purpose, Resources, check_sizes, lock, stream};
 use crate::{Error, Result};
 
 /// The sizes of a protocol. With the space of hyper-parameters and the data it determines the outcome.
@@ -44,20 +44,6 @@ pub struct Protocol {
     pub motifs: Vec<Network>,
     /// Seed of everything random.
     pub seed: u64,
-}
-
-/// Options of a run that do not change the outcome, except for a budget that ends the search early.
-#[derive(Debug, Clone, Copy)]
-pub struct Resources<'a> {
-    /// Fits at a time.
-    pub threads: usize,
-    /// Time for the whole. In a search no new trial is begun that would not leave enough for the final fits; one is always
-    /// made.
-    pub budget: Option<Duration>,
-    /// File of finished fits: a run starts from those that it finds there.
-    pub state: Option<&'a Path>,
-    /// Set to end the run with [`Error::Interrupted`].
-    pub cancel: &'a AtomicBool,
 }
 
 /// Events of a run.
@@ -181,7 +167,7 @@ const LEAST_IN_A_FOLD: usize = 6;
 impl Protocol {
     fn check(&self, dataset: &Dataset) -> Result<()> {
         let space = &self.space;
-        for (what, value) in [
+        check_sizes(&[
             ("trials", self.trials),
             ("steps", self.steps),
             ("checkpoints", self.checkpoints),
@@ -189,11 +175,7 @@ impl Protocol {
             ("detectors", space.detectors),
             ("detector length", space.detector_length),
             ("batch", space.batch),
-        ] {
-            if value == 0 {
-                return Err(Error::Request(format!("{what}: 0 is too few")));
-            }
-        }
+        ])?;
         if self.folds < 2 {
             return Err(Error::Request(format!(
                 "cross-validation needs 2 folds or more, not {}",
@@ -204,7 +186,7 @@ impl Protocol {
         dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)?;
         let (_, longest) = dataset.lengths();
         if space.detector_length > longest {
-            return Err(Error::Request(format!(
+            return Err(Error::Data(format!(
                 "detectors of {} bases are longer than every sequence (up to {longest})",
                 space.detector_length
             )));
@@ -226,7 +208,7 @@ impl Protocol {
                 }
             }
             if let Some(class) = classes.iter().position(|class| class.len() < self.folds) {
-                return Err(Error::Request(format!(
+                return Err(Error::Data(format!(
                     "class {class} of column {name} has {} different sequences; {} folds need as many of each class",
                     classes[class].len(),
                     self.folds
@@ -247,28 +229,6 @@ impl Protocol {
         let seed = stream(self.seed, Purpose::Folds, 0, 0);
         fold::ranks(dataset, self.folds, self.space.strands == Strands::Single, seed)
     }
-}
-
-/// Purpose of a stream of random numbers.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Purpose {
-    Folds = 1,
-    Draw = 2,
-    Trial = 3,
-    Final = 4,
-    Weights = 5,
-    Epoch = 6,
-    Distillation = 7,
-}
-
-/// The seed of one stream of random numbers: a mixture (SplitMix64's) of all that it is for.
-pub(crate) fn stream(seed: u64, purpose: Purpose, trial: usize, fold: usize) -> u64 {
-    [purpose as u64, trial as u64, fold as u64].into_iter().fold(seed, |state, part| {
-        let mut z = state.wrapping_add(part.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    })
 }
 
 /// A run under way.
@@ -352,12 +312,12 @@ impl<'a> Run<'a> {
         ends.into_iter().collect()
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
     }
 
     fn note(&self, began: Instant) {
-        let mut spent = self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut spent = lock(&self.spent);
         spent.0 += 1;
         spent.1 += began.elapsed();
     }
@@ -365,7 +325,7 @@ impl<'a> Run<'a> {
     /// True if another fit, and the final ones after it, would take longer than the budget.
     fn out_of_time(&self) -> bool {
         let Some(budget) = self.resources.budget else { return false };
-        let (fits, spent) = *self.spent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (fits, spent) = *lock(&self.spent);
         let one = spent / fits.max(1);
         let rounds = self.protocol.finals.div_ceil(self.resources.threads.max(1)) as u32;
         self.began.elapsed() + one * (1 + rounds) > budget
@@ -420,7 +380,7 @@ impl<'a> Run<'a> {
         let ranked = trials.iter().enumerate().filter_map(|(i, trial)| Some((i, trial.best()?)));
         let best = ranked.reduce(|best, next| if next.1.1 > best.1.1 { next } else { best });
         let Some((chosen, (checkpoint, _))) = best else {
-            return Err(Error::Request(format!(
+            return Err(Error::Diverged(format!(
                 "none of {} trials came to an end with finite numbers; look for extreme targets, or make more trials",
                 trials.len()
             )));
@@ -444,8 +404,7 @@ impl<'a> Run<'a> {
             match fit.run(steps, self.resources.cancel) {
                 Ok(_) => {
                     let metric = mean_metric(self.examples.dataset(), &all, &fit.scores(&all));
-                    let mut fitted = fitted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                    fitted[i] = Some((metric, fit.half()));
+                    lock(&fitted)[i] = Some((metric, fit.half()));
                 }
                 Err(Stopped::Diverged) => {}
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
@@ -464,7 +423,7 @@ impl<'a> Run<'a> {
         let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
         let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
         let Some((_, best)) = best else {
-            return Err(Error::Request("the final fits diverged; give another seed".into()));
+            return Err(Error::Diverged("the final fits diverged; give another seed".into()));
         };
         let Protocol { space, distillation, seed, .. } = self.protocol;
         let whole = |network: &Network| match space.strands {

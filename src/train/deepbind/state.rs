@@ -1,18 +1,15 @@
 //! The fits that are done, kept in a file so that an interrupted run can go on.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::Result;
 use crate::dataset::Dataset;
-use crate::io::digest::hex;
 use crate::io::output::Output;
 use crate::train::deepbind::search::{FoldResult, Protocol};
-use crate::{Error, Result};
+use crate::train::trainer::{not_a_state, other_run, read_state, run_digest};
 
 /// Results of the cross-validation so far.
 #[derive(Debug)]
@@ -37,30 +34,17 @@ impl State {
     /// # Errors
     /// A file that cannot be read, is no such file, or belongs to another run.
     pub(crate) fn open(path: Option<&Path>, protocol: &Protocol, dataset: &Dataset) -> Result<State> {
-        let run = digest(protocol, dataset);
+        let run = run_digest(&format!("{protocol:?} {} {:?}", dataset.digest, dataset.folds));
         let empty = Record { format: 1, run: run.clone(), fits: BTreeMap::new() };
         let Some(path) = path else { return Ok(State { path: None, record: empty }) };
-        let record = match fs::read(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => empty,
-            Err(error) => return Err(Error::io(path, "cannot read")(error)),
-            Ok(bytes) => {
-                let record: Record = serde_json::from_slice(&bytes).map_err(|e| {
-                    Error::format(
-                        path,
-                        None,
-                        format!("not the state of a training ({e}); remove it to begin anew"),
-                    )
-                })?;
-                if record.format != 1 || record.run != run {
-                    return Err(Error::format(
-                        path,
-                        None,
-                        "the state of a training with other data or options; repeat those, or remove it to begin anew",
-                    ));
-                }
-                record
-            }
+        let Some(bytes) = read_state(path)? else {
+            return Ok(State { path: Some(path.to_path_buf()), record: empty });
         };
+        let record: Record =
+            serde_json::from_slice(&bytes).map_err(|e| not_a_state(path, &format!(" ({e})")))?;
+        if record.format != 1 || record.run != run {
+            return Err(other_run(path));
+        }
         Ok(State { path: Some(path.to_path_buf()), record })
     }
 
@@ -88,10 +72,4 @@ impl State {
 
 fn key(trial: usize, fold: usize) -> String {
     format!("{trial}.{fold}")
-}
-
-fn digest(protocol: &Protocol, dataset: &Dataset) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let text = format!("{version} {protocol:?} {} {:?}", dataset.digest, dataset.folds);
-    hex(&Sha256::digest(text.as_bytes()))
 }

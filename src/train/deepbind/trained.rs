@@ -10,6 +10,7 @@ use crate::model::{Alphabet, Model, ModelSpec, Network, Strands};
 use crate::seq::window::Context;
 use crate::train::deepbind::hyperparameters::{Recipe, Space};
 use crate::train::deepbind::search::{Checkpoint, Outcome, Protocol, Trial};
+use crate::train::metric_name;
 use crate::train::report;
 use crate::train::report::detector::profiles;
 use crate::train::report::{Compared, ScoredSet, TrainingReport};
@@ -47,8 +48,8 @@ fn main_motif(network: &Network, dataset: &Dataset, both_strands: bool) -> Optio
     Some(MainMotif { filter: best.detector, sites: best.sites, counts })
 }
 
-/// What lies past a window's ends in a contig. Of sequences much longer than a filter, little depends on the padding, and a scan
-/// that pads no window is four times as fast.
+/// Context of the model's windows in a contig. Of sequences much longer than a filter, little depends on the padding, and a
+/// scan that pads no window is four times as fast.
 fn context(dataset: &Dataset, protocol: &Protocol) -> Context {
     let Space { recipe, detector_length, .. } = protocol.space;
     let long = dataset.lengths().0 >= LONG * detector_length;
@@ -65,14 +66,6 @@ fn middle_length(dataset: &Dataset) -> usize {
     let mut lengths: Vec<usize> = dataset.sequences.iter().map(Vec::len).collect();
     let middle = lengths.len() / 2;
     *lengths.select_nth_unstable(middle).1
-}
-
-/// Name of the metric that trials are compared by.
-pub fn metric_name(kind: TargetKind) -> &'static str {
-    match kind {
-        TargetKind::Binary => "AUC",
-        TargetKind::Real => "Pearson correlation",
-    }
 }
 
 fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<String, Value> {

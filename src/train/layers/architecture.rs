@@ -75,12 +75,12 @@ pub enum Layer {
     BatchNorm {},
     /// A function of each number.
     Activation {
-        /// Which one.
+        /// The function.
         function: Function,
     },
     /// The maximum or mean of neighbouring positions.
     Pool {
-        /// Which of the two.
+        /// The kind.
         #[serde(default)]
         kind: PoolKind,
         /// Neighbouring positions.
@@ -94,7 +94,7 @@ pub enum Layer {
     },
     /// The maximum or mean of all positions.
     GlobalPool {
-        /// Which of the two.
+        /// The kind.
         #[serde(default)]
         kind: PoolKind,
     },

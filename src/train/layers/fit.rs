@@ -9,11 +9,11 @@ use crate::dataset::{Dataset, TargetKind};
 use crate::model::Strands;
 use crate::seq::alphabet::reverse_complement_into;
 use crate::seq::rng::shuffle;
-use crate::train::deepbind::search::{Purpose, stream};
 use crate::train::layers::architecture::Architecture;
 use crate::train::layers::layer::Pass;
 use crate::train::layers::network::Network;
 use crate::train::layers::tensor::Tensor;
+use crate::train::trainer::{Purpose, stream};
 
 /// Options of fits.
 #[derive(Debug, Clone, Copy, PartialEq)]

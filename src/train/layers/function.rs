@@ -58,7 +58,7 @@ impl Task for Apply<'_> {
     #[inline(always)]
     fn run(self) {
         match self.function {
-            // What is no number stays so.
+            // NaN stays NaN.
             Function::Relu => self.values.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }),
             Function::Exponential => self.values.iter_mut().for_each(|x| *x = exp(*x)),
             Function::Sigmoid => self.values.iter_mut().for_each(|x| *x = sigmoid(*x)),

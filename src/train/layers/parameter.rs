@@ -1,7 +1,8 @@
-//! Numbers that are fitted, and the steps of Adam.
+//! Numbers that are fitted, with what a fit remembers of each.
 
 use crate::simd;
 use crate::simd::Task;
+use crate::train::adam::Adam;
 
 /// Some numbers of a layer, with their gradient and what Adam remembers of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -13,10 +14,6 @@ pub(crate) struct Parameter {
     /// True if they are weights, which the penalty draws to 0.
     is_weight: bool,
 }
-
-/// Decay rates and ε of Adam (Kingma & Ba 2015).
-const DECAY: [f32; 2] = [0.9, 0.999];
-const EPSILON: f32 = 1e-8;
 
 impl Parameter {
     pub(crate) fn weights(values: Vec<f32>) -> Parameter {
@@ -34,10 +31,9 @@ impl Parameter {
         // The moments are made when there is something to remember: a network that only scores has none.
         self.first.resize(self.values.len(), 0.0);
         self.second.resize(self.values.len(), 0.0);
-        let step = i32::try_from(step).unwrap_or(i32::MAX);
-        let unbiased = DECAY.map(|decay| 1.0 - decay.powi(step));
+        let adam = Adam::corrected(i32::try_from(step).unwrap_or(i32::MAX), rate);
         let penalty = if self.is_weight { penalty } else { 0.0 };
-        simd::run(Update { parameter: self, rate: rate / unbiased[0], second: 1.0 / unbiased[1], penalty });
+        simd::run(Update { parameter: self, adam, penalty });
     }
 
     /// All numbers that a fit goes on from.
@@ -50,8 +46,7 @@ impl Parameter {
 
 struct Update<'a> {
     parameter: &'a mut Parameter,
-    rate: f32,
-    second: f32,
+    adam: Adam,
     penalty: f32,
 }
 
@@ -64,9 +59,7 @@ impl Task for Update<'_> {
         let moments = first.iter_mut().zip(second);
         for ((value, gradient), (first, second)) in values.iter_mut().zip(gradient).zip(moments) {
             let slope = *gradient + self.penalty * *value;
-            *first = DECAY[0] * *first + (1.0 - DECAY[0]) * slope;
-            *second = DECAY[1] * *second + (1.0 - DECAY[1]) * slope * slope;
-            *value -= self.rate * *first / ((*second * self.second).sqrt() + EPSILON);
+            self.adam.update(value, slope, first, second);
             *gradient = 0.0;
         }
     }

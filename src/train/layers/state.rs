@@ -2,15 +2,14 @@
 //!
 //! The file is a line of JSON, and then the numbers of each fit as little-endian f32.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::io::output::Output;
 use crate::train::layers::fit::Course;
-use crate::{Error, Result};
+use crate::train::trainer::{not_a_state, other_run, read_state};
 
 /// A fit as it stood after its last epoch.
 #[derive(Debug, Clone, Default)]
@@ -29,25 +28,17 @@ struct Header {
 
 const FORMAT: u32 = 1;
 
-/// What the file holds for `fits` fits of this run; nothing is known of any where there is no file.
+/// Reads the states of the `fits` fits of this run; `None` for each where there is no file.
 ///
 /// # Errors
 /// A file that cannot be read, is no such file, or belongs to another run.
 pub(crate) fn read(path: &Path, run: &str, fits: usize) -> Result<Vec<Option<Standing>>> {
-    let bytes = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![None; fits]),
-        Err(error) => return Err(Error::io(path, "cannot read")(error)),
-        Ok(bytes) => bytes,
-    };
-    let unreadable = || Error::format(path, None, "not the state of a training; remove it to begin anew");
+    let Some(bytes) = read_state(path)? else { return Ok(vec![None; fits]) };
+    let unreadable = || not_a_state(path, "");
     let end = bytes.iter().position(|&byte| byte == b'\n').ok_or_else(unreadable)?;
     let header: Header = serde_json::from_slice(&bytes[..end]).map_err(|_| unreadable())?;
     if header.format != FORMAT || header.run != run || header.fits.len() != fits {
-        return Err(Error::format(
-            path,
-            None,
-            "the state of a training with other data or options; repeat those, or remove it to begin anew",
-        ));
+        return Err(other_run(path));
     }
     let mut rest = &bytes[end + 1..];
     let mut all = Vec::with_capacity(fits);

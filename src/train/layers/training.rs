@@ -4,22 +4,19 @@
 //! the number of threads, or on where a training was interrupted.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
 use crate::dataset::Dataset;
 use crate::dataset::fold;
-use crate::io::digest::hex;
 use crate::model::Strands;
-use crate::train::deepbind::search::{Purpose, Resources, stream};
 use crate::train::layers::architecture::Architecture;
 use crate::train::layers::fit::{Course, Epoch, Fit, Settings};
 use crate::train::layers::network::Network;
 use crate::train::layers::state;
 use crate::train::layers::state::Standing;
+use crate::train::trainer::{Purpose, Resources, check_sizes, lock, run_digest, stream};
 use crate::{Error, Result};
 
 /// Networks and data of the fits. They determine the outcome, unless a budget ends fits early.
@@ -120,16 +117,12 @@ impl Training<'_> {
 
     fn check(&self) -> Result<()> {
         let Training { training, validation, settings, .. } = self;
-        for (what, value) in [
+        check_sizes(&[
             ("fits", self.fits),
             ("sequences a step", settings.batch),
             ("epochs", settings.epochs),
             ("patience", settings.patience),
-        ] {
-            if value == 0 {
-                return Err(Error::Request(format!("{what}: 0 is too few")));
-            }
-        }
+        ])?;
         if settings.strands == Strands::Symmetric {
             let message = "only DeepBind networks can be made symmetric; a network of layers reads both strands, or one";
             return Err(Error::Request(message.into()));
@@ -139,7 +132,7 @@ impl Training<'_> {
             let (shortest, longest) = dataset.lengths();
             let (_, window) = training.lengths();
             if (shortest, longest) != (window, window) {
-                return Err(Error::Request(format!(
+                return Err(Error::Data(format!(
                     "the {set} sequences have {shortest} to {longest} bases, but a network of layers is fitted to windows \
                      of one length ({window}): cut them, or fill them up with N"
                 )));
@@ -149,24 +142,20 @@ impl Training<'_> {
             validation.require(1, 1)?;
         }
         if validation.output_names != training.output_names || validation.kind != training.kind {
-            return Err(Error::Request(
+            return Err(Error::Mismatch(
                 "the validation data have other targets than the training data".into(),
             ));
         }
         let (_, window) = training.lengths();
         self.architecture.shapes(window).map(drop).map_err(|e| {
-            Error::Request(format!("the network does not go with windows of {window} bases: {e}"))
+            Error::Mismatch(format!("the network does not go with windows of {window} bases: {e}"))
         })
     }
 
     fn digest(&self) -> String {
         let Training { architecture, training, validation, settings, fits } = self;
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!(
-            "{version} {architecture:?} {settings:?} {fits} {} {}",
-            training.digest, validation.digest
-        );
-        hex(&Sha256::digest(text.as_bytes()))
+        let (training, validation) = (&training.digest, &validation.digest);
+        run_digest(&format!("{architecture:?} {settings:?} {fits} {training} {validation}"))
     }
 }
 
@@ -215,7 +204,7 @@ impl Run<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        // What went wrong with one fit has interrupted the others.
+        // The failure of one fit has interrupted the others.
         if let Some(error) = errors.into_iter().min_by_key(|error| matches!(error, Error::Interrupted)) {
             self.write()?;
             return Err(error);
@@ -225,7 +214,7 @@ impl Run<'_> {
         let best = metrics.reduce(|best, next| if next.1 > best.1 { next } else { best });
         let Some((chosen, _)) = best else {
             let message = "every fit diverged; try a lower --learning-rate, or look for extreme targets";
-            return Err(Error::Request(message.into()));
+            return Err(Error::Diverged(message.into()));
         };
         let network = all[chosen].2.clone();
         Ok(Outcome { network, chosen, fits: all.into_iter().map(|(_, fitted, _)| fitted).collect() })
@@ -238,7 +227,7 @@ impl Run<'_> {
         if let Some(Standing { course, memory }) = self.standings().0[rank].clone()
             && !fit.restore(course, &memory)
         {
-            return Err(Error::Request(
+            return Err(Error::Mismatch(
                 "the state of the training does not fit its network; begin anew".into(),
             ));
         }
@@ -294,6 +283,6 @@ impl Run<'_> {
     }
 
     fn standings(&self) -> MutexGuard<'_, (Vec<Option<Standing>>, Instant)> {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.standings)
     }
 }

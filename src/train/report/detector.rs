@@ -18,7 +18,7 @@ pub struct DetectorProfile {
     pub counts: Vec<[f64; 4]>,
     /// `weights[position]` of A, C, G, T.
     pub weights: Vec<[f64; 4]>,
-    /// How well the detector's highest activation tells on its own: AUC for classes, Spearman's coefficient for
+    /// Accuracy of the detector's highest activation on its own: AUC for classes, Spearman's coefficient for
     /// numbers. `None` if it is the same everywhere.
     pub alone: Option<f64>,
 }

@@ -44,8 +44,8 @@ const MARGIN: f64 = 10.0;
 
 const ROW_HEIGHT: f64 = logo::TOP + logo::HEIGHT + SEQUENCE + 4.0 * CELL + TICKS + GAP;
 
-/// All panels below each other, as a file of SVG; `what` is the number that is shown. With outlines in place of text, cells do
-/// not say what they are.
+/// All panels below each other, as a file of SVG; `what` is the number that is shown. With outlines in place of text, cells
+/// do not say what they are.
 pub(crate) fn svg(panels: &[Panel], what: &str, layout: RowLayout, lettering: Lettering) -> String {
     let row = layout.columns.unwrap_or(ROW);
     let columns = panels.iter().map(|panel| panel.columns(row)).max().unwrap_or(0).max(40);
@@ -70,7 +70,7 @@ pub(crate) fn svg(panels: &[Panel], what: &str, layout: RowLayout, lettering: Le
     svg + "</svg>\n"
 }
 
-/// How the maps of a picture are laid out.
+/// Layout of the maps of a picture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RowLayout {
     /// Positions of a row at most; `None` leaves it to the program.

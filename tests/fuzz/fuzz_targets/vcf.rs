@@ -17,7 +17,7 @@ use bindscan::engine::scanner::Scanner;
 use bindscan::io::input::RawInput;
 use bindscan::genome::random_access::Lookup;
 use bindscan::track::provenance::Provenance;
-use bindscan::variants::scorer::Target;
+use bindscan::engine::planned::ModelOutput;
 use bindscan::variants::{Annotation, Calls, Counts, Format, Watch, annotate};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
     let input = RawInput::from_stream(path, Cursor::new(text), None).expect("memory can be read");
     let Ok(calls) = Calls::new(path, input.into()) else { return };
     let (directory, genome) = &*GENOME;
-    let targets = [Target {
+    let targets = [ModelOutput {
         name: "m".into(),
         scanner: 0,
         output: 0,
@@ -80,7 +80,7 @@ fuzz_target!(|data: &[u8]| {
     let output = Output::create(&out).expect("a temporary file");
     let Ok(sink) = annotation.sink(&calls, output, (format, compressed), &provenance) else { return };
     let outputs = vec![sink];
-    let workers = vec![vec![Scanner::Matrices(MATRIX.clone())]];
+    let workers = vec![vec![Box::new(MATRIX.clone()) as Box<dyn Scanner>]];
     let never = AtomicBool::new(false);
     let done = annotate(calls, &annotation, workers, &provenance, outputs, &mut Silent, &never);
     if let (Ok(summary), 0) = (done, first & 12) {

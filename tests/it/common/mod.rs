@@ -66,7 +66,7 @@ pub(crate) fn failure(output: Output, what: &str, status: i32) -> String {
     errors[0].to_owned()
 }
 
-/// Whether this process, and so what it starts, ignores a signal (SIGINT is 2): so it is for background jobs of a shell.
+/// True if this process, and so what it starts, ignores a signal (SIGINT is 2): so it is for background jobs of a shell.
 pub(crate) fn ignores(signal: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,4 +1,4 @@
-//! What the tests of the ONNX Runtime engine share.
+//! Shared parts of the tests of the ONNX Runtime engine.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ use bindscan::seq::window::WindowPlan;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
-/// Whether the library is there; if not, says so once, or fails where it is required.
+/// True if the library is there; if not, says so once, or fails where it is required.
 pub(crate) fn library_is_there() -> bool {
     static THERE: LazyLock<Result<(), String>> = LazyLock::new(|| {
         let found = find_library().map(drop).map_err(|error| error.to_string());

@@ -192,7 +192,7 @@ fn held_out_peaks_have_a_ratio_of_their_own() {
         };
         let trained = load(&request).unwrap();
         assert_eq!((trained.training.len(), trained.test.as_ref().unwrap().len()), (80, 40));
-        // What eval reads by itself.
+        // Peaks that eval reads by itself.
         request.negatives_per_positive = 1.0;
         assert_eq!(load(&request).unwrap().test, trained.test);
     }

@@ -1,7 +1,7 @@
 //! Steps of training a second with burn, one thread: the networks of `scripts/compare architectures speed`.
 //!
-//! `burn-steps cnn-4|bilstm BATCH LENGTH OUTPUTS SEQUENCES` trains on random sequences, ready-made: an epoch to warm up, then two
-//! that are timed.
+//! `burn-steps cnn-4|bilstm BATCH LENGTH OUTPUTS SEQUENCES` trains on random sequences, ready-made: an epoch to warm up,
+//! then two that are timed.
 
 use std::time::Instant;
 

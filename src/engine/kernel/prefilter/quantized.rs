@@ -1,22 +1,24 @@
 //! Quantized bounds: activations in 8-bit fixed point that bound the exact ones at a fraction of their cost.
 //!
 //! A quantized activation is a deficit: its distance from the highest activation of its filter, in steps of about a 250th of
-//! the range that matters (of the positive activations under a rectifier). Each base adds the deficit of its column, so a deficit is
-//! a sum of bytes, and a maximum over activations is a minimum over deficits. Sums that do not fit saturate at 255, which stands
-//! for everything that is no longer of interest. One row of 32 bytes holds 16 filters on both strands, or 32 on one: one addition
-//! where exact activations need two or four.
+//! the range that matters (of the positive activations under a rectifier). Each base adds the deficit of its column, so a
+//! deficit is a sum of bytes, and a maximum over activations is a minimum over deficits. Sums that do not fit saturate at
+//! 255, which stands for everything that is no longer of interest. One row of 32 bytes holds 16 filters on both strands, or
+//! 32 on one: one addition where exact activations need two or four.
 //!
-//! Table entries are rounded. Their largest error is added up for each lane when the tables are made, together with a margin for
-//! the rounding of the exact sums. A deficit therefore gives one activation that is no less than the exact one, and one that is
-//! no greater.
+//! Table entries are rounded. Their largest error is added up for each lane when the tables are made, together with a margin
+//! for the rounding of the exact sums. A deficit therefore gives one activation that is no less than the exact one, and one
+//! that is no greater.
 
 use std::array;
 
-use crate::engine::kernel::filters::{Group, TRIPLE};
+use crate::engine::kernel::filters::Group;
 use crate::engine::kernel::prefilter::quantized::end::End;
 use crate::engine::kernel::prefilter::quantized::table::Tables;
+use crate::engine::kernel::prune;
 use crate::engine::kernel::simd::{BYTES, Lanes, Row, WIDTH};
-use crate::engine::kernel::{StrandTables, prune};
+use crate::engine::kernel::strand_tables::StrandTables;
+use crate::engine::kernel::triple::TRIPLE;
 use crate::model::{Network, Pooling};
 use crate::seq::window::StrandChoice;
 
@@ -27,7 +29,7 @@ pub(crate) mod window;
 /// Window starts that are bounded together.
 pub(crate) const BLOCK: usize = 8;
 
-/// What certainly lies above or below any sum of magnitude 1 computed in `f32` from `columns` columns, relative to
+/// Bound on the rounding error of any sum of magnitude 1 computed in `f32` from `columns` columns, relative to
 /// the sum of its terms' absolute values.
 pub(crate) fn margin(columns: usize) -> f64 {
     (columns + 16) as f64 * f64::from(f32::EPSILON)

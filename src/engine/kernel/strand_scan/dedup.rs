@@ -1,8 +1,8 @@
 //! Windows with the same maxima as the window before: a hidden layer computes each of them once.
 //!
 //! Neighbouring windows share all alignments but one at each end, so a filter's maximum changes only where its greatest
-//! activation enters or leaves. In random sequence, with n alignments, that happens in 2 of n + 1 windows: with 78 alignments and 16
-//! filters, two of three windows have the maxima of the one before.
+//! activation enters or leaves. In random sequence, with n alignments, that happens in 2 of n + 1 windows: with 78
+//! alignments and 16 filters, two of three windows have the maxima of the one before.
 
 use crate::engine::kernel::dense::Apply;
 use crate::engine::kernel::simd::{Lanes, Numbers, Task, Vector};

@@ -82,7 +82,7 @@ impl StrandScan<'_> {
                 pitch: eights,
             });
             let bounds = &sieve.scores[output * eights..][..blocks];
-            // What is no number bounds nothing.
+            // NaN is no bound.
             sieve
                 .kept
                 .extend((0..blocks).filter(|&block| bounds[block].is_nan() || bounds[block] >= threshold));

@@ -33,7 +33,7 @@ pub fn model(network: &Network, window: usize) -> ModelProto {
 pub(in crate::model::onnx) fn maximum_levels(width: usize) -> [(usize, usize); 3] {
     let near = width.isqrt().max(1);
     let far = width / near;
-    // What the two levels leave over is covered by two overlapping spans.
+    // Positions that the two levels leave over are covered by two overlapping spans.
     let rest = width - near * far;
     [(near, 1), (far, near), (if rest > 0 { 2 } else { 1 }, rest)]
 }

@@ -84,8 +84,8 @@ pub fn first_layers(model: &ModelProto, input: &Input) -> Result<Vec<FirstLayer>
     Ok(layers)
 }
 
-/// The tensor `name`, if it holds the sums of a convolution on the sequence: its name, which convolution, and whether they are
-/// rectified.
+/// The tensor `name`, if it holds the sums of a convolution on the sequence: its name, which convolution, and whether they
+/// are rectified.
 fn activations<'a>(name: &'a str, values: &Values<'_>) -> Option<(&'a str, usize, bool)> {
     match values.get(name) {
         Some(Ok(Value::Flow(flow))) => match flow.stage {

@@ -167,7 +167,7 @@ impl Flow {
             Axis::Positions => positions,
             Axis::Fixed(n) => Some(n),
         };
-        // Whether the dimension at place `i` of the target can be that axis as it is.
+        // True if the dimension at place `i` of the target can be that axis as it is.
         let stays = |i: usize, axis: Axis| match target[i] {
             -1 => true,
             0 => zero_copies && self.axes.get(i) == Some(&axis),

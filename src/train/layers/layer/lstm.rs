@@ -32,7 +32,7 @@ pub(crate) struct Lstm {
 impl Lstm {
     pub(crate) fn new(channels: usize, units: usize, rng: &mut Xoshiro256PlusPlus) -> Lstm {
         let mut bias = vec![0.0; GATES * units];
-        // What is held is kept at first (Jozefowicz et al. 2015).
+        // The cell keeps its state at first (Jozefowicz et al. 2015).
         bias[2 * units..3 * units].fill(1.0);
         Lstm {
             units,

@@ -1,10 +1,10 @@
 //! Quantized activations of the alignments that overhang a window's ends, for two neighbouring windows at a time.
 //!
-//! In the terms of [`padded_edges`](crate::engine::kernel::padded_edges): with t columns on padding, the deficit `v[t]` of the
-//! window that starts at base s, less the cost of the padding, is that of the next window but one, `v[t + 2]`, plus the losses of
-//! bases s and s + 1 in columns t and t + 1: one look-up by a pair of bases. The same diagonal holds t columns on padding for this
-//! window, and t + 1 for the next; a second look-up adds to `v[t + 2]` the loss of the better of the two, the columns on padding
-//! included. Two look-ups, two additions and a minimum therefore serve an alignment of two windows.
+//! In the terms of [`padded_edges`](crate::engine::kernel::padded_edges): with t columns on padding, the deficit `v[t]` of
+//! the window that starts at base s, less the cost of the padding, is that of the next window but one, `v[t + 2]`, plus the
+//! losses of bases s and s + 1 in columns t and t + 1: one look-up by a pair of bases. The same diagonal holds t columns on
+//! padding for this window, and t + 1 for the next; a second look-up adds to `v[t + 2]` the loss of the better of the two,
+//! the columns on padding included. Two look-ups, two additions and a minimum therefore serve an alignment of two windows.
 
 use std::array;
 
@@ -155,7 +155,7 @@ impl EdgeRecurrence<'_> {
                 }
                 v[k] = from.add(B::load(&rows[k][0]));
             }
-            // What the next tile goes on from is what this one had a pair before.
+            // The next tile continues from this one's state a pair before.
             above = [B::load(&edge[0]), B::load(&edge[1])];
             v[0].store(&mut edge[0]);
             v[1].store(&mut edge[1]);

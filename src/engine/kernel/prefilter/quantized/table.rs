@@ -2,9 +2,9 @@
 
 use std::array;
 
-use crate::engine::kernel::filters::{TRIPLE, triple};
 use crate::engine::kernel::prefilter::quantized::{Errors, Lane, step};
 use crate::engine::kernel::simd::{BYTES, Bytes, Row, Task, Vector};
+use crate::engine::kernel::triple::{TRIPLE, triple};
 
 /// Tables that lie side by side, so that those of a detector share no part of the cache.
 const SIDE_BY_SIDE: usize = 8;
@@ -112,7 +112,7 @@ impl<const UNIT: usize> Task for Minima<'_, UNIT> {
     }
 }
 
-/// Which blocks of eight positions have a deficit below 255.
+/// Finds the blocks of eight positions that have a deficit below 255.
 pub(crate) struct Promising<'a> {
     pub(crate) tables: &'a Tables,
     /// As for [`Minima`].

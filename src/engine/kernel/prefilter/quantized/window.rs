@@ -77,7 +77,7 @@ impl Task for Windows<'_> {
 /// Activations of 16 detectors that bound those with given deficits.
 pub(crate) struct Decode<'a> {
     pub(crate) deficits: &'a [Row],
-    /// Which lanes of a row: 0 for the first 16, 1 for the others.
+    /// Lanes of a row: 0 for the first 16, 1 for the others.
     pub(crate) side: usize,
     pub(crate) half: &'a GroupStrand,
     /// From above, or else from below.
