@@ -169,7 +169,7 @@ impl Encoded {
 
 /// Encodes the tiles of one score track.
 #[derive(Debug)]
-pub(crate) enum Encoder {
+enum Encoder {
     /// As [`Encoding::Lines`].
     Lines,
     /// As [`Encoding::BgzfLines`]; with room for the lines of a tile.
@@ -181,7 +181,7 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn new(encoding: Encoding) -> Encoder {
+    fn new(encoding: Encoding) -> Encoder {
         match encoding {
             Encoding::Lines => Encoder::Lines,
             Encoding::BgzfLines => Encoder::BgzfLines(Deflater::new(bedgraph::LEVEL), Vec::new()),
@@ -206,7 +206,27 @@ impl Encoder {
     }
 }
 
-/// Working memory of a [`ScorePart`].
+/// What a worker encodes all its score tracks with: they may be thousands, and take turns.
+#[derive(Debug, Default)]
+pub(crate) struct Encoders {
+    /// One of each kind that is needed.
+    encoders: Vec<(Encoding, Encoder)>,
+    buffers: Buffers,
+}
+
+impl Encoders {
+    /// The encoder of a kind, and working memory.
+    fn get(&mut self, encoding: Encoding) -> (&mut Encoder, &mut Buffers) {
+        let known = self.encoders.iter().position(|(kind, _)| *kind == encoding);
+        let at = known.unwrap_or_else(|| {
+            self.encoders.push((encoding, Encoder::new(encoding)));
+            self.encoders.len() - 1
+        });
+        (&mut self.encoders[at].1, &mut self.buffers)
+    }
+}
+
+/// Working memory for one chunk's bins of a track.
 #[derive(Debug, Default)]
 struct Buffers {
     shown: Vec<f32>,
@@ -226,7 +246,6 @@ pub(crate) struct ScorePart {
     whole: Encoded,
     /// Bins right of them.
     tail: Vec<Bin>,
-    buffers: Buffers,
 }
 
 impl ScorePart {
@@ -243,14 +262,14 @@ impl ScorePart {
     /// The start of a window whose score is NaN.
     pub(crate) fn fill(
         &mut self,
-        encoder: &mut Encoder,
-        series: &Series,
+        encoders: &mut Encoders,
+        (series, encoding): (&Series, Encoding),
         chunk: &Chunk,
         (scores, kept): (&Scores, &[Range<usize>]),
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
         self.first = chunk.first;
-        let Buffers { shown, values, bins, stretches } = &mut self.buffers;
+        let (encoder, Buffers { shown, values, bins, stretches }) = encoders.get(encoding);
         let stride = scores.stride as u64;
         let mut windows = Centred {
             scores: series.shown(scores, output, kept, shown)?,
