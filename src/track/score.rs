@@ -162,8 +162,12 @@ impl Encoded {
             }
             encoded.cells.push(Cell::from_numbers(numbers));
         }
+        let blocks = encoded.blocks.iter().try_fold(0usize, |all, block| all.checked_add(block.bytes))?;
+        let is_sound = encoded.blocks.iter().all(|block| block.start < block.end)
+            && encoded.cells.iter().all(|cell| cell.start < cell.end)
+            && (encoded.blocks.is_empty() || blocks == rest.len());
         encoded.bytes = rest.to_vec();
-        Some(encoded)
+        is_sound.then_some(encoded)
     }
 }
 
@@ -468,6 +472,16 @@ impl ScoreWriter {
             contig: self.contig.as_ref().map(contig),
             open: self.open,
         }
+    }
+
+    /// True if a state that was read is one that [`ScoreWriter::state`] gives.
+    pub(crate) fn fits(&self, state: &ScoreState) -> bool {
+        let bins = &state.pending;
+        let tile = |&(start, ..): &(u64, u64, u32, u32, i128)| start / self.series.bin / TILE;
+        bins.iter().all(|&(start, end, _, windows, _)| {
+            start < end && end < 1 << 60 && (1..1 << 31).contains(&windows)
+        }) && bins.windows(2).all(|pair| pair[0].1 <= pair[1].0 && tile(&pair[0]) == tile(&pair[1]))
+            && (bins.is_empty() || state.contig.is_some())
     }
 
     /// Goes on from a state.
