@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::io::output::Sealed;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
+use crate::{Error, Result};
 
 use super::bigwig::BigWigSink;
 use super::values::{self, ValueSink};
@@ -433,6 +433,11 @@ impl ScoreWriter {
                 Some(last) if self.series.tile(last) != self.series.tile(bin) => {
                     self.flush(heard)?;
                     self.pending.push(*bin);
+                }
+                Some(last) if bin.start < last.end => {
+                    let message = "values are not in order: the state that an interrupted scan has left is damaged; remove its \
+                         folder (.NAME.resume) to begin anew";
+                    return Err(Error::Request(message.into()));
                 }
                 _ => self.pending.push(*bin),
             }

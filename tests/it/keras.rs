@@ -238,7 +238,7 @@ fn with_number(description: &Value, number: u64) -> Vec<Value> {
     fn places(value: &Value, path: &str, found: &mut Vec<String>) {
         match value {
             Value::Object(object) => {
-                object.iter().for_each(|(key, value)| places(value, &format!("{path}/{key}"), found))
+                object.iter().for_each(|(key, value)| places(value, &format!("{path}/{key}"), found));
             }
             Value::Array(values) => {
                 values.iter().enumerate().for_each(|(i, value)| places(value, &format!("{path}/{i}"), found));
