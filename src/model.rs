@@ -212,6 +212,9 @@ pub struct Model {
     pub free_window: bool,
 }
 
+/// Longest window in bases that a model may have, and longest stride: arithmetic on positions has room.
+pub const LONGEST_WINDOW: usize = 1 << 24;
+
 /// Default window of a model that neither fixes nor states one, and is not of the DeepBind family: the length of
 /// the ENCODE sequences that DeepBind was trained on.
 const WINDOW_OF_UNKNOWN: usize = 101;
@@ -269,6 +272,9 @@ impl ModelSpec {
         }
         if self.window == 0 {
             return Err("the window is 0 bases".into());
+        }
+        if self.window > LONGEST_WINDOW {
+            return Err(format!("the window is {} bases, more than {LONGEST_WINDOW}", self.window));
         }
         if self.outputs.is_empty() {
             return Err("it names no outputs".into());

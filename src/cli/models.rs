@@ -119,6 +119,11 @@ impl From<StrandArg> for StrandChoice {
 }
 
 impl ModelArgs {
+    /// True if several models are named, of which each has scores of its own.
+    pub(super) fn are_several(&self) -> bool {
+        self.models.len() > 1 && self.ensemble.is_none()
+    }
+
     /// Opens the models and plans their windows.
     pub(super) fn open(&self, stride: usize) -> Result<Vec<Planned>> {
         let mut planned = Vec::new();

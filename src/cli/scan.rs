@@ -167,7 +167,7 @@ impl ScanArgs {
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);
-        self.check_thresholds(chosen)?;
+        self.check_thresholds(&outputs, chosen)?;
         outputs.check_significance(columns.p, self.q_later())?;
         ensure!(
             !(outputs.are_sparse() && aggregate == Some(Aggregate::Count)),
@@ -552,22 +552,45 @@ impl ScanArgs {
         Ok(None)
     }
 
-    /// Checks that it is said which sites are written, if any are, and not otherwise.
-    fn check_thresholds(&self, sites: bool) -> Result<(), clap::Error> {
-        let given = self.all || !self.threshold.is_empty() || self.rate().is_some();
-        let (kind, message) = match (sites, given) {
-            (false, true) => {
-                let message =
-                    "--threshold, --pvalue, --qvalue and --all choose sites, but no output is of sites";
-                (ErrorKind::ArgumentConflict, message)
-            }
-            _ if self.null.options().makes_new() && self.rate().is_none() => {
-                let message = "options of significance need --pvalue or --qvalue";
-                (ErrorKind::MissingRequiredArgument, message)
-            }
-            _ => return Ok(()),
+    /// Checks that sites are chosen only where some are `written`.
+    fn check_thresholds(&self, outputs: &Outputs, written: bool) -> Result<(), clap::Error> {
+        let options = [
+            (!self.threshold.is_empty(), "--threshold"),
+            (self.pvalue.is_some(), "--pvalue"),
+            (self.qvalue.is_some(), "--qvalue"),
+            (self.all, "--all"),
+        ];
+        let given = options.into_iter().find_map(|(given, option)| given.then_some(option));
+        if let (Some(option), false) = (given, written) {
+            let message = format!(
+                "{option} chooses sites, and none are written: {}",
+                self.instead_of_choosing(outputs, option)
+            );
+            return Err(usage_error(ErrorKind::ArgumentConflict, &message));
+        }
+        if self.null.options().makes_new() && self.rate().is_none() {
+            let message = "options of significance need --pvalue or --qvalue";
+            return Err(usage_error(ErrorKind::MissingRequiredArgument, message));
+        }
+        Ok(())
+    }
+
+    /// Ways to go on without an `option` that chooses sites of none, or with it.
+    fn instead_of_choosing(&self, outputs: &Outputs, option: &str) -> String {
+        let Some(path) = outputs.of_scores() else {
+            return format!("leave {option} out, or add an output of sites (-o sites.bed)");
         };
-        Err(usage_error(kind, message))
+        let mut words = format!(
+            "{} holds the scores of all windows. Leave {option} out, or add an output of sites (-o sites.bed)",
+            path.display()
+        );
+        if matches!(option, "--threshold" | "--pvalue") {
+            words += ", or keep only the scores that reach it (--sparse)";
+        }
+        if self.models.are_several() && !path.to_string_lossy().contains("{name}") {
+            words += "; and put {name} into the name of that file, since each model has scores of its own";
+        }
+        words
     }
 
     /// Says which windows are left out.

@@ -5,7 +5,7 @@ use crate::engine::kernel::{MatrixScanner, Simd};
 use crate::engine::scanner::{EngineScanner, Scanner, Scanners};
 use crate::engine::{self, Device, Engine, EngineKind, Workload};
 use crate::io::digest::of_bytes;
-use crate::model::{Model, Network, Strands};
+use crate::model::{LONGEST_WINDOW, Model, Network, Strands};
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
@@ -106,6 +106,9 @@ impl Planned {
         let window = model.window(options.window)?;
         if window == 0 || options.stride == 0 {
             return Err(Error::Request("window and stride must be at least 1 base".into()));
+        }
+        if window > LONGEST_WINDOW || options.stride > LONGEST_WINDOW {
+            return Err(Error::Request(format!("window and stride must be at most {LONGEST_WINDOW} bases")));
         }
         if model.free_window {
             // It is the model's own from here on, and stays so in a file that is written.

@@ -210,7 +210,11 @@ impl BigFile {
         }
         let mut lengths = vec![0; contigs.len()];
         for block in &self.blocks {
-            let length = &mut lengths[block.contig as usize];
+            let length = lengths.get_mut(block.contig as usize).ok_or_else(|| {
+                let message =
+                    "holds values of a contig that the input does not have: it goes on from a damaged state";
+                Error::format(self.output.path(), None, message)
+            })?;
             *length = block.end.max(*length);
         }
         let mut listed = Vec::with_capacity(contigs.len());

@@ -32,6 +32,9 @@ use network::{Layer, Network, Source};
 
 /// Version of the operators; layers are normalised by one of them from 17 on.
 const OPSET: i64 = 17;
+/// Most calls of layers in all: a network that is called several times within one that is itself called several times, and so
+/// on, would take a small file without end.
+const MOST_CALLS: usize = 100_000;
 /// Version of Keras where a file does not say it.
 const OLDEST_KERAS: u32 = 2;
 
@@ -96,7 +99,7 @@ fn import(file: &KerasFile) -> Result<Imported, String> {
         },
     };
     let keras = file.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(OLDEST_KERAS);
-    let mut importer = Importer { file, keras, emitter: Emitter::default() };
+    let mut importer = Importer { file, keras, emitter: Emitter::default(), calls: 0 };
     let (inputs, outputs) = importer.model(&network)?;
     let mut graph = build::finish(importer.emitter.builder);
     for set in &mut graph.opset_import {
@@ -113,6 +116,8 @@ struct Importer<'a> {
     file: &'a KerasFile,
     keras: u32,
     emitter: Emitter,
+    /// Calls of layers so far.
+    calls: usize,
 }
 
 impl Importer<'_> {
@@ -162,33 +167,28 @@ impl Importer<'_> {
             return Err(format!("has {} inputs where {} are needed", inputs.len(), network.inputs.len()));
         }
         let mut known: Results = network.inputs.iter().cloned().zip(inputs.iter().cloned()).collect();
-        let mut waiting: Vec<(&Layer, usize)> = network
-            .layers
-            .iter()
-            .filter(|layer| layer.class != "InputLayer")
-            .flat_map(|layer| (0..layer.calls.len()).map(move |call| (layer, call)))
-            .collect();
-        // A layer may stand before those that it reads.
-        while !waiting.is_empty() {
-            let before = waiting.len();
-            let mut later = Vec::new();
-            for (layer, call) in waiting {
-                let inputs: Option<Vec<Value>> =
-                    layer.calls[call].iter().map(|source| known.get(source).cloned()).collect();
-                let Some(inputs) = inputs else {
-                    later.push((layer, call));
+        let layers = network.layers.iter().filter(|layer| layer.class != "InputLayer");
+        let calls = layers.flat_map(|layer| (0..layer.calls.len()).map(move |call| (layer, call)));
+        // A layer may stand before those that it reads: it waits for the first result that is not known yet. Calls whose inputs
+        // belong to another network wait for ever, and are not part of this one.
+        let mut waiting: HashMap<&Source, Vec<(&Layer, usize)>> = HashMap::new();
+        for call in calls {
+            let mut ready = vec![call];
+            while let Some((layer, call)) = ready.pop() {
+                let sources = &layer.calls[call];
+                if let Some(unknown) = sources.iter().find(|source| !known.contains_key(source)) {
+                    waiting.entry(unknown).or_default().push((layer, call));
                     continue;
-                };
+                }
+                let inputs: Vec<Value> = sources.iter().map(|source| known[source].clone()).collect();
                 let results = self.call(layer, &inputs, place);
                 let results = results.map_err(|message| at_layer(layer, &message))?;
                 for (result, value) in results.into_iter().enumerate() {
-                    known.insert(Source { layer: layer.name.clone(), call, result }, value);
+                    let source = Source { layer: layer.name.clone(), call, result };
+                    // The first that waits is the next.
+                    ready.extend(waiting.remove(&source).into_iter().flatten().rev());
+                    known.insert(source, value);
                 }
-            }
-            waiting = later;
-            if waiting.len() == before {
-                // Calls whose inputs belong to another network are not part of this one.
-                break;
             }
         }
         let result = |source: &Source| {
@@ -201,6 +201,10 @@ impl Importer<'_> {
     }
 
     fn call(&mut self, layer: &Layer, inputs: &[Value], place: &Place) -> Result<Vec<Value>, String> {
+        self.calls += 1;
+        if self.calls > MOST_CALLS {
+            return Err(format!("is one of more than {MOST_CALLS} calls of layers, which are too many"));
+        }
         let place = place.layer(&layer.name, &layer.ranked);
         if let Some(network) = &layer.network {
             return self.network(network, inputs, &place);

@@ -140,7 +140,8 @@ impl MainMotif {
             let best = (0..4).reduce(|best, next| if counts[next] > counts[best] { next } else { best });
             let letter = ['A', 'C', 'G', 'T'][best.unwrap_or(0)];
             let most = counts[best.unwrap_or(0)];
-            if 2 * most >= counts.iter().sum::<u32>() { letter } else { letter.to_ascii_lowercase() }
+            let all: u64 = counts.iter().map(|&count| u64::from(count)).sum();
+            if 2 * u64::from(most) >= all { letter } else { letter.to_ascii_lowercase() }
         };
         self.counts.iter().map(letter).collect()
     }

@@ -82,6 +82,11 @@ pub(crate) fn sites<'a>(
     })
 }
 
+/// True if bytes are nothing but sites with their codes; `windows` as in [`Spool::replay`].
+pub(crate) fn are_sites(bytes: &[u8], windows: &[usize]) -> bool {
+    sites(bytes, windows).map(|(_, codes)| RECORD + codes.len()).sum::<usize>() == bytes.len()
+}
+
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Error {
     Error::io(std::env::temp_dir(), action)
 }

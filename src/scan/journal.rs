@@ -141,6 +141,12 @@ impl Journal {
         self.found.as_ref().map_or(0, |found| found.summary.bases)
     }
 
+    /// The error for contents that no scan has left.
+    pub(super) fn damaged(&self) -> impl Fn() -> Error + use<> {
+        let folder = self.folder.clone();
+        move || Error::format(&folder, None, DAMAGED)
+    }
+
     /// Takes the state that was found, and hands everything in the log to `replay`.
     pub(super) fn replay(&mut self, mut replay: impl FnMut(Entry) -> Result<()>) -> Result<Option<State>> {
         let Some(state) = self.found.take() else { return Ok(None) };
@@ -149,7 +155,7 @@ impl Journal {
         let mut record = Vec::new();
         while log.limit() > 0 {
             if !read_record(&mut log, &mut record).map_err(failed)? {
-                return Err(Error::format(&self.folder, None, DAMAGED));
+                return Err(self.damaged()());
             }
             if record.first() != Some(&STATE) {
                 replay(Entry::read(&mut &*record).map_err(failed)?)?;

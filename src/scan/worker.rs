@@ -16,7 +16,7 @@ use crate::seq::contig::Contig;
 use crate::sites;
 use crate::sites::core::{Core, CoreSource, Located, Locator};
 use crate::track::Target;
-use crate::track::score::{Encoder, ScorePart};
+use crate::track::score::{Encoders, ScorePart};
 
 /// A worker's share of the tracks: one chunk's sites and bins.
 #[derive(Default)]
@@ -100,11 +100,11 @@ impl Part {
         kept: &[Range<usize>],
         chunk: &Chunk,
         layout: &Layout<'_>,
-        encoders: &mut [Encoder],
+        encoders: &mut Encoders,
     ) -> Result<(), u64> {
-        for (((series, _), encoder), bins) in layout.series.iter().zip(encoders).zip(&mut self.scores) {
+        for ((series, encoding), bins) in layout.series.iter().zip(&mut self.scores) {
             if series.target == rank {
-                bins.fill(encoder, series, chunk, (scores, kept), (row, target.window))?;
+                bins.fill(encoders, (series, *encoding), chunk, (scores, kept), (row, target.window))?;
             }
         }
         Ok(())
@@ -163,16 +163,14 @@ pub(super) struct Worker<'a> {
     scanners: Scanners,
     /// Hits of the current scanner.
     found: Found,
-    /// A score track each.
-    encoders: Vec<Encoder>,
+    encoders: Encoders,
     sampler: Sampler,
     locator: Locator,
 }
 
 impl<'a> Worker<'a> {
     pub(super) fn new(layout: Layout<'a>, scanners: Scanners) -> Worker<'a> {
-        let encoders = layout.series.iter().map(|(_, encoding)| Encoder::new(*encoding)).collect();
-        let sampler = Sampler::new(&scanners);
+        let (encoders, sampler) = (Encoders::default(), Sampler::new(&scanners));
         Worker { layout, scanners, found: Found::default(), encoders, sampler, locator: Locator::default() }
     }
 

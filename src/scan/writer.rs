@@ -28,6 +28,9 @@ const LINES_TOGETHER: usize = 64 << 10;
 /// Lines do not wait longer for others before they are passed on, whenever a chunk is done: the first ones not at all.
 const PATIENCE: Duration = Duration::from_millis(50);
 
+/// Larger than any count or position of a scan: numbers in a journal that are larger are damaged.
+const MOST: u64 = 1 << 60;
+
 pub(super) struct Writer<'a> {
     layout: Layout<'a>,
     sinks: Vec<SiteSink>,
@@ -93,12 +96,20 @@ impl<'a> Writer<'a> {
             summary: ScanSummary { tests, ..ScanSummary::default() },
         };
         if let Some(mut journal) = journal {
+            let damaged = journal.damaged();
             let state = journal.replay(|entry| match entry {
-                journal::Entry::Lines(track, lines) => writer.sinks[track].write(&lines),
-                journal::Entry::Scores(track, contig, encoded) => {
-                    writer.scores[track].rewrite(&contig, &encoded)
+                journal::Entry::Lines(track, lines) => {
+                    writer.sinks.get_mut(track).ok_or_else(&damaged)?.write(&lines)
                 }
-                journal::Entry::Sites(contig, sites) => writer.take_sites(&contig, &sites),
+                journal::Entry::Scores(track, contig, encoded) => {
+                    writer.scores.get_mut(track).ok_or_else(&damaged)?.rewrite(&contig, &encoded)
+                }
+                journal::Entry::Sites(contig, sites) => {
+                    if !deferred::are_sites(&sites, &writer.coded) {
+                        return Err(damaged());
+                    }
+                    writer.take_sites(&contig, &sites)
+                }
                 journal::Entry::End(contig, bases) => {
                     writer.take_end(&contig, bases);
                     Ok(())
@@ -108,10 +119,44 @@ impl<'a> Writer<'a> {
                     Ok(())
                 }
             })?;
-            state.into_iter().for_each(|state| writer.restore(state));
+            if let Some(state) = state {
+                if !writer.fits(&state) {
+                    return Err(damaged());
+                }
+                writer.restore(state);
+            }
             writer.journal = Some(journal);
         }
         Ok(writer)
+    }
+
+    /// True if a state that was read is one of this scan: what is put into it again can be worked with.
+    fn fits(&self, state: &State) -> bool {
+        let targets = self.layout.targets;
+        let is_site = |site: Located| {
+            let target = &targets[site.hit.target];
+            let Core { start, end, summit } = site.core;
+            site.hit.start < MOST
+                && start <= end
+                && i64::from(start.min(summit)) >= -(target.flanks.0 as i64)
+                && i64::from(end.max(summit)) <= (target.window + target.flanks.1) as i64
+        };
+        let is_of_target = |(target, tests): (&Target, &TestCounts)| {
+            let steps = target.null.as_ref().map_or(0, |null| null.steps());
+            let counts = tests.counts();
+            counts.len() <= steps && counts.iter().chain([&tests.tests]).all(|&count| count < MOST)
+        };
+        let Counts { bases, windows, left_out, sites, segments, short_segments, .. } = state.summary;
+        let counts = [bases, windows, left_out, sites, segments, short_segments, state.place.segments];
+        deferred::are_sites(&state.pending, &vec![0; targets.len()])
+            && state.sites(targets.len()).into_iter().all(is_site)
+            && (state.pending.is_empty() || !self.layout.codes || !state.codes.is_empty())
+            && state.scores.len() == self.scores.len()
+            && self.scores.iter().zip(&state.scores).all(|(writer, state)| writer.fits(state))
+            && state.tests.len() == self.summary.tests.len()
+            && targets.iter().zip(&state.tests).all(is_of_target)
+            && counts.iter().chain(&state.windows).all(|&count| count < MOST)
+            && state.contig.as_ref().is_none_or(|(_, _, _, bases)| *bases < MOST)
     }
 
     fn restore(&mut self, mut state: State) {

@@ -189,6 +189,12 @@ impl Outputs {
         self.wanted.iter().any(|wanted| matches!(wanted.format, Format::Sites(_)))
     }
 
+    /// An output of scores, if there is one.
+    pub fn of_scores(&self) -> Option<&Path> {
+        let of_scores = |wanted: &&Wanted| matches!(wanted.format, Format::Scores(_));
+        self.wanted.iter().find(of_scores).map(|wanted| &*wanted.path)
+    }
+
     /// An output of reads, if there is one.
     pub fn of_reads(&self) -> Option<&Path> {
         self.wanted

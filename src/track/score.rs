@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::io::output::Sealed;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
+use crate::{Error, Result};
 
 use super::bigwig::BigWigSink;
 use super::values::{self, ValueSink};
@@ -162,14 +162,18 @@ impl Encoded {
             }
             encoded.cells.push(Cell::from_numbers(numbers));
         }
+        let blocks = encoded.blocks.iter().try_fold(0usize, |all, block| all.checked_add(block.bytes))?;
+        let is_sound = encoded.blocks.iter().all(|block| block.start < block.end)
+            && encoded.cells.iter().all(|cell| cell.start < cell.end)
+            && (encoded.blocks.is_empty() || blocks == rest.len());
         encoded.bytes = rest.to_vec();
-        Some(encoded)
+        is_sound.then_some(encoded)
     }
 }
 
 /// Encodes the tiles of one score track.
 #[derive(Debug)]
-pub(crate) enum Encoder {
+enum Encoder {
     /// As [`Encoding::Lines`].
     Lines,
     /// As [`Encoding::BgzfLines`]; with room for the lines of a tile.
@@ -181,7 +185,7 @@ pub(crate) enum Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn new(encoding: Encoding) -> Encoder {
+    fn new(encoding: Encoding) -> Encoder {
         match encoding {
             Encoding::Lines => Encoder::Lines,
             Encoding::BgzfLines => Encoder::BgzfLines(Deflater::new(bedgraph::LEVEL), Vec::new()),
@@ -206,7 +210,27 @@ impl Encoder {
     }
 }
 
-/// Working memory of a [`ScorePart`].
+/// What a worker encodes all its score tracks with: they may be thousands, and take turns.
+#[derive(Debug, Default)]
+pub(crate) struct Encoders {
+    /// One of each kind that is needed.
+    encoders: Vec<(Encoding, Encoder)>,
+    buffers: Buffers,
+}
+
+impl Encoders {
+    /// The encoder of a kind, and working memory.
+    fn get(&mut self, encoding: Encoding) -> (&mut Encoder, &mut Buffers) {
+        let known = self.encoders.iter().position(|(kind, _)| *kind == encoding);
+        let at = known.unwrap_or_else(|| {
+            self.encoders.push((encoding, Encoder::new(encoding)));
+            self.encoders.len() - 1
+        });
+        (&mut self.encoders[at].1, &mut self.buffers)
+    }
+}
+
+/// Working memory for one chunk's bins of a track.
 #[derive(Debug, Default)]
 struct Buffers {
     shown: Vec<f32>,
@@ -226,7 +250,6 @@ pub(crate) struct ScorePart {
     whole: Encoded,
     /// Bins right of them.
     tail: Vec<Bin>,
-    buffers: Buffers,
 }
 
 impl ScorePart {
@@ -243,14 +266,14 @@ impl ScorePart {
     /// The start of a window whose score is NaN.
     pub(crate) fn fill(
         &mut self,
-        encoder: &mut Encoder,
-        series: &Series,
+        encoders: &mut Encoders,
+        (series, encoding): (&Series, Encoding),
         chunk: &Chunk,
         (scores, kept): (&Scores, &[Range<usize>]),
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
         self.first = chunk.first;
-        let Buffers { shown, values, bins, stretches } = &mut self.buffers;
+        let (encoder, Buffers { shown, values, bins, stretches }) = encoders.get(encoding);
         let stride = scores.stride as u64;
         let mut windows = Centred {
             scores: series.shown(scores, output, kept, shown)?,
@@ -411,6 +434,11 @@ impl ScoreWriter {
                     self.flush(heard)?;
                     self.pending.push(*bin);
                 }
+                Some(last) if bin.start < last.end => {
+                    let message = "values are not in order: the state that an interrupted scan has left is damaged; remove its \
+                         folder (.NAME.resume) to begin anew";
+                    return Err(Error::Request(message.into()));
+                }
                 _ => self.pending.push(*bin),
             }
             self.open = true;
@@ -449,6 +477,16 @@ impl ScoreWriter {
             contig: self.contig.as_ref().map(contig),
             open: self.open,
         }
+    }
+
+    /// True if a state that was read is one that [`ScoreWriter::state`] gives.
+    pub(crate) fn fits(&self, state: &ScoreState) -> bool {
+        let bins = &state.pending;
+        let tile = |&(start, ..): &(u64, u64, u32, u32, i128)| start / self.series.bin / TILE;
+        bins.iter().all(|&(start, end, _, windows, _)| {
+            start < end && end < 1 << 60 && (1..1 << 31).contains(&windows)
+        }) && bins.windows(2).all(|pair| pair[0].1 <= pair[1].0 && tile(&pair[0]) == tile(&pair[1]))
+            && (bins.is_empty() || state.contig.is_some())
     }
 
     /// Goes on from a state.

@@ -4,7 +4,8 @@
 //! skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use bindscan::engine::Device;
@@ -13,6 +14,9 @@ use bindscan::model::keras;
 use bindscan::model::onnx::unpad::unpad;
 use bindscan::model::{Heads, Model, OpenOptions};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
 
 use crate::common::onnx::library_is_there;
 use crate::common::{error_line, run, stdout};
@@ -207,4 +211,118 @@ fn damaged_files_do_not_panic() {
             assert!(!error.to_string().contains('\n'), "{error}");
         }
     }
+}
+
+/// The weights of a sound archive behind another description.
+fn redescribed(description: &Value) -> Vec<u8> {
+    let mut sound = ZipArchive::new(File::open(folder().join("pools.keras")).unwrap()).unwrap();
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["config.json", "metadata.json", "model.weights.h5"] {
+        archive.start_file(name, SimpleFileOptions::default()).unwrap();
+        if name == "config.json" {
+            archive.write_all(description.to_string().as_bytes()).unwrap();
+        } else {
+            std::io::copy(&mut sound.by_name(name).unwrap(), &mut archive).unwrap();
+        }
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn described() -> Value {
+    let mut sound = ZipArchive::new(File::open(folder().join("pools.keras")).unwrap()).unwrap();
+    serde_json::from_reader(sound.by_name("config.json").unwrap()).unwrap()
+}
+
+/// Puts `number` wherever a whole number stands, one place after the other.
+fn with_number(description: &Value, number: u64) -> Vec<Value> {
+    fn places(value: &Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            Value::Object(object) => {
+                object.iter().for_each(|(key, value)| places(value, &format!("{path}/{key}"), found));
+            }
+            Value::Array(values) => {
+                values.iter().enumerate().for_each(|(i, value)| places(value, &format!("{path}/{i}"), found));
+            }
+            Value::Number(number) if number.is_u64() => found.push(path.to_owned()),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    places(description, "", &mut found);
+    let changed = |path: &String| {
+        let mut description = description.clone();
+        *description.pointer_mut(path).unwrap() = number.into();
+        description
+    };
+    found.iter().map(changed).collect()
+}
+
+#[test]
+fn sizes_that_no_network_has_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.keras");
+    let description = described();
+    let mut refused = 0;
+    for number in [u64::MAX, 1 << 63, 1 << 62, (1 << 32) + 1, 0] {
+        for changed in with_number(&description, number) {
+            fs::write(&path, redescribed(&changed)).unwrap();
+            if let Err(error) = keras::open(&path) {
+                assert_eq!(error.to_string().lines().count(), 1, "{error}");
+                refused += usize::from(error.to_string().contains("up to 16777216"));
+            }
+        }
+    }
+    assert!(refused > 20, "{refused}");
+}
+
+/// A layer of one activation that reads another one, as Keras 2 writes it.
+fn activation(name: &str, reads: &str) -> Value {
+    json!({"class_name": "Activation", "name": name, "config": {"name": name, "activation": "relu"},
+        "inbound_nodes": [[[reads, 0, 0, {}]]]})
+}
+
+fn functional(layers: Vec<Value>, output: &str) -> Value {
+    let input = json!({"class_name": "InputLayer", "name": "in", "inbound_nodes": [],
+        "config": {"name": "in", "batch_shape": [null, 10, 4]}});
+    let layers: Vec<Value> = [input].into_iter().chain(layers).collect();
+    json!({"class_name": "Functional", "name": "m", "config": {"name": "m", "layers": layers,
+        "input_layers": [["in", 0, 0]], "output_layers": [[output, 0, 0]]}})
+}
+
+#[test]
+fn networks_within_networks_and_layers_in_any_order_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.keras");
+    // Twelve calls of a network that has twelve calls of a network, and so on.
+    let mut nested = functional(vec![activation("x", "in")], "x");
+    for _ in 0..7 {
+        nested["name"] = "x".into();
+        nested["config"]["name"] = "x".into();
+        nested["inbound_nodes"] = json!(vec![json!([["in", 0, 0, {}]]); 12]);
+        nested = functional(vec![nested], "x");
+    }
+    fs::write(&path, redescribed(&nested)).unwrap();
+    let error = keras::open(&path).unwrap_err().to_string();
+    assert!(error.contains("100000 calls of layers"), "{error}");
+    // Every layer before the one that it reads.
+    let layers = (0..5_000).rev().map(|i| match i {
+        0 => activation("a0", "in"),
+        i => activation(&format!("a{i}"), &format!("a{}", i - 1)),
+    });
+    fs::write(&path, redescribed(&functional(layers.collect(), "a4999"))).unwrap();
+    assert_eq!(keras::open(&path).unwrap().outputs, ["a4999 [N, 10, 4]"]);
+}
+
+#[test]
+fn channels_joined_again_and_again_are_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("m.keras");
+    let join = |i: usize| {
+        let reads = if i == 0 { "in".to_owned() } else { format!("c{}", i - 1) };
+        json!({"class_name": "Concatenate", "name": format!("c{i}"), "config": {"name": format!("c{i}"), "axis": -1},
+            "inbound_nodes": [[[reads, 0, 0, {}], [reads, 0, 0, {}]]]})
+    };
+    fs::write(&path, redescribed(&functional((0..70).map(join).collect(), "c69"))).unwrap();
+    let error = keras::open(&path).unwrap_err().to_string();
+    assert!(error.contains("layer `c22` (Concatenate) joins more than 16777216 numbers"), "{error}");
 }

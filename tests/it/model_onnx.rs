@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::engine::reference::window_scores;
 use bindscan::model::onnx::proto::{AttributeProto, NodeProto};
 use bindscan::model::onnx::recognize;
+use bindscan::model::usage::MainMotif;
 use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
 use bindscan::seq::alphabet::encode;
 use proptest::prelude::*;
@@ -84,6 +86,24 @@ fn a_specification_that_contradicts_the_graph_is_refused() {
     model.spec.outputs.push("another".into());
     let message = Model::from_bytes("x", &model.to_bytes()).unwrap_err().to_string();
     assert!(message.contains("outputs"), "{message}");
+}
+
+#[test]
+fn a_specification_has_numbers_that_a_model_can_have() {
+    let mut model = Model::from_network(ModelSpec::from_network("x", &network(1)), network(1)).unwrap();
+    let window = std::mem::replace(&mut model.spec.window, usize::MAX);
+    let message = Model::from_bytes("x", &model.to_bytes()).unwrap_err().to_string();
+    assert!(message.contains("more than 16777216"), "{message}");
+    for options in [PlanOptions::default().window(1 << 40), PlanOptions::default().window(9).stride(1 << 40)]
+    {
+        let message = Planned::new(model.clone(), &options).unwrap_err().to_string();
+        assert!(message.contains("at most 16777216"), "{message}");
+    }
+    model.spec.window = window;
+    let counts = vec![[u32::MAX; 4], [0, u32::MAX, 1, 1]];
+    model.spec.motif = Some(MainMotif { filter: 0, sites: 1, counts });
+    let read = Model::from_bytes("x", &model.to_bytes()).unwrap();
+    assert_eq!(read.spec.motif.unwrap().consensus(), "aC");
 }
 
 fn network(outputs: usize) -> Network {

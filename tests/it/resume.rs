@@ -6,8 +6,10 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::common::{bindscan, error_line, failure, put_runs, run, run_ok, simulated};
+use flate2::Crc;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
+use serde_json::{Value, json};
 
 const TRACKS: [&str; 5] = ["sites.bed", "sites.gff3.gz", "sites.gff3.gz.tbi", "plus.bedGraph", "scores.bw"];
 
@@ -251,4 +253,65 @@ fn what_cannot_go_on_is_refused() {
     let said = failure(scan.unwrap(), "stdin", 1);
     assert!(said.contains("standard input"), "{said}");
     assert!(!at.join("x.bed").exists());
+}
+
+fn checked(json: &Value) -> Vec<u8> {
+    let text = json.to_string().into_bytes();
+    let mut sum = Crc::new();
+    sum.update(&text);
+    [&sum.sum().to_le_bytes()[..], &text].concat()
+}
+
+/// Contents that no scan has left are told from damaged bytes by nothing but themselves: the checksums are right.
+#[test]
+fn a_state_that_no_scan_has_left_is_refused() {
+    let directory = simulated("150k", 2, 100);
+    let at = directory.path();
+    let words = "scan -m motif.onnx --engine reference --threshold -8 -t 1 --chunk-size 1500 genome.fa --resume -o sites.bed -o scores.bw";
+    let mut scan = start(at, words);
+    let folder = at.join(".sites.bed.resume");
+    while !folder.join("state").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scan.kill().unwrap();
+    scan.wait().unwrap();
+    let (state, log) = (fs::read(folder.join("state")).unwrap(), fs::read(folder.join("log")).unwrap());
+    let sound: Value = serde_json::from_slice(&state[4..]).unwrap();
+    let refused = |what: &str| {
+        let output = run(at, words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{what}: {said}");
+        let last = said.lines().last().unwrap_or_default();
+        assert!(last.contains(".sites.bed.resume: is damaged; remove this folder"), "{what}: {said}");
+        assert!(!at.join("sites.bed").exists() && !at.join("scores.bw").exists(), "{what}");
+        fs::write(folder.join("log"), &log).unwrap();
+    };
+    for (place, value) in [
+        ("/pending", json!([1, 2, 3])),
+        ("/scores", json!([])),
+        ("/scores/0/pending", json!([[100, 50, 0, 1, 0]])),
+        ("/scores/0/pending", json!([[100, 110, 0, 1, 0], [90, 95, 0, 1, 0]])),
+        ("/scores/0/pending", json!([[100, u64::MAX, 0, 1, 0]])),
+        ("/summary/bases", json!(u64::MAX)),
+        ("/windows", json!([u64::MAX])),
+        ("/place/segments", json!(u64::MAX)),
+    ] {
+        let mut changed = sound.clone();
+        *changed.pointer_mut(place).unwrap() = value;
+        fs::write(folder.join("state"), checked(&changed)).unwrap();
+        refused(place);
+    }
+    // A record of a track that the scan does not have.
+    fs::write(folder.join("state"), &state).unwrap();
+    let mut changed = log.clone();
+    let length = u64::from_le_bytes(log[..8].try_into().unwrap()) as usize;
+    changed[13..21].copy_from_slice(&77u64.to_le_bytes());
+    let mut sum = Crc::new();
+    sum.update(&changed[..8]);
+    sum.update(&changed[12..12 + length]);
+    changed[8..12].copy_from_slice(&sum.sum().to_le_bytes());
+    fs::write(folder.join("log"), changed).unwrap();
+    refused("a track");
+    run_ok(at, words);
+    assert!(at.join("sites.bed").exists() && !folder.exists());
 }

@@ -169,7 +169,10 @@ fn what_is_chosen_by_must_be_clear() {
         ("--pvalue 0", "above 0"),
         ("--qvalue 1.5", "above 0"),
         ("--threshold 4 --background uniform", "need --pvalue or --qvalue"),
-        ("--pvalue 0.1 -o x.bedGraph", "no output is of sites"),
+        (
+            "--pvalue 0.1 -o x.bedGraph",
+            "--pvalue chooses sites, and none are written: x.bedGraph holds the scores",
+        ),
         ("--pvalue 0.1 --background-order 6", "0 to 5"),
     ] {
         let output = run(at, &format!("scan -m motif.onnx genome.fa {options}"));

@@ -11,6 +11,9 @@ use super::file::{KerasFile, Place};
 const INPUT: usize = 2114;
 const PROFILE: usize = 1000;
 
+/// Most dilated layers, each of twice the dilation of the one before.
+const MOST_DILATED: u32 = 20;
+
 /// Names of the layers that every such model has, behind its prefix.
 const FIRST: &str = "_conv_0";
 const PROFILE_HEAD: &str = "_profile_head";
@@ -111,8 +114,9 @@ impl Reader<'_> {
         dilation: usize,
         activation: &str,
     ) -> Result<String, String> {
-        let &[kernel, _, filters] = &self.shape(name)?[..] else {
-            return Err(format!("layer `{name}`: its weights are not those of a convolution"));
+        let (kernel, filters) = match self.shape(name)?[..] {
+            [kernel, _, filters] if kernel > 0 => (kernel, filters),
+            _ => return Err(format!("layer `{name}`: its weights are not those of a convolution")),
         };
         let config = json!({"filters": filters, "kernel_size": [kernel], "padding": padding,
             "dilation_rate": [dilation], "activation": activation});
@@ -138,7 +142,7 @@ impl Reader<'_> {
             }
             let active = format!("{last}_relu");
             self.layer("ReLU", &active, json!({}), &[&last]);
-            let dilation = 1usize.checked_shl(i).ok_or("it has too many dilated layers")?;
+            let dilation = (i < MOST_DILATED).then(|| 1usize << i).ok_or("it has too many dilated layers")?;
             let sum = self.convolution(&name, &active, padding, dilation, "linear")?;
             let behind = format!("{active}_cr");
             let mut added = if has(self.file, &behind) { active } else { last };
@@ -190,7 +194,7 @@ impl Reader<'_> {
     fn controls(&mut self) -> Result<(), String> {
         let prefix = self.prefix.to_owned();
         let tracks = self.shape(&format!("{prefix}{PROFILE_HEAD}"))?[2];
-        let all = self.shape(PROFILES)?[1];
+        let all = self.shape(PROFILES)?.get(1).copied().unwrap_or(0);
         let controls =
             all.checked_sub(tracks).filter(|&n| n > 0).ok_or("its profile has no room for control tracks")?;
         self.input(CONTROL_OF_PROFILE, &json!([null, PROFILE, controls]));

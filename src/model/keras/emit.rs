@@ -1,6 +1,6 @@
 //! Nodes of an ONNX graph for layers of Keras, which has the channels last where ONNX has them second.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::model::onnx::build::{Builder, ints};
 use crate::model::onnx::proto::AttributeProto;
@@ -43,6 +43,15 @@ impl Value {
         }
     }
 
+    /// Numbers of a window; `None` if a length is free.
+    pub(super) fn elements(&self) -> Result<Option<usize>, String> {
+        let Some(lengths) = self.shape.iter().copied().collect::<Option<Vec<usize>>>() else {
+            return Ok(None);
+        };
+        let all = lengths.iter().try_fold(1usize, |all, &length| all.checked_mul(length));
+        all.map(Some).ok_or_else(|| format!("has an input of the shape {lengths:?}, which is too large"))
+    }
+
     /// The axis of the graph's tensor that is `axis` of Keras, with that of windows as axis 0.
     pub(super) fn axis(&self, axis: usize) -> usize {
         if self.turned && axis > 0 { 3 - axis } else { axis }
@@ -54,6 +63,8 @@ impl Value {
 pub(super) struct Emitter {
     pub(super) builder: Builder,
     taken: HashSet<String>,
+    /// How often each name was wanted: a layer may be called many times.
+    ranks: HashMap<String, usize>,
     /// Name of the layer in hand, for those of its nodes.
     layer: String,
 }
@@ -66,13 +77,14 @@ impl Emitter {
 
     fn free_name(&mut self, what: &str) -> String {
         let base = format!("{}/{what}", self.layer);
-        let mut name = base.clone();
-        let mut rank = 1;
-        while !self.taken.insert(name.clone()) {
-            rank += 1;
-            name = format!("{base}_{rank}");
+        let rank = self.ranks.entry(base.clone()).or_default();
+        loop {
+            *rank += 1;
+            let name = if *rank == 1 { base.clone() } else { format!("{base}_{rank}") };
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
         }
-        name
     }
 
     /// Adds a node with one result; returns its name.

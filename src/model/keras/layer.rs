@@ -2,7 +2,7 @@
 
 use super::emit::{Emitter, Value};
 use super::file::{KerasFile, Place};
-use super::network::{Config, Layer};
+use super::network::{Config, LARGEST_SIZE, Layer};
 use super::{lambda, recurrent};
 use crate::model::onnx::build::{float, int, ints, string};
 use crate::model::onnx::proto::AttributeProto;
@@ -141,7 +141,7 @@ impl Emitter {
             "MaxPooling1D" | "AveragePooling1D" | "MaxPool1D" | "AvgPool1D" => self.pool(context, value)?,
             "GlobalMaxPooling1D" | "GlobalMaxPool1D" => self.whole_pool(context, value, "ReduceMax")?,
             "GlobalAveragePooling1D" | "GlobalAvgPool1D" => self.whole_pool(context, value, "ReduceMean")?,
-            "Flatten" => self.flatten(value),
+            "Flatten" => self.flatten(value)?,
             "Reshape" => self.reshape(context, value)?,
             "Permute" => self.permute(context, value)?,
             "Cropping1D" => {
@@ -364,26 +364,25 @@ impl Emitter {
         Ok(Value { name, shape: vec![Some(channels)], turned: false })
     }
 
-    fn flatten(&mut self, value: &Value) -> Value {
+    fn flatten(&mut self, value: &Value) -> Result<Value, String> {
         if value.shape.len() == 1 {
-            return value.clone();
+            return Ok(value.clone());
         }
         let value = self.straight(value);
-        let length = value.shape.iter().copied().product::<Option<usize>>();
-        Value {
-            name: self.node("Flatten", &[&value.name], [int("axis", 1)]),
-            shape: vec![length],
-            turned: false,
-        }
+        let length = value.elements()?;
+        let name = self.node("Flatten", &[&value.name], [int("axis", 1)]);
+        Ok(Value { name, shape: vec![length], turned: false })
     }
 
     fn reshape(&mut self, context: &Context<'_>, value: &Value) -> Result<Value, String> {
         let target = context.layer.config.list("target_shape")?;
         let value = self.straight(value);
-        let known: i64 = target.iter().filter(|&&n| n > 0).product();
-        let all = value.shape.iter().copied().product::<Option<usize>>();
+        let known =
+            target.iter().filter(|&&n| n > 0).try_fold(1usize, |known, &n| known.checked_mul(n as usize));
+        let known = known.ok_or_else(|| format!("has the target shape {target:?}, which is too large"))?;
+        let all = value.elements()?;
         let length = |&n: &i64| match n {
-            -1 => all.map(|all| all / known.max(1) as usize),
+            -1 => all.map(|all| all / known),
             n => usize::try_from(n).ok(),
         };
         let shape = target.iter().map(length).collect();
@@ -493,7 +492,11 @@ impl Emitter {
         }
         let values = self.alike(inputs);
         let mut shape = values[0].shape.clone();
-        shape[axis - 1] = values.iter().map(|value| value.shape[axis - 1]).sum::<Option<usize>>();
+        let all = values.iter().map(|value| value.shape[axis - 1]).sum::<Option<usize>>();
+        if all.is_some_and(|all| all as u64 > LARGEST_SIZE) {
+            return Err(format!("joins more than {LARGEST_SIZE} numbers along an axis"));
+        }
+        shape[axis - 1] = all;
         let names: Vec<&str> = values.iter().map(|value| value.name.as_str()).collect();
         let name = self.node("Concat", &names, [int("axis", values[0].axis(axis) as i64)]);
         Ok(Value { name, shape, turned: values[0].turned })

@@ -5,6 +5,14 @@ use serde_json::{Map, Value as Json};
 /// Most layers of a network, and deepest network within networks.
 const MOST_LAYERS: usize = 10_000;
 const DEEPEST: usize = 8;
+/// Largest size that a setting gives (2^24): arithmetic on sizes has room, and a file does not demand memory that it
+/// has no weights for.
+pub(super) const LARGEST_SIZE: u64 = 1 << 24;
+
+/// A size, if it is a whole number that is not too large.
+fn as_size(value: &Json) -> Option<usize> {
+    value.as_u64().filter(|&size| size <= LARGEST_SIZE).and_then(|size| usize::try_from(size).ok())
+}
 
 /// A network, or one that is a layer of another.
 #[derive(Debug, Clone)]
@@ -71,8 +79,8 @@ impl Config {
             Json::Array(values) if values.len() == 1 => &values[0],
             value => value,
         };
-        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
-        size.ok_or_else(|| format!("has {key} {value}"))
+        as_size(value)
+            .ok_or_else(|| format!("has {key} {value}; a whole number up to {LARGEST_SIZE} is read"))
     }
 
     /// As [`Config::size`], or a default.
@@ -84,8 +92,11 @@ impl Config {
     pub(super) fn pair(&self, key: &str) -> Result<(usize, usize), String> {
         match self.get(key) {
             Some(Json::Array(values)) if values.len() == 2 => {
-                let number = |i: usize| values[i].as_u64().and_then(|n| usize::try_from(n).ok());
-                number(0).zip(number(1)).ok_or_else(|| format!("has {key} {values:?}"))
+                let pair = as_size(&values[0]).zip(as_size(&values[1]));
+                pair.ok_or_else(|| {
+                    let value = Json::from(values.clone());
+                    format!("has {key} {value}; whole numbers up to {LARGEST_SIZE} are read")
+                })
             }
             _ => self.size(key).map(|size| (size, size)),
         }
@@ -94,20 +105,25 @@ impl Config {
     /// A list of whole numbers.
     pub(super) fn list(&self, key: &str) -> Result<Vec<i64>, String> {
         let values = self.get(key).and_then(Json::as_array).ok_or_else(|| format!("has no {key}"))?;
-        let numbers: Option<Vec<i64>> = values.iter().map(Json::as_i64).collect();
-        numbers.ok_or_else(|| format!("has {key} {values:?}"))
+        let number = |value: &Json| value.as_i64().filter(|number| number.unsigned_abs() <= LARGEST_SIZE);
+        let numbers: Option<Vec<i64>> = values.iter().map(number).collect();
+        numbers.ok_or_else(|| {
+            let value = Json::from(values.clone());
+            format!("has {key} {value}; whole numbers up to {LARGEST_SIZE} are read")
+        })
     }
 
     /// The shape that an input layer, or the first of a sequence of layers, takes: without the axis of windows.
     pub(super) fn input_shape(&self) -> Option<Vec<Option<usize>>> {
         let shape = self.get("batch_shape").or_else(|| self.get("batch_input_shape"))?;
-        Some(lengths(shape.as_array()?.get(1..)?))
+        lengths(shape.as_array()?.get(1..)?)
     }
 }
 
-/// Lengths of axes; `None` for free ones.
-pub(super) fn lengths(shape: &[Json]) -> Vec<Option<usize>> {
-    shape.iter().map(|length| length.as_u64().and_then(|length| usize::try_from(length).ok())).collect()
+/// Lengths of axes, within: `None` for free ones; `None` if one is too large.
+fn lengths(shape: &[Json]) -> Option<Vec<Option<usize>>> {
+    let too_large = |length: &Json| length.as_u64().is_some() && as_size(length).is_none();
+    (!shape.iter().any(too_large)).then(|| shape.iter().map(as_size).collect())
 }
 
 /// The network that a description gives, which is JSON with `class_name` and `config`.
@@ -135,7 +151,7 @@ fn read(description: &Json, depth: usize) -> Result<Network, String> {
     let read_layer = |layer: &Json| read_layer(layer, &mut ranks, depth);
     let mut layers = layers.iter().map(read_layer).collect::<Result<Vec<_>, _>>()?;
     if class == "Sequential" || config.is_array() {
-        let shape = config["build_input_shape"].as_array().and_then(|shape| shape.get(1..)).map(lengths);
+        let shape = config["build_input_shape"].as_array().and_then(|shape| lengths(shape.get(1..)?));
         return sequence(layers, shape);
     }
     let inputs = sources(&config["input_layers"]);

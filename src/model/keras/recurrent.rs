@@ -258,6 +258,8 @@ fn weights(
     let by_gate = |bias: &[f32]| -> Vec<f32> {
         cell.order().iter().flat_map(|&gate| bias[gate * units..][..units].to_vec()).collect()
     };
+    // Their shapes are checked first: without biases, nothing else says that there are so many units.
+    let (kernel, recurrent) = (matrix(&tensors[0], channels)?, matrix(&tensors[1], units)?);
     let bias = match tensors.get(2) {
         None => vec![0.0; 2 * rows],
         Some(tensor) => {
@@ -270,5 +272,5 @@ fn weights(
             }
         }
     };
-    Ok(Weights { kernel: matrix(&tensors[0], channels)?, recurrent: matrix(&tensors[1], units)?, bias })
+    Ok(Weights { kernel, recurrent, bias })
 }

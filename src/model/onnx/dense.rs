@@ -20,7 +20,7 @@ use super::shape::{Over, Shape};
 use super::tensor::{Tensor, permute};
 use super::value::{self, Inputs, Value, describe};
 use super::{ModelProto, opset};
-use crate::model::Input;
+use crate::model::{Input, LONGEST_WINDOW};
 
 mod layer;
 
@@ -28,8 +28,6 @@ mod layer;
 const OLDEST_OPSET: i64 = 11;
 /// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
 const BUDGET: usize = 1 << 27;
-/// Longest window.
-const LONGEST_WINDOW: usize = 1 << 24;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]

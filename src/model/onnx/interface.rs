@@ -8,12 +8,10 @@ use super::proto::type_proto::Value as TypeValue;
 use super::proto::{GraphProto, ModelProto, ValueInfoProto};
 use crate::model::onnx::receptive_field;
 use crate::model::onnx::receptive_field::Axes;
-use crate::model::{ACGT, Input, Layout};
+use crate::model::{ACGT, Input, LONGEST_WINDOW, Layout};
 
 /// Most outputs of a model. The largest networks on sequence have some 20,000 (Sei).
 pub const MOST_OUTPUTS: usize = 1 << 16;
-/// Longest window that a graph may fix.
-const LONGEST_WINDOW: usize = 1 << 24;
 /// Most bases of a batch that a graph fixes (1 GiB as one-hot columns).
 const LARGEST_BATCH: usize = 1 << 26;
 /// Windows that are tried where a graph takes any: some fit the kernels and crops of most networks.
