@@ -301,6 +301,15 @@ fn a_state_that_no_scan_has_left_is_refused() {
         fs::write(folder.join("state"), checked(&changed)).unwrap();
         refused(place);
     }
+    // Values held back that come behind those that are next.
+    let mut changed = sound.clone();
+    changed["scores"][0]["pending"] = json!([[4000, 4001, 0, 1, 0]]);
+    fs::write(folder.join("state"), checked(&changed)).unwrap();
+    let output = run(at, words);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("values are not in order") && output.status.code() == Some(1), "{said}");
+    assert!(!at.join("sites.bed").exists() && !at.join("scores.bw").exists());
+    fs::write(folder.join("log"), &log).unwrap();
     // A record of a track that the scan does not have.
     fs::write(folder.join("state"), &state).unwrap();
     let mut changed = log.clone();
