@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use numpy::{IntoPyArray, PyArray2, PyArrayMethods};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 
 use super::sequences::codes;
@@ -177,7 +177,7 @@ struct LoadOptions {
     targets: Option<Vec<String>>,
     heads: Vec<String>,
     channels: Option<String>,
-    context: String,
+    context: Option<String>,
     engine: String,
     device: String,
 }
@@ -186,10 +186,16 @@ struct LoadOptions {
 impl Models {
     #[staticmethod]
     fn load(py: Python<'_>, paths: Vec<PathBuf>, options: LoadOptions) -> PyResult<Models> {
-        let context = match options.context.as_str() {
-            "padding" => Context::Padding,
-            "flank" => Context::Flank,
-            other => return Err(request(format!("context {other:?}: give \"padding\" or \"flank\""))),
+        // NumPy's interface is looked up by Python code, which an interruption would end in a panic later.
+        py.import("numpy")?;
+        PyArray1::<f32>::zeros(py, 0, false);
+        let context = match options.context.as_deref() {
+            None => None,
+            Some("padding") => Some(Context::Padding),
+            Some("flank") => Some(Context::Flank),
+            Some(other) => {
+                return Err(request(format!("context {other:?}: give \"padding\" or \"flank\"")));
+            }
         };
         let plan = PlanOptions::default()
             .window(options.window)

@@ -53,8 +53,8 @@ def test_a_sequence_too_short_has_no_score():
 @pytest.mark.parametrize(
     "sequences, words",
     [
-        (["ACGT", "AC!T"], "sequence 2: '!' (character 3) is no nucleotide"),
-        ("ACG?", "'?' (character 4) is no nucleotide"),
+        (["ACGT", "AC!T"], "sequence 2: '!' (character 3) is not a nucleotide"),
+        ("ACG?", "'?' (character 4) is not a nucleotide"),
         ([1, 2], "sequence 1: is neither a string nor one-hot"),
         (np.full((1, 4, 3), [[0.5], [0.5], [0], [0]], dtype=np.float32), "sequence 1: column 1 is not one-hot"),
         (np.zeros((2, 5, 3), dtype=np.float32), "one-hot sequences have the shape (N, 4, L)"),

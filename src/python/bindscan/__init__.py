@@ -133,7 +133,7 @@ def load(
     targets=None,
     heads=None,
     channels=None,
-    context="padding",
+    context=None,
     engine="auto",
     device="cpu",
 ) -> Model:
@@ -148,7 +148,8 @@ def load(
         targets: outputs that are scored, by name or rank.
         heads: graph outputs of a model with several; ``"all"`` takes every one.
         channels: order of the input's channels of a model made elsewhere, as ``"ACGT"``.
-        context: what lies past a window's ends: the model's ``"padding"``, or the real bases (``"flank"``).
+        context: what lies past a window's ends: padding (``"padding"``) or the real bases (``"flank"``), if not as the model
+            says.
         engine: ``"auto"``, ``"kernel"``, ``"onnx"`` or ``"reference"``.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``, for ONNX Runtime.
 
