@@ -38,7 +38,7 @@ pub fn widen(
     stride: u64,
     overlaps: Option<Overlaps>,
 ) -> Result<()> {
-    let reach = targets.iter().map(|target| target.seen()).max().unwrap_or(1) + stride;
+    let reach = targets.iter().map(Target::seen).max().unwrap_or(1) + stride;
     let lines = [SiteLines { format: SiteFormat::Bed, target: None, columns: Columns::default() }];
     let layout = Layout {
         targets,
@@ -150,7 +150,7 @@ impl Look<'_, '_> {
     }
 
     fn windows(&self) -> impl Iterator<Item = u64> + use<'_> {
-        self.worker.targets().iter().map(|target| target.seen())
+        self.worker.targets().iter().map(Target::seen)
     }
 
     /// The hits of each target among the window starts `own`.
