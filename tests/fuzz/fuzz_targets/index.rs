@@ -12,7 +12,8 @@ use std::sync::atomic::AtomicBool;
 
 use bindscan::Result;
 use bindscan::engine::kernel::{MatrixScanner, Simd};
-use bindscan::engine::scanner::Scanner;
+use bindscan::engine::planned::ModelOutput;
+use bindscan::engine::scanner::Scanners;
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::input::RawInput;
 use bindscan::io::output::Output;
@@ -21,7 +22,6 @@ use bindscan::reads::{Batch, ReadOptions, ReadSource};
 use bindscan::seq::contig::RegionQuery;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::track::provenance::Provenance;
-use bindscan::variants::scorer::Target;
 use bindscan::variants::{Annotation, Calls, Counts, Format, Watch, annotate};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
@@ -119,14 +119,15 @@ fn read_calls(path: &Path, region: RegionQuery) -> Result<()> {
     let Files { directory, genome, matrix } = &*FILES;
     let calls = Calls::open(path)?;
     let targets =
-        [Target { name: "m".into(), scanner: 0, output: 0, window: 3, shortest: 3, symmetric: false }];
+        [ModelOutput { name: "m".into(), scanner: 0, output: 0, window: 3, shortest: 3, symmetric: false }];
     let regions = genome.select(&[region])?;
     let annotation =
         Annotation { genome, targets: &targets, regions: Some(&regions), strict: false, check: false };
     let provenance = Provenance::default();
     let output = Output::create(&directory.path().join("out.tsv"))?;
     let sink = annotation.sink(&calls, output, (Format::Tsv, false), &provenance)?;
-    let workers = vec![vec![Scanner::Matrices(matrix.clone())]];
+    let scanners: Scanners = vec![Box::new(matrix.clone())];
+    let workers = vec![scanners];
     let never = AtomicBool::new(false);
     annotate(calls, &annotation, workers, &provenance, vec![sink], &mut Silent, &never)?;
     Ok(())

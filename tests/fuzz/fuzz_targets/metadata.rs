@@ -42,7 +42,7 @@ fuzz_target!(|text: &str| {
     assert_eq!(again.spec, model.spec);
     let (_, genome) = &*GENOME;
     if model.spec.window <= LONGEST {
-        let plan = Planned::new(model.clone(), &PlanOptions::default()).expect("a plan").plan;
+        let plan = Planned::new(model.clone(), &PlanOptions::default()).expect("a plan").plan().clone();
         // Where a stored distribution does not fit, another one is sampled, which takes its time.
         let has_null = model.spec.null.as_ref().is_some_and(|null| null.fits(&plan).is_ok());
         let scan = Scan::new(genome).model(model).threads(1);

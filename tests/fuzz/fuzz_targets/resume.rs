@@ -51,16 +51,7 @@ impl Interrupted {
         let tracks = outputs.open(&search.targets, &search.strands(), &Provenance::default())?;
         let journal = Journal::open(&self.paths()[0], "key".into())?;
         source.skip_to(journal.place());
-        let job = Job {
-            targets: search.targets,
-            overlaps: Overlaps::Suppress,
-            sites: tracks.sites,
-            scores: tracks.scores,
-            false_discovery_rate: None,
-            q_later: false,
-            statistics: None,
-            journal: Some(journal),
-        };
+        let job = Job::new(search.targets, Overlaps::Suppress).sites(tracks.sites).scores(tracks.scores).journal(Some(journal));
         let cancel = AtomicBool::new(false);
         let mut done = 0;
         let watch = |_, _: &scan::ScanSummary| {

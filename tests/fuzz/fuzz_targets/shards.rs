@@ -144,16 +144,7 @@ impl Case {
         };
         let provenance = Provenance { shard: shard.map(mark), ..Provenance::default() };
         let tracks = outputs.open(&search.targets, &search.strands(), &provenance)?;
-        let job = Job {
-            targets: search.targets,
-            overlaps,
-            sites: tracks.sites,
-            scores: tracks.scores,
-            false_discovery_rate: None,
-            q_later: false,
-            statistics: None,
-            journal: None,
-        };
+        let job = Job::new(search.targets, overlaps).sites(tracks.sites).scores(tracks.scores);
         scan::run(Box::new(source), search.workers, job, |_, _| {}, &AtomicBool::new(false))?;
         Ok(path)
     }
