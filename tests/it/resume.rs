@@ -59,7 +59,8 @@ fn kill_and_compare(at: &Path, words: &str, kills: usize) -> usize {
         {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(whole.mul_f64(random.random_range(0.0..0.6)));
+        // Preparing p-values may take most of the time.
+        std::thread::sleep(whole.mul_f64(random.random_range(0.0..1.0)));
         if scan.try_wait().unwrap().is_none() {
             scan.kill().unwrap();
             killed += 1;
