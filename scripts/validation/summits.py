@@ -38,7 +38,7 @@ def main(options):
             rows.append([name, sum(map(len, summits.values())), *map(shown, lines)])
             medians.append([np.median(line) for line in lines])
             print(*rows[-1], sep="\t", flush=True)
-    rows.append(["mean of medians", "", *(f"{mean:.1f}" for mean in np.mean(medians, axis=0))])
+    rows.append(["mean of medians", "", *(f"{mean:.1f}" for mean in np.nanmean(medians, axis=0))])
     header = ["factor", "summits", "window's middle", "network's summit", "matrix' middle"]
     print("\nDistance to the ChIP-exo summit in bases: median (quartiles; sites)\n")
     print(table.markdown(header, rows))
