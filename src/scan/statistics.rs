@@ -10,8 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::scores::Hit;
-use crate::seq::alphabet::N;
-use crate::seq::chunk::Chunk;
+use crate::seq::chunk::{self, Chunk};
 use crate::seq::contig::Contig;
 use crate::sites::core::{Core, Located};
 use crate::track::Target;
@@ -269,11 +268,8 @@ impl Stretch {
 
     /// The codes from contig position `frame` on, so many; N where it has none.
     pub(super) fn codes_at(&self, frame: i64, length: usize) -> Vec<u8> {
-        let from = frame - self.start as i64;
-        let mut codes = vec![N; (-from).clamp(0, length as i64) as usize];
-        let have = self.codes.iter().skip(from.max(0) as usize);
-        codes.extend(have.take(length - codes.len()));
-        codes.resize(length, N);
+        let mut codes = Vec::with_capacity(length);
+        chunk::codes_at(&self.codes, self.start, frame, length, &mut codes);
         codes
     }
 }

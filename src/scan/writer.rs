@@ -292,8 +292,7 @@ impl<'a> Writer<'a> {
         let (early, late) = self.layout.line_starts();
         if late > 0 {
             // Lines of what is not known yet begin here or behind.
-            let reached = settled_to.min(seen);
-            let reached = if reached == u64::MAX { reached } else { reached.saturating_sub(early) };
+            let reached = settled_to.min(seen).saturating_sub(early);
             let (now, later) = sites.into_iter().partition(|site| self.layout.begin(site) < reached);
             (sites, self.pending) = (now, [later, std::mem::take(&mut self.pending)].concat());
             self.pending.sort_unstable_by_key(Located::place);

@@ -94,16 +94,22 @@ impl Chunk {
     /// Appends the codes of contig positions `from .. from + length` to `out`; N where this chunk has no bases
     /// (`from` may be negative: before the contig's start).
     pub fn codes_at(&self, from: i64, length: usize, out: &mut Vec<u8>) {
-        let have = self.codes.len() as i64;
-        let offset = from - self.start as i64;
-        let before = (-offset).clamp(0, length as i64) as usize;
-        let lo = offset.clamp(0, have);
-        let hi = (offset + length as i64).clamp(lo, have);
-        let target = out.len() + length;
-        out.resize(out.len() + before, N);
-        out.extend_from_slice(&self.codes[lo as usize..hi as usize]);
-        out.resize(target, N);
+        codes_at(&self.codes, self.start, from, length, out);
     }
+}
+
+/// Appends the codes of contig positions `from .. from + length` to `out`, where `codes` are those from `start` on; N where it
+/// has none (`from` may be negative: before the contig's start).
+pub(crate) fn codes_at(codes: &[u8], start: u64, from: i64, length: usize, out: &mut Vec<u8>) {
+    let have = codes.len() as i64;
+    let offset = from - start as i64;
+    let before = (-offset).clamp(0, length as i64) as usize;
+    let lo = offset.clamp(0, have);
+    let hi = (offset + length as i64).clamp(lo, have);
+    let target = out.len() + length;
+    out.resize(out.len() + before, N);
+    out.extend_from_slice(&codes[lo as usize..hi as usize]);
+    out.resize(target, N);
 }
 
 /// Rules by which a source cuts contigs into chunks.
