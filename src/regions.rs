@@ -197,17 +197,10 @@ impl<'a> Worker<'a> {
                 let hits = found.hits(target.output);
                 if overlaps == Overlaps::Suppress {
                     let mut locator = Locator::default();
-                    let mut failure = Ok(());
-                    let off_centre = |i: usize| {
-                        let core =
-                            locator.core(&target.cores, scanner.as_mut(), target.output, chunk, &hits[i]);
-                        core.map(|core| core.off_centre(target.window)).unwrap_or_else(|error| {
-                            failure = Err(error);
-                            0
-                        })
-                    };
-                    let found = sites::suppress(hits, target.seen(), &(0..u64::MAX), off_centre);
-                    failure?;
+                    let mut finder = locator.begin(&target.cores, scanner.as_mut(), target.output, chunk);
+                    let found =
+                        sites::suppress(hits, target.seen(), &(0..u64::MAX), |i| finder.off_centre(&hits[i]));
+                    finder.finish()?;
                     *hits = found.hits;
                 }
                 cells[rank].sites = hits.len() as u32;

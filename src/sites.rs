@@ -5,6 +5,7 @@ use crate::scores::Hit;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::{Range, RangeInclusive};
 
+pub mod contributions;
 pub mod core;
 
 /// Hits of one target, in order of start, after suppression within what has been seen.

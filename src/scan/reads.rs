@@ -9,7 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::worker::Finder;
 use super::{NAMES_KEPT, Overlaps, ScanSummary, significance};
 use crate::Result;
 use crate::engine::scanner::Scanners;
@@ -441,7 +440,8 @@ impl<'a> Worker<'a> {
                     sites.extend(found.drain(..).map(|hit| Located { hit, core }));
                     continue;
                 }
-                let mut finder = Finder::new(&mut self.locator, scanner.as_mut(), target, &self.chunk);
+                let mut finder =
+                    self.locator.begin(&target.cores, scanner.as_mut(), target.output, &self.chunk);
                 let everything = 0..u64::MAX;
                 let found =
                     sites::suppress(found, target.seen(), &everything, |i| finder.off_centre(&found[i]));

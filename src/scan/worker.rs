@@ -1,6 +1,5 @@
 //! A worker: scores a chunk with every model, and turns the scores into sites and bins.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
 use crate::sites;
-use crate::sites::core::{Core, CoreSource, Located, Locator};
+use crate::sites::core::{Core, Located, Locator};
 use crate::track::Target;
 use crate::track::score::{Encoders, ScorePart};
 
@@ -111,53 +110,6 @@ impl Part {
     }
 }
 
-/// Finds the cores of one target's hits in a chunk, each once.
-pub(super) struct Finder<'a> {
-    locator: &'a mut Locator,
-    scanner: &'a mut dyn Scanner,
-    target: &'a Target,
-    chunk: &'a Chunk,
-    known: HashMap<u64, Core>,
-    failure: Result<()>,
-}
-
-impl<'a> Finder<'a> {
-    pub(super) fn new(
-        locator: &'a mut Locator,
-        scanner: &'a mut dyn Scanner,
-        target: &'a Target,
-        chunk: &'a Chunk,
-    ) -> Finder<'a> {
-        Finder { locator, scanner, target, chunk, known: HashMap::new(), failure: Ok(()) }
-    }
-
-    /// The core of a hit; the whole window after a failure, which [`Finder::finish`] reports.
-    pub(super) fn core(&mut self, hit: &Hit) -> Core {
-        if let Some(core) = self.known.get(&hit.start) {
-            return *core;
-        }
-        let Target { cores, output, window, .. } = self.target;
-        if self.failure.is_err() || matches!(cores, CoreSource::Window) {
-            return Core::whole(*window);
-        }
-        match self.locator.core(cores, self.scanner, *output, self.chunk, hit) {
-            Ok(core) => *self.known.entry(hit.start).or_insert(core),
-            Err(error) => {
-                self.failure = Err(error);
-                Core::whole(*window)
-            }
-        }
-    }
-
-    pub(super) fn off_centre(&mut self, hit: &Hit) -> u64 {
-        self.core(hit).off_centre(self.target.window)
-    }
-
-    pub(super) fn finish(self) -> Result<()> {
-        self.failure
-    }
-}
-
 pub(super) struct Worker<'a> {
     layout: Layout<'a>,
     scanners: Scanners,
@@ -190,8 +142,9 @@ impl<'a> Worker<'a> {
     pub(super) fn off_centre(&mut self, rank: usize, chunk: &Chunk, hit: &Hit) -> Result<u64> {
         let target = &self.layout.targets[rank];
         let scanner = self.scanners[target.scanner].as_mut();
-        let core = self.locator.core(&target.cores, scanner, target.output, chunk, hit)?;
-        Ok(core.off_centre(target.window))
+        let mut finder = self.locator.begin(&target.cores, scanner, target.output, chunk);
+        let distance = finder.off_centre(hit);
+        finder.finish().map(|()| distance)
     }
 
     pub(super) fn into_scanners(self) -> Scanners {
@@ -213,7 +166,7 @@ impl<'a> Worker<'a> {
                 sites.extend(found.drain(..).map(|hit| Located { hit, core: whole }));
                 return Ok(());
             }
-            let mut finder = Finder::new(&mut locator, scanner, target, chunk);
+            let mut finder = locator.begin(&target.cores, scanner, target.output, chunk);
             let found = sites::suppress(found, target.seen(), &seen, |i| finder.off_centre(&found[i]));
             settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
             for hit in found.hits {

@@ -12,17 +12,20 @@
 //! - For any other network, a base contributes what substitutions of it take from the score, on average
 //!   ([`substitutions`]), as in a mutation map.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::Engine;
 use crate::engine::scanner::Scanner;
-use crate::model::{Dense, Model, Network};
+use crate::model::Model;
 use crate::scores::{Hit, Scores};
-use crate::seq::alphabet::{N, ONE_HOT, reverse_complement};
+use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
+use crate::sites::contributions::{Contributions, Scratch};
 
 /// The bases that carry the score of a window, as distances from the first base of the window; negative before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub struct Core {
 }
 
 /// Number of the largest contributions whose mean is the scale of a core.
-const LARGEST: usize = 5;
+pub(super) const LARGEST: usize = 5;
 
 /// Share of that scale that a base of the core contributes, on balance. It was set with ChIP-exo summits on the
 /// even-numbered yeast chromosomes.
@@ -151,297 +154,106 @@ impl Located {
     }
 }
 
-/// Finds cores, with scratch memory of its own.
+/// Memory in which cores are found.
 #[derive(Debug, Default)]
 pub struct Locator {
     scratch: Scratch,
 }
 
 impl Locator {
-    /// The core of a hit in `chunk`, whose score is this output of `scanner`.
-    ///
-    /// # Errors
-    /// A failure of the engine that scores substitutions.
-    pub fn core(
-        &mut self,
-        source: &CoreSource,
-        scanner: &mut dyn Scanner,
+    /// Finds cores of hits in `chunk`, whose scores are this output of `scanner`.
+    pub fn begin<'a>(
+        &'a mut self,
+        source: &'a CoreSource,
+        scanner: &'a mut dyn Scanner,
         output: usize,
-        chunk: &Chunk,
-        hit: &Hit,
-    ) -> Result<Core> {
+        chunk: &'a Chunk,
+    ) -> Finder<'a> {
+        self.scratch.forget();
         let plan = *scanner.plan(output);
-        let whole = || Ok(Core::whole(plan.window as u64));
-        match source {
+        let scratch = &mut self.scratch;
+        Finder { scratch, source, scanner, output, chunk, plan, known: HashMap::new(), failure: Ok(()) }
+    }
+}
+
+/// Finds the cores of one output's hits in a chunk, each once.
+pub struct Finder<'a> {
+    scratch: &'a mut Scratch,
+    source: &'a CoreSource,
+    scanner: &'a mut dyn Scanner,
+    output: usize,
+    chunk: &'a Chunk,
+    plan: WindowPlan,
+    known: HashMap<u64, Core>,
+    failure: Result<()>,
+}
+
+impl Finder<'_> {
+    /// The core of a hit; the whole window after a failure, which [`Finder::finish`] reports.
+    pub fn core(&mut self, hit: &Hit) -> Core {
+        let whole = Core::whole(self.plan.window as u64);
+        if self.failure.is_err() || matches!(self.source, CoreSource::Window) {
+            return whole;
+        }
+        if let Some(core) = self.known.get(&hit.start) {
+            return *core;
+        }
+        match self.find(hit) {
+            Ok(core) => *self.known.entry(hit.start).or_insert(core),
+            Err(error) => {
+                self.failure = Err(error);
+                whole
+            }
+        }
+    }
+
+    fn find(&mut self, hit: &Hit) -> Result<Core> {
+        let whole = || Ok(Core::whole(self.plan.window as u64));
+        match self.source {
             CoreSource::Window => whole(),
             CoreSource::Contributions(contributions) => {
-                Ok(contributions.core(output, chunk, hit, &plan, &mut self.scratch))
+                Ok(contributions.core(self.output, self.chunk, hit, &self.plan, self.scratch))
             }
-            CoreSource::Substitutions => match scanner.engine() {
-                Some(engine) => substitutions(engine, output, chunk, hit, &plan),
+            CoreSource::Substitutions => match self.scanner.engine() {
+                Some(engine) => substitutions(engine, self.output, self.chunk, hit, &self.plan),
                 None => whole(),
             },
         }
     }
-}
 
-/// Codes of [`Contributions`]: bases, N, and what the network pads with.
-const CODES: usize = 6;
-const PAD: u8 = N + 1;
-
-/// Finds what each base contributes to a score of a network of the DeepBind family.
-#[derive(Debug)]
-pub struct Contributions {
-    filters: usize,
-    length: usize,
-    /// Contribution of a code to the activation of each filter: `columns[(j * CODES + code) * filters + filter]`.
-    columns: Vec<f32>,
-    /// Contribution of a base less the mean of the four bases', in the same order.
-    gains: Vec<f32>,
-    biases: Vec<f32>,
-    rectify: bool,
-    has_max: bool,
-    has_average: bool,
-    padding: [usize; 2],
-    hidden: Option<Hidden>,
-    output: Dense,
-}
-
-/// A hidden layer.
-#[derive(Debug)]
-struct Hidden {
-    layer: Dense,
-    /// The weights, all units of a feature together.
-    by_feature: Vec<f32>,
-}
-
-impl Hidden {
-    fn new(layer: &Dense) -> Hidden {
-        let of_feature = |feature| layer.weights.iter().skip(feature).step_by(layer.inputs).copied();
-        Hidden { by_feature: (0..layer.inputs).flat_map(of_feature).collect(), layer: layer.clone() }
+    /// Distance of a hit's summit from the middle of its window.
+    pub fn off_centre(&mut self, hit: &Hit) -> u64 {
+        self.core(hit).off_centre(self.plan.window as u64)
     }
 
-    /// Puts the sums of the units, before they are rectified, into `sums`.
-    fn sums(&self, features: impl Iterator<Item = f32>, sums: &mut Vec<f32>) {
-        sums.clear();
-        sums.extend_from_slice(&self.layer.bias);
-        let features = features.zip(self.by_feature.chunks_exact(self.layer.outputs));
-        for (feature, weights) in features.filter(|(feature, _)| *feature != 0.0) {
-            sums.iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight * feature);
-        }
+    /// Ends the search.
+    ///
+    /// # Errors
+    /// A failure of the engine that scores substitutions.
+    pub fn finish(self) -> Result<()> {
+        self.failure
     }
 }
 
-/// Scratch memory of [`Contributions`].
-#[derive(Debug, Default)]
-pub struct Scratch {
-    codes: Vec<u8>,
-    activations: Vec<f32>,
-    highest: Vec<f32>,
-    winners: Vec<u32>,
-    sums: Vec<f32>,
-    units: Vec<f32>,
-    slopes: Vec<f64>,
-    contributions: Vec<f64>,
-}
-
-impl Contributions {
-    /// Prepares to explain scores of a network.
-    pub fn new(network: &Network) -> Contributions {
-        let (filters, length) = (network.detectors, network.detector_length);
-        let mut columns = vec![0.0; length * CODES * filters];
-        let mut gains = columns.clone();
-        let pad = [network.padding.value; 4];
-        for j in 0..length {
-            for filter in 0..filters {
-                let weights: [f32; 4] =
-                    std::array::from_fn(|channel| network.weights[(filter * 4 + channel) * length + j]);
-                let mean = weights.iter().sum::<f32>() / 4.0;
-                for code in 0..CODES {
-                    let inputs = if code == usize::from(PAD) { pad } else { ONE_HOT[code] };
-                    let sum: f32 = inputs.iter().zip(&weights).map(|(input, weight)| input * weight).sum();
-                    let at = (j * CODES + code) * filters + filter;
-                    columns[at] = sum;
-                    gains[at] = if code < usize::from(N) { weights[code] - mean } else { 0.0 };
-                }
-            }
-        }
-        Contributions {
-            filters,
-            length,
-            columns,
-            gains,
-            biases: network.thresholds.clone(),
-            rectify: network.rectify,
-            has_max: network.pooling.has_max(),
-            has_average: network.pooling.has_average(),
-            padding: [network.padding.left, network.padding.right],
-            hidden: network.hidden.as_ref().map(Hidden::new),
-            output: network.output.clone(),
-        }
-    }
-
-    /// The core of a hit in `chunk`, whose score is this output.
-    pub fn core(
-        &self,
-        output: usize,
-        chunk: &Chunk,
-        hit: &Hit,
-        plan: &WindowPlan,
-        scratch: &mut Scratch,
-    ) -> Core {
-        let reverse = hit.strand == Strand::Reverse;
-        let [left, right] = self.padding;
-        let before = if reverse { right } else { left };
-        scratch.codes.clear();
-        let frame = hit.start as i64 - before as i64;
-        match plan.context {
-            Context::Padding => {
-                scratch.codes.resize(left, PAD);
-                let from = scratch.codes.len();
-                chunk.codes_at(hit.start as i64, plan.window, &mut scratch.codes);
-                if reverse {
-                    reverse_complement(&mut scratch.codes[from..]);
-                }
-                scratch.codes.resize(left + plan.window + right, PAD);
-            }
-            Context::Flank => {
-                chunk.codes_at(frame, left + plan.window + right, &mut scratch.codes);
-                if reverse {
-                    reverse_complement(&mut scratch.codes);
-                }
-            }
-        }
-        if scratch.codes.len() < self.length {
-            return Core::whole(plan.window as u64);
-        }
-        self.explain(output, scratch);
-        if reverse {
-            scratch.contributions.reverse();
-        }
-        within(&scratch.contributions, frame, chunk, hit, plan)
-    }
-
-    /// Puts what each of the codes contributes to an output into `scratch.contributions`.
-    fn explain(&self, output: usize, scratch: &mut Scratch) {
-        let Scratch { codes, activations, highest, winners, sums, units, slopes, contributions } = scratch;
-        let places = codes.len() + 1 - self.length;
-        let filters = self.filters;
-        for (values, first) in [(&mut *highest, f32::NEG_INFINITY), (&mut *sums, 0.0)] {
-            values.clear();
-            values.resize(filters, first);
-        }
-        winners.clear();
-        winners.resize(filters, 0);
-        for place in 0..places {
-            self.activate(&codes[place..], activations);
-            if self.has_max {
-                let best = highest.iter_mut().zip(winners.iter_mut()).zip(&*activations);
-                for ((highest, winner), &activation) in best {
-                    *winner = if activation > *highest { place as u32 } else { *winner };
-                    *highest = if activation > *highest { activation } else { *highest };
-                }
-            }
-            if self.has_average {
-                let floor = if self.rectify { 0.0 } else { f32::MIN };
-                sums.iter_mut()
-                    .zip(&*activations)
-                    .for_each(|(sum, &activation)| *sum += activation.max(floor));
-            }
-        }
-        let inputs = self.output.inputs;
-        let output = &self.output.weights[output * inputs..(output + 1) * inputs];
-        self.slopes(output, places, (highest, sums), units, slopes);
-        contributions.clear();
-        contributions.resize(codes.len(), 0.0);
-        let floor = if self.rectify { 0.0 } else { f32::NEG_INFINITY };
-        if self.has_max {
-            for filter in 0..filters {
-                if slopes[filter] != 0.0 && highest[filter] > floor {
-                    let place = winners[filter] as usize;
-                    self.add(filter, slopes[filter], &codes[place..], &mut contributions[place..]);
-                }
-            }
-        }
-        if self.has_average {
-            let slopes = &slopes[slopes.len() - filters..];
-            for place in 0..places {
-                self.activate(&codes[place..], activations);
-                for filter in (0..filters).filter(|&filter| activations[filter] > floor) {
-                    let slope = slopes[filter] / places as f64;
-                    self.add(filter, slope, &codes[place..], &mut contributions[place..]);
-                }
-            }
-        }
-    }
-
-    /// Puts the activations of all filters at the first of the codes into `activations`.
-    fn activate(&self, codes: &[u8], activations: &mut Vec<f32>) {
-        activations.clear();
-        activations.extend_from_slice(&self.biases);
-        for (j, &code) in codes[..self.length].iter().enumerate() {
-            let from = (j * CODES + usize::from(code)) * self.filters;
-            let column = &self.columns[from..from + self.filters];
-            activations.iter_mut().zip(column).for_each(|(sum, weight)| *sum += weight);
-        }
-    }
-
-    /// Puts into `slopes` by how much the score rises with each feature: with maxima, then with means. `output` has the
-    /// weights of the output.
-    fn slopes(
-        &self,
-        output: &[f32],
-        places: usize,
-        (highest, sums): (&[f32], &[f32]),
-        units: &mut Vec<f32>,
-        slopes: &mut Vec<f64>,
-    ) {
-        slopes.clear();
-        let Some(hidden) = &self.hidden else {
-            slopes.extend(output.iter().map(|&weight| f64::from(weight)));
-            return;
-        };
-        let floor = if self.rectify { 0.0 } else { f32::MIN };
-        let maxima = highest.iter().filter(|_| self.has_max).map(|&highest| highest.max(floor));
-        let means = sums.iter().filter(|_| self.has_average).map(|&sum| sum / places as f32);
-        hidden.sums(maxima.chain(means), units);
-        let Dense { inputs, weights, .. } = &hidden.layer;
-        slopes.resize(*inputs, 0.0);
-        let active = weights.chunks_exact(*inputs).zip(output).zip(&*units).filter(|(_, sum)| **sum > 0.0);
-        for ((row, &weight), _) in active {
-            let weight = f64::from(weight);
-            slopes.iter_mut().zip(row).for_each(|(slope, &own)| *slope += weight * f64::from(own));
-        }
-    }
-
-    /// Adds what bases contribute through one filter that is aligned with the first of the codes.
-    fn add(&self, filter: usize, slope: f64, codes: &[u8], contributions: &mut [f64]) {
-        let of_codes = codes[..self.length].iter().zip(contributions).enumerate();
-        for (j, (&code, contribution)) in of_codes {
-            let gain = self.gains[(j * CODES + usize::from(code)) * self.filters + filter];
-            *contribution += slope * f64::from(gain);
-        }
-    }
-}
-
-/// The core of a hit among bases from contig position `frame` on that make these contributions: those of its window, and
-/// those of its flanks if the model sees them, as far as they lie in the segment. A window without any contribution is its
-/// own core.
-fn within(contributions: &[f64], frame: i64, chunk: &Chunk, hit: &Hit, plan: &WindowPlan) -> Core {
+/// The contig positions among which the core of a hit may lie: its window, and if the model sees its flanks, what the model
+/// sees (`bases`), as far as it lies in the segment.
+pub(super) fn reach(bases: Range<i64>, chunk: &Chunk, hit: &Hit, plan: &WindowPlan) -> Range<i64> {
     let window = hit.start as i64..hit.start as i64 + plan.window as i64;
-    let seen = match plan.context {
+    match plan.context {
         Context::Padding => window,
         Context::Flank => {
             let end = i64::try_from(chunk.segment_end).unwrap_or(i64::MAX);
             let segment = chunk.segment_start as i64..end.max(window.end);
-            frame.max(segment.start)..(frame + contributions.len() as i64).min(segment.end)
+            bases.start.max(segment.start)..bases.end.min(segment.end)
         }
-    };
-    let core = Core::of(&contributions[(seen.start - frame) as usize..(seen.end - frame) as usize]);
-    core.map_or_else(
-        || Core::whole(plan.window as u64),
-        |core| core.moved((seen.start - hit.start as i64) as i32),
-    )
+    }
+}
+
+/// The core of a hit among bases from contig position `first` on that make these contributions, of which those in `reach`
+/// count; `None` without any contribution.
+pub(super) fn within(contributions: &[f64], first: i64, reach: &Range<i64>, hit: &Hit) -> Option<Core> {
+    let core = Core::of(&contributions[(reach.start - first) as usize..(reach.end - first) as usize]);
+    core.map(|core| core.moved((reach.start - hit.start as i64) as i32))
 }
 
 /// Variants of a window that are scored together.
@@ -499,5 +311,7 @@ pub fn substitutions(
     let score = f64::from(hit.score);
     let loss = |&(sum, count): &(f64, u32)| if count > 0 { score - sum / f64::from(count) } else { 0.0 };
     let losses: Vec<f64> = totals.iter().map(loss).collect();
-    Ok(within(&losses, hit.start as i64 - left as i64, chunk, hit, &plan))
+    let first = hit.start as i64 - left as i64;
+    let reach = reach(first..first + unit as i64, chunk, hit, &plan);
+    Ok(within(&losses, first, &reach, hit).unwrap_or_else(|| Core::whole(plan.window as u64)))
 }

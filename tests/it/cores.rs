@@ -9,7 +9,8 @@ use bindscan::scores::Hit;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::contig::Strand;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::sites::core::{Contributions, Core, Scratch, substitutions};
+use bindscan::sites::contributions::{Contributions, Scratch};
+use bindscan::sites::core::{Core, substitutions};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
@@ -104,6 +105,65 @@ fn contributions_and_substitutions_find_the_same_core() {
             }
         }
     }
+}
+
+/// Bases in which a few short words come again and again, so that windows tie.
+fn repetitive(random: &mut Random, count: usize) -> Vec<u8> {
+    let words: [&[u8]; 5] = [WORD, b"A", b"CACACACA", b"GGATCTCTTA", b"N"];
+    let mut made = Vec::new();
+    while made.len() < count {
+        made.extend_from_slice(words[random.random_range(0..words.len())]);
+        made.extend(bases(random, 3));
+    }
+    made.truncate(count);
+    made
+}
+
+#[test]
+fn cores_are_the_same_with_and_without_memory_of_other_windows() {
+    let mut random = Random::seed_from_u64(5);
+    let window = 40;
+    let mut unmoved = 0;
+    for round in 0..60 {
+        for padding in [Padding::NONE, Padding::n(11)] {
+            for (pooling, hidden) in [
+                (Pooling::Max, None),
+                (Pooling::Max, Some(6)),
+                (Pooling::Average, None),
+                (Pooling::MaxAndAverage, Some(6)),
+            ] {
+                let mut network = word_finder(&mut random, padding, pooling, hidden);
+                network.rectify = round % 4 != 0;
+                let contributions = Contributions::new(&network);
+                for context in [Context::Padding, Context::Flank] {
+                    let plan = WindowPlan { window, stride: 1, strands: StrandChoice::Both, context };
+                    let mut chunk = Chunk::whole("c", codes(&repetitive(&mut random, 130)));
+                    if round % 3 == 0 {
+                        (chunk.segment_start, chunk.segment_end) = (12, 117);
+                    }
+                    let (first, last) = if round % 3 == 0 { (12, 117 - 40) } else { (0, 130 - 40) };
+                    let mut scratch = Scratch::default();
+                    let mut start = first;
+                    let mut before = None;
+                    while start <= last {
+                        let strand =
+                            if random.random_range(0..8) == 0 { Strand::Reverse } else { Strand::Forward };
+                        let hit = Hit { start, target: 0, score: 1.0, strand };
+                        let core = contributions.core(0, &chunk, &hit, &plan, &mut scratch);
+                        let alone = contributions.core(0, &chunk, &hit, &plan, &mut Scratch::default());
+                        assert_eq!(core, alone, "{network:?} {context:?} {start}");
+                        let place = (core.start_in(start), core.end_in(start));
+                        unmoved += u64::from(before == Some(place));
+                        before = Some(place);
+                        // Forwards, and sometimes back.
+                        start = (start + random.random_range(0..4)).saturating_sub(random.random_range(0..3));
+                        start = start.max(first);
+                    }
+                }
+            }
+        }
+    }
+    assert!(unmoved > 10_000, "{unmoved}");
 }
 
 #[test]

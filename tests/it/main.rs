@@ -35,6 +35,7 @@ mod receptive_field;
 mod regions;
 mod report;
 mod resume;
+mod rust_bio;
 mod scan;
 mod shard;
 mod shell;
