@@ -88,7 +88,7 @@ class Case:
         self.threshold = models.threshold(self.binary, self.model, self.genome, sample, "auto", 2_000)
         tracks = [f"{name}{suffix}" for name in SITES for suffix in ("", ".gz")] + ["bb"]
         outputs = [word for name in tracks for word in ("-o", self.path(name))]
-        shown = ["--threshold", f"{self.threshold:.6f}", "--header"]
+        shown = ["--threshold", f"{self.threshold:.6f}", "--header", "--site", "window"]
         program.run(self.binary, "scan", "-m", self.model, self.genome, *shown, *outputs)
 
     def read_scores(self):
@@ -171,7 +171,7 @@ class Case:
             self.require(abs(truth - float(score)) <= 0.51e-4, "a site's score is another")
             last = (contig, start)
         places = [(c, int(s), int(e), strand) for c, s, e, _, _, strand, _ in self.sites]
-        tsv = [(c, int(s), int(e), strand) for c, s, e, _, strand, _ in self.lines("tsv")]
+        tsv = [(f[0], int(f[1]), int(f[2]), f[4]) for f in self.lines("tsv")]
         peaks = [(f[0], int(f[1]), int(f[2]), f[5]) for f in self.lines("narrowPeak")]
         gff = [(f[0], int(f[3]) - 1, int(f[4]), f[6]) for f in self.lines("gff3")]
         self.require(places == tsv == peaks == gff, "formats have different sites")

@@ -189,12 +189,14 @@ class Case:
         self.failures, self.worst, self.worst_effect, self.worst_window = [], 0.0, 0.0, 0.0
 
     def command(self, *more):
-        return ["variants", "-m", self.model, "--genome", self.genome, self.calls, *more]
+        # The genome may be a part of that of the calls: the records beyond it are not scored.
+        return ["variants", "-m", self.model, "--genome", self.genome, self.calls, "--force", *more]
 
     def compare(self):
         """Compares a sample of alleles, drawn from what is in the file and not from what bindscan says of it."""
         out, binary = self.folder / "annotated.vcf", self.folder / "annotated.bcf"
-        program.run(self.binary, *self.command("-o", out, "-o", binary, "--quiet"))
+        # As the graphs are, so that windows can be scored one by one.
+        program.run(self.binary, *self.command("--context", "padding", "-o", out, "-o", binary, "--quiet"))
         with pysam.VariantFile(str(out)) as text, pysam.VariantFile(str(binary)) as records:
             if not all(str(one) == str(other) for one, other in zip(text, records, strict=True)):
                 self.failures.append(f"{self.name}, {self.model.stem}: BCF and VCF differ")
