@@ -20,7 +20,7 @@ use crate::io::tabix::Layout;
 use crate::null::fdr::ShardTests;
 use crate::seq::contig::Contig;
 use crate::track::bigwig::{self, BigWigSink, Values};
-use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown, Summary, TILE};
+use crate::track::score::{Encoders, ScoreSink, ScoreWriter, Series, Shown, Summary, TILE};
 use crate::track::site::{LATER, QValue};
 use crate::track::{Format, ScoreFormat, SiteFormat};
 use crate::{Error, Result};
@@ -179,6 +179,7 @@ impl Shards {
     /// Compresses the lines of a bedGraph anew, tile by tile as a scan does, so that the blocks do not depend on the shards.
     fn write_compressed_scores(&self, sink: LineSink) -> Result<Vec<Sealed>> {
         let mut writer = ScoreWriter::new(self.series(), ScoreSink::BedGraph(sink));
+        let mut encoders = Encoders::default();
         let mut contig = Arc::new(Contig { id: 0, name: String::new(), length: None });
         let mut reached = 0;
         for path in &self.paths {
@@ -195,12 +196,12 @@ impl Shards {
                         contig = Arc::new(Contig { id: contig.id + 1, name: name.to_owned(), length: None });
                     }
                     reached = value.1;
-                    writer.write_values(&contig, &[value])?;
+                    writer.write_values(&contig, &[value], &mut encoders)?;
                 }
                 Ok(())
             })?;
         }
-        writer.seal(&[])
+        writer.seal(&[], &mut encoders)
     }
 
     /// Values are read back and encoded anew, so that what is encoded together does not depend on the shards.
@@ -209,6 +210,7 @@ impl Shards {
         let bin = series.bin;
         let sink = ScoreSink::BigWig(BigWigSink::new(output, bin, header)?);
         let mut writer = ScoreWriter::new(series, sink);
+        let mut encoders = Encoders::default();
         let (mut values, mut bins) = (Values::default(), Vec::new());
         let mut contigs: Vec<Arc<Contig>> = Vec::new();
         let mut reached = (0, 0);
@@ -230,10 +232,10 @@ impl Shards {
                     cut((start, end, value), bin, &mut bins);
                     reached = (values.contig, end);
                 }
-                writer.write_values(&contigs[values.contig], &bins)?;
+                writer.write_values(&contigs[values.contig], &bins, &mut encoders)?;
             }
         }
-        writer.seal(&contigs)
+        writer.seal(&contigs, &mut encoders)
     }
 }
 

@@ -212,7 +212,7 @@ impl ScanArgs {
         let chunk_size = match self.chunk_size {
             Some(size) => size,
             None => {
-                let most = search.default_chunk_size();
+                let most = search.default_chunk_size(self.all);
                 estimate::chunk_size(&mut search.workers[0], &mut speeds, most)
             }
         };
@@ -533,7 +533,7 @@ impl ScanArgs {
             return Ok(None);
         }
         let mut search = Search::new(models.to_vec(), SiteChoice::All, self.max_n, 1)?;
-        let shape = chunk_shape(search.default_chunk_size(), &search.workers[0]);
+        let shape = chunk_shape(search.default_chunk_size(false), &search.workers[0]);
         let mut p = p;
         while p < 1.0 {
             p = (p * 30.0).min(1.0);

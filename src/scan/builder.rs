@@ -306,7 +306,10 @@ impl Scan {
         if let (Some(digest), Some(_)) = (genome.digest(), choice.rate()) {
             self.nulls.warn_of_other_genome(&search.models, &digest);
         }
-        let chunk_size = self.chunk_size.unwrap_or_else(|| search.default_chunk_size()).max(1);
+        let chunk_size = self
+            .chunk_size
+            .unwrap_or_else(|| search.default_chunk_size(sites && choice == SiteChoice::All))
+            .max(1);
         let rate = choice.false_discovery_rate();
         Ok(Ready { search, genome, overlaps, chunk_size, rate, cancel })
     }

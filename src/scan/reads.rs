@@ -28,7 +28,7 @@ use crate::track::Target;
 use crate::track::bam::{self, BamSink, BestWindow, Tagger};
 use crate::track::provenance::Provenance;
 use crate::track::read::ReadSite;
-use crate::track::score::{ScoreSink, ScoreWriter, Series, Shown};
+use crate::track::score::{Encoders, ScoreSink, ScoreWriter, Series, Shown};
 use crate::track::site::{Site, SiteLines, SiteSink};
 
 mod aggregate;
@@ -507,6 +507,7 @@ struct Writer<'a> {
     layout: Layout<'a>,
     sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
+    encoders: Encoders,
     bams: Vec<BamSink>,
     /// A site track each.
     lines: Vec<Lines>,
@@ -530,6 +531,7 @@ impl<'a> Writer<'a> {
             cells: vec![Vec::new(); scores.len()],
             sinks,
             scores,
+            encoders: Encoders::default(),
             text: Vec::new(),
             summary: ReadSummary::default(),
         }
@@ -575,7 +577,7 @@ impl<'a> Writer<'a> {
                 values.extend(of_contig.iter().map(|((_, start), cell)| {
                     (*start, start.saturating_add(series.bin).min(length), cell.value(*how))
                 }));
-                writer.write_values(&self.layout.contigs[contig], &values)?;
+                writer.write_values(&self.layout.contigs[contig], &values, &mut self.encoders)?;
             }
             pending.drain(..settled);
         }
@@ -590,7 +592,7 @@ impl<'a> Writer<'a> {
             sealed.extend(sink.seal(self.layout.contigs)?);
         }
         for writer in self.scores {
-            sealed.extend(writer.seal(self.layout.contigs)?);
+            sealed.extend(writer.seal(self.layout.contigs, &mut self.encoders)?);
         }
         for bam in self.bams {
             sealed.push(bam.seal()?);

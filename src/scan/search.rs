@@ -144,8 +144,10 @@ impl Search {
         Ok(())
     }
 
-    /// Window starts of a chunk, so few that the scores of all targets take some 32 MiB a strand at the most.
-    pub fn default_chunk_size(&self) -> usize {
-        ((1 << 23) / self.targets.len().max(1)).clamp(1 << 12, 1 << 16)
+    /// Window starts of a chunk, so few that the scores of all targets take some 32 MiB a strand at the most; or their lines
+    /// some 64 MiB, if there is one for every window.
+    pub fn default_chunk_size(&self, lines_of_all: bool) -> usize {
+        let (windows, least) = if lines_of_all { (1 << 20, 1 << 8) } else { (1 << 23, 1 << 12) };
+        (windows / self.targets.len().max(1)).clamp(least, 1 << 16)
     }
 }

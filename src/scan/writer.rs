@@ -19,7 +19,7 @@ use crate::seq::contig::Contig;
 use crate::sites;
 use crate::sites::core::{Core, Located};
 use crate::track::Target;
-use crate::track::score::ScoreWriter;
+use crate::track::score::{Encoders, ScoreWriter};
 use crate::track::site::SiteSink;
 
 /// Bytes of lines that are written at a time in the end.
@@ -35,6 +35,7 @@ pub(super) struct Writer<'a> {
     layout: Layout<'a>,
     sinks: Vec<SiteSink>,
     scores: Vec<ScoreWriter>,
+    encoders: Encoders,
     /// Hits of the current segment that wait for the next chunk.
     pending: Vec<Located>,
     /// Codes of their windows, if the bases of sites are wanted.
@@ -81,6 +82,7 @@ impl<'a> Writer<'a> {
             lines: vec![Vec::new(); sinks.len()],
             sinks,
             scores,
+            encoders: Encoders::default(),
             pending: Vec::new(),
             codes: Vec::new(),
             contig: None,
@@ -240,7 +242,8 @@ impl<'a> Writer<'a> {
         }
         for (track, (writer, bins)) in self.scores.iter_mut().zip(&part.scores).enumerate() {
             let journal = &mut self.journal;
-            writer.write(&contig, bins, part.segment_end, &mut |contig, encoded| {
+            let encoders = &mut self.encoders;
+            writer.write(&contig, bins, part.segment_end, encoders, &mut |contig, encoded| {
                 journal.iter_mut().try_for_each(|journal| journal.scores(track, contig, encoded))
             })?;
         }
@@ -472,7 +475,7 @@ impl<'a> Writer<'a> {
             sealed.extend(sink.seal(contigs)?);
         }
         for writer in self.scores {
-            sealed.extend(writer.seal(contigs)?);
+            sealed.extend(writer.seal(contigs, &mut self.encoders)?);
         }
         self.summary.statistics = self.statistics.map(statistics::finish);
         Ok((self.summary, sealed, self.journal))

@@ -26,7 +26,7 @@ use crate::io::bbi;
 use crate::io::bbi::{Block, Cell};
 use crate::io::deflate::Deflater;
 use crate::io::line::LineSink;
-use tile::{Bin, Centred};
+use tile::{Bin, Bins, Centred};
 pub(super) use tile::{Stretch, TileValues};
 
 mod tile;
@@ -210,7 +210,7 @@ impl Encoder {
     }
 }
 
-/// What a worker encodes all its score tracks with: they may be thousands, and take turns.
+/// Encoders of all score tracks of a worker, or of the writer: tracks may be thousands, and take turns.
 #[derive(Debug, Default)]
 pub(crate) struct Encoders {
     /// One of each kind that is needed.
@@ -230,13 +230,14 @@ impl Encoders {
     }
 }
 
-/// Working memory for one chunk's bins of a track.
+/// Working memory for the bins of one track.
 #[derive(Debug, Default)]
 struct Buffers {
     shown: Vec<f32>,
     values: Vec<f32>,
     bins: Vec<Bin>,
     stretches: Vec<Stretch>,
+    encoded: Encoded,
 }
 
 /// A worker's share of a score track: one chunk's bins.
@@ -245,11 +246,11 @@ pub(crate) struct ScorePart {
     /// True if the chunk is the first of its segment.
     first: bool,
     /// Bins left of the whole tiles.
-    head: Vec<Bin>,
+    head: Bins,
     /// The tiles that the chunk has all windows of.
     whole: Encoded,
     /// Bins right of them.
-    tail: Vec<Bin>,
+    tail: Bins,
 }
 
 impl ScorePart {
@@ -273,7 +274,7 @@ impl ScorePart {
         (output, window): (usize, u64),
     ) -> Result<(), u64> {
         self.first = chunk.first;
-        let (encoder, Buffers { shown, values, bins, stretches }) = encoders.get(encoding);
+        let (encoder, Buffers { shown, values, bins, stretches, .. }) = encoders.get(encoding);
         let stride = scores.stride as u64;
         let mut windows = Centred {
             scores: series.shown(scores, output, kept, shown)?,
@@ -319,11 +320,11 @@ impl ScorePart {
             }
             bins.retain(|bin| chunk.kept.contains(&bin.start));
             if whole {
-                let values = series.stretches(bins, stretches);
+                let values = series.stretches(bins.drain(..), stretches);
                 encoder.encode(&chunk.contig, series.bin, values, &mut self.whole);
             } else {
                 let part = if start < from { &mut self.head } else { &mut self.tail };
-                part.append(bins);
+                bins.drain(..).for_each(|bin| part.push(bin, series));
             }
         }
         Ok(())
@@ -336,16 +337,13 @@ pub(crate) type Heard<'a> = dyn FnMut(&Contig, &Encoded) -> Result<()> + 'a;
 /// The writer's side of a score track.
 #[derive(Debug)]
 pub(crate) struct ScoreWriter {
-    encoder: Encoder,
     series: Series,
     sink: ScoreSink,
     /// Bins of the tile that is not whole yet, and the contig that they are of.
-    pending: Vec<Bin>,
+    pending: Bins,
     contig: Option<Arc<Contig>>,
     /// True if more of the last bin may come.
     open: bool,
-    stretches: Vec<Stretch>,
-    encoded: Encoded,
 }
 
 /// Values that a score track holds back between two chunks.
@@ -361,16 +359,7 @@ pub(crate) struct ScoreState {
 impl ScoreWriter {
     /// Writes `series` to `sink`.
     pub(crate) fn new(series: Series, sink: ScoreSink) -> ScoreWriter {
-        ScoreWriter {
-            encoder: Encoder::new(sink.encoding()),
-            series,
-            sink,
-            pending: Vec::new(),
-            contig: None,
-            open: false,
-            stretches: Vec::new(),
-            encoded: Encoded::default(),
-        }
+        ScoreWriter { series, sink, pending: Bins::default(), contig: None, open: false }
     }
 
     /// Writes a chunk's share; of the last chunk of a segment, `segment_end` is where that ends. `heard` is told what is
@@ -383,21 +372,24 @@ impl ScoreWriter {
         contig: &Arc<Contig>,
         part: &ScorePart,
         segment_end: Option<u64>,
+        encoders: &mut Encoders,
         heard: &mut Heard<'_>,
     ) -> Result<()> {
-        self.enter(contig, heard)?;
+        self.enter(contig, encoders, heard)?;
         self.open &= !part.first;
-        self.join(&part.head, heard)?;
+        let series = self.series;
+        self.join(part.head.iter(&series), encoders, heard)?;
         if !part.whole.is_empty() {
-            self.flush(heard)?;
+            self.flush(encoders, heard)?;
             heard(contig, &part.whole)?;
             self.sink.write(contig, &part.whole)?;
         }
-        self.join(&part.tail, heard)?;
+        self.join(part.tail.iter(&series), encoders, heard)?;
         if let Some(end) = segment_end
-            && let (true, Some(bin)) = (self.open, self.pending.last_mut())
+            && self.open
+            && let Some(bin) = self.pending.pop(&self.series)
         {
-            bin.end = bin.end.min(end);
+            self.pending.push(Bin { end: bin.end.min(end), ..bin }, &self.series);
         }
         Ok(())
     }
@@ -406,58 +398,74 @@ impl ScoreWriter {
     ///
     /// # Errors
     /// An output that cannot be written.
-    pub(crate) fn write_values(&mut self, contig: &Arc<Contig>, values: &[(u64, u64, f32)]) -> Result<()> {
+    pub(crate) fn write_values(
+        &mut self,
+        contig: &Arc<Contig>,
+        values: &[(u64, u64, f32)],
+        encoders: &mut Encoders,
+    ) -> Result<()> {
         let heard: &mut Heard<'_> = &mut |_, _| Ok(());
-        self.enter(contig, heard)?;
+        self.enter(contig, encoders, heard)?;
         for &(start, end, best) in values {
             self.open = false;
-            self.join(&[Bin { start, end, best, windows: 1, sum: 0 }], heard)?;
+            let bin = Bin { start, end, best, windows: 1, sum: 0 };
+            self.join(std::iter::once(bin), encoders, heard)?;
         }
         Ok(())
     }
 
-    fn enter(&mut self, contig: &Arc<Contig>, heard: &mut Heard<'_>) -> Result<()> {
+    fn enter(&mut self, contig: &Arc<Contig>, encoders: &mut Encoders, heard: &mut Heard<'_>) -> Result<()> {
         if self.contig.as_ref().is_none_or(|known| known.id != contig.id) {
-            self.flush(heard)?;
+            self.flush(encoders, heard)?;
             self.contig = Some(Arc::clone(contig));
         }
         Ok(())
     }
 
-    fn join(&mut self, bins: &[Bin], heard: &mut Heard<'_>) -> Result<()> {
+    fn join(
+        &mut self,
+        bins: impl Iterator<Item = Bin>,
+        encoders: &mut Encoders,
+        heard: &mut Heard<'_>,
+    ) -> Result<()> {
         for bin in bins {
-            match self.pending.last_mut() {
-                Some(last) if self.open && last.start / self.series.bin == bin.start / self.series.bin => {
-                    last.merge(bin);
+            match self.pending.last(&self.series) {
+                Some(mut last)
+                    if self.open && last.start / self.series.bin == bin.start / self.series.bin =>
+                {
+                    last.merge(&bin);
+                    self.pending.pop(&self.series);
+                    self.pending.push(last, &self.series);
                 }
-                Some(last) if self.series.tile(last) != self.series.tile(bin) => {
-                    self.flush(heard)?;
-                    self.pending.push(*bin);
+                Some(last) if self.series.tile(&last) != self.series.tile(&bin) => {
+                    self.flush(encoders, heard)?;
+                    self.pending.push(bin, &self.series);
                 }
                 Some(last) if bin.start < last.end => {
                     let message = "values are not in order: the state that an interrupted scan has left is damaged; remove its \
                          folder (.NAME.resume) to begin anew";
                     return Err(Error::Request(message.into()));
                 }
-                _ => self.pending.push(*bin),
+                _ => self.pending.push(bin, &self.series),
             }
             self.open = true;
         }
         Ok(())
     }
 
-    fn flush(&mut self, heard: &mut Heard<'_>) -> Result<()> {
+    fn flush(&mut self, encoders: &mut Encoders, heard: &mut Heard<'_>) -> Result<()> {
         self.open = false;
         let (false, Some(contig)) = (self.pending.is_empty(), &self.contig) else { return Ok(()) };
-        self.encoded.clear();
-        let values = self.series.stretches(&self.pending, &mut self.stretches);
-        self.encoder.encode(contig, self.series.bin, values, &mut self.encoded);
+        let (encoder, Buffers { stretches, encoded, .. }) = encoders.get(self.sink.encoding());
+        encoded.clear();
+        let values = self.series.stretches(self.pending.iter(&self.series), stretches);
+        encoder.encode(contig, self.series.bin, values, encoded);
         self.pending.clear();
-        if self.encoded.is_empty() {
+        if encoded.is_empty() {
             return Ok(());
         }
-        heard(contig, &self.encoded)?;
-        self.sink.write(contig, &self.encoded)
+        heard(contig, encoded)?;
+        self.sink.write(contig, encoded)
     }
 
     /// Writes once more what was written before an interruption.
@@ -470,10 +478,10 @@ impl ScoreWriter {
 
     /// Values held back for the next chunk.
     pub(crate) fn state(&self) -> ScoreState {
-        let bin = |bin: &Bin| (bin.start, bin.end, bin.best.to_bits(), bin.windows, bin.sum);
+        let bin = |bin: Bin| (bin.start, bin.end, bin.best.to_bits(), bin.windows, bin.sum);
         let contig = |contig: &Arc<Contig>| (contig.id, contig.name.clone(), contig.length);
         ScoreState {
-            pending: self.pending.iter().map(bin).collect(),
+            pending: self.pending.iter(&self.series).map(bin).collect(),
             contig: self.contig.as_ref().map(contig),
             open: self.open,
         }
@@ -493,7 +501,8 @@ impl ScoreWriter {
     pub(crate) fn restore(&mut self, state: ScoreState) {
         let bin =
             |(start, end, best, windows, sum)| Bin { start, end, best: f32::from_bits(best), windows, sum };
-        self.pending = state.pending.into_iter().map(bin).collect();
+        self.pending.clear();
+        state.pending.into_iter().map(bin).for_each(|bin| self.pending.push(bin, &self.series));
         self.contig = state.contig.map(|(id, name, length)| Arc::new(Contig { id, name, length }));
         self.open = state.open;
     }
@@ -502,8 +511,8 @@ impl ScoreWriter {
     ///
     /// # Errors
     /// As [`ScoreWriter::write`].
-    pub(crate) fn seal(mut self, contigs: &[Arc<Contig>]) -> Result<Vec<Sealed>> {
-        self.flush(&mut |_, _| Ok(()))?;
+    pub(crate) fn seal(mut self, contigs: &[Arc<Contig>], encoders: &mut Encoders) -> Result<Vec<Sealed>> {
+        self.flush(encoders, &mut |_, _| Ok(()))?;
         self.sink.seal(contigs)
     }
 }

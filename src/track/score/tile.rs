@@ -27,6 +27,73 @@ impl Bin {
     }
 }
 
+/// Bins in their order. Those of one window and full width take 8 bytes: there may be thousands of tracks.
+#[derive(Debug, Default)]
+pub(super) struct Bins {
+    /// Number of the first bin of those, counted in widths.
+    first: u64,
+    /// Numbers of bins, counted from the first, and their values.
+    numbers: Vec<u32>,
+    values: Vec<f32>,
+    /// Other bins, and their ranks; their numbers and values say nothing.
+    others: Vec<(usize, Bin)>,
+}
+
+impl Bins {
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.numbers.clear();
+        self.values.clear();
+        self.others.clear();
+    }
+
+    /// Appends a bin of `series`.
+    pub(super) fn push(&mut self, bin: Bin, series: &Series) {
+        if self.is_empty() {
+            self.first = bin.start / series.bin;
+        }
+        let number = (bin.start / series.bin).checked_sub(self.first).and_then(|n| u32::try_from(n).ok());
+        let number = number.filter(|&number| self.plain(number, bin.best, series) == bin);
+        if number.is_none() {
+            self.others.push((self.values.len(), bin));
+        }
+        self.numbers.push(number.unwrap_or(0));
+        self.values.push(bin.best);
+    }
+
+    /// Takes the last bin off.
+    pub(super) fn pop(&mut self, series: &Series) -> Option<Bin> {
+        let (number, value) = self.numbers.pop().zip(self.values.pop())?;
+        let other = self.others.pop_if(|(rank, _)| *rank == self.values.len());
+        Some(other.map_or_else(|| self.plain(number, value, series), |(_, bin)| bin))
+    }
+
+    pub(super) fn last(&self, series: &Series) -> Option<Bin> {
+        let rank = self.values.len().checked_sub(1)?;
+        let other = self.others.last().filter(|(other, _)| *other == rank);
+        Some(other.map_or_else(|| self.plain(self.numbers[rank], self.values[rank], series), |(_, bin)| *bin))
+    }
+
+    pub(super) fn iter<'a>(&'a self, series: &'a Series) -> impl Iterator<Item = Bin> + 'a {
+        let mut others = self.others.iter().peekable();
+        let numbers = self.numbers.iter().zip(&self.values).enumerate();
+        numbers.map(move |(rank, (&number, &value))| {
+            let other = others.next_if(|(other, _)| *other == rank);
+            other.map_or_else(|| self.plain(number, value, series), |(_, bin)| *bin)
+        })
+    }
+
+    /// The bin of this number, if it is whole and has one window.
+    fn plain(&self, number: u32, value: f32, series: &Series) -> Bin {
+        let start = (self.first + u64::from(number)) * series.bin;
+        let sum = series.sum(&[value]);
+        Bin { start, end: start.saturating_add(series.bin), best: value, windows: 1, sum }
+    }
+}
+
 /// The greater of two scores, the first of equals: zeros have signs.
 fn greater(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
@@ -153,16 +220,21 @@ impl Series {
             let start = windows.centre - windows.centre % self.bin;
             let end = start.saturating_add(self.bin);
             let here = windows.take_before(end).scores;
-            let sum = match self.summary {
-                Summary::Max => 0,
-                Summary::Mean => here.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add),
-            };
+            let sum = self.sum(here);
             let best = here[1..].iter().copied().fold(here[0], greater);
             let bin = Bin { start, end, best, windows: here.len() as u32, sum };
             match bins.last_mut() {
                 Some(last) if last.start == start => last.merge(&bin),
                 _ => bins.push(bin),
             }
+        }
+    }
+
+    /// Sum of scores, if it is needed.
+    fn sum(&self, scores: &[f32]) -> i128 {
+        match self.summary {
+            Summary::Max => 0,
+            Summary::Mean => scores.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add),
         }
     }
 
@@ -187,10 +259,7 @@ impl Series {
         buffer.extend(ends.map(|end| {
             let here = windows.take_before(end).scores;
             match self.summary {
-                Summary::Mean if here.len() > 1 => {
-                    let sum = here.iter().map(|&score| in_units(score)).fold(0, i128::saturating_add);
-                    mean(sum, here.len() as u32)
-                }
+                Summary::Mean if here.len() > 1 => mean(self.sum(here), here.len() as u32),
                 _ => here[1..].iter().copied().fold(here[0], greater),
             }
         }));
@@ -205,10 +274,14 @@ impl Series {
     }
 
     /// The bins that are shown.
-    pub(super) fn stretches<'a>(&self, bins: &[Bin], buffer: &'a mut Vec<Stretch>) -> TileValues<'a> {
+    pub(super) fn stretches<'a>(
+        &self,
+        bins: impl Iterator<Item = Bin>,
+        buffer: &'a mut Vec<Stretch>,
+    ) -> TileValues<'a> {
         buffer.clear();
-        let stretch = |bin: &Bin| Stretch { start: bin.start, end: bin.end, value: self.value(bin) };
-        buffer.extend(bins.iter().map(stretch).filter(|stretch| self.shows(stretch.value)));
+        let stretch = |bin: Bin| Stretch { start: bin.start, end: bin.end, value: self.value(&bin) };
+        buffer.extend(bins.map(stretch).filter(|stretch| self.shows(stretch.value)));
         TileValues::Stretches(buffer)
     }
 
