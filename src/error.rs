@@ -83,6 +83,11 @@ pub enum Error {
     Interrupted,
 }
 
+/// A message without line breaks: what files hold may be in it.
+fn one_line(message: String) -> String {
+    if message.contains(['\n', '\r']) { message.replace(['\n', '\r'], " ") } else { message }
+}
+
 fn line_suffix(line: Option<u64>) -> String {
     line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
@@ -96,12 +101,13 @@ impl Error {
 
     /// A format error at a 1-based line (or at no line in particular).
     pub fn format(path: impl AsRef<Path>, line: impl Into<Option<u64>>, message: impl Into<String>) -> Error {
-        Error::Format { path: path.as_ref().to_path_buf(), line: line.into(), message: message.into() }
+        let message = one_line(message.into());
+        Error::Format { path: path.as_ref().to_path_buf(), line: line.into(), message }
     }
 
     /// An error that concerns a model.
     pub fn model(name: impl Into<String>, message: impl Into<String>) -> Error {
-        Error::Model { name: name.into(), message: message.into() }
+        Error::Model { name: name.into(), message: one_line(message.into()) }
     }
 
     /// True if this is a closed pipe on the reading side (`bindscan … | head`): not a failure.

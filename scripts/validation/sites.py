@@ -5,11 +5,11 @@ even-numbered ones are scanned whole. CTCF, human: a network is fitted to the EN
 cells most of its sites are CTCF's), without those that lie in the scanned sequence; the first 10 Mb of chr20 are scanned,
 and the measured summits there are those of another laboratory's CTCF experiment.
 
-The factor's JASPAR matrix is scanned by lightmotif on the same sequence, both strands. Either way a place is the middle
-of a window (the network's window, the matrix's length; where neighbouring windows score the same, the middle of those).
-Places are ranked by score, and of those within 100 bases of each other only the best counts. A place is right if a summit
-lies within 50 bases; each summit counts once. Printed are precision at k, with k the number of summits, and average
-precision over the best 10,000 places.
+The places of a network are the summits of its sites, as `bindscan scan` reports them. The factor's JASPAR matrix is
+scanned by lightmotif on the same sequence, both strands, and its places are the middles of its sites. Places are ranked by
+score, and of those within 100 bases of each other only the best counts. A place is right if a measured summit lies within 50
+bases; each summit counts once. Printed are precision at k, with k the number of summits, and average precision over the best
+10,000 places.
 
 With --choose, only the odd-numbered chromosomes are used: the network is fitted to every other one of them and judged on
 the rest. How networks are fitted was chosen by that.
@@ -29,8 +29,8 @@ ODD = [f"chr{i}" for i in range(1, 17, 2)]
 EVEN = [f"chr{i}" for i in range(2, 17, 2)]
 # Bases of the ENCODE peaks.
 PEAK = 101
-# Bases between the network's windows.
-STRIDE = 5
+# Windows that have a score as high as a site's, at most.
+SHARE = 0.05
 # Places closer than this to a better one do not count; summits this close to a place are found.
 APART, NEAR = 100, 50
 PLACES = 10_000
@@ -85,18 +85,17 @@ class Bench:
         return model
 
     def network_places(self, setting):
-        """(score, contig, middle) of the network's windows, best first."""
+        """(contig, summit) of the network's sites, best first."""
         regions = [word for contig in setting.contigs for word in ("-r", contig)]
-        scan = ["scan", "-m", setting.model, setting.genome, "--all", "--window", setting.window, "--stride", STRIDE]
-        text = program.run(self.program, "--quiet", *scan, "--format", "tsv", *regions)
-        header, _, body = text.partition("\n")
+        scan = ["scan", "-m", setting.model, setting.genome, "--window", setting.window, "--format", "tsv", *regions]
+        header, _, body = program.run(self.program, "--quiet", *scan, "--pvalue", SHARE).partition("\n")
         columns = header.lstrip("#").split("\t")
-        used = [columns.index(name) for name in ("start", "score")]
+        used = [columns.index(name) for name in ("summit", "score")]
         parts = []
         for contig, lines in by_contig(body):
-            starts, scores = np.loadtxt(io.StringIO(lines), usecols=used, delimiter="\t", comments=None).T
-            parts.append((contig, starts + setting.window // 2, scores))
-        return ranked(parts, STRIDE)
+            summits, scores = np.loadtxt(io.StringIO(lines), usecols=used, delimiter="\t", comments=None, ndmin=2).T
+            parts.append((contig, summits, scores))
+        return ranked(parts, 1)
 
 
 def by_contig(body):
@@ -111,7 +110,7 @@ def by_contig(body):
 
 
 def matrix_places(setting):
-    """(score, contig, middle) of the matrix' placements by lightmotif, best first."""
+    """(contig, middle) of the matrix' placements by lightmotif, best first."""
     forward = motifs.log_odds(setting.motif, PSEUDOCOUNT)
     parts = []
     for contig, bases in setting.contigs.items():
@@ -126,10 +125,11 @@ def matrix_places(setting):
 
 
 def ranked(parts, stride):
-    """Best first; windows side by side with one score are one place, in their middle."""
+    """Best first; places side by side with one score are one, in their middle."""
     scores, contigs, middles = [], [], []
     for contig, positions, values in parts:
-        values = np.round(values, 4)
+        order = np.argsort(positions, kind="stable")
+        positions, values = positions[order], np.round(values[order], 4)
         apart = (np.diff(values) != 0) | (np.diff(positions) != stride)
         first = np.concatenate([[0], np.flatnonzero(apart) + 1])
         last = np.concatenate([first[1:], [len(values)]]) - 1

@@ -305,6 +305,14 @@ impl TrainArgs {
             let _ = fs::remove_file(&state);
             return self.keep_matrix(matrix, &training, test.as_ref(), &why, session);
         }
+        if let Some(motif) = &outcome.motif {
+            log::info!(
+                "one filter is the motif of {:.0} of {} bound sequences; its weight is {:.2}",
+                motif.sites,
+                motif.sequences,
+                motif.weight
+            );
+        }
         let mut model = trained::model(&self.name(), self.alphabet(), &training, &protocol, &outcome)?;
         if let Some(scaling) = scaling {
             model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);

@@ -425,9 +425,10 @@ impl Selection {
         }
     }
 
-    /// True if every query has met its contig.
+    /// True if every query has met its contig, and none may still be meant. A stream that has a contig by another name is
+    /// read on: it may have one of that very name, too.
     pub(crate) fn is_complete(&self) -> bool {
-        self.missing == 0
+        self.missing == 0 && (self.settled || self.renamed.is_empty())
     }
 
     /// Regions of `contig`: sorted, and merged where they overlap or touch, so that no window is
@@ -693,6 +694,7 @@ mod tests {
         let mut stream = Selection::new(vec![RegionQuery::parse("1:5-10")]);
         let both = contigs(&["chr1", "1"]);
         stream.take(&both[0]).unwrap();
+        assert!(!stream.is_complete());
         assert!(stream.take(&both[1]).unwrap_err().to_string().contains("can mean two contigs"));
     }
 

@@ -8,6 +8,7 @@ pub mod gradient;
 pub mod hyperparameters;
 pub mod init;
 pub(crate) mod kmer_index;
+pub mod motif_filter;
 pub(crate) mod optimizer;
 pub(crate) mod parameters;
 pub mod rc_tied;

@@ -276,6 +276,10 @@ impl Batch {
             if records.text().read_until(b'\n', &mut self.text)? == 0 {
                 break;
             }
+            if !self.text.ends_with(b"\n") {
+                // The last line of a file may lack its end; what is written does not.
+                self.text.push(b'\n');
+            }
             self.count += 1;
         }
         Ok(())

@@ -10,6 +10,7 @@ use bindscan::model::usage::MainMotif;
 use bindscan::model::{Dense, Layout, Model, ModelSpec, Network, Padding, Pooling};
 use bindscan::seq::alphabet::encode;
 use proptest::prelude::*;
+use prost::Message;
 
 fn pytorch() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch")
@@ -78,6 +79,17 @@ fn what_is_no_model_is_refused_in_one_line() {
     assert!(
         ours.save(folder.path().join("no/such/x.onnx")).unwrap_err().to_string().contains("cannot create")
     );
+}
+
+#[test]
+fn whatever_a_specification_holds_the_error_is_one_line() {
+    let model = Model::from_network(ModelSpec::from_network("x", &network(1)), network(1)).unwrap();
+    for text in ["[0,\n1]", "{\"format\": \"4\\n\\n\"}", "{\"format\": 1, \"pad\\r\\nding\": 2}"] {
+        let mut graph = model.graph.clone();
+        bindscan::model::onnx::set_metadata(&mut graph, bindscan::model::SPEC_KEY, text.to_owned());
+        let message = Model::from_bytes("x", &graph.encode_to_vec()).unwrap_err().to_string();
+        assert!(!message.contains(['\n', '\r']) && message.contains("bindscan.spec"), "{message:?}");
+    }
 }
 
 #[test]

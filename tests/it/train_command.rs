@@ -51,7 +51,7 @@ fn a_model_comes_out_that_inspect_and_eval_take() {
     for word in [
         "creb",
         "window   40 bases",
-        "24 detectors of length 10",
+        "26 detectors of length 10",
         "the same score on both",
         "held_out",
         "data_sha256",

@@ -58,8 +58,8 @@ fn sizes_give_networks_of_their_filters_and_nearly_the_same_accuracy() {
     let mut areas = Vec::new();
     for (size, shape) in [
         ("small", "48 detectors of length 15"),
-        ("medium", "80 detectors of length 15"),
-        ("ensemble", "80 detectors of length 16"),
+        ("medium", "82 detectors of length 15"),
+        ("ensemble", "82 detectors of length 16"),
     ] {
         train(path, &format!("peaks.bed --test-contigs chr2 -o {size}.onnx --size {size} {SMALL}"));
         let inspected = stdout(path, &format!("inspect {size}.onnx"));

@@ -9,6 +9,7 @@ use bindscan::dataset::metric;
 use bindscan::dataset::{Dataset, TargetKind};
 use bindscan::engine::reference;
 use bindscan::model::{Alphabet, Dense, Model, Network, Padding, Pooling, Strands};
+use bindscan::train::deepbind::distil::Distillation;
 use bindscan::train::deepbind::ensemble::merge;
 use bindscan::train::deepbind::search;
 use bindscan::train::deepbind::trained;
@@ -104,19 +105,93 @@ fn finds_the_motif_and_gives_the_same_bytes_on_any_number_of_threads() {
     }
 }
 
+/// Consensus of a filter, and of its reverse complement.
+fn consensus(network: &Network, filter: usize) -> [Vec<u8>; 2] {
+    let length = network.detector_length;
+    let weight = |base: u8, j: usize| network.weights[(filter * 4 + usize::from(base)) * length + j];
+    let best = |j| (0..4u8).reduce(|a, b| if weight(b, j) > weight(a, j) { b } else { a }).unwrap();
+    let forward: Vec<u8> = (0..length).map(best).collect();
+    let mut reverse = Vec::new();
+    bindscan::seq::alphabet::reverse_complement_into(&forward, &mut reverse);
+    [forward, reverse]
+}
+
+#[test]
+fn the_motif_of_the_bound_sequences_is_a_filter() {
+    let data = dataset(150, 1);
+    let reverse = {
+        let mut codes = Vec::new();
+        bindscan::seq::alphabet::reverse_complement_into(&MOTIF, &mut codes);
+        codes
+    };
+    let mut random = data.clone();
+    random.targets.iter_mut().enumerate().for_each(|(i, target)| *target = (i % 2) as f32);
+    for strands in [Strands::Symmetric, Strands::Both] {
+        for distilled in [false, true] {
+            let mut protocol = protocol(Recipe::Tuned);
+            (protocol.trials, protocol.space.strands) = (1, strands);
+            (protocol.space.hidden, protocol.space.pooling) = (Some(0), Some(Pooling::Max));
+            protocol.distillation = distilled.then_some(Distillation {
+                filters: 4,
+                length: 10,
+                padded: true,
+                sequences: 500,
+                steps: 300,
+            });
+            let outcome = run(&data, &protocol, 2).unwrap();
+            let motif = outcome.motif.unwrap();
+            assert!(motif.sites > 130.0 && motif.sites <= 150.0, "{motif:?}");
+            assert!((motif.weight - 2.25 * motif.sites / (motif.sites + 30.0)).abs() < 1e-9, "{motif:?}");
+            let halves = if strands == Strands::Symmetric { 2 } else { 1 };
+            let filters = outcome.network.detectors / halves;
+            assert_eq!(filters, if distilled { 4 } else { 13 });
+            let found = consensus(&outcome.network, filters - 1);
+            let holds = |word: &[u8]| found[0].windows(word.len()).any(|part| part == word);
+            assert!(holds(&MOTIF) || holds(&reverse), "{found:?}");
+            // The score is the network's and the motif's, whichever strand is read.
+            let other = run(&random, &protocol, 1).unwrap().motif;
+            assert!(other.is_none_or(|other| other.sites < 60.0), "{other:?}");
+        }
+    }
+    // Networks with a hidden layer, and those of the published recipe, stay as they are.
+    let mut hidden = protocol(Recipe::Tuned);
+    hidden.space.hidden = Some(4);
+    assert_eq!(run(&data, &hidden, 1).unwrap().motif, None);
+    assert_eq!(run(&data, &protocol(Recipe::Published), 1).unwrap().motif, None);
+}
+
+#[test]
+fn a_known_motif_counts_as_sites() {
+    let data = dataset(12, 3);
+    let mut protocol = protocol(Recipe::Tuned);
+    (protocol.trials, protocol.folds) = (1, 2);
+    (protocol.space.hidden, protocol.space.pooling) = (Some(0), Some(Pooling::Max));
+    let alone = run(&data, &protocol, 1).unwrap().motif;
+    let mut known = random_network(1, None, Pooling::Max, &mut Xoshiro256PlusPlus::seed_from_u64(1));
+    known.detector_length = MOTIF.len();
+    let word = |base| MOTIF.iter().map(move |code| if *code == base { 1.9 } else { -5.0 });
+    known.weights = (0..4u8).flat_map(word).collect();
+    protocol.motifs = vec![known];
+    let outcome = run(&data, &protocol, 1).unwrap();
+    let motif = outcome.motif.unwrap();
+    assert!(motif.weight > 0.5, "{motif:?}");
+    assert!(alone.is_none_or(|alone| alone.weight < motif.weight), "{alone:?} {motif:?}");
+}
+
 /// Better strand's score by the reference.
 #[test]
 fn a_symmetric_network_scores_both_strands_alike() {
     let data = dataset(60, 11);
     let mut protocol = protocol(Recipe::Tuned);
     protocol.space.strands = Strands::Symmetric;
+    (protocol.space.hidden, protocol.space.pooling) = (Some(0), Some(Pooling::Max));
     let outcome = run(&data, &protocol, 1).unwrap();
     assert!(outcome.trials[outcome.chosen].best().unwrap().1 > 0.9);
     let Network { detectors, detector_length, weights, .. } = &outcome.network;
-    assert_eq!(*detectors, 2 * 2 * 6, "two fits, each detector both ways round");
+    assert_eq!(*detectors, 2 * (2 * 6 + 1), "two fits and the motif, each detector both ways round");
     assert!(outcome.finals.iter().all(|auc| auc.unwrap() > 0.9));
     let turned: Vec<f32> = weights[..4 * detector_length].iter().rev().copied().collect();
-    assert_eq!(weights[6 * 4 * detector_length..][..4 * detector_length], turned);
+    assert_eq!(weights[detectors / 2 * 4 * detector_length..][..4 * detector_length], turned);
     let mut scores = Vec::new();
     for codes in &data.sequences {
         let mut reverse = Vec::new();

@@ -18,6 +18,7 @@ use crate::train::deepbind::distil::Distillation;
 use crate::train::deepbind::ensemble;
 use crate::train::deepbind::fit::{Examples, Fit, Stopped};
 use crate::train::deepbind::hyperparameters::{Candidate, Recipe, Space};
+use crate::train::deepbind::motif_filter::{self, MotifFilter};
 use crate::train::deepbind::rc_tied;
 use crate::train::deepbind::state::State;
 use crate::train::trainer::{Purpose, Resources, check_sizes, lock, stream};
@@ -134,6 +135,8 @@ const HARDLY_WORSE: f64 = 0.005;
 pub struct Outcome {
     /// The network: the best of the final fits, or all of them merged, as the recipe has it, or what they were distilled to.
     pub network: Network,
+    /// The motif of the bound sequences, if the network was given one.
+    pub motif: Option<MotifFilter>,
     /// Rank of the chosen trial.
     pub chosen: usize,
     /// Steps of the final fits.
@@ -413,13 +416,14 @@ impl<'a> Run<'a> {
             Ok(true)
         })?;
         let fitted = fitted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let network = self.combine(&fitted)?;
+        let (network, motif) = self.combine(&fitted)?;
         let finals = fitted.iter().map(|fit| fit.as_ref().map(|(metric, _)| *metric)).collect();
-        Ok(Outcome { network, chosen, steps, trials, finals })
+        Ok(Outcome { network, motif, chosen, steps, trials, finals })
     }
 
-    /// The best of the final fits, or all of them merged, or the network that they are distilled to.
-    fn combine(&self, fitted: &[Option<(f64, Network)>]) -> Result<Network> {
+    /// The best of the final fits, or all of them merged, or the network that they are distilled to; with the motif of the
+    /// bound sequences as one of its filters.
+    fn combine(&self, fitted: &[Option<(f64, Network)>]) -> Result<(Network, Option<MotifFilter>)> {
         let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
         let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
         let Some((_, best)) = best else {
@@ -431,16 +435,30 @@ impl<'a> Run<'a> {
             Strands::Both | Strands::Single => network.clone(),
         };
         if space.recipe == Recipe::Published {
-            return Ok(whole(best));
+            return Ok((whole(best), None));
         }
-        let members = fitted.iter().map(|(_, network)| network);
-        let Some(distillation) = distillation else {
-            return ensemble::merge(&members.map(whole).collect::<Vec<_>>()).map_err(Error::Request);
-        };
-        let teacher = ensemble::merge(&members.cloned().collect::<Vec<_>>()).map_err(Error::Request)?;
+        let members = fitted.iter().map(|(_, network)| network.clone());
+        let ensemble = ensemble::merge(&members.collect::<Vec<_>>()).map_err(Error::Request)?;
         let (dataset, cancel) = (self.examples.dataset(), self.resources.cancel);
         let seed = stream(*seed, Purpose::Distillation, 0, 0);
-        let learn = || distillation.run(&teacher, space.strands, dataset, seed, cancel);
-        self.pool.install(learn).map(|network| whole(&network))
+        let hidden =
+            if distillation.is_some() { 0 } else { best.hidden.as_ref().map_or(0, |layer| layer.outputs) };
+        let takes_motif = motif_filter::fits(dataset, ensemble.pooling, hidden);
+        self.pool.install(|| {
+            let network = match distillation {
+                // The motif is one of its filters.
+                Some(to) if takes_motif && to.filters > 1 => Distillation { filters: to.filters - 1, ..*to }
+                    .run(&ensemble, space.strands, dataset, seed, cancel)?,
+                Some(to) => to.run(&ensemble, space.strands, dataset, seed, cancel)?,
+                None => ensemble,
+            };
+            let known = &self.protocol.motifs;
+            let added =
+                takes_motif.then(|| motif_filter::add(&network, space.strands, dataset, known)).flatten();
+            Ok(match added {
+                Some((network, motif)) => (whole(&network), Some(motif)),
+                None => (whole(&network), None),
+            })
+        })
     }
 }

@@ -95,6 +95,14 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
                 "seed": protocol.seed,
             }),
         ),
+        (
+            "motif_filter",
+            json!(outcome.motif.map(|motif| json!({
+                "sequences": motif.sequences,
+                "sites": motif.sites,
+                "weight": motif.weight,
+            }))),
+        ),
         ("hyper_parameters", Value::Object(chosen.candidate.describe())),
         ("steps", json!(outcome.steps)),
         ("metric", json!(metric_name(dataset.kind))),

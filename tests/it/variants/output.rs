@@ -118,6 +118,15 @@ fn everything_else_is_passed_on_as_it_is() {
     ];
     let strange = "##strange=<a,\"b\">\n##INFO=<ID=Q,Number=.,Type=Float,Description=\"\u{e9}\">\n";
     let header = HEADER.to_owned() + strange + COLUMNS + "\n";
+    // The last line ends, however it ended in the file.
+    for end in ["", "\r", "\r\r", "\n", "\r\n"] {
+        fs::write(at.join("end.vcf"), format!("{header}{}{end}", odd[0])).unwrap();
+        let written = stdout(at, "variants -m padded.onnx --genome genome.fa end.vcf --force");
+        assert!(
+            written.ends_with(&format!("{}{}\n", odd[0], end.trim_end_matches('\n'))),
+            "{end:?}: {written:?}"
+        );
+    }
     fs::write(at.join("odd.vcf"), header.clone() + &odd.join("\r\n")).unwrap();
     let output = run(at, "variants -m padded.onnx --genome genome.fa odd.vcf --force");
     let (text, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
