@@ -126,9 +126,7 @@ def held_out(binary, model):
     """Mean AUC of the outputs on the held-out data, as the model's provenance has it."""
     described = program.run(binary, "inspect", model)
     (line,) = (line for line in described.splitlines() if line.startswith("held_out"))
-    values = re.findall(r'"metric":"auc"[^}]*?"value":([0-9.]+)', line) or re.findall(
-        r'"value":([0-9.]+)[^}]*?"metric":"auc"', line
-    )
+    values = re.findall(r"\bauc ([0-9.]+)", line)
     return statistics.mean(map(float, values))
 
 

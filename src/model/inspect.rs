@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::name::printable;
 use super::onnx::interface::{Dim, float_shape, show_shape};
 use super::onnx::proto::tensor_proto::DataType;
@@ -280,7 +282,17 @@ impl Inspection<'_> {
     }
 
     fn scanning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        line(f, "a score sees", format_args!("{} bases", self.receptive_field))?;
+        let sees = self.receptive_field;
+        match (&self.model.network, self.model.spec.context) {
+            (Ok(Network { padding: Padding { left, right, .. }, .. }), Context::Flank)
+                if left + right > 0 =>
+            {
+                let all = sees + left + right;
+                let how = format_args!("{all} bases: {sees} of its window, {left} before and {right} behind");
+                line(f, "a score sees", how)?;
+            }
+            _ => line(f, "a score sees", format_args!("{sees} bases"))?,
+        }
         if self.model.network.is_err() {
             let padded = self.layers.iter().filter(|layer| layer.pads != (0, 0));
             let pads = |layer: &Layer| format!("{} ({} + {})", layer.name, layer.pads.0, layer.pads.1);
@@ -331,12 +343,40 @@ impl Inspection<'_> {
             format_args!("IR {}, operators {}, {}", graph.ir_version(), onnx::opset(graph), producer.trim()),
         )?;
         for (key, value) in &self.model.spec.provenance {
-            match value {
-                serde_json::Value::String(text) => line(f, key, text)?,
-                value => line(f, key, value)?,
-            }
+            line(f, key, in_words(value))?;
         }
         let others = graph.metadata_props.iter().filter(|entry| entry.key() != SPEC_KEY);
         others.into_iter().try_for_each(|entry| line(f, entry.key(), entry.value()))
+    }
+}
+
+/// A value of the provenance as a line of text.
+fn in_words(value: &Value) -> String {
+    let number = |key: &str| value[key].as_f64();
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "none".into(),
+        Value::Array(values) => {
+            let apart = if values.iter().any(Value::is_object) { "; " } else { ", " };
+            values.iter().map(in_words).collect::<Vec<_>>().join(apart)
+        }
+        Value::Object(_) if value["metric"].is_string() && number("value").is_some() => {
+            let metric = value["metric"].as_str().unwrap_or_default().replace('_', " ");
+            let mut words = format!("{metric} {:.4}", number("value").unwrap_or_default());
+            if let (Some(low), Some(high)) =
+                (value["interval"]["low"].as_f64(), value["interval"]["high"].as_f64())
+            {
+                words += &format!(" ({low:.4} to {high:.4})");
+            }
+            words
+        }
+        Value::Object(entries) => {
+            let entry = |(key, value): (&String, &Value)| match value {
+                Value::Object(_) => format!("{key} ({})", in_words(value)),
+                _ => format!("{key} {}", in_words(value)),
+            };
+            entries.iter().map(entry).collect::<Vec<_>>().join(", ")
+        }
+        Value::Number(_) | Value::Bool(_) => value.to_string(),
     }
 }

@@ -141,7 +141,7 @@ fn the_motif_of_the_bound_sequences_is_a_filter() {
             let outcome = run(&data, &protocol, 2).unwrap();
             let motif = outcome.motif.unwrap();
             assert!(motif.sites > 130.0 && motif.sites <= 150.0, "{motif:?}");
-            assert!((motif.weight - 2.25 * motif.sites / (motif.sites + 30.0)).abs() < 1e-9, "{motif:?}");
+            assert!((motif.weight - 4.0 * motif.sites / (motif.sites + 30.0)).abs() < 1e-9, "{motif:?}");
             let halves = if strands == Strands::Symmetric { 2 } else { 1 };
             let filters = outcome.network.detectors / halves;
             assert_eq!(filters, if distilled { 4 } else { 13 });
