@@ -203,11 +203,12 @@ impl Contributions {
                 Strand::Reverse => places.end - 1 - i64::from(place),
             };
             let winning = scratch.highest.iter().zip(&scratch.winners);
-            let winning = winning.filter(|(highest, _)| **highest > self.floor);
-            let winners = winning.fold(i64::MAX..i64::MIN, |range, (_, &place)| {
+            let mut winners = winning.filter(|(highest, _)| **highest > self.floor);
+            let first = winners.next().map_or(places.start, |(_, &place)| position(place));
+            let winners = winners.fold(first..first + 1, |range, (_, &place)| {
                 range.start.min(position(place))..range.end.max(position(place) + 1)
             });
-            let carried = winners.start..winners.end.saturating_add(self.length as i64 - 1);
+            let carried = winners.start..winners.end + self.length as i64 - 1;
             if holds(&reach, &carried) {
                 let (strand, start) = (hit.strand, hit.start);
                 scratch.explained = Some(Explained { strand, places, winners, carried, start, core });
