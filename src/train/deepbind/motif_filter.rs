@@ -7,7 +7,7 @@
 //!
 //! The matrix is fitted by expectation maximisation with at most one site a sequence (Bailey & Elkan 1994), each sequence's
 //! best place being its site, from the filters that tell the classes best. Known motifs may be starts, too, and count as
-//! [`PRIOR`] sites.
+//! 30 sites.
 
 use rayon::prelude::*;
 
