@@ -145,6 +145,7 @@ struct Worker<'a> {
     shape: ChunkShape,
     chunk: Chunk,
     found: Found,
+    locator: Locator,
     cells: Vec<Cell>,
 }
 
@@ -152,7 +153,8 @@ impl<'a> Worker<'a> {
     fn new(job: Job<'a>, scanners: Scanners) -> Worker<'a> {
         let shape = chunk_shape(1, &scanners);
         let cells = vec![Cell::default(); job.targets.len()];
-        Worker { job, scanners, shape, chunk: Chunk::default(), found: Found::default(), cells }
+        let (chunk, found, locator) = (Chunk::default(), Found::default(), Locator::default());
+        Worker { job, scanners, shape, chunk, found, locator, cells }
     }
 
     /// Reads a region, with the flanks that the models look at.
@@ -171,7 +173,7 @@ impl<'a> Worker<'a> {
 
     fn score(&mut self, region: &Region) -> Result<()> {
         self.load(region)?;
-        let Worker { job, scanners, chunk, found, cells, .. } = self;
+        let Worker { job, scanners, chunk, found, locator, cells, .. } = self;
         cells.fill(Cell::default());
         let Question { best, sites } = job.question;
         let need = Need { all: best, scores: false, hits: sites.is_some() };
@@ -196,7 +198,6 @@ impl<'a> Worker<'a> {
             for (rank, target) in targets {
                 let hits = found.hits(target.output);
                 if overlaps == Overlaps::Suppress {
-                    let mut locator = Locator::default();
                     let mut finder = locator.begin(&target.cores, scanner.as_mut(), target.output, chunk);
                     let found =
                         sites::suppress(hits, target.seen(), &(0..u64::MAX), |i| finder.off_centre(&hits[i]));

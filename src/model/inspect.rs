@@ -352,7 +352,6 @@ impl Inspection<'_> {
 
 /// A value of the provenance as a line of text.
 fn in_words(value: &Value) -> String {
-    let number = |key: &str| value[key].as_f64();
     match value {
         Value::String(text) => text.clone(),
         Value::Null => "none".into(),
@@ -360,22 +359,21 @@ fn in_words(value: &Value) -> String {
             let apart = if values.iter().any(Value::is_object) { "; " } else { ", " };
             values.iter().map(in_words).collect::<Vec<_>>().join(apart)
         }
-        Value::Object(_) if value["metric"].is_string() && number("value").is_some() => {
-            let metric = value["metric"].as_str().unwrap_or_default().replace('_', " ");
-            let mut words = format!("{metric} {:.4}", number("value").unwrap_or_default());
+        Value::Object(entries) => {
+            let (Some(metric), Some(number)) = (value["metric"].as_str(), value["value"].as_f64()) else {
+                let entry = |(key, value): (&String, &Value)| match value {
+                    Value::Object(_) => format!("{key} ({})", in_words(value)),
+                    _ => format!("{key} {}", in_words(value)),
+                };
+                return entries.iter().map(entry).collect::<Vec<_>>().join(", ");
+            };
+            let mut words = format!("{} {number:.4}", metric.replace('_', " "));
             if let (Some(low), Some(high)) =
                 (value["interval"]["low"].as_f64(), value["interval"]["high"].as_f64())
             {
                 words += &format!(" ({low:.4} to {high:.4})");
             }
             words
-        }
-        Value::Object(entries) => {
-            let entry = |(key, value): (&String, &Value)| match value {
-                Value::Object(_) => format!("{key} ({})", in_words(value)),
-                _ => format!("{key} {}", in_words(value)),
-            };
-            entries.iter().map(entry).collect::<Vec<_>>().join(", ")
         }
         Value::Number(_) | Value::Bool(_) => value.to_string(),
     }

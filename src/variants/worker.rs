@@ -334,7 +334,7 @@ impl<'a> Worker<'a> {
         out.extend_from_slice(&line[..call.info.start]);
         out.extend_from_slice(&self.info);
         out.extend_from_slice(&line[call.info.end..]);
-        out.extend_from_slice(if end.is_empty() { b"\n" } else { end });
+        out.extend_from_slice(end);
     }
 
     fn put_fields(&mut self) {

@@ -64,8 +64,8 @@ const TAIL: f64 = 0.005;
 const LOOKED_AT: usize = 2_000;
 
 /// True if a network of this form can be given a motif.
-pub(crate) fn fits(dataset: &Dataset, pooling: Pooling, hidden: usize) -> bool {
-    dataset.kind == TargetKind::Binary && dataset.outputs == 1 && pooling == Pooling::Max && hidden == 0
+pub(crate) fn fits(dataset: &Dataset, pooling: Pooling, has_hidden: bool) -> bool {
+    dataset.kind == TargetKind::Binary && dataset.outputs == 1 && pooling == Pooling::Max && !has_hidden
 }
 
 /// Adds the motif of the bound sequences to `network`, which is as it is fitted and reads `strands`; `None` if there is no
@@ -144,7 +144,6 @@ struct Search<'a> {
     bound: Vec<&'a [u8]>,
     unbound: Vec<&'a [u8]>,
     background: [f64; 4],
-    both_strands: bool,
     strands: Strands,
 }
 
@@ -167,15 +166,14 @@ impl<'a> Search<'a> {
         }
         let total: f64 = counts.iter().sum();
         let background = counts.map(|count| count / total);
-        let both_strands = strands != Strands::Single;
         let any = !bound.is_empty() && !unbound.is_empty();
-        any.then_some(Search { bound, unbound, background, both_strands, strands })
+        any.then_some(Search { bound, unbound, background, strands })
     }
 
     /// The best place, its score, and true if it is on the reverse strand.
     fn site(&self, matrix: &Matrix, codes: &[u8]) -> (f32, usize, bool) {
         let [(forward, at), (reverse, reverse_at)] = matrix.best(codes);
-        if self.both_strands && reverse > forward {
+        if self.strands != Strands::Single && reverse > forward {
             (reverse, reverse_at, true)
         } else {
             (forward, at, false)
@@ -271,10 +269,7 @@ impl<'a> Search<'a> {
             });
             frequencies.sum()
         };
-        let of_columns: Vec<f64> = counts.iter().map(information).collect();
-        let sum = |from: usize| of_columns[from..from + length].iter().sum::<f64>();
-        let starts = 0..=counts.len() - length;
-        starts.fold(FARTHEST, |best, next| if sum(next) > sum(best) { next } else { best })
+        best_run(&counts.iter().map(information).collect::<Vec<f64>>(), length, FARTHEST)
     }
 
     /// The network with one more filter. The mean score stays as it was.
@@ -282,26 +277,25 @@ impl<'a> Search<'a> {
         let threshold = quantile(self.scores(matrix, &self.unbound), 1.0 - ACTIVE);
         let active =
             |codes: &&[u8]| matrix.best(codes).map(|(score, _)| f64::from((score - threshold).max(0.0)));
-        let feature = |codes: &&[u8]| {
-            let [forward, reverse] = active(codes);
-            match self.strands {
-                Strands::Symmetric => forward + reverse,
-                Strands::Both => forward.max(reverse),
-                Strands::Single => forward,
-            }
+        let feature = |[forward, reverse]: &[f64; 2]| match self.strands {
+            Strands::Symmetric => forward + reverse,
+            Strands::Both => forward.max(*reverse),
+            Strands::Single => *forward,
         };
+        let [of_bound, of_unbound] =
+            [&self.bound, &self.unbound].map(|sequences| sequences.iter().map(active).collect::<Vec<_>>());
         // Sites that read alike on both strands count twice where strands are added.
-        let best = |codes: &&[u8]| active(codes).into_iter().fold(0.0, f64::max);
-        let sum = |of: &dyn Fn(&&[u8]) -> f64| self.bound.iter().map(of).sum::<f64>();
-        let twice = if self.strands == Strands::Symmetric { sum(&feature) / sum(&best) } else { 1.0 };
+        let best: f64 = of_bound.iter().map(|[forward, reverse]| forward.max(*reverse)).sum();
+        let added: f64 = of_bound.iter().map(feature).sum();
+        let twice = if self.strands == Strands::Symmetric { added / best } else { 1.0 };
         let weight = weight / twice;
         if !weight.is_finite() {
             return None;
         }
-        let mean = |sequences: &[&[u8]]| sequences.iter().map(feature).sum::<f64>() / sequences.len() as f64;
+        let mean = |active: &[[f64; 2]]| active.iter().map(feature).sum::<f64>() / active.len() as f64;
         let bound = dataset.target_column(0).iter().filter(|&&target| target > 0.5).count() as f64;
         let share = bound / dataset.len() as f64;
-        let shift = weight * (share * mean(&self.bound) + (1.0 - share) * mean(&self.unbound));
+        let shift = weight * (share * mean(&of_bound) + (1.0 - share) * mean(&of_unbound));
 
         let mut network = network.clone();
         network.detectors += 1;
@@ -322,6 +316,12 @@ fn quantile(mut values: Vec<f32>, share: f64) -> f32 {
     *values.select_nth_unstable_by(rank, f32::total_cmp).1
 }
 
+/// First of so many neighbours with the largest sum; of equally good runs, the one from `first` on, or else the first.
+fn best_run(values: &[f64], length: usize, first: usize) -> usize {
+    let sum = |from: usize| values[from..from + length].iter().sum::<f64>();
+    (0..=values.len() - length).fold(first, |best, next| if sum(next) > sum(best) { next } else { best })
+}
+
 /// Frequencies of the bases in the columns of a matrix of log-odds in bits, cut or filled up to `length` columns: of a longer
 /// one those are kept that matter most, a shorter one lies in the middle.
 fn frequencies(motif: &Network, length: usize) -> Vec<[f64; 4]> {
@@ -335,9 +335,7 @@ fn frequencies(motif: &Network, length: usize) -> Vec<[f64; 4]> {
     let used = width.min(length);
     let information =
         |column: &[f64; 4]| -> f64 { column.iter().map(|p| p * (4.0 * p).max(1e-9).log2()).sum() };
-    let kept = columns.windows(used).map(|columns| columns.iter().map(information).sum::<f64>());
-    let (start, _) =
-        kept.enumerate().fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best });
+    let start = best_run(&columns.iter().map(information).collect::<Vec<f64>>(), used, 0);
     let before = (length - used) / 2;
     let mut filled = vec![[0.25; 4]; length];
     filled[before..before + used].copy_from_slice(&columns[start..start + used]);

@@ -441,15 +441,15 @@ impl<'a> Run<'a> {
         let ensemble = ensemble::merge(&members.collect::<Vec<_>>()).map_err(Error::Request)?;
         let (dataset, cancel) = (self.examples.dataset(), self.resources.cancel);
         let seed = stream(*seed, Purpose::Distillation, 0, 0);
-        let hidden =
-            if distillation.is_some() { 0 } else { best.hidden.as_ref().map_or(0, |layer| layer.outputs) };
-        let takes_motif = motif_filter::fits(dataset, ensemble.pooling, hidden);
+        let has_hidden = distillation.is_none() && ensemble.hidden.is_some();
+        let takes_motif = motif_filter::fits(dataset, ensemble.pooling, has_hidden);
         self.pool.install(|| {
             let network = match distillation {
-                // The motif is one of its filters.
-                Some(to) if takes_motif && to.filters > 1 => Distillation { filters: to.filters - 1, ..*to }
-                    .run(&ensemble, space.strands, dataset, seed, cancel)?,
-                Some(to) => to.run(&ensemble, space.strands, dataset, seed, cancel)?,
+                Some(to) => {
+                    // The motif is one of its filters.
+                    let filters = if takes_motif { to.filters.saturating_sub(1).max(1) } else { to.filters };
+                    Distillation { filters, ..*to }.run(&ensemble, space.strands, dataset, seed, cancel)?
+                }
                 None => ensemble,
             };
             let known = &self.protocol.motifs;
