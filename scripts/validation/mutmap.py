@@ -18,7 +18,7 @@ from . import environment, models, program, sequence, table
 
 GENOME = "genomes/grch38.chr20_and_21_10M.fa.gz"
 FIRST = 5_000_000
-TOLERANCE = 1.2e-6  # both are printed with six decimals
+TOLERANCE = 1.2e-6  # scores are printed in full
 
 
 def main(options):
