@@ -74,21 +74,20 @@ def on_shuffled(options, binary, folder):
     network.write(network.window_model(network.random_network(1, 24, 101, 0, ["max"]), "both"), net)
     padded = models.published(binary, options.data, folder, PUBLISHED)
     runs = [
-        ("ELK1, bundled, window 101", "ELK1", ["--shuffle"]),
-        (f"{PUBLISHED}, published, N-padded", padded, ["--shuffle"]),
-        (f"{PUBLISHED}, Markov background", padded, []),
-        (f"{CTCF}, matrix, exact", matrix(options, binary, folder), []),
-        ("16 x 24, unpadded, window 101", net, ["--shuffle"]),
-        ("RNCMPT00001, RNA, one strand", "RNCMPT00001", ["--shuffle"]),
+        ("ELK1, bundled, one score for both strands", "ELK1", ["--shuffle"], "+"),
+        (f"{PUBLISHED}, published, N-padded", padded, ["--shuffle"], "+-"),
+        (f"{PUBLISHED}, Markov background", padded, [], "+-"),
+        (f"{CTCF}, matrix, exact", matrix(options, binary, folder), [], "+-"),
+        ("16 x 24, unpadded, window 101", net, ["--shuffle"], "+-"),
+        ("RNCMPT00001, RNA, one strand", "RNCMPT00001", ["--shuffle"], "+"),
     ]
     rows, curves = [], {}
-    for label, model, how in runs:
+    for label, model, how, strands in runs:
         say(f"{label} …")
         calibrated = folder / "calibrated.onnx"
         how = [*how, "--background", real, "--background-order", KEPT - 1]
         lengths = ["--background-length", options.length]
         program.run(binary, "calibrate", model, *how, *lengths, "-o", calibrated, "--quiet")
-        strands = ["+"] if "one strand" in label else ["+", "-"]
         tests, found = tests_of(binary, calibrated, shuffled, contigs, strands)
         rows.append([label, *(cell(tests, found, nominal) for nominal in NOMINAL)])
         p = np.sort(np.array([p for p, _, _ in found]))
@@ -102,16 +101,15 @@ def tests_of(binary, model, genome, contigs, strands):
     """Tests made, one a strand of a window, and p-value, place and window of those with a p-value of 1e-2 or less."""
     scan = ["scan", "-m", model, genome, "--overlaps", "keep", "--format", "tsv", "--quiet"]
     listed = [line.split("\t") for line in program.run(binary, *scan, "--pvalue", LOOSEST).splitlines()[1:]]
-    # The p-value of a strand's score, from the better strands of the windows.
-    known = sorted({(float(fields[5]), float(fields[6])) for fields in listed})
-    scores, values = map(np.array, zip(*known))
     window = int(listed[0][2]) - int(listed[0][1])
     tests = len(strands) * sum(len(bases) - window + 1 for bases in contigs.values())
     ranks = {name: i << 40 for i, name in enumerate(contigs)}
     found = []
     for strand in strands:
-        threshold = ["--threshold", f"{scores[0]:.4f}", "--strand", strand]
-        for line in program.run(binary, *scan, *threshold).splitlines()[1:]:
+        # The p-values of this strand's scores, from the windows where it is the better one.
+        known = sorted({(float(fields[5]), float(fields[6])) for fields in listed if fields[4] in (strand, ".")})
+        scores, values = map(np.array, zip(*known))
+        for line in program.run(binary, *scan, "--threshold", scores[0], "--strand", strand).splitlines()[1:]:
             contig, start, _, _, _, score = line.split("\t")
             at = max(0, np.searchsorted(scores, float(score), side="right") - 1)
             found.append((values[at], ranks[contig] + int(start), window))
@@ -153,7 +151,7 @@ def against_peers(options, binary, folder):
         model = matrix(options, binary, folder, motif.id)
         listed = program.run(binary, "calibrate", model, "--background", "uniform", "-o", folder / "c.onnx", "--quiet")
         lines = [line.split("\t") for line in listed.splitlines()[1:]]
-        ours = {float(p): float(score) for _, p, score, _ in lines if float(p) in NOMINAL}
+        ours = {float(p): float(score) for _, p, score, _, _ in lines if float(p) in NOMINAL}
         odds = motifs.log_odds(motif, 0.1)
         light = motifs.lightmotif_matrix(odds)
         worst, ratios = 0.0, []
