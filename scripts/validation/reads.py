@@ -2,7 +2,7 @@
 
 The real BAM files of the test data (Illumina, PacBio HiFi, ChIP-seq) are scanned with a published DeepBind model and with
 a JASPAR matrix. The same reads are written as FASTA with pysam and scanned as sequences. Both scans must report the same
-sites with the same scores, at the positions that pysam's aligned pairs give. The best site of a read has the score of
+sites with the same scores, at the positions that pysam's aligned pairs give to their cores, or windows. The best site of a read has the score of
 `bindscan score`. Reads in regions are those that pysam fetches. Tracks by position (`--aggregate max`, `mean` and `count`)
 are computed again from all windows and pysam's pairs, and compared as bedGraph and, by pyBigWig, as bigWig. A BAM with tags
 (`-o tagged.bam`) has the records as they were, in their order, and each one's best window. A genome written as 2bit is read
@@ -19,6 +19,7 @@ repeats the Illumina reads, so that starting the programs does not matter.
 The exit code is 1 if anything differs.
 """
 
+import csv
 import shutil
 import statistics
 import struct
@@ -41,7 +42,6 @@ FILES = {
     "HiFi": "bam/HG002_hifi_grch38_chr20_9mb.bam",
     "ChIP-seq": "bam/chipseq_SE_hg19_chr22.bam",
 }
-PRINTED = 1.0e-6  # two roundings to six decimals
 AGREEMENT = 1e-4  # what bindscan promises of its ways to score a window, times the score where that is above 1
 SINGLE = 2.0**-22  # relative: values are single-precision numbers
 SKIPPED = 0xF00
@@ -121,32 +121,39 @@ class Case:
 
     def check_sites(self):
         """Every site in the right place, and none more or less than the sequences have."""
-        shown = ["--threshold", f"{self.threshold:.6f}"]
-        listed = self.scan(self.fasta, *shown, "--format", "tsv").splitlines()[1:]
+        for span in ("core", "window"):
+            self.check_spans(span)
+
+    def check_spans(self, span):
+        """Sites that span the core or the window."""
+        shown = ["--threshold", self.threshold, "--site", span]
         want, self.best, self.clipped = Counter(), {}, 0
-        for line in listed:
-            key, start, end, _, strand, score = line.split("\t")
-            start, end, record = int(start), int(end), self.reads[key]
+        for row in read_table(self.scan(self.fasta, *shown, "--format", "tsv")):
+            window, spanned = ([int(row[key + end]) for end in ("start", "end")] for key in ("window_", ""))
+            key, score = row["contig"], row["score"]
+            record = self.reads[key]
             places = Places(record)
-            if places.of_middle(start, end) is None:
+            if places.of_middle(*spanned) is None:
                 self.clipped += 1
                 continue
             read = key.split("|", 1)[1]
-            blocks = tuple(places.lift(start, end))
-            want[Site(read, record.reference_name, start, strand, score, record.mapping_quality, blocks)] += 1
+            blocks = tuple(places.lift(*spanned))
+            want[Site(read, record.reference_name, window[0], row["strand"], score, record.mapping_quality, blocks)] += 1
             self.best[key] = max(self.best.get(key, -np.inf), float(score))
+            self.width = window[1] - window[0]
         have, in_tsv = Counter(), Counter()
-        for line in self.scan(self.bam, *shown, "--format", "tsv").splitlines()[1:]:
-            contig, start, end, _, strand, score, read, at, flags, quality, sizes, starts = line.split("\t")
-            offsets = zip(map(int, starts.split(",")), map(int, sizes.split(",")))
-            blocks = tuple((int(start) + offset, int(start) + offset + size) for offset, size in offsets)
-            self.require((blocks[0][0], blocks[-1][1]) == (int(start), int(end)), "blocks do not fill the site")
-            have[Site(f"{read}|{flags}", contig, int(at), strand, score, int(quality), blocks)] += 1
-            in_tsv[read, contig, start, end, at, sizes, starts] += 1
-        self.require(have == want, "sites differ from those of the sequences, or lie elsewhere than pysam says")
+        for row in read_table(self.scan(self.bam, *shown, "--format", "tsv")):
+            start, end, at = int(row["start"]), int(row["end"]), int(row["read_start"])
+            offsets = zip(map(int, row["block_starts"].split(",")), map(int, row["block_sizes"].split(",")))
+            blocks = tuple((start + offset, start + offset + size) for offset, size in offsets)
+            self.require((blocks[0][0], blocks[-1][1]) == (start, end), "blocks do not fill the site")
+            name = f"{row['read']}|{row['flags']}"
+            have[Site(name, row["contig"], at, row["strand"], row["score"], int(row["mapq"]), blocks)] += 1
+            keys = ("read", "contig", "start", "end", "read_start", "block_sizes", "block_starts")
+            in_tsv[tuple(row[key] for key in keys)] += 1
+        self.require(have == want, f"sites ({span}) differ from those of the sequences, or lie elsewhere than pysam says")
         self.sites = have
-        width = int(listed[0].split("\t")[2]) - int(listed[0].split("\t")[1])
-        self.gapped = sum(n for site, n in have.items() if site.blocks != ((site.blocks[0][0], site.blocks[0][0] + width),))
+        self.gapped = sum(n for site, n in have.items() if site.blocks != ((site.blocks[0][0], site.blocks[0][0] + self.width),))
         bed = [line.split("\t") for line in self.scan(self.bam, *shown).splitlines()]
         in_bed = Counter((line[3], line[0], line[1], line[2], line[14], line[10], line[11]) for line in bed)
         self.require(in_bed == in_tsv, "BED and TSV differ")
@@ -187,9 +194,9 @@ class Case:
                     continue
                 names = {f"{record.query_name}|{record.flag}" for record in records.fetch(contig, start, end)}
                 region = f"{contig}:{start + 1}-{end}"
-                shown = ["--threshold", f"{self.threshold:.6f}", "--format", "tsv"]
-                found = [line.split("\t") for line in self.scan(bam, "-r", region, *shown).splitlines()[1:]]
-                have = Counter((f"{line[6]}|{line[8]}", int(line[7])) for line in found)
+                shown = ["--threshold", self.threshold, "--format", "tsv"]
+                found = read_table(self.scan(bam, "-r", region, *shown))
+                have = Counter((f"{row['read']}|{row['flags']}", int(row["read_start"])) for row in found)
                 want = Counter()
                 for site, count in self.sites.items():
                     if site.read.replace("/1|", "|").replace("/2|", "|") in names:
@@ -205,15 +212,14 @@ class Case:
                 places, last = Places(self.reads[key]), key
             middle = places.of_middle(int(start), int(end))
             if middle is not None:
-                at[places.contig, middle].append(float(score))
+                at[places.contig, middle].append(float(np.float32(score)))
         self.positions = len(at)
         for how in ("max", "mean", "count"):
             tracks = [self.folder / f"{how}.bedGraph", self.folder / f"{how}.bw"]
-            chosen = ["--threshold", f"{self.threshold:.6f}"] if how == "count" else []
+            chosen = ["--threshold", self.threshold] if how == "count" else []
             self.scan(self.bam, "--aggregate", how, *chosen, "-o", tracks[0], "-o", tracks[1])
             if how == "count":
-                # Scores are compared with the threshold as rounded to four decimals.
-                reached = {place: sum(round(s, 4) >= np.float32(self.threshold) for s in scores) for place, scores in at.items()}
+                reached = {place: sum(s >= np.float32(self.threshold) for s in scores) for place, scores in at.items()}
                 want = {place: count for place, count in reached.items() if count}
             else:
                 want = {place: max(scores) if how == "max" else sum(scores) / len(scores) for place, scores in at.items()}
@@ -225,7 +231,7 @@ class Case:
             for place in have.keys() & want.keys():
                 difference = abs(have[place] - want[place])
                 self.worst = max(self.worst, difference)
-                allowed = PRINTED + SINGLE * abs(want[place])
+                allowed = SINGLE * abs(want[place])
                 self.require(difference <= allowed, f"--aggregate {how} has other values")
             big = pyBigWig.open(str(tracks[1]))
             self.require(big.chroms() == self.lengths, "the bigWig has other contigs")
@@ -233,16 +239,16 @@ class Case:
             for contig in {contig for contig, _ in have}:
                 for start, end, value in big.intervals(contig):
                     for position in range(start, end):
-                        near = abs(value - have.get((contig, position), np.inf)) <= PRINTED + SINGLE * abs(value)
+                        near = abs(value - have.get((contig, position), np.inf)) <= SINGLE * abs(value)
                         self.require(near, "bigWig and bedGraph differ")
 
     def check_tags(self):
         """A BAM with tags has all records as they were, in their order, and each one's best window."""
         best = {}
         for key, start, _, _, strand, score in self.windows:
-            # The first of those with the same score to four decimals.
-            if round(float(score), 4) > best.get(key, (-np.inf,))[0]:
-                best[key] = (round(float(score), 4), float(score), int(start), strand)
+            # The first of those with the same score.
+            if float(score) > best.get(key, (-np.inf,))[0]:
+                best[key] = (float(score), int(start), strand)
         out = self.folder / "tagged.bam"
         self.scan(self.bam, "-o", out)
         with pysam.AlignmentFile(self.bam, check_sq=False) as before, pysam.AlignmentFile(out, check_sq=False) as after:
@@ -257,17 +263,20 @@ class Case:
                 want = best.get(f"{number}|{name}|{record.flag}")
                 self.require((want is None) == (own["ys"] is None), "tags are on other reads")
                 if want and own["ys"] is not None:
-                    rounded, score, start, strand = want
+                    score, start, strand = want
                     self.worst = max(self.worst, abs(own["ys"] - score))
                     self.require(abs(own["ys"] - score) <= 1e-4, "a tag has another score than the best window")
-                    # Where a score lies half-way between two of four decimals another window may be the first.
-                    near = abs(score * 1e4 % 1 - 0.5) < 0.02
-                    self.require(near or (own["yo"], own["yd"]) == (start, strand), "a tag names another window")
+                    self.require((own["yo"], own["yd"]) == (start, strand), "a tag names another window")
 
     def cells(self):
         same = "no" if self.failures else "yes"
         worst = f"{self.worst:.1e}"
         return (self.name, self.model.stem, len(self.reads), len(self.sites), self.clipped, self.gapped, self.positions, worst, same)
+
+
+def read_table(table):
+    """Rows of a table with a header, as dictionaries."""
+    return csv.DictReader(table.splitlines(), delimiter="\t")
 
 
 class Places:
