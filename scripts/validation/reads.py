@@ -2,11 +2,11 @@
 
 The real BAM files of the test data (Illumina, PacBio HiFi, ChIP-seq) are scanned with a published DeepBind model and with
 a JASPAR matrix. The same reads are written as FASTA with pysam and scanned as sequences. Both scans must report the same
-sites with the same scores, at the positions that pysam's aligned pairs give to their cores, or windows. The best site of a read has the score of
-`bindscan score`. Reads in regions are those that pysam fetches. Tracks by position (`--aggregate max`, `mean` and `count`)
-are computed again from all windows and pysam's pairs, and compared as bedGraph and, by pyBigWig, as bigWig. A BAM with tags
-(`-o tagged.bam`) has the records as they were, in their order, and each one's best window. A genome written as 2bit is read
-by py2bit, and its scan has the bytes of its FASTA's.
+sites with the same scores, and their cores, or windows, at the positions that pysam's aligned pairs give. The best site of
+a read has the score of `bindscan score`. Reads in regions are those that pysam fetches. Tracks by position (`--aggregate
+max`, `mean` and `count`) are computed again from all windows and pysam's pairs, and compared as bedGraph and, by pyBigWig,
+as bigWig. A BAM with tags (`-o tagged.bam`) has the records as they were, in their order, and each one's best window. A
+genome written as 2bit is read by py2bit, and its scan has the bytes of its FASTA's.
 
 The reads are also written as CRAM: with an external reference, an embedded one, one made of the reads, or none; slices of
 one contig and of several; CRAM 3.1 with its own codecs. Each gives the bytes of the BAM that pysam makes of it, in a file,
