@@ -2,7 +2,6 @@
 
 pub mod evaluation;
 pub(crate) mod fold;
-pub mod genome_wide;
 pub mod metric;
 pub mod negatives;
 use std::borrow::Cow;

@@ -1,8 +1,8 @@
 //! Models judged by whole contigs: every window is scored, and the best places are compared with measured summits.
 //!
-//! A place is the middle of a window; where neighbouring windows score the same, the middle of those. Places are ranked by
-//! score, and a place that lies near a better one does not count. A place is right if a summit lies near it; each summit
-//! counts once.
+//! A place is the summit of a window, as scans write it; of neighbouring windows with the same score, the middle one's. Places
+//! are ranked by score, and a place that lies near a better one does not count. A place is right if a measured summit lies
+//! near it; each of those counts once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,12 +15,16 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 
 use crate::dataset::metric::{Interval, quantile};
-use crate::engine::Engine;
-use crate::scores::Scores;
+use crate::dataset::peaks::HeldOut;
+use crate::engine::planned::Planned;
+use crate::engine::scanner::{EngineScanner, Scanner};
+use crate::engine::{Engine, Workload};
+use crate::scores::{Hit, Scores, better_strand};
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
 use crate::seq::window::WindowPlan;
+use crate::sites::core::{CoreSource, Locator};
 use crate::{Error, Result};
 
 /// Rules for comparing places with summits.
@@ -47,17 +51,6 @@ impl Default for Rules {
 /// False discovery rates at which recall is given.
 pub const FALSE_DISCOVERY_RATES: [f64; 3] = [0.10, 0.25, 0.50];
 
-/// A contig that is held out, with the summits on it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HeldOut {
-    /// Name of the contig.
-    pub name: String,
-    /// Codes of its bases.
-    pub codes: Vec<u8>,
-    /// Positions of the summits, ascending.
-    pub summits: Vec<u64>,
-}
-
 /// A place that a model found, and the summit that it counts for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
@@ -65,7 +58,7 @@ pub struct Place {
     pub score: f32,
     /// Rank of the contig.
     pub contig: usize,
-    /// Middle of the window.
+    /// Summit of the window.
     pub position: u64,
     /// True if a summit lies near that no better place counts for.
     pub right: bool,
@@ -100,23 +93,104 @@ const PIECE: usize = 1 << 18;
 /// Share of N up to which a window is ranked, as in scans.
 const MOST_N: f64 = 0.1;
 
-/// Ranks the places of a model on `contigs`, the best first. One engine for each thread.
+/// A window that may be a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Candidate {
+    score: f32,
+    /// Rank of the contig.
+    contig: usize,
+    /// First base of the window.
+    start: u64,
+    /// The base that it is compared by: its middle, or its summit once that is known.
+    position: u64,
+}
+
+/// Ranks the places of a model with one output on `contigs`, the best first.
 ///
 /// # Errors
 /// A failure of the engine, and [`Error::Interrupted`] once `cancelled` is set.
 pub fn rank_places(
-    engines: &mut [Box<dyn Engine>],
+    planned: &Planned,
     contigs: &[HeldOut],
-    plan: &WindowPlan,
     rules: &Rules,
+    threads: usize,
     cancelled: &AtomicBool,
 ) -> Result<Vec<Place>> {
-    let mut runs = Vec::new();
+    let plan = planned.plan();
+    let mut engines = planned.engines(threads, Workload::Contigs)?;
+    let mut candidates = Vec::new();
     for (rank, contig) in contigs.iter().enumerate() {
-        let scores = score_contig(engines, &contig.codes, plan, cancelled)?;
-        runs.extend(plateaus(&scores, plan.window, rank));
+        let scores = score_contig(&mut engines, &contig.codes, plan, cancelled)?;
+        candidates.extend(plateaus(&scores, plan.window, rank));
     }
-    Ok(suppress(runs, rules, contigs))
+    let space = 2 * rules.near;
+    let source = CoreSource::of(planned.model(), plan.window);
+    if matches!(source, CoreSource::Window) {
+        let candidates = apart(candidates, space, rules.places);
+        return Ok(compare(&candidates, rules, contigs));
+    }
+    // The summits of windows that are apart may be near each other, where the windows share a core.
+    let sharing = plan.window as u64 / space.max(1) + 2;
+    let mut candidates = apart(candidates, space, rules.places.saturating_mul(sharing as usize));
+    let mut scanners: Vec<EngineScanner> =
+        engines.into_iter().map(|engine| EngineScanner::new(engine, *plan)).collect();
+    let (mut taken, mut kept) = (Taken::new(space), Vec::new());
+    let mut rest = candidates.as_mut_slice();
+    while kept.len() < rules.places && !rest.is_empty() {
+        let (next, behind) = rest.split_at_mut((rules.places - kept.len()).min(rest.len()));
+        locate(next, &mut scanners, &source, contigs, plan, cancelled)?;
+        kept.extend(next.iter().filter(|candidate| taken.take(candidate)));
+        rest = behind;
+    }
+    Ok(compare(&kept, rules, contigs))
+}
+
+/// Puts each candidate at the summit of its window. One scanner for each thread.
+fn locate(
+    candidates: &mut [Candidate],
+    scanners: &mut [EngineScanner],
+    source: &CoreSource,
+    contigs: &[HeldOut],
+    plan: &WindowPlan,
+    cancelled: &AtomicBool,
+) -> Result<()> {
+    let share = candidates.len().div_ceil(scanners.len()).max(1);
+    let of_contigs: Vec<Arc<Contig>> = contigs.iter().map(|contig| described(&contig.codes)).collect();
+    thread::scope(|scope| {
+        let work = candidates.chunks_mut(share).zip(scanners).map(|(candidates, scanner)| {
+            let of_contigs = &of_contigs;
+            scope.spawn(move || -> Result<()> {
+                let (mut locator, mut scores) = (Locator::default(), Scores::default());
+                let flanks = scanner.flanks();
+                for Candidate { score, contig, start, position } in candidates {
+                    if cancelled.load(Ordering::Relaxed) {
+                        return Err(Error::Interrupted);
+                    }
+                    let own = *start as usize..*start as usize + 1;
+                    let codes = &contigs[*contig].codes;
+                    let chunk = chunk(&of_contigs[*contig], codes, &own, flanks, plan.window);
+                    if let Some(engine) = scanner.engine() {
+                        engine.score(&chunk, plan, &mut scores)?;
+                    }
+                    let strand = |scores: &[f32]| scores.first().copied().unwrap_or(f32::NEG_INFINITY);
+                    let (_, strand) = better_strand(strand(&scores.forward), strand(&scores.reverse));
+                    let hit = Hit { start: *start, target: 0, score: *score, strand };
+                    let mut finder = locator.begin(source, scanner, 0, &chunk);
+                    *position = finder.core(&hit).summit_in(*start).min(codes.len() as u64 - 1);
+                    finder.finish()?;
+                }
+                Ok(())
+            })
+        });
+        let work: Vec<_> = work.collect();
+        work.into_iter()
+            .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// The contig of a chunk, as engines want to know it.
+fn described(codes: &[u8]) -> Arc<Contig> {
+    Arc::new(Contig { id: 0, name: String::new(), length: Some(codes.len() as u64) })
 }
 
 /// The better strand's score of every window, NaN where it has too much N.
@@ -127,7 +201,7 @@ fn score_contig(
     cancelled: &AtomicBool,
 ) -> Result<Vec<f32>> {
     let windows = (codes.len() + 1).saturating_sub(plan.window);
-    let contig = Arc::new(Contig { id: 0, name: String::new(), length: Some(codes.len() as u64) });
+    let contig = described(codes);
     let mut scores = vec![f32::NAN; windows];
     let next = AtomicUsize::new(0);
     let pieces: Vec<Mutex<&mut [f32]>> = scores.chunks_mut(PIECE).map(Mutex::new).collect();
@@ -179,6 +253,7 @@ fn chunk(
         codes: codes[start..end].to_vec(),
         own: own.start as u64..own.end as u64,
         end: codes.len() as u64,
+        segment_end: codes.len() as u64,
         first: own.start == 0,
         last: own.end + window > codes.len(),
         ..Chunk::default()
@@ -199,51 +274,71 @@ fn fill(piece: &mut [f32], found: &Scores, codes: &[u8], window: usize) {
     }
 }
 
-/// Score, contig and middle of each run of windows with the same score.
-fn plateaus(scores: &[f32], window: usize, contig: usize) -> Vec<(f32, usize, u64)> {
+/// The middle one of each run of windows with the same score.
+fn plateaus(scores: &[f32], window: usize, contig: usize) -> Vec<Candidate> {
     let mut runs = Vec::new();
-    let mut start = 0;
+    let mut first = 0;
     for run in scores.chunk_by(|a, b| a == b) {
         if !run[0].is_nan() {
-            runs.push((run[0], contig, (start + (run.len() - 1) / 2 + window / 2) as u64));
+            let start = first + (run.len() - 1) / 2;
+            let (start, position) = (start as u64, (start + window / 2) as u64);
+            runs.push(Candidate { score: run[0], contig, start, position });
         }
-        start += run.len();
+        first += run.len();
     }
     runs
 }
 
-/// The best places none of which lies near a better one, with the summits that they count for.
-fn suppress(mut runs: Vec<(f32, usize, u64)>, rules: &Rules, contigs: &[HeldOut]) -> Vec<Place> {
-    let apart = 2 * rules.near;
-    // Each place keeps so many windows from counting, at most.
-    let enough = rules.places.saturating_mul(2 * apart as usize + 1);
-    let order = |a: &(f32, usize, u64), b: &(f32, usize, u64)| {
-        b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
+/// Positions that are taken, by contig and stretch of as many bases as they are apart.
+struct Taken {
+    apart: u64,
+    positions: HashMap<(usize, u64), Vec<u64>>,
+}
+
+impl Taken {
+    fn new(apart: u64) -> Taken {
+        Taken { apart, positions: HashMap::new() }
+    }
+
+    /// Takes the position of a candidate unless it is near one that is taken; true if it was not.
+    fn take(&mut self, &Candidate { contig, position, .. }: &Candidate) -> bool {
+        let stretch = position / self.apart.max(1);
+        let near = |&other: &u64| other.abs_diff(position) < self.apart;
+        let mut around = stretch.saturating_sub(1)..=stretch + 1;
+        let is_free =
+            !around.any(|at| self.positions.get(&(contig, at)).is_some_and(|at| at.iter().any(near)));
+        if is_free {
+            self.positions.entry((contig, stretch)).or_default().push(position);
+        }
+        is_free
+    }
+}
+
+/// The best candidates none of which lies near a better one, so many at the most, the best first.
+fn apart(mut candidates: Vec<Candidate>, apart: u64, most: usize) -> Vec<Candidate> {
+    // Each that is kept keeps so many windows from counting, at most.
+    let enough = most.saturating_mul(2 * apart as usize + 1);
+    let order = |a: &Candidate, b: &Candidate| {
+        let place = |candidate: &Candidate| (candidate.contig, candidate.position);
+        b.score.total_cmp(&a.score).then_with(|| place(a).cmp(&place(b)))
     };
-    if runs.len() > enough {
-        runs.select_nth_unstable_by(enough, order);
-        runs.truncate(enough);
+    if candidates.len() > enough {
+        candidates.select_nth_unstable_by(enough, order);
+        candidates.truncate(enough);
     }
-    runs.sort_unstable_by(order);
-    // Places by contig and stretch of as many bases as they are apart.
-    let mut taken: HashMap<(usize, u64), Vec<u64>> = HashMap::new();
+    candidates.sort_unstable_by(order);
+    let mut taken = Taken::new(apart);
+    candidates.into_iter().filter(|candidate| taken.take(candidate)).take(most).collect()
+}
+
+/// Compares candidates, the best first, with the summits.
+fn compare(candidates: &[Candidate], rules: &Rules, contigs: &[HeldOut]) -> Vec<Place> {
     let mut used: Vec<Vec<bool>> = contigs.iter().map(|contig| vec![false; contig.summits.len()]).collect();
-    let mut places = Vec::new();
-    for (score, contig, position) in runs {
-        if places.len() == rules.places {
-            break;
-        }
-        let stretch = position / apart.max(1);
-        let near = |&other: &u64| other.abs_diff(position) < apart;
-        let around = stretch.saturating_sub(1)..=stretch + 1;
-        if around.into_iter().filter_map(|at| taken.get(&(contig, at))).flatten().any(near) {
-            continue;
-        }
-        taken.entry((contig, stretch)).or_default().push(position);
+    let place = |&Candidate { score, contig, position, .. }: &Candidate| {
         let right = claim(&contigs[contig].summits, &mut used[contig], position, rules.near);
-        places.push(Place { score, contig, position, right });
-    }
-    places
+        Place { score, contig, position, right }
+    };
+    candidates.iter().map(place).collect()
 }
 
 /// Uses up the nearest summit that no place counts for, if it is near.
@@ -349,10 +444,17 @@ mod tests {
         HeldOut { name: "c".into(), codes: vec![0; length], summits: summits.to_vec() }
     }
 
+    fn candidates(of: impl IntoIterator<Item = (f32, u64)>) -> Vec<Candidate> {
+        let candidate = |(score, position)| Candidate { score, contig: 0, start: position - 50, position };
+        of.into_iter().map(candidate).collect()
+    }
+
     #[test]
     fn equal_neighbours_are_one_place_in_their_middle() {
         let scores = [1.0, 1.0, 1.0, 2.0, f32::NAN, 1.0];
-        assert_eq!(plateaus(&scores, 11, 0), [(1.0, 0, 6), (2.0, 0, 8), (1.0, 0, 10)]);
+        let found: Vec<(f32, u64, u64)> =
+            plateaus(&scores, 11, 0).iter().map(|run| (run.score, run.start, run.position)).collect();
+        assert_eq!(found, [(1.0, 1, 6), (2.0, 3, 8), (1.0, 5, 10)]);
     }
 
     #[test]
@@ -360,8 +462,8 @@ mod tests {
         let contigs = [contig(10_000, &[1000, 5000])];
         let rules = Rules::default();
         // 1060 is near the best; 1149 is not, but its summit is used; 5050 just reaches the other.
-        let runs = vec![(9.0, 0, 1000), (8.0, 0, 1060), (7.0, 0, 1100), (6.0, 0, 5050), (5.0, 0, 4950)];
-        let places = suppress(runs, &rules, &contigs);
+        let runs = candidates([(9.0, 1000), (8.0, 1060), (7.0, 1100), (6.0, 5050), (5.0, 4950)]);
+        let places = compare(&apart(runs, 100, rules.places), &rules, &contigs);
         let found: Vec<(u64, bool)> = places.iter().map(|place| (place.position, place.right)).collect();
         assert_eq!(found, [(1000, true), (1100, false), (5050, true), (4950, false)]);
         let judged = judge(&places, &contigs, &rules);
@@ -374,9 +476,9 @@ mod tests {
     fn the_interval_holds_the_average_precision() {
         let summits: Vec<u64> = (0..100).map(|i| 5_000 + 10_000 * i).collect();
         let contigs = [contig(1_000_000, &summits)];
-        let runs = (0..200).map(|i| (200.0 - i as f32, 0, 5_000 + 5_000 * (i * 37 % 200))).collect();
+        let runs = candidates((0..200).map(|i| (200.0 - i as f32, 5_000 + 5_000 * (i * 37 % 200))));
         let rules = Rules { block: 20_000, ..Rules::default() };
-        let judged = judge(&suppress(runs, &rules, &contigs), &contigs, &rules);
+        let judged = judge(&compare(&apart(runs, 100, rules.places), &rules, &contigs), &contigs, &rules);
         let Interval { low, high } = judged.interval.unwrap();
         assert!(low < judged.average_precision && judged.average_precision < high && low > 0.2);
         assert_eq!(judged.places, 200);

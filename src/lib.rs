@@ -62,7 +62,8 @@
 //! 2. Files, and null distributions of scores: [`io`], [`genome`], [`reads`], [`null`].
 //! 3. Models: [`model`].
 //! 4. Scoring: [`engine`].
-//! 5. Results: [`sites`], [`calibrate`], [`track`], and what pages and trainers share: [`report`], [`dataset`].
+//! 5. Results: [`sites`], [`calibrate`], [`track`], [`genome_wide`], and what pages and trainers share: [`report`],
+//!    [`dataset`].
 //! 6. Applications: [`train`], [`motifs`], [`simulate`], [`merge`], [`scan`], [`variants`], [`regions`], [`enrichment`],
 //!    [`profile`].
 //!
@@ -103,6 +104,7 @@ pub mod engine;
 
 pub mod calibrate;
 pub mod dataset;
+pub mod genome_wide;
 pub mod report;
 pub mod sites;
 pub mod track;

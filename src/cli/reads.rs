@@ -144,9 +144,13 @@ impl ReadArgs {
         let aggregates = aggregates
             .map(|(series, sink)| (how.expect("there are no score tracks without it"), series, sink))
             .collect();
-        let (sites, tagged) = (tracks.sites, tracks.reads);
-        let scan = ReadScan { targets, overlaps, sites, aggregates, tagged, provenance, batch };
-        let findings = if scan.sites.is_empty() { Findings::Nothing } else { Findings::Sites };
+        let findings = if tracks.sites.is_empty() { Findings::Nothing } else { Findings::Sites };
+        let scan = ReadScan::new(targets, overlaps)
+            .sites(tracks.sites)
+            .aggregates(aggregates)
+            .tagged(tracks.reads)
+            .provenance(provenance)
+            .batch(batch);
         let mut progress = Progress::start(session, "scanning the first reads");
         let result = reads::run(
             source,

@@ -10,7 +10,6 @@ use anyhow::{Result, bail};
 use bindscan::Error;
 use bindscan::calibrate::nulls::{Ground, NullOptions, Setting};
 use bindscan::dataset::evaluation::{measure_dataset, score_dataset};
-use bindscan::dataset::genome_wide::{Judgement, Place, Rules, judge as judge_places, rank_places};
 use bindscan::dataset::load::Loaded;
 use bindscan::dataset::metric::Measured;
 use bindscan::dataset::peaks::read_held_out;
@@ -19,6 +18,7 @@ use bindscan::dataset::{Dataset, Leaks, TargetKind};
 use bindscan::engine;
 use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::engine::{Device, Engine, EngineKind, Workload};
+use bindscan::genome_wide::{Judgement, Place, Rules, judge as judge_places, rank_places};
 use bindscan::io::output;
 use bindscan::io::output::Output;
 use bindscan::model::usage::{BoundScores, GenomeWide, Threshold};
@@ -582,8 +582,7 @@ impl TrainArgs {
         let contigs = read_held_out(genome, self.data.path(), &self.data.held_out_options())?;
         let rules = Rules { seed: self.seed, ..Rules::default() };
         let planned = Planned::new(model.clone(), &PlanOptions::default())?;
-        let mut engines = planned.engines(threads, Workload::Contigs)?;
-        let places = rank_places(&mut engines, &contigs, planned.plan(), &rules, &CANCELLED)?;
+        let places = rank_places(&planned, &contigs, &rules, threads, &CANCELLED)?;
         let judgement = judge_places(&places, &contigs, &rules);
         for threshold in &mut model.spec.thresholds {
             threshold.genome_wide = found(&places, threshold.score, &rules, judgement.summits);

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::dataset::genome_wide::HeldOut;
 use crate::dataset::text::Lines;
 use crate::genome;
 use crate::genome::regions::{BadRegions, Flaw, RegionLines, suggestion};
@@ -214,6 +213,17 @@ pub struct HeldOutOptions<'a> {
     pub skip_bad_regions: bool,
     /// Go on although more than half of the summits is lost.
     pub force: bool,
+}
+
+/// A contig that is held out, with the summits on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeldOut {
+    /// Name of the contig.
+    pub name: String,
+    /// Codes of its bases.
+    pub codes: Vec<u8>,
+    /// Positions of the summits, ascending.
+    pub summits: Vec<u64>,
 }
 
 /// Reads whole contigs with the summits on them.

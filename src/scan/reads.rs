@@ -47,21 +47,52 @@ const END: Key = (u32::MAX, u64::MAX);
 /// Targets and outputs of a scan of reads.
 #[derive(Debug)]
 pub struct ReadScan {
-    /// Targets that are scored.
-    pub targets: Vec<Target>,
-    /// Treatment of hits in one read whose windows overlap.
-    pub overlaps: Overlaps,
-    /// Tracks of sites: BED or TSV.
-    pub sites: Vec<(SiteLines, SiteSink)>,
-    /// Tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it goes.
-    pub aggregates: Vec<(Aggregate, Series, ScoreSink)>,
-    /// BAM files of all reads, those that are skipped included, in their order, each with the best window of one target in
-    /// its tags; reads outside of the regions are left out.
-    pub tagged: Vec<(usize, Output)>,
-    /// Provenance, for their headers.
-    pub provenance: Provenance,
-    /// Bases that a worker takes at a time, about; never changes the output.
-    pub batch: usize,
+    targets: Vec<Target>,
+    overlaps: Overlaps,
+    sites: Vec<(SiteLines, SiteSink)>,
+    aggregates: Vec<(Aggregate, Series, ScoreSink)>,
+    tagged: Vec<(usize, Output)>,
+    provenance: Provenance,
+    batch: usize,
+}
+
+/// Bases that a worker takes at a time, about, unless they are set.
+const BATCH: usize = 1 << 16;
+
+impl ReadScan {
+    /// A scan for targets, in the order that tracks refer to, without an output so far.
+    pub fn new(targets: Vec<Target>, overlaps: Overlaps) -> ReadScan {
+        let (sites, aggregates, tagged) = (Vec::new(), Vec::new(), Vec::new());
+        let provenance = Provenance::default();
+        ReadScan { targets, overlaps, sites, aggregates, tagged, provenance, batch: BATCH }
+    }
+
+    /// Sets the tracks of sites: BED or TSV.
+    pub fn sites(self, sites: Vec<(SiteLines, SiteSink)>) -> ReadScan {
+        ReadScan { sites, ..self }
+    }
+
+    /// Sets the tracks of scores by reference position: how the reads become one value, target, strand and bin, and where it
+    /// goes.
+    pub fn aggregates(self, aggregates: Vec<(Aggregate, Series, ScoreSink)>) -> ReadScan {
+        ReadScan { aggregates, ..self }
+    }
+
+    /// Sets the BAM files of all reads, those that are skipped included, in their order, each with the best window of one
+    /// target in its tags; reads outside of the regions are left out.
+    pub fn tagged(self, tagged: Vec<(usize, Output)>) -> ReadScan {
+        ReadScan { tagged, ..self }
+    }
+
+    /// Sets the provenance, for the headers of BAM files.
+    pub fn provenance(self, provenance: Provenance) -> ReadScan {
+        ReadScan { provenance, ..self }
+    }
+
+    /// Sets the bases that a worker takes at a time, about; never changes the output.
+    pub fn batch(self, batch: usize) -> ReadScan {
+        ReadScan { batch, ..self }
+    }
 }
 
 /// Counts of a scan of reads.

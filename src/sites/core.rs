@@ -9,8 +9,8 @@
 //! - In a network of the DeepBind family, the score is a sum over bases as long as the same alignments win and the same
 //!   hidden units are active. A base contributes what it adds in that sum, compared with an N in its place
 //!   ([`Contributions`]). One pass over the window finds all contributions.
-//! - For any other network, a base contributes what substitutions of it take from the score, on average
-//!   ([`substitutions`]), as in a mutation map.
+//! - For any other network, a base contributes what substitutions of it take from the score, on average, as in a mutation map.
+//!   Stretches that can be masked without much loss are left out ([`substitutions`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -259,8 +259,21 @@ pub(super) fn within(contributions: &[f64], first: i64, reach: &Range<i64>, hit:
 /// Variants of a window that are scored together.
 const TOGETHER: usize = 1024;
 
-/// Finds the core of a hit in `chunk` by scoring all substitutions of the bases that its score depends on with an engine of
-/// its model.
+/// Bases that are masked together, at least.
+const SHORTEST_STRETCH: usize = 8;
+
+/// Stretches that a window is cut into, at most, unless they would be shorter than that.
+const STRETCHES: usize = 32;
+
+/// A stretch matters if masking it takes this share of what masking the stretch that matters most takes.
+const MATTERS: f64 = 0.1;
+
+/// Stretches of which bases are substituted, at most.
+const MOST_STRETCHES: usize = 8;
+
+/// Finds the core of a hit in `chunk` by substitutions, scored with an engine of its model. Stretches of bases are masked by N
+/// first. A base in one of the few stretches that matter contributes what the three substitutions of it take from the score, on average;
+/// other bases contribute nothing. That spares most of the work: a core is much shorter than its window.
 ///
 /// # Errors
 /// A failure of the engine.
@@ -271,47 +284,88 @@ pub fn substitutions(
     hit: &Hit,
     plan: &WindowPlan,
 ) -> Result<Core> {
-    let strands = match hit.strand {
-        Strand::Forward => StrandChoice::Forward,
-        Strand::Reverse => StrandChoice::Reverse,
-    };
-    let (left, right) = engine.flanks(plan);
-    let unit = left + plan.window + right;
-    // Windows lie one behind the other, each with its own flanks, and start at multiples of the stride.
-    let plan = WindowPlan { stride: unit, strands, ..*plan };
-    let mut codes = Vec::with_capacity(unit);
-    chunk.codes_at(hit.start as i64 - left as i64, unit, &mut codes);
+    let mut variants = Variants::new(engine, output, chunk, hit, plan);
     let changed = match plan.context {
-        Context::Padding => left..left + plan.window,
-        Context::Flank => 0..unit,
+        Context::Padding => variants.left..variants.left + plan.window,
+        Context::Flank => 0..variants.codes.len(),
     };
-    let changes: Vec<(usize, u8)> = changed
+    let length = changed.len().div_ceil(STRETCHES).max(SHORTEST_STRETCH);
+    let stretches: Vec<Range<usize>> =
+        changed.clone().step_by(length).map(|from| from..(from + length).min(changed.end)).collect();
+    let losses = variants.losses(&stretches, |stretch, codes| codes[stretch.clone()].fill(N))?;
+    let least = MATTERS * losses.iter().copied().fold(0.0, f64::max);
+    let mut matters: Vec<(Range<usize>, f64)> =
+        stretches.into_iter().zip(losses).filter(|&(_, loss)| loss > 0.0 && loss >= least).collect();
+    matters.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    matters.truncate(MOST_STRETCHES);
+    let changes: Vec<(usize, u8)> = matters
+        .into_iter()
+        .flat_map(|(stretch, _)| stretch)
         .flat_map(|at| (0..N).map(move |base| (at, base)))
-        .filter(|&(at, base)| codes[at] != base)
+        .filter(|&(at, base)| variants.codes[at] != base)
         .collect();
-    let mut totals = vec![(0.0, 0u32); unit];
-    let mut scores = Scores::default();
-    for changes in changes.chunks(TOGETHER) {
-        let mut variants = Chunk::whole("variants", codes.repeat(changes.len()));
-        for (variant, &(at, base)) in changes.iter().enumerate() {
-            variants.codes[variant * unit + at] = base;
-        }
-        variants.start = (unit - left) as u64;
-        variants.own = unit as u64..((changes.len() + 1) * unit) as u64;
-        variants.end = (changes.len() * unit + plan.window) as u64;
-        engine.score(&variants, &plan, &mut scores)?;
-        let of_strand = if scores.forward.is_empty() { &scores.reverse } else { &scores.forward };
-        let row = &of_strand[output * scores.windows..(output + 1) * scores.windows];
-        for (&(at, _), &score) in changes.iter().zip(row) {
-            let (sum, count) = &mut totals[at];
-            *sum += f64::from(score);
-            *count += 1;
-        }
+    let losses = variants.losses(&changes, |&(at, base), codes| codes[at] = base)?;
+    let mut contributions = vec![0.0; variants.codes.len()];
+    for same_base in
+        changes.iter().zip(losses).collect::<Vec<_>>().chunk_by(|((a, _), _), ((b, _), _)| a == b)
+    {
+        let sum: f64 = same_base.iter().map(|(_, loss)| loss).sum();
+        contributions[same_base[0].0.0] = sum / same_base.len() as f64;
     }
-    let score = f64::from(hit.score);
-    let loss = |&(sum, count): &(f64, u32)| if count > 0 { score - sum / f64::from(count) } else { 0.0 };
-    let losses: Vec<f64> = totals.iter().map(loss).collect();
-    let first = hit.start as i64 - left as i64;
-    let reach = reach(first..first + unit as i64, chunk, hit, &plan);
-    Ok(within(&losses, first, &reach, hit).unwrap_or_else(|| Core::whole(plan.window as u64)))
+    let first = hit.start as i64 - variants.left as i64;
+    let reach = reach(first..first + contributions.len() as i64, chunk, hit, plan);
+    Ok(within(&contributions, first, &reach, hit).unwrap_or_else(|| Core::whole(plan.window as u64)))
+}
+
+/// Scores variants of a window.
+struct Variants<'a> {
+    engine: &'a mut dyn Engine,
+    output: usize,
+    /// Score of the window as it is.
+    score: f64,
+    /// The window with its flanks.
+    codes: Vec<u8>,
+    /// Bases of the left flank.
+    left: usize,
+    /// Variants lie one behind the other, each with its own flanks, and start at multiples of the stride.
+    plan: WindowPlan,
+    scores: Scores,
+}
+
+impl<'a> Variants<'a> {
+    fn new(engine: &'a mut dyn Engine, output: usize, chunk: &Chunk, hit: &Hit, plan: &WindowPlan) -> Self {
+        let strands = match hit.strand {
+            Strand::Forward => StrandChoice::Forward,
+            Strand::Reverse => StrandChoice::Reverse,
+        };
+        let (left, right) = engine.flanks(plan);
+        let unit = left + plan.window + right;
+        let plan = WindowPlan { stride: unit, strands, ..*plan };
+        let mut codes = Vec::with_capacity(unit);
+        chunk.codes_at(hit.start as i64 - left as i64, unit, &mut codes);
+        Variants { engine, output, score: hit.score.into(), codes, left, plan, scores: Scores::default() }
+    }
+
+    /// What each change, made by `make`, takes from the score.
+    fn losses<C>(&mut self, changes: &[C], make: impl Fn(&C, &mut [u8])) -> Result<Vec<f64>> {
+        let (unit, window) = (self.codes.len(), self.plan.window);
+        let mut losses = Vec::with_capacity(changes.len());
+        for changes in changes.chunks(TOGETHER) {
+            let mut variants = Chunk::whole("variants", self.codes.repeat(changes.len()));
+            variants
+                .codes
+                .chunks_exact_mut(unit)
+                .zip(changes)
+                .for_each(|(codes, change)| make(change, codes));
+            variants.start = (unit - self.left) as u64;
+            variants.own = unit as u64..((changes.len() + 1) * unit) as u64;
+            variants.end = (changes.len() * unit + window) as u64;
+            self.engine.score(&variants, &self.plan, &mut self.scores)?;
+            let Scores { forward, reverse, windows, .. } = &self.scores;
+            let of_strand = if forward.is_empty() { reverse } else { forward };
+            let row = &of_strand[self.output * windows..(self.output + 1) * windows];
+            losses.extend(row.iter().map(|&score| self.score - f64::from(score)));
+        }
+        Ok(losses)
+    }
 }

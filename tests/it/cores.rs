@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
+use bindscan::dataset::peaks::HeldOut;
+use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::model::{Dense, ModelSpec, Network, Padding, Pooling};
+use bindscan::genome_wide::{Rules, rank_places};
+use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
 use bindscan::scores::Hit;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::contig::Strand;
@@ -104,6 +108,36 @@ fn contributions_and_substitutions_find_the_same_core() {
                 assert!(apart <= 2, "{what}: {core:?} {other:?}");
             }
         }
+    }
+}
+
+#[test]
+fn whole_contigs_are_judged_by_the_summits_of_sites() {
+    let mut random = Random::seed_from_u64(7);
+    let folder = tempfile::tempdir().unwrap();
+    let window = 60;
+    let network = word_finder(&mut random, Padding::NONE, Pooling::Max, None);
+    save("words", &network, window, folder.path());
+    let mut genome = bases(&mut random, 2_000);
+    // All windows with the first word have it left of their middle, as the contig begins there.
+    let places = [5, 700, 1_400];
+    for at in places {
+        genome[at..at + WORD.len()].copy_from_slice(WORD);
+    }
+    let summits: Vec<u64> = places.iter().map(|&at| (at + WORD.len() / 2) as u64).collect();
+    let contigs = [HeldOut { name: "c".into(), codes: codes(&genome), summits: summits.clone() }];
+    let rules = Rules { near: 2, places: 3, ..Rules::default() };
+    let model = Model::find(folder.path().join("words.onnx")).unwrap();
+    let planned = Planned::new(model, &PlanOptions::default()).unwrap();
+    for threads in [1, 3] {
+        let found = rank_places(&planned, &contigs, &rules, threads, &AtomicBool::new(false)).unwrap();
+        let mut positions: Vec<u64> = found.iter().map(|place| place.position).collect();
+        positions.sort_unstable();
+        assert!(
+            positions.iter().zip(&summits).all(|(a, b)| a.abs_diff(*b) <= 1),
+            "{positions:?} {summits:?}"
+        );
+        assert!(found.iter().all(|place| place.right), "{found:?}");
     }
 }
 

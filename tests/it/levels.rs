@@ -15,7 +15,7 @@ const LEVELS: &[&[&str]] = &[
     &["model"],
     &["engine"],
     &["dataset", "report", "sites"],
-    &["calibrate"],
+    &["calibrate", "genome_wide"],
     &["track"],
     &["merge", "motifs", "profile", "simulate", "train"],
     &["scan"],

@@ -3,10 +3,9 @@
 use std::fmt::Write;
 
 use anyhow::{Result, ensure};
-use bindscan::dataset::genome_wide::{FALSE_DISCOVERY_RATES, HeldOut, Judgement, Rules, judge, rank_places};
-use bindscan::dataset::peaks::read_held_out;
-use bindscan::engine::Workload;
+use bindscan::dataset::peaks::{HeldOut, read_held_out};
 use bindscan::engine::planned::{PlanOptions, Planned};
+use bindscan::genome_wide::{FALSE_DISCOVERY_RATES, Judgement, Rules, judge, rank_places};
 use bindscan::io::output::Output;
 use bindscan::model::{Model, OpenOptions};
 use bindscan::seq::window::StrandChoice;
@@ -56,8 +55,7 @@ pub(in crate::cli) fn judge_one(
         spec.name,
         spec.outputs.len()
     );
-    let mut engines = planned.engines(threads, Workload::Contigs)?;
-    let places = rank_places(&mut engines, contigs, planned.plan(), rules, &CANCELLED)?;
+    let places = rank_places(planned, contigs, rules, threads, &CANCELLED)?;
     Ok(judge(&places, contigs, rules))
 }
 
@@ -101,7 +99,7 @@ fn facts(contigs: &[HeldOut], rules: &Rules) -> Vec<(String, String)> {
         (
             "places".into(),
             format!(
-                "the best {}, {} bases or more apart; right within {} bases of a summit, each summit once",
+                "the summits of the best {} windows, {} bases or more apart; right within {} bases of a measured summit, each once",
                 rules.places,
                 2 * rules.near,
                 rules.near

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::dataset::genome_wide::{FALSE_DISCOVERY_RATES, Judgement};
+use crate::genome_wide::{FALSE_DISCOVERY_RATES, Judgement};
 use crate::report;
 use crate::report::chart::{Axis, Chart};
 use crate::report::svg::escape;
