@@ -58,7 +58,7 @@ impl Calibration {
         cancel: &AtomicBool,
     ) -> Result<Calibration> {
         let outputs = sample::sample(engines, plan, background, amount, progress, cancel)?;
-        let sampled = Sampled { windows: amount.windows, full: amount.full(), seed: amount.seed, outputs };
+        let sampled = Sampled { windows: amount.scored(), full: amount.full(), seed: amount.seed, outputs };
         let method =
             if background.is_shuffled() { Method::Shuffled(sampled) } else { Method::Drawn(sampled) };
         Ok(Calibration::from_plan(plan, background, source, method))

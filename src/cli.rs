@@ -248,11 +248,6 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `1 model`, `2 models`, `12,345 models`.
-fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", progress::grouped(count), if count == 1 { "" } else { "s" })
-}
-
 /// Parses a number greater than zero.
 fn parse_positive(text: &str) -> Result<usize, String> {
     match parse_count(text)? {

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use sha2::{Digest, Sha256};
 
 use crate::io::digest::hex;
+use crate::report::counted;
 use crate::seq::alphabet::{N, reverse_complement_into};
 use crate::{Error, Result};
 
@@ -297,10 +298,11 @@ impl Quality {
                 0 => String::new(),
                 count => format!(", {count} of them with another target"),
             };
-            messages.push(format!("{} sequences are there more than once{other}", self.duplicates));
+            let sequences = counted(self.duplicates as u64, "repeated sequence");
+            messages.push(format!("{sequences}{other}"));
         }
         if self.n_rich > 0 {
-            messages.push(format!("{} sequences are more than half N", self.n_rich));
+            messages.push(format!("{} with more than half N", counted(self.n_rich as u64, "sequence")));
         }
         if let Some((shortest, longest)) = self.lengths {
             messages.push(format!("the sequences have {shortest} to {longest} bases"));

@@ -18,6 +18,7 @@ use crate::engine::Device;
 use crate::engine::onnx::graph::{Graph, Named};
 use crate::genome::random_access::Lookup;
 use crate::io::digest::hex;
+use crate::model::bundled;
 use crate::model::onnx::interface;
 use crate::model::onnx::{self, ModelProto};
 use crate::model::{Input, Layout, ModelFile};
@@ -83,6 +84,11 @@ impl ProfileModel {
     /// # Errors
     /// A file that is no model, or one without both heads; ONNX Runtime missing.
     pub fn open(path: &Path, options: &ProfileOptions) -> Result<ProfileModel> {
+        if !path.exists() && bundled::names().any(|name| path.as_os_str() == name) {
+            let message =
+                "this bundled network has no profile: give a BPNet or ChromBPNet model (.h5, .keras, .onnx)";
+            return Err(Error::format(path, None, message));
+        }
         let file = ModelFile::read(path)?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let wrong = |message: String| Error::format(path, None, message);

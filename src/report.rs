@@ -100,6 +100,16 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// A count with its noun, which takes an s unless there is one.
+///
+/// ```
+/// assert_eq!(bindscan::report::counted(1, "site"), "1 site");
+/// assert_eq!(bindscan::report::counted(1200, "site"), "1,200 sites");
+/// ```
+pub fn counted(count: u64, noun: &str) -> String {
+    format!("{} {noun}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
 pub(crate) fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())

@@ -153,6 +153,11 @@ impl Target {
     pub fn lowest(&self) -> f32 {
         self.thresholds[0].min(self.thresholds[1])
     }
+
+    /// As [`Target::lowest`]; `None` if every window is a hit, or none can be.
+    pub fn threshold(&self) -> Option<f32> {
+        Some(self.lowest()).filter(|&lowest| lowest.is_finite() && lowest < f32::MAX)
+    }
 }
 
 /// Makes a target for each output of each model, in the order of the models. `thresholds` has the lowest score of a hit of

@@ -30,6 +30,7 @@ pub mod scorer;
 mod worker;
 
 pub use self::reader::Calls;
+use crate::report::{counted, grouped};
 use crate::variants::allele::Kind;
 use crate::variants::bcf::BcfSink;
 use crate::variants::contigs::Contigs;
@@ -156,8 +157,8 @@ pub struct Counts {
     pub breakends: u64,
     /// Records on contigs that the genome does not have.
     pub unknown_contig: u64,
-    /// Records past their contig's ends.
-    pub past_end: u64,
+    /// Records outside the bases of their contig.
+    pub outside_contig: u64,
     /// Records whose REF is not what the genome has.
     pub mismatch: u64,
     /// Of these, those of which an ALT allele is what the genome has.
@@ -168,7 +169,7 @@ pub struct Counts {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
     UnknownContig,
-    PastEnd,
+    OutsideContig,
     Mismatch,
     /// A mismatch where the genome has an ALT allele.
     Swapped,
@@ -188,7 +189,7 @@ impl Counts {
     fn add_problem(&mut self, problem: Problem) {
         match problem {
             Problem::UnknownContig => self.unknown_contig += 1,
-            Problem::PastEnd => self.past_end += 1,
+            Problem::OutsideContig => self.outside_contig += 1,
             Problem::Mismatch => self.mismatch += 1,
             Problem::Swapped => {
                 self.mismatch += 1;
@@ -208,7 +209,7 @@ impl Counts {
         self.symbolic += other.symbolic;
         self.breakends += other.breakends;
         self.unknown_contig += other.unknown_contig;
-        self.past_end += other.past_end;
+        self.outside_contig += other.outside_contig;
         self.mismatch += other.mismatch;
         self.swapped += other.swapped;
         self.unchanged += other.unchanged;
@@ -216,26 +217,26 @@ impl Counts {
 
     /// Records that do not fit the genome.
     pub fn misfits(&self) -> u64 {
-        self.unknown_contig + self.past_end + self.mismatch
+        self.unknown_contig + self.outside_contig + self.mismatch
     }
 
     /// Records and alleles that were passed on without a score, and the reasons: a phrase for each kind that occurred.
     pub fn unscored(&self) -> Vec<String> {
         let kinds = [
             (self.no_alternative, "without an ALT allele"),
-            (self.spanned, "alleles *"),
-            (self.symbolic, "symbolic alleles"),
-            (self.breakends, "breakends"),
+            (self.spanned, "of the allele *"),
+            (self.symbolic, "symbolic"),
+            (self.breakends, "of breakends"),
             (self.unknown_contig, "on contigs that the genome does not have"),
-            (self.past_end, "past the contig's end"),
+            (self.outside_contig, "outside the contig's bases"),
             (self.mismatch, "whose REF differs from the genome"),
             (self.swapped, "of them with the genome's allele as ALT (REF and ALT swapped?)"),
-            (self.short, "scores of contigs too short for a model"),
+            (self.short, "on contigs too short for a model"),
         ];
         kinds
             .into_iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{} {what}", crate::report::grouped(count)))
+            .map(|(count, what)| format!("{} {what}", grouped(count)))
             .collect()
     }
 }
@@ -364,13 +365,12 @@ impl fmt::Display for Summary {
     /// `12 records, 13 alleles scored`, and what was not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { records, alleles, outside, .. } = self.counts;
-        let grouped = crate::report::grouped;
-        write!(f, "{} records, {} alleles scored", grouped(records), grouped(alleles))?;
+        write!(f, "{}, {} scored", counted(records, "record"), counted(alleles, "allele"))?;
         if self.counts.unchanged > 0 {
-            write!(f, " ({} change no window: effect 0)", grouped(self.counts.unchanged))?;
+            write!(f, " (no window changed by {}: effect 0)", grouped(self.counts.unchanged))?;
         }
         if outside > 0 {
-            write!(f, "; {} records outside the regions left out", grouped(outside))?;
+            write!(f, "; {} outside the regions left out", counted(outside, "record"))?;
         }
         let unscored = self.counts.unscored();
         if unscored.is_empty() { Ok(()) } else { write!(f, "; not scored: {}", unscored.join(", ")) }

@@ -49,7 +49,7 @@ const FITTED_SHARE: f64 = 0.05;
 /// Amount of background to scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Amount {
-    /// Windows to score: rounded up to whole blocks of 2^20.
+    /// Windows to score, at least: they are rounded up to whole blocks of 2^20.
     pub windows: u64,
     /// Seed: the same one gives the same null distributions.
     pub seed: u64,
@@ -58,6 +58,11 @@ pub struct Amount {
 impl Amount {
     fn blocks(self) -> u64 {
         self.windows.div_ceil(BLOCK as u64).max(1)
+    }
+
+    /// Windows that are scored: whole blocks.
+    pub fn scored(self) -> u64 {
+        self.blocks() * BLOCK as u64
     }
 
     /// Windows that are scored in full; p-values above about 1e-3 rest on these. `None` if that is all of them.

@@ -10,6 +10,7 @@ use bindscan::enrichment::{Count, Enrichment, matched_background, test};
 use bindscan::io::output;
 use bindscan::io::output::Output;
 use bindscan::regions::{Job, Question, Region, Rows, score};
+use bindscan::report::counted;
 use bindscan::track::Target;
 use clap::Args;
 
@@ -17,7 +18,7 @@ use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Progress, grouped};
 use super::regions::{Prepared, RegionArgs};
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 /// Find models with sites in more of some regions than of background regions
 ///

@@ -95,6 +95,9 @@ struct MotifsArgs {
     strict: bool,
 }
 
+/// Distance from 1 that the sum of rounded frequencies may have.
+const MOST_OFF: f64 = 0.02;
+
 pub(super) fn parse_background(text: &str) -> Result<Background, String> {
     match text {
         "uniform" => Ok(Background::Uniform),
@@ -105,6 +108,9 @@ pub(super) fn parse_background(text: &str) -> Result<Background, String> {
                 .ok()
                 .and_then(|numbers| numbers.try_into().ok())
                 .ok_or("give uniform, file, or four numbers with commas between them")?;
+            if (four.iter().sum::<f64>() - 1.0).abs() > MOST_OFF {
+                return Err("the four frequencies must add up to 1".into());
+            }
             Ok(Background::Given(four))
         }
     }

@@ -21,7 +21,7 @@ pub(super) struct ModelArgs {
     ///
     /// All models are run in one pass. A motif file (MEME, JASPAR, TRANSFAC, HOMER, HOCOMOCO, UniPROBE, CIS-BP,
     /// Cluster-Buster, bare matrices, aligned sites; plain or gzip) gives one model for each motif, named by its ID.
-    /// bindscan --version lists the bundled models.
+    /// bindscan models lists the bundled models.
     #[arg(short, long = "model", value_name = "MODEL", required = true, help_heading = heading::MODEL)]
     models: Vec<PathBuf>,
     #[command(flatten)]
@@ -122,6 +122,16 @@ impl ModelArgs {
     /// True if several models are named, of which each has scores of its own.
     pub(super) fn are_several(&self) -> bool {
         self.models.len() > 1 && self.ensemble.is_none()
+    }
+
+    /// Checks that a model and `input`, in words `what`, do not both come from standard input.
+    pub(super) fn check_stdin(&self, input: &Path, what: &str) -> Result<()> {
+        let stdin = Path::new("-");
+        ensure!(
+            input != stdin || self.models.iter().all(|path| path != stdin),
+            "the models and the {what} cannot both come from standard input"
+        );
+        Ok(())
     }
 
     /// Opens the models and plans their windows.

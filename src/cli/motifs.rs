@@ -18,6 +18,7 @@ use bindscan::motifs::Trim;
 use bindscan::motifs::report::{ComparedWith, FilterEntry, FilterReport};
 use bindscan::motifs::sequences::Sequences;
 use bindscan::motifs::sites::{Learned, Method, Search, learn};
+use bindscan::report::counted;
 use bindscan::report::logo::Logo;
 use clap::{Args, ValueEnum};
 use rayon::prelude::*;
@@ -25,7 +26,7 @@ use rayon::prelude::*;
 use super::heading;
 use super::models::StrandArg;
 use super::progress::grouped;
-use super::{Session, counted, message};
+use super::{Session, message};
 
 /// Show what the first-layer filters of a model have learned, as motifs and logos
 ///

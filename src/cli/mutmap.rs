@@ -39,7 +39,7 @@ use super::{CANCELLED, Session, message};
 #[derive(Debug, Args)]
 pub(super) struct MutmapArgs {
     /// Sequences to map, each by itself (FASTA, or one a line); - for standard input
-    #[arg(required_unless_present = "genome", conflicts_with_all = ["genome", "regions", "regions_file"])]
+    #[arg(required_unless_present_any = ["genome", "regions", "regions_file"], conflicts_with = "genome")]
     sequences: Option<PathBuf>,
     #[command(flatten)]
     models: ModelArgs,
@@ -49,10 +49,10 @@ pub(super) struct MutmapArgs {
     #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
     genome: Option<PathBuf>,
     /// Map this region, as chr1:1000-2000 (1-based, inclusive; repeatable) [default: all]
-    #[arg(short, long = "region", value_name = "REGION", requires = "genome", help_heading = heading::INPUT)]
+    #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
     regions: Vec<String>,
     /// Map the regions of a BED, narrowPeak or GFF file
-    #[arg(short = 'R', long, value_name = "BED", requires = "genome", help_heading = heading::INPUT)]
+    #[arg(short = 'R', long, value_name = "BED", help_heading = heading::INPUT)]
     regions_file: Option<PathBuf>,
     /// Skip or clip regions that do not fit the genome, and count them
     ///
@@ -119,7 +119,23 @@ fn parse_scale(text: &str) -> Result<f32, String> {
 }
 
 impl MutmapArgs {
+    /// Checks that there is one kind of input.
+    fn check_input(&self) -> Result<()> {
+        let has_regions = !self.regions.is_empty() || self.regions_file.is_some();
+        match (&self.sequences, &self.genome) {
+            (Some(path), None) if has_regions => {
+                bail!(
+                    "regions are those of a genome: give --genome {} instead of a sequence file",
+                    path.display()
+                )
+            }
+            (None, None) => bail!("regions need their genome: --genome FILE"),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn run(self, session: Session) -> Result<()> {
+        self.check_input()?;
         let outputs = self.output.iter().map(|path| self.format_of(path)).collect::<Result<Vec<_>>>()?;
         ensure!(
             self.scale.is_none() || outputs.iter().any(|(_, format, _)| *format == FormatArg::Png),
@@ -130,6 +146,9 @@ impl MutmapArgs {
             draws || (self.columns.is_none() && !self.one_scale),
             "--columns and --one-scale are for pictures, and no output is one (-o map.svg)"
         );
+        if let Some(sequences) = &self.sequences {
+            self.models.check_stdin(sequences, "sequences")?;
+        }
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;

@@ -9,6 +9,7 @@ use bindscan::engine::Device;
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::output::Output;
 use bindscan::profile::{ProfileModel, ProfileOptions, ProfileScan};
+use bindscan::report::counted;
 use bindscan::seq::contig::Contig;
 use bindscan::track::bigwig::BaseSink;
 use bindscan::track::provenance::Provenance;
@@ -111,7 +112,7 @@ impl ProfileArgs {
                 "{} bases in tiles of {tiles} from windows of {}, {}, in {seconds:.2} s ({})",
                 grouped(bases),
                 model.window,
-                super::counted(scan.models.len() as u64, "model"),
+                counted(scan.models.len() as u64, "model"),
                 bases_per_second(bases, seconds)
             ));
         }

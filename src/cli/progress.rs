@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use bindscan::report::counted;
 pub(super) use bindscan::report::grouped;
 use bindscan::scan::ScanSummary;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -63,7 +64,7 @@ pub(super) enum Findings {
 impl Findings {
     /// `, 12 sites`, or nothing.
     pub(super) fn describe(self, count: u64) -> String {
-        let one_or_more = |word: &str| format!(", {}", super::counted(count, word));
+        let one_or_more = |word: &str| format!(", {}", counted(count, word));
         match self {
             Findings::Sites => one_or_more("site"),
             Findings::Candidates => one_or_more("candidate"),

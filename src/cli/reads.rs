@@ -6,6 +6,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::engine::scanner::Scanners;
 use bindscan::io::input::RawInput;
 use bindscan::reads::{ReadFilter, ReadOptions, ReadSource, Skip, parse_flags};
+use bindscan::report::counted;
 use bindscan::scan::Overlaps;
 use bindscan::scan::reads::{self, Aggregate, ReadScan, ReadSummary};
 use bindscan::seq::contig::RegionQuery;
@@ -16,7 +17,7 @@ use clap::{Args, ValueEnum};
 use super::heading;
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::track::Tracks;
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 #[derive(Debug, Args)]
 pub(super) struct ReadArgs {

@@ -15,7 +15,7 @@ use super::heading;
 pub(super) struct RegionArgs {
     /// Use this region only, as chr1 or chr1:1000-2000 (1-based, inclusive; repeatable)
     ///
-    /// Overlapping regions are joined.
+    /// Regions that overlap or touch are joined.
     #[arg(short, long = "region", value_name = "REGION", help_heading = heading::INPUT)]
     regions: Vec<String>,
     /// Use only the regions of a BED, narrowPeak or GFF file

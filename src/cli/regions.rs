@@ -9,6 +9,7 @@ use bindscan::genome::random_access::Lookup;
 use bindscan::io::output;
 use bindscan::regions::table::{Form, RowFormat, TableSink, Value};
 use bindscan::regions::{Job, Question, RegionList, check_lengths, score};
+use bindscan::report::counted;
 use bindscan::scan::Overlaps;
 use bindscan::scan::search::{Search, SiteChoice};
 use clap::{Args, ValueEnum};
@@ -19,7 +20,7 @@ use super::progress::{Progress, grouped};
 use super::scan::{OverlapsArg, parse_fraction, parse_threshold};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::track::Extension;
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 /// Score regions with models: a matrix, or a table with a row for each region and model
 ///

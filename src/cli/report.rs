@@ -7,6 +7,7 @@ use anyhow::Result;
 use bindscan::genome::shard::Shard;
 use bindscan::io::output::{Output, Sealed};
 use bindscan::model::ModelSpec;
+use bindscan::report::counted;
 use bindscan::scan::ScanSummary;
 use bindscan::scan::report::browser::{Browser, BrowserTrack, IGV, absolute, relative_url};
 use bindscan::scan::report::{ReportTarget, ScanReport};
@@ -179,7 +180,7 @@ impl Report {
             run: format!(
                 "{}, {}, {seconds:.2} s, {}{resumed}",
                 utc(SystemTime::now()),
-                super::counted(context.threads as u64, "thread"),
+                counted(context.threads as u64, "thread"),
                 bases_per_second(summary.bases - before, seconds)
             ),
             browser: Browser { igv, genome, tracks: tracks.iter().filter_map(track).collect() },

@@ -15,6 +15,7 @@ use bindscan::io::output;
 use bindscan::model::usage::{Level, Threshold};
 use bindscan::null::peaks::HIGHEST_P;
 use bindscan::reads::ReadFormat;
+use bindscan::report::counted;
 use bindscan::scan::journal::Journal;
 use bindscan::scan::reads::Aggregate;
 use bindscan::scan::search::{Search, SiteChoice};
@@ -38,7 +39,7 @@ use super::report::{self, ReportArgs};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::summary::{self, SummaryArgs};
 use super::track::{Outputs, TrackArgs, Tracks, provenance};
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 /// Find binding sites in a genome or in reads
 ///
@@ -181,6 +182,7 @@ impl ScanArgs {
             !(self.site == Some(SiteArg::Core) && matches!(self.overlaps, OverlapsArg::Keep)),
             "--site core cannot be combined with --overlaps keep, which writes all windows"
         );
+        self.models.check_stdin(&self.genome, "genome")?;
         let models = self.models.open(self.stride)?;
         let threads = super::threads(self.threads);
         let choice = self.choice(&models, chosen, session)?;
@@ -684,9 +686,9 @@ fn describe(significance: &[(String, String)]) -> Option<String> {
 /// Work that was done, including the bases `before` of an interrupted run. The sites found are in `sites`.
 fn summary_line(summary: &ScanSummary, sites: &str, before: u64, seconds: f64) -> String {
     let mut line = format!(
-        "{} bases, {} windows{sites} in {seconds:.2} s ({})",
-        grouped(summary.bases),
-        grouped(summary.windows),
+        "{}, {}{sites} in {seconds:.2} s ({})",
+        counted(summary.bases, "base"),
+        counted(summary.windows, "window"),
         bases_per_second(summary.bases - before, seconds)
     );
     if summary.short_segments > 0 {

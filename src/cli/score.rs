@@ -11,13 +11,14 @@ use bindscan::io::output::Output;
 use bindscan::pipeline;
 use bindscan::reads::ReadFormat;
 use bindscan::reads::sequences::ReadSequences;
+use bindscan::report::counted;
 use bindscan::seq::alphabet::ambiguous_note;
 use bindscan::track::push_score;
 use clap::Args;
 
 use super::heading;
 use super::models::{ModelArgs, Planned};
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 /// Bases that a worker takes at a time.
 const BATCH_BASES: usize = 32 * 1024;
@@ -51,6 +52,7 @@ pub(super) struct ScoreArgs {
 
 impl ScoreArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
+        self.models.check_stdin(&self.sequences, "sequences")?;
         let models = self.models.open(1)?;
         let summary = if self.average { Summary::Average } else { Summary::Max };
         let threads = super::threads(self.threads);

@@ -14,7 +14,7 @@ use super::progress::{Progress, grouped};
 pub(super) struct NullArgs {
     /// Take the background from the scanned genome, uniform bases or a FASTA file
     ///
-    /// Background sequence is what p-values are relative to. [default: genome]
+    /// Background sequence is what p-values are relative to. [default: the scanned genome, if there is one]
     #[arg(long, value_name = "genome|uniform|FASTA", help_heading = heading::PVALUES)]
     background: Option<String>,
     /// Set the order of the Markov background, 0 to 5 [default: 2]
@@ -30,7 +30,9 @@ pub(super) struct NullArgs {
     /// Sample the p-values of motifs too, instead of computing them exactly
     #[arg(long, help_heading = heading::PVALUES)]
     sampled: bool,
-    /// Sample this many windows of background [default: 50M]
+    /// Sample this many windows of background, or a few more [default: 50M]
+    ///
+    /// They come in blocks of 1,048,576, the least that is sampled.
     #[arg(long, value_name = "WINDOWS", value_parser = super::parse_positive, help_heading = heading::PVALUES)]
     background_length: Option<usize>,
     /// Set the seed of the background [default: 1]

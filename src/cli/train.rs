@@ -23,6 +23,7 @@ use bindscan::io::output;
 use bindscan::io::output::Output;
 use bindscan::model::usage::{BoundScores, GenomeWide, Threshold};
 use bindscan::model::{Alphabet, Model, Pooling, Strands};
+use bindscan::report::counted;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::train::deepbind::distil::Distillation;
 use bindscan::train::deepbind::search;
@@ -750,10 +751,11 @@ fn summarize(training: &Dataset, outcome: &Outcome, measured: &[Measured], took:
     let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
     let diverged = outcome.trials.iter().filter(|trial| trial.diverged()).count();
     message(format_args!(
-        "{} sequences, {complete} trials ({diverged} diverged), {} final fits of {} steps, {:.0} s; \
+        "{} sequences, {} ({diverged} diverged), {} of {} steps, {:.0} s; \
          cross-validated {best}",
         training.len(),
-        outcome.finals.len(),
+        counted(complete as u64, "trial"),
+        counted(outcome.finals.len() as u64, "final fit"),
         outcome.steps,
         took.as_secs_f64()
     ));

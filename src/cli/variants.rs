@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail, ensure};
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::output::Output;
+use bindscan::report::counted;
 use bindscan::variants;
 use bindscan::variants::{Annotation, Calls, Counts, Format, Summary, Watch};
 use clap::{Args, ValueEnum};
@@ -14,7 +15,7 @@ use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped, per_second};
 use super::region::RegionArgs;
 use super::track::{Extension, provenance};
-use super::{CANCELLED, Session, counted, message};
+use super::{CANCELLED, Session, message};
 
 /// Score the effect of the variants of a VCF or BCF file on binding
 ///
@@ -195,7 +196,7 @@ fn warn(summary: &Summary) {
         let more = if summary.aliases.len() > 5 { ", …" } else { "" };
         log::warn!("contigs have other names in the genome: {}{more}", names.collect::<Vec<_>>().join(", "));
     }
-    let misfits = counts.mismatch + counts.past_end;
+    let misfits = counts.mismatch + counts.outside_contig;
     if misfits > TOLD {
         log::warn!("{} records in all do not fit the genome (-v names more)", grouped(misfits));
     }

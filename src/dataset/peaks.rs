@@ -11,6 +11,7 @@ use crate::dataset::text::Lines;
 use crate::genome;
 use crate::genome::regions::{BadRegions, Flaw, RegionLines, suggestion};
 use crate::genome::sequence_source::SequenceSource;
+use crate::report::counted;
 use crate::seq::alphabet::{N, reverse_complement_into};
 use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::contig::Contig;
@@ -99,20 +100,21 @@ impl Skipped {
     /// One sentence for each kind there is.
     pub fn messages(&self) -> Vec<String> {
         let kinds = [
-            (self.unknown_contig, "peaks lie on contigs that the genome does not have"),
-            (self.empty, "peaks are empty"),
-            (self.past_end, "peaks lie past a contig's end, or too close to it"),
-            (self.n_rich, "peaks lie in stretches that are more than half N"),
-            (self.same_summit, "peaks have the summit of another"),
-            (self.weaker, "peaks are weaker than the strongest that were asked for"),
+            (self.unknown_contig, "on contigs that the genome does not have"),
+            (self.empty, "empty"),
+            (self.past_end, "past a contig's end, or too close to it"),
+            (self.n_rich, "in stretches that are more than half N"),
+            (self.same_summit, "with the summit of another"),
+            (self.weaker, "weaker than the strongest that were asked for"),
         ];
         let mut messages: Vec<String> = kinds
             .iter()
             .filter(|(count, _)| *count > 0)
-            .map(|(count, why)| format!("{count} {why}: left out"))
+            .map(|&(count, why)| format!("{} {why}: left out", counted(count as u64, "peak")))
             .collect();
         if self.unmatched > 0 {
-            messages.push(format!("for {} peaks too few windows without peaks were found", self.unmatched));
+            let peaks = counted(self.unmatched as u64, "peak");
+            messages.push(format!("for {peaks} too few windows without peaks were found"));
         }
         messages
     }
@@ -307,9 +309,9 @@ impl Check<'_> {
         self.contigs.push(Arc::new(Contig { id, name: name.to_owned(), length: Some(length) }));
         for (line, end) in self.ends.remove(name).unwrap_or_default() {
             if end > length {
-                let place = self.place(line);
-                let words =
-                    || format!("{place} runs to {end}, past the end of {name}, which has {length} bases");
+                let (file, has) =
+                    (self.file.display(), format!("past the end of {name}, which has {length} bases"));
+                let words = || format!("that ends at {end} ({file}, line {line}) runs {has}");
                 self.bad.add_clipped(words);
             }
         }

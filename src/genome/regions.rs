@@ -183,7 +183,7 @@ impl Flaw {
 
     fn words(self) -> &'static str {
         match self {
-            Flaw::PastEnd => "past the end of its contig",
+            Flaw::PastEnd => "past the end of a contig",
             Flaw::UnknownContig => "on a contig that the genome does not have",
             Flaw::Empty => "empty or no interval",
         }
@@ -238,14 +238,14 @@ impl BadRegions {
             return Ok(());
         }
         let list = self.list();
+        let only = self.first.iter().find(|first| !first.is_empty()).filter(|_| total == 1);
+        if let Some(words) = only.filter(|_| !optional || self.clipped == 0) {
+            return Err(Error::Region(format!("{} {words}", what.trim_end_matches('s'))));
+        }
         if !optional {
-            let only = self.first.iter().find(|first| !first.is_empty()).filter(|_| total == 1);
-            return Err(Error::Region(match only {
-                Some(words) => format!("{} {words}", what.trim_end_matches('s')),
-                None => format!(
-                    "{bad} of {total} {what} cannot be used: {list}; --skip-bad-regions leaves them out"
-                ),
-            }));
+            let message =
+                format!("{bad} of {total} {what} cannot be used: {list}; --skip-bad-regions leaves them out");
+            return Err(Error::Region(message));
         }
         if bad - self.clipped == total {
             return Err(Error::Region(format!("none of {total} {what} can be used: {list}")));

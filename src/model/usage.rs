@@ -89,12 +89,12 @@ pub struct BoundScores {
     pub data: String,
     /// Sequences scored.
     pub sequences: usize,
-    /// Scores at 0, 5, 10, …, 100 %, ascending.
+    /// Scores at equal steps from 0 to 100 %, ascending: at each percent, or at every fifth in older models.
     pub quantiles: Vec<f32>,
 }
 
 /// Parts that quantiles divide scores into.
-const PARTS: usize = 20;
+const PARTS: usize = 100;
 
 impl BoundScores {
     /// Summarises `scores`, of which there is one at least; `None` if there is none.
@@ -157,7 +157,7 @@ pub(super) fn check(
         return Err("a recommended threshold is not finite".into());
     }
     let sorted = |bound: &BoundScores| {
-        bound.quantiles.len() == PARTS + 1
+        bound.quantiles.len() > 1
             && bound.quantiles.is_sorted()
             && bound.quantiles.iter().all(|q| q.is_finite())
     };
@@ -171,13 +171,15 @@ pub(super) fn check(
 }
 
 impl Threshold {
-    /// Its meaning, in words: `p 0.0001 on genome.fa; 93 % of 500 held-out bound sequences reach it`.
+    /// Its meaning, in words: `p 0.0001 on genome.fa; about 93 % of 500 held-out bound sequences reach it`.
     pub fn meaning(&self, bound: Option<&BoundScores>) -> String {
         let mut words = format!("p {} on {}", self.p_value, self.background);
         if let Some(bound) = bound {
             let share = 100.0 * bound.share_above(self.score);
-            words +=
-                &format!("; {share:.0} % of {} bound sequences ({}) reach it", bound.sequences, bound.data);
+            words += &format!(
+                "; about {share:.0} % of {} bound sequences ({}) reach it",
+                bound.sequences, bound.data
+            );
         }
         if let Some(GenomeWide { sites, precision, recall }) = self.genome_wide {
             words +=
@@ -204,7 +206,7 @@ mod tests {
     #[test]
     fn shares_above_follow_from_quantiles() {
         let scores = BoundScores::of("training", (0..=100).map(|i| i as f32).collect()).unwrap();
-        assert_eq!((scores.sequences, scores.quantiles.len()), (101, 21));
+        assert_eq!((scores.sequences, scores.quantiles.len()), (101, 101));
         for (threshold, share) in
             [(-1.0, 1.0), (0.0, 1.0), (25.0, 0.75), (97.5, 0.025), (100.0, 0.0), (101.0, 0.0)]
         {

@@ -61,30 +61,33 @@ impl TestCounts {
     /// `min over p' ≥ p of rate(p') · windows / (sites with p-values up to p')` (Benjamini & Hochberg 1995; Storey 2002 with
     /// π₀ = 1). A step on which there is no site has that of the next higher p-value with one.
     pub fn q_values(&self, null: &Null) -> Vec<f64> {
-        self.q_values_of(null.steps(), |step| null.rate_of(step))
+        let count = |step: usize| self.counts.get(step).copied().unwrap_or(0);
+        let steps: Vec<(f64, u64)> =
+            (0..null.steps()).map(|step| (null.rate_of(step), count(step))).collect();
+        q_values_of(self.tests, &steps)
     }
+}
 
-    /// As [`TestCounts::q_values`], of so many steps; `p_of` is asked for those with tests.
-    fn q_values_of(&self, steps: usize, p_of: impl Fn(usize) -> f64) -> Vec<f64> {
-        let p: Vec<f64> = (0..steps).map(p_of).collect();
-        let mut by_p: Vec<usize> = (0..steps).collect();
-        by_p.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
-        let mut rejected = 0;
-        let mut q: Vec<f64> = vec![1.0; steps];
-        for &step in by_p.iter().rev() {
-            let here = self.counts.get(step).copied().unwrap_or(0);
-            rejected += here;
-            if here > 0 {
-                q[step] = (p[step] * self.tests as f64 / rejected as f64).min(1.0);
-            }
+/// The q-values of steps, of which each has a rate and a count of sites. Where p-values differ by strand, the order of the
+/// steps is not that of their rates.
+fn q_values_of(tests: u64, steps: &[(f64, u64)]) -> Vec<f64> {
+    let mut falling: Vec<usize> = (0..steps.len()).collect();
+    falling.sort_by(|&a, &b| steps[b].0.total_cmp(&steps[a].0));
+    let mut rejected = 0u64;
+    let mut q: Vec<f64> = vec![1.0; steps.len()];
+    for &step in falling.iter().rev() {
+        let (rate, count) = steps[step];
+        rejected += count;
+        if count > 0 {
+            q[step] = (rate * tests as f64 / rejected as f64).min(1.0);
         }
-        let mut lowest = 1.0f64;
-        for step in by_p {
-            lowest = lowest.min(q[step]);
-            q[step] = lowest;
-        }
-        q
     }
+    let mut lowest = 1.0f64;
+    for step in falling {
+        lowest = lowest.min(q[step]);
+        q[step] = lowest;
+    }
+    q
 }
 
 /// A shard's tests of one target, and what the q-values of the whole need of the null distribution.
@@ -118,17 +121,9 @@ impl ShardTests {
                 *sum = sum.checked_add(count)?;
             }
         }
-        let (mut q, mut rejected) = (BTreeMap::new(), 0u64);
-        for (&step, &(p, count)) in steps.iter().rev() {
-            rejected = rejected.checked_add(count)?;
-            q.insert(step, (p * tests as f64 / rejected as f64).min(1.0));
-        }
-        let mut lowest = 1.0f64;
-        for q in q.values_mut() {
-            lowest = lowest.min(*q);
-            *q = lowest;
-        }
-        Some(q)
+        steps.values().try_fold(0u64, |sum, &(_, count)| sum.checked_add(count))?;
+        let q = q_values_of(tests, &steps.values().copied().collect::<Vec<_>>());
+        Some(steps.into_keys().zip(q).collect())
     }
 }
 
@@ -138,6 +133,7 @@ mod tests {
 
     use super::*;
     use crate::null::distribution::Origin;
+    use crate::seq::contig::Strand;
 
     /// Benjamini and Hochberg as their paper has it: sorted p-values, one by one.
     fn by_definition(mut p: Vec<f64>, tests: usize) -> Vec<(f64, f64)> {
@@ -163,6 +159,36 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn shards_give_the_q_values_of_one_scan_where_strands_differ(
+            sites in prop::collection::vec((1u8..40, any::<bool>()), 1..200), more in 0u64..1000, cut in 0usize..200
+        ) {
+            let strand = |base: f64| Null::new((1..40).map(|i| (i as f32, base.powi(i))), Origin::Exact);
+            let null = Null::from_strands(strand(0.8), strand(0.7));
+            prop_assert!(null.differs_by_strand());
+            let (mut first, mut second) = (TestCounts::default(), TestCounts::default());
+            for (i, &(score, is_forward)) in sites.iter().enumerate() {
+                let part = if i < cut { &mut first } else { &mut second };
+                let strand = if is_forward { Strand::Forward } else { Strand::Reverse };
+                part.add(null.step(f32::from(score), strand));
+                part.tests += 1;
+            }
+            second.tests += more;
+            let shards = [&first, &second].map(|part| ShardTests::new(part, &null));
+            let of_shards = ShardTests::q_values(&shards).unwrap();
+            first.merge(&second);
+            let q = first.q_values(&null);
+            let p: Vec<f64> = (0..q.len())
+                .flat_map(|step| vec![null.p_of(step); first.counts.get(step).map_or(0, |&count| count as usize)])
+                .collect();
+            let want = by_definition(p, sites.len() + more as usize);
+            for (&step, &of_shard) in &of_shards {
+                prop_assert_eq!(of_shard, q[step]);
+                let of_definition = want.iter().find(|(p, _)| *p == null.p_of(step)).unwrap().1;
+                prop_assert!((of_shard - of_definition).abs() < 1e-12);
+            }
+        }
+
         #[test]
         fn counts_of_steps_give_what_sorted_p_values_give(
             steps in prop::collection::vec(1usize..40, 0..300), more in 0u64..1000, cut in 0usize..300

@@ -89,8 +89,7 @@ impl ScanReport<'_> {
         let mut rows = String::new();
         for (ReportTarget { target, .. }, found) in self.targets.iter().zip(&statistics.targets) {
             let sites = found.sites.total();
-            let threshold =
-                if target.lowest().is_finite() { format!("{}", target.lowest()) } else { "–".into() };
+            let threshold = target.threshold().map_or_else(|| "–".into(), |threshold| format!("{threshold}"));
             let best = found.strongest.first().map_or("–".into(), |site| format!("{}", site.hit.score));
             let _ = writeln!(
                 rows,
@@ -244,8 +243,8 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
     let bins = Histogram::aligned_bins(&[&found.windows, &found.sites], BARS);
     let [windows, sites] = bins.as_slice() else { return String::new() };
     let ends = windows.iter().chain(sites).flat_map(|&(low, high, _)| [low, high]);
-    let threshold = f64::from(target.lowest());
-    let x = Axis::around("Score", ends.chain([threshold]));
+    let threshold = target.threshold();
+    let x = Axis::around("Score", ends.chain(threshold.map(f64::from)));
     let most = windows.iter().chain(sites).map(|bin| bin.2).max().unwrap_or(0);
     let bars = |bins: &[(f64, f64, u64)]| -> Vec<(f64, f64, f64)> {
         bins.iter().map(|&(low, high, count)| (low, high, count as f64)).collect()
@@ -256,11 +255,12 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
         ("s6 block".to_owned(), windows_label(found)),
         ("s2 block".to_owned(), format!("sites ({})", grouped(found.sites.total()))),
     ];
-    let chart = if threshold.is_finite() {
-        legend.push(("guide".to_owned(), format!("threshold {}", target.lowest())));
-        chart.mark("guide", threshold)
-    } else {
-        chart
+    let chart = match threshold {
+        Some(threshold) => {
+            legend.push(("guide".to_owned(), format!("threshold {threshold}")));
+            chart.mark("guide", threshold.into())
+        }
+        None => chart,
     };
     figure(&target.name, &chart, &format!("Scores of windows and sites: {}", target.name), &legend)
 }

@@ -60,6 +60,28 @@ pub fn encode(letters: &[u8]) -> Result<Vec<u8>, (usize, u8)> {
         .collect()
 }
 
+/// True if a letter may stand for the base with this code; N may stand for all, and all for N.
+pub fn may_be(letter: u8, code: u8) -> bool {
+    let bases: &[u8] = match letter & !LOWERCASE_BIT {
+        b'A' => b"A",
+        b'C' => b"C",
+        b'G' => b"G",
+        b'T' | b'U' => b"T",
+        b'R' => b"AG",
+        b'Y' => b"CT",
+        b'S' => b"CG",
+        b'W' => b"AT",
+        b'K' => b"GT",
+        b'M' => b"AC",
+        b'B' => b"CGT",
+        b'D' => b"AGT",
+        b'H' => b"ACT",
+        b'V' => b"ACG",
+        _ => return true,
+    };
+    code == N || bases.contains(&ascii_of_code(code))
+}
+
 /// Number of letters that stand for two or three bases: they are read as N.
 pub fn count_ambiguous(letters: &[u8]) -> u64 {
     let ambiguous =

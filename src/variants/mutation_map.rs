@@ -278,12 +278,12 @@ impl Writer<'_> {
     fn write(&mut self, part: &Part) -> Result<()> {
         let Some(stretch) = &part.stretch else { return Ok(()) };
         self.summary.stretches += u64::from(part.first);
-        self.summary.positions += part.range.end - part.range.start;
         let targets = self.targets.len();
         let rows = part.best.chunks(5 * targets);
         let own = |position: u64| stretch.codes[(position - stretch.start) as usize];
         for (row, position) in rows.clone().zip(part.range.clone()) {
             let known = row[REFERENCE * targets..].iter().filter(|best| best.is_some()).count() as u64;
+            self.summary.positions += u64::from(known > 0);
             self.summary.short += targets as u64 - known;
             self.summary.substitutions += known * if own(position) == N { 4 } else { 3 };
         }

@@ -11,7 +11,7 @@ use noodles::vcf::variant::io::Write as _;
 use crate::genome::random_access::Lookup;
 use crate::io::guard;
 use crate::io::number::{push_integer, push_score};
-use crate::seq::alphabet::CODE_OF_ASCII;
+use crate::seq::alphabet::{self, CODE_OF_ASCII, N};
 use crate::seq::contig::Contig;
 use crate::variants::allele::{Call, Kind, shown};
 use crate::variants::bcf::Encoder;
@@ -237,7 +237,7 @@ impl<'a> Worker<'a> {
                     "{name}:{last} is past the end of the contig, which has {length} bases in the genome"
                 ),
             };
-            return self.problem(Problem::PastEnd, number, &message, part).map(Some);
+            return self.problem(Problem::OutsideContig, number, &message, part).map(Some);
         }
         let reach = self.scorer.reach(self.longest_change(call)) as u64;
         let around = position.saturating_sub(reach)..length.min(end.saturating_add(reach));
@@ -246,7 +246,10 @@ impl<'a> Worker<'a> {
         let (before, behind) = ((position - around.start) as usize, (end - around.start) as usize);
         let (left, right) = (&self.codes[..before], &self.codes[behind..]);
         encode(call.reference, &mut self.reference);
-        if !fits(&self.reference, &self.codes[before..behind]) {
+        let of_genome = &self.codes[before..behind];
+        let may_be =
+            call.reference.iter().zip(of_genome).all(|(&letter, &code)| alphabet::may_be(letter, code));
+        if !(may_be && fits(&self.reference, of_genome)) {
             let letters: Vec<u8> = self.codes[before..behind]
                 .iter()
                 .map(|&code| crate::seq::alphabet::ascii_of_code(code))
@@ -267,6 +270,12 @@ impl<'a> Worker<'a> {
                 shown(&letters)
             );
             return self.problem(problem, number, &message, part).map(Some);
+        }
+        // An ambiguous letter of REF stands for the base that the genome has.
+        for (code, &of_genome) in self.reference.iter_mut().zip(&self.codes[before..behind]) {
+            if *code == N {
+                *code = of_genome;
+            }
         }
         let targets = self.scorer.targets().len();
         self.comparisons.resize_with(self.comparisons.len().max(self.kinds.len()), Vec::new);
@@ -392,7 +401,7 @@ fn status(kind: Kind, problem: Option<Problem>, found: Option<Comparison>) -> &'
         (Kind::Symbolic, ..) => "symbolic",
         (Kind::Breakend, ..) => "breakend",
         (Kind::Bases, Some(Problem::UnknownContig), _) => "unknown_contig",
-        (Kind::Bases, Some(Problem::PastEnd), _) => "past_end",
+        (Kind::Bases, Some(Problem::OutsideContig), _) => "outside_contig",
         (Kind::Bases, Some(Problem::Mismatch), _) => "ref_mismatch",
         (Kind::Bases, Some(Problem::Swapped), _) => "ref_alt_swapped",
         (Kind::Bases, None, Some(Comparison::Scored { .. })) => "scored",

@@ -39,6 +39,10 @@ fn genomes() {
     write("twice.fa", b">chr1\nACGT\n>chr2\nAC\n>chr1 again\nGG\n");
     fs::create_dir(at.join("folder")).unwrap();
 
+    fails(at, "scan -m - --threshold 5 -", &["models and the genome", "standard input"]);
+    fails(at, "mutmap -m motif.onnx genome.fa -r sim1", &["give --genome genome.fa"]);
+    fails(at, "mutmap -m motif.onnx -r sim1", &["their genome: --genome"]);
+    fails(at, "profile -m ELK1 genome.fa", &["ELK1", "has no profile"]);
     fails(at, &format!("{scan} missing.fa"), &["missing.fa", "No such file"]);
     fails(at, &format!("{scan} folder"), &["folder", "directory"]);
     fails(at, &format!("{scan} cut.fa.gz"), &["cut.fa.gz"]);

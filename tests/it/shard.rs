@@ -178,6 +178,14 @@ fn q_values_are_those_of_all_shards() {
     // Counts of an interrupted shard are included.
     run_ok(at, &format!("scan {scan} --shard 2/4 --resume -o again.bed"));
     assert!(fs::read(at.join("again.bed")).unwrap() == fs::read(at.join("shard2.bed")).unwrap());
+    // Where the background is skewed, the strands of a window have p-values of their own.
+    let skewed = String::from(">s\n") + &"AAAACAAGAAAT".repeat(500) + "\n";
+    fs::write(at.join("skewed.fa"), skewed).unwrap();
+    let by_strand = scan.replace("--background uniform", "--background skewed.fa --background-order 0");
+    let want = whole(at, &by_strand, "bed");
+    assert!(want.iter().filter(|&&byte| byte == b'\n').count() > 20);
+    assert!(merged(at, &by_strand, "bed", 3, "") == want);
+
     // Nothing is found, and nothing is lost.
     let rare = "-m motif.onnx genome.fa --background uniform --qvalue 1e-9";
     assert_eq!(merged(at, rare, "bed", 70, ""), whole(at, rare, "bed"));

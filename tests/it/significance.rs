@@ -212,6 +212,18 @@ fn what_has_no_p_values_is_said() {
     assert!(error_line(at, "calibrate ELK1 --background uniform").contains("-o FILE"));
     assert!(error_line(at, "calibrate motif.onnx").contains("--background"));
 
+    // No threshold is shown where none can be reached.
+    run_ok(
+        at,
+        "scan -m motif.onnx -m ELK1 --pvalue 1e-30 genome.fa --background uniform -o none.bed --report none.html",
+    );
+    let page = fs::read_to_string(at.join("none.html")).unwrap();
+    assert!(!page.contains("3402823"), "the largest float is no threshold");
+
+    // The windows that were sampled are counted, not those that were asked for.
+    run_ok(at, "calibrate motif.onnx --background uniform --sampled --background-length 1 -o c.onnx");
+    assert!(stdout(at, "inspect c.onnx").contains("1048576 windows"));
+
     // A damaged calibration is refused as a damaged specification is.
     run_ok(at, "calibrate motif.onnx --background uniform --sampled --background-length 1M -o c.onnx");
     let bytes = fs::read(at.join("c.onnx")).unwrap();

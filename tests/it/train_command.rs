@@ -275,7 +275,7 @@ fn peaks_of_another_genome_are_refused() {
     assert!(!path.join("m.onnx").exists());
     let output = run(path, &format!("{train} --skip-bad-regions --force"));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && said.contains("200 peaks lie on contigs"), "{said}");
+    assert!(output.status.success() && said.contains("200 peaks on contigs"), "{said}");
     assert!(error_line(path, "eval m.onnx other.bed --genome genome.fa").contains("201 of 357 peaks"));
     for command in ["scan genome.fa --threshold 1", "mutmap --genome genome.fa -o x.tsv"] {
         let words = format!("{command} -m m.onnx -R other.bed");

@@ -336,8 +336,8 @@ fn oddities_and_shortages_are_named() {
     assert_eq!(
         messages,
         [
-            "2 sequences are there more than once, 1 of them with another target",
-            "1 sequences are more than half N",
+            "2 repeated sequences, 1 of them with another target",
+            "1 sequence with more than half N",
             "the sequences have 3 to 8 bases",
         ]
     );

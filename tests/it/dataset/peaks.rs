@@ -95,9 +95,9 @@ fn bad_peaks_are_refused_with_their_line() {
     }
     let skip = PeakOptions { skip_bad_regions: true, ..options(5) };
     for (text, message) in [
-        ("chrX\t1\t5\n", "no peak is left (1 peaks lie on contigs that the genome does not have"),
-        ("chr1\t18446744073709551614\t18446744073709551615\n", "no peak is left (1 peaks lie past"),
-        ("chr1\t4\t9\nchrX\t4\t9\nchrY\t4\t9\n", "2 of 3 peaks are lost (2 peaks lie on contigs"),
+        ("chrX\t1\t5\n", "no peak is left (1 peak on contigs that the genome does not have"),
+        ("chr1\t18446744073709551614\t18446744073709551615\n", "no peak is left (1 peak past"),
+        ("chr1\t4\t9\nchrX\t4\t9\nchrY\t4\t9\n", "2 of 3 peaks are lost (2 peaks on contigs"),
     ] {
         write(&peaks, text);
         let error = cut_windows(&genome, &peaks, &skip).unwrap_err().to_string();

@@ -81,7 +81,7 @@ fn report() -> TrainingReport {
             ("Seed".into(), "1".into()),
             ("Pooling".into(), "maximum and average".into()),
         ],
-        notes: vec!["12 sequences are there more than once".into()],
+        notes: vec!["12 repeated sequences".into()],
         outcomes: vec![
             scored("test", TargetKind::Binary, 1000, 1.4),
             scored("cross-validation", TargetKind::Binary, 8000, 1.3),

@@ -155,8 +155,8 @@ fn everything_else_is_passed_on_as_it_is() {
     }
     assert_eq!(records.lines().count(), odd.len());
     for phrase in [
-        "11 records, 2 alleles scored; not scored: 1 without an ALT allele, 2 alleles *, 1 symbolic alleles, 3 breakends, \
-         1 on contigs that the genome does not have, 2 past the contig's end, 1 whose REF differs",
+        "11 records, 2 alleles scored; not scored: 1 without an ALT allele, 2 of the allele *, 1 symbolic, 3 of breakends, \
+         1 on contigs that the genome does not have, 2 outside the contig's bases, 1 whose REF differs",
         &format!("odd.vcf, line 18: REF at one:30 is '{other}', but the genome has '{base}'"),
         "odd.vcf, line 19: one:401 is past the end of the contig, which has 400 bases",
         "line 20: position 0 of one",

@@ -309,3 +309,28 @@ fn windows_that_stay_as_they_are_do_not_count() {
     assert_eq!(rows[6][6..], rows[7][6..]);
     assert_eq!(rows[6][14], "scored");
 }
+
+#[test]
+fn an_ambiguous_ref_stands_for_the_base_of_the_genome() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    save("m", &matrix(&mut Random::seed_from_u64(4), 6), 6, at);
+    fs::write(at.join("genome.fa"), ">one\nACGTTGCATTGACCATGCAAGT\n").unwrap();
+    let row = |reference: &str, alternative: &str| {
+        let record = format!("{HEADER}{COLUMNS}\none\t9\t.\t{reference}\t{alternative}\t.\t.\t.\n");
+        fs::write(at.join("calls.vcf"), record).unwrap();
+        let table = stdout(at, "variants -m m.onnx --genome genome.fa calls.vcf --format tsv --force");
+        let row: Vec<String> = table.lines().last().unwrap().split('\t').map(str::to_owned).collect();
+        // All but the alleles.
+        [&row[..3], &row[5..]].concat()
+    };
+    // The genome has T.
+    let plain = row("T", "G");
+    assert!(plain.contains(&"scored".to_owned()), "{plain:?}");
+    for fitting in ["N", "Y", "k", "B"] {
+        assert_eq!(row(fitting, "G"), plain, "{fitting}");
+    }
+    for other in ["R", "M", "v", "S"] {
+        assert!(row(other, "G").contains(&"ref_mismatch".to_owned()), "{other}");
+    }
+}
