@@ -243,6 +243,7 @@ fn a_forgotten_option_is_hinted_at() {
         ),
         ("mutmap -m ELK1 --genome genome.fa chr20", "-r chr20"),
         ("scan -m ELK1 genome.fa --treshold 2", "'--threshold'"),
+        ("scan -m a.meme genome.fa --motif-background 3,2,2,3 --threshold 2", "must add up to 1"),
     ] {
         let output = run(here, words);
         let text = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::network::{matrix, network, save};
-use crate::common::{error_line, run_ok, stdout};
+use crate::common::{error_line, run, run_ok, stdout};
 use bindscan::engine::reference::window_scores;
 use bindscan::model::{Network, Padding, Pooling};
 use bindscan::seq::alphabet::{ascii_of_code, encode, reverse_complement_into};
@@ -274,4 +274,16 @@ fn what_is_wrong_is_said_on_one_line() {
             "{words}"
         );
     }
+}
+
+#[test]
+fn positions_that_are_left_out_are_not_counted_as_scored() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    save("m", &matrix(&mut Random::seed_from_u64(9), 8), 8, at);
+    fs::write(at.join("two.txt"), "ACGTTGCATTGACCATGCAAGT\nACGTA\n").unwrap();
+    let output = run(at, "mutmap -m m.onnx two.txt -o map.tsv");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("22 positions, 66 substitutions scored"), "{said}");
+    assert!(said.contains("5 positions of sequences too short"), "{said}");
 }
