@@ -170,6 +170,7 @@ fn whole_contigs_judge_networks_and_matrices_side_by_side() {
     for (words, expected) in [
         ("peaks.bed --test-contigs chr9", "no contig chr9"),
         ("peaks.bed --test-contigs chr1,chr2 --near 0", "--near"),
+        ("peaks.bed --test-contigs chr1,chr2 --near 2000000", "--near: give 1 to 1,000,000 bases"),
         ("other.bed --test-contigs chr2", "99 of 198 summits lie on no contig of the genome"),
         (
             "mostly.bed --skip-bad-regions",

@@ -13,8 +13,11 @@ use bindscan::train::report::genome_wide::page;
 
 use super::{EvalArgs, FormatArg, aligned};
 use crate::cli::models::heads;
-use crate::cli::progress::Progress;
+use crate::cli::progress::{Progress, grouped};
 use crate::cli::{CANCELLED, Session, message, threads};
+
+/// Most bases from a site to a summit that is near.
+const FARTHEST: u64 = 1_000_000;
 
 /// Judges the models and writes the table and the page.
 pub(super) fn run(args: &EvalArgs, session: Session) -> Result<()> {
@@ -22,7 +25,7 @@ pub(super) fn run(args: &EvalArgs, session: Session) -> Result<()> {
     let Some(genome) = args.data.genome() else { return Ok(()) };
     let contigs = read_held_out(genome, args.data.path(), &args.data.held_out_options())?;
     let rules = Rules { near: args.near, seed: args.seed, ..Rules::default() };
-    ensure!(rules.near > 0, "--near: 1 base or more is needed");
+    ensure!((1..=FARTHEST).contains(&rules.near), "--near: give 1 to {} bases", grouped(FARTHEST));
     tell(&contigs, &rules, session);
     let mut judged = Vec::new();
     for planned in &models {
