@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -233,6 +234,16 @@ fn parse_count(text: &str) -> Result<u64, String> {
         return Err(format!("{text} is not a count"));
     }
     Ok(number as u64)
+}
+
+/// Refuses to read two inputs, each a file and what it is in words, from standard input.
+fn check_stdin((one, one_is): (&Path, &str), (other, other_is): (&Path, &str)) -> anyhow::Result<()> {
+    let stdin = Path::new("-");
+    anyhow::ensure!(
+        one != stdin || other != stdin,
+        "the {one_is} and the {other_is} cannot both come from standard input"
+    );
+    Ok(())
 }
 
 /// The threads asked for, or all cores.

@@ -19,10 +19,10 @@ use crate::dataset::peaks::HeldOut;
 use crate::engine::planned::Planned;
 use crate::engine::scanner::{EngineScanner, Scanner};
 use crate::engine::{Engine, Workload};
-use crate::scores::{Hit, Scores, better_strand};
+use crate::scores::{self, Hit, Scores};
 use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
-use crate::seq::contig::Contig;
+use crate::seq::contig::{Contig, Strand};
 use crate::seq::window::WindowPlan;
 use crate::sites::core::{CoreSource, Locator};
 use crate::{Error, Result};
@@ -160,7 +160,7 @@ fn locate(
         let work = candidates.chunks_mut(share).zip(scanners).map(|(candidates, scanner)| {
             let of_contigs = &of_contigs;
             scope.spawn(move || -> Result<()> {
-                let (mut locator, mut scores) = (Locator::default(), Scores::default());
+                let (mut locator, mut found) = (Locator::default(), Scores::default());
                 let flanks = scanner.flanks();
                 for Candidate { score, contig, start, position } in candidates {
                     if cancelled.load(Ordering::Relaxed) {
@@ -170,10 +170,10 @@ fn locate(
                     let codes = &contigs[*contig].codes;
                     let chunk = chunk(&of_contigs[*contig], codes, &own, flanks, plan.window);
                     if let Some(engine) = scanner.engine() {
-                        engine.score(&chunk, plan, &mut scores)?;
+                        engine.score(&chunk, plan, &mut found)?;
                     }
-                    let strand = |scores: &[f32]| scores.first().copied().unwrap_or(f32::NEG_INFINITY);
-                    let (_, strand) = better_strand(strand(&scores.forward), strand(&scores.reverse));
+                    let best = scores::best(&found.forward, &found.reverse).ok().flatten();
+                    let strand = best.map_or(Strand::Forward, |(_, _, strand)| strand);
                     let hit = Hit { start: *start, target: 0, score: *score, strand };
                     let mut finder = locator.begin(source, scanner, 0, &chunk);
                     *position = finder.core(&hit).summit_in(*start).min(codes.len() as u64 - 1);

@@ -84,7 +84,7 @@ impl ProfileModel {
     /// # Errors
     /// A file that is no model, or one without both heads; ONNX Runtime missing.
     pub fn open(path: &Path, options: &ProfileOptions) -> Result<ProfileModel> {
-        if !path.exists() && bundled::names().any(|name| path.as_os_str() == name) {
+        if !path.exists() && path.to_str().and_then(bundled::find).is_some() {
             let message =
                 "this bundled network has no profile: give a BPNet or ChromBPNet model (.h5, .keras, .onnx)";
             return Err(Error::format(path, None, message));

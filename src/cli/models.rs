@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 
 pub(super) use bindscan::engine::planned::{Place, Planned, model_outputs, scanners};
 
-use super::heading;
+use super::{check_stdin, heading};
 
 #[derive(Debug, Args)]
 pub(super) struct ModelArgs {
@@ -126,12 +126,7 @@ impl ModelArgs {
 
     /// Checks that a model and `input`, in words `what`, do not both come from standard input.
     pub(super) fn check_stdin(&self, input: &Path, what: &str) -> Result<()> {
-        let stdin = Path::new("-");
-        ensure!(
-            input != stdin || self.models.iter().all(|path| path != stdin),
-            "the models and the {what} cannot both come from standard input"
-        );
-        Ok(())
+        self.models.iter().try_for_each(|path| check_stdin((path, "models"), (input, what)))
     }
 
     /// Opens the models and plans their windows.

@@ -129,8 +129,9 @@ impl MutmapArgs {
                     path.display()
                 )
             }
+            (Some(path), None) => self.models.check_stdin(path, "sequences"),
             (None, None) => bail!("regions need their genome: --genome FILE"),
-            _ => Ok(()),
+            (_, Some(_)) => Ok(()),
         }
     }
 
@@ -146,9 +147,6 @@ impl MutmapArgs {
             draws || (self.columns.is_none() && !self.one_scale),
             "--columns and --one-scale are for pictures, and no output is one (-o map.svg)"
         );
-        if let Some(sequences) = &self.sequences {
-            self.models.check_stdin(sequences, "sequences")?;
-        }
         let models = self.models.open(1)?;
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use bindscan::genome::alias::AliasTable;
 use bindscan::genome::regions::read_regions;
 use bindscan::seq::contig::RegionQuery;
 use clap::Args;
 
-use super::heading;
+use super::{check_stdin, heading};
 
 /// Options that restrict a run to regions.
 #[derive(Debug, Args)]
@@ -51,11 +51,7 @@ pub(super) fn queries(
 ) -> Result<Vec<RegionQuery>> {
     let mut regions: Vec<RegionQuery> = words.iter().map(|text| RegionQuery::parse(text)).collect();
     if let Some(file) = file {
-        let stdin = Path::new("-");
-        ensure!(
-            file != stdin || input != stdin,
-            "the {what} and the regions cannot both come from standard input"
-        );
+        check_stdin((input, what), (file, "regions"))?;
         regions.extend(read_regions(file)?);
     }
     regions.iter_mut().for_each(|region| region.optional = skip_bad);

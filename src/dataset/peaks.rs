@@ -309,9 +309,9 @@ impl Check<'_> {
         self.contigs.push(Arc::new(Contig { id, name: name.to_owned(), length: Some(length) }));
         for (line, end) in self.ends.remove(name).unwrap_or_default() {
             if end > length {
-                let (file, has) =
-                    (self.file.display(), format!("past the end of {name}, which has {length} bases"));
-                let words = || format!("that ends at {end} ({file}, line {line}) runs {has}");
+                let place = self.place(line);
+                let words =
+                    || format!("{name}:{end} {place} is past the end of {name}, which has {length} bases");
                 self.bad.add_clipped(words);
             }
         }

@@ -158,6 +158,35 @@ mod tests {
         assert!(ShardTests::q_values(&[of(1, &[(1, f64::NAN, 1)])]).is_none());
     }
 
+    /// The counts of a scan whose sites lie on these steps, as two shards, of which the first has `cut` sites.
+    fn two_shards(steps: &[usize], more: u64, cut: usize) -> [TestCounts; 2] {
+        let mut shards = [TestCounts::default(), TestCounts::default()];
+        for (i, &step) in steps.iter().enumerate() {
+            let part = &mut shards[usize::from(i >= cut)];
+            part.add(step);
+            part.tests += 1;
+        }
+        shards[1].tests += more;
+        shards
+    }
+
+    /// Asserts that the sites have the same q-values in one scan, in two shards, and by the definition.
+    fn check(null: &Null, steps: &[usize], more: u64, cut: usize) -> Result<(), TestCaseError> {
+        let [mut whole, second] = two_shards(steps, more, cut);
+        let shards = [&whole, &second].map(|part| ShardTests::new(part, null));
+        let of_shards = ShardTests::q_values(&shards).unwrap();
+        whole.merge(&second);
+        let q = whole.q_values(null);
+        let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
+        let want = by_definition(p, steps.len() + more as usize);
+        for step in steps {
+            prop_assert_eq!(of_shards[step], q[*step]);
+            let (_, want) = want.iter().find(|(p, _)| *p == null.p_of(*step)).unwrap();
+            prop_assert!((q[*step] - want).abs() < 1e-12);
+        }
+        Ok(())
+    }
+
     proptest! {
         #[test]
         fn shards_give_the_q_values_of_one_scan_where_strands_differ(
@@ -166,27 +195,10 @@ mod tests {
             let strand = |base: f64| Null::new((1..40).map(|i| (i as f32, base.powi(i))), Origin::Exact);
             let null = Null::from_strands(strand(0.8), strand(0.7));
             prop_assert!(null.differs_by_strand());
-            let (mut first, mut second) = (TestCounts::default(), TestCounts::default());
-            for (i, &(score, is_forward)) in sites.iter().enumerate() {
-                let part = if i < cut { &mut first } else { &mut second };
-                let strand = if is_forward { Strand::Forward } else { Strand::Reverse };
-                part.add(null.step(f32::from(score), strand));
-                part.tests += 1;
-            }
-            second.tests += more;
-            let shards = [&first, &second].map(|part| ShardTests::new(part, &null));
-            let of_shards = ShardTests::q_values(&shards).unwrap();
-            first.merge(&second);
-            let q = first.q_values(&null);
-            let p: Vec<f64> = (0..q.len())
-                .flat_map(|step| vec![null.p_of(step); first.counts.get(step).map_or(0, |&count| count as usize)])
-                .collect();
-            let want = by_definition(p, sites.len() + more as usize);
-            for (&step, &of_shard) in &of_shards {
-                prop_assert_eq!(of_shard, q[step]);
-                let of_definition = want.iter().find(|(p, _)| *p == null.p_of(step)).unwrap().1;
-                prop_assert!((of_shard - of_definition).abs() < 1e-12);
-            }
+            let step = |&(score, is_forward): &(u8, bool)| {
+                null.step(score.into(), if is_forward { Strand::Forward } else { Strand::Reverse })
+            };
+            check(&null, &sites.iter().map(step).collect::<Vec<_>>(), more, cut)?;
         }
 
         #[test]
@@ -194,25 +206,7 @@ mod tests {
             steps in prop::collection::vec(1usize..40, 0..300), more in 0u64..1000, cut in 0usize..300
         ) {
             let null = Null::new((1..40).map(|i| (i as f32, 0.8f64.powi(i))), Origin::Exact);
-            let (mut first, mut second) = (TestCounts::default(), TestCounts::default());
-            for (i, &step) in steps.iter().enumerate() {
-                let part = if i < cut { &mut first } else { &mut second };
-                part.add(step);
-                part.tests += 1;
-            }
-            second.tests += more;
-            let shards = [&first, &second].map(|part| ShardTests::new(part, &null));
-            let of_shards = ShardTests::q_values(&shards).unwrap();
-            first.merge(&second);
-            let q = first.q_values(&null);
-            for step in (0..q.len()).filter(|&step| first.counts.get(step).is_some_and(|&count| count > 0)) {
-                prop_assert_eq!(of_shards[&step], q[step]);
-            }
-            let p: Vec<f64> = steps.iter().map(|&step| null.p_of(step)).collect();
-            for (p, want) in by_definition(p, steps.len() + more as usize) {
-                let step = (0..null.steps()).find(|&step| null.p_of(step) == p).unwrap();
-                prop_assert!((q[step] - want).abs() < 1e-12);
-            }
+            check(&null, &steps, more, cut)?;
         }
     }
 }

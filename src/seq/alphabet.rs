@@ -77,7 +77,7 @@ pub fn may_be(letter: u8, code: u8) -> bool {
         b'D' => b"AGT",
         b'H' => b"ACT",
         b'V' => b"ACG",
-        _ => return true,
+        _ => return CODE_OF_ASCII[usize::from(letter)] == N,
     };
     code == N || bases.contains(&ascii_of_code(code))
 }

@@ -272,8 +272,8 @@ const MATTERS: f64 = 0.1;
 const MOST_STRETCHES: usize = 8;
 
 /// Finds the core of a hit in `chunk` by substitutions, scored with an engine of its model. Stretches of bases are masked by N
-/// first. A base in one of the few stretches that matter contributes what the three substitutions of it take from the score, on average;
-/// other bases contribute nothing. That spares most of the work: a core is much shorter than its window.
+/// first. A base in one of the few stretches that matter contributes what the three substitutions of it take from the score,
+/// on average; other bases contribute nothing. That spares most of the work: a core is much shorter than its window.
 ///
 /// # Errors
 /// A failure of the engine.

@@ -18,7 +18,6 @@ use std::ops::Range;
 
 use crate::engine::planned::ModelOutput;
 use crate::engine::scanner::{OutputScores, Scanner, Scanners};
-use crate::seq::alphabet::N;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::{Error, Result};
@@ -450,9 +449,4 @@ fn choose(
     let Some((at, highest, strand)) = best else { return Ok(None) };
     let offset = scores.start as i64 + (skipped + at) as i64 - start as i64 - origin;
     Ok(Some(Best { score: highest, offset, strand: (!target.symmetric).then_some(strand) }))
-}
-
-/// True if `allele` is what the reference has; an N on either side fits every base.
-pub(crate) fn fits(allele: &[u8], reference: &[u8]) -> bool {
-    allele.len() == reference.len() && allele.iter().zip(reference).all(|(&a, &b)| a == b || a == N || b == N)
 }

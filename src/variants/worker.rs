@@ -11,14 +11,14 @@ use noodles::vcf::variant::io::Write as _;
 use crate::genome::random_access::Lookup;
 use crate::io::guard;
 use crate::io::number::{push_integer, push_score};
-use crate::seq::alphabet::{self, CODE_OF_ASCII, N};
+use crate::seq::alphabet::{CODE_OF_ASCII, N, ascii_of_code, may_be};
 use crate::seq::contig::Contig;
 use crate::variants::allele::{Call, Kind, shown};
 use crate::variants::bcf::Encoder;
 use crate::variants::contigs::Contigs;
 use crate::variants::header::{Field, Fields};
 use crate::variants::reader::Batch;
-use crate::variants::scorer::{Best, Comparison, Effect, Haplotypes, Scorer, fits};
+use crate::variants::scorer::{Best, Comparison, Effect, Haplotypes, Scorer};
 use crate::variants::{Counts, Problem};
 use crate::{Error, Result};
 
@@ -247,13 +247,8 @@ impl<'a> Worker<'a> {
         let (left, right) = (&self.codes[..before], &self.codes[behind..]);
         encode(call.reference, &mut self.reference);
         let of_genome = &self.codes[before..behind];
-        let may_be =
-            call.reference.iter().zip(of_genome).all(|(&letter, &code)| alphabet::may_be(letter, code));
-        if !(may_be && fits(&self.reference, of_genome)) {
-            let letters: Vec<u8> = self.codes[before..behind]
-                .iter()
-                .map(|&code| crate::seq::alphabet::ascii_of_code(code))
-                .collect();
+        if !call.reference.iter().zip(of_genome).all(|(&letter, &code)| may_be(letter, code)) {
+            let letters: Vec<u8> = of_genome.iter().map(|&code| ascii_of_code(code)).collect();
             let alternative = call
                 .alleles()
                 .zip(&self.kinds)
@@ -272,7 +267,7 @@ impl<'a> Worker<'a> {
             return self.problem(problem, number, &message, part).map(Some);
         }
         // An ambiguous letter of REF stands for the base that the genome has.
-        for (code, &of_genome) in self.reference.iter_mut().zip(&self.codes[before..behind]) {
+        for (code, &of_genome) in self.reference.iter_mut().zip(of_genome) {
             if *code == N {
                 *code = of_genome;
             }
