@@ -29,6 +29,7 @@ mod merge;
 mod models;
 mod motifs;
 mod mutmap;
+#[cfg(feature = "onnx")]
 mod profile;
 mod progress;
 mod reads;
@@ -42,6 +43,7 @@ mod significance;
 mod simulate;
 mod summary;
 mod track;
+#[cfg(feature = "train")]
 mod train;
 pub(crate) mod usage;
 mod variants;
@@ -76,6 +78,7 @@ enum Command {
     Enrich(enrich::EnrichArgs),
     Variants(variants::VariantsArgs),
     Mutmap(mutmap::MutmapArgs),
+    #[cfg(feature = "onnx")]
     Profile(profile::ProfileArgs),
     Eval(eval::EvalArgs),
     Import(import::ImportArgs),
@@ -84,6 +87,7 @@ enum Command {
     Motifs(motifs::MotifsArgs),
     Calibrate(calibrate::CalibrateArgs),
     Simulate(simulate::SimulateArgs),
+    #[cfg(feature = "train")]
     Train(train::TrainArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
@@ -189,6 +193,7 @@ impl Args {
             Command::Enrich(args) => args.run(session),
             Command::Variants(args) => args.run(session),
             Command::Mutmap(args) => args.run(session),
+            #[cfg(feature = "onnx")]
             Command::Profile(args) => args.run(session),
             Command::Eval(args) => args.run(session),
             Command::Import(args) => args.run(session),
@@ -197,6 +202,7 @@ impl Args {
             Command::Motifs(args) => args.run(session),
             Command::Calibrate(args) => args.run(session),
             Command::Simulate(args) => args.run(session),
+            #[cfg(feature = "train")]
             Command::Train(args) => args.run(session),
             Command::Bench(args) => args.run(),
             Command::Completions(args) => args.run(),

@@ -11,6 +11,7 @@ use crate::{Error, Result};
 
 pub mod ensemble;
 pub mod kernel;
+#[cfg(feature = "onnx")]
 pub mod onnx;
 pub mod planned;
 pub mod reference;
@@ -98,7 +99,7 @@ pub enum EngineKind {
     Kernel,
     /// Plain f64: the oracle ([`mod@reference`]).
     Reference,
-    /// ONNX Runtime ([`onnx`]).
+    /// ONNX Runtime (feature `onnx`).
     Onnx,
 }
 
@@ -156,14 +157,7 @@ pub fn open(
         (kind, ..) => kind,
     };
     if kind == EngineKind::Onnx {
-        let first = onnx::OnnxEngine::new(model, device)?;
-        let first = if workload == Workload::Contigs { first.with_dense_graphs() } else { first };
-        let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
-        return Ok([first]
-            .into_iter()
-            .chain(others)
-            .map(|engine| Box::new(engine) as Box<dyn Engine>)
-            .collect());
+        return open_onnx(model, device, workers, workload);
     }
     if device != Device::Cpu {
         let message = format!("the {kind} engine computes on the CPU; --device {device} needs --engine onnx");
@@ -180,6 +174,29 @@ pub fn open(
     } else {
         copies(&reference::ReferenceEngine::new(spec, network), workers)
     })
+}
+
+#[cfg(feature = "onnx")]
+fn open_onnx(
+    model: &Model,
+    device: Device,
+    workers: usize,
+    workload: Workload,
+) -> Result<Vec<Box<dyn Engine>>> {
+    let first = onnx::OnnxEngine::new(model, device)?;
+    let first = if workload == Workload::Contigs { first.with_dense_graphs() } else { first };
+    let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
+    Ok([first].into_iter().chain(others).map(|engine| Box::new(engine) as Box<dyn Engine>).collect())
+}
+
+#[cfg(not(feature = "onnx"))]
+fn open_onnx(model: &Model, device: Device, _: usize, _: Workload) -> Result<Vec<Box<dyn Engine>>> {
+    let why = match &model.network {
+        Err(why) => format!("{why}, so ONNX Runtime would have to run it"),
+        Ok(_) => format!("ONNX Runtime was asked for on {device}"),
+    };
+    let message = format!("{why}; this bindscan is built without it (Cargo feature onnx)");
+    Err(Error::model(&model.spec.name, message))
 }
 
 fn copies<E: Engine + Clone + 'static>(engine: &E, workers: usize) -> Vec<Box<dyn Engine>> {

@@ -27,6 +27,8 @@ use crate::seq::window::WindowPlan;
 use crate::sites::core::{CoreSource, Locator};
 use crate::{Error, Result};
 
+pub mod page;
+
 /// Rules for comparing places with summits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {

@@ -86,6 +86,9 @@
 //!   distributions stored with a model.
 //! - **reverse-complement sharing**: filters tied to their reverse complements, so that both strands get one score.
 
+// Helpers stand with what they belong to, also where one feature alone uses them.
+#![cfg_attr(not(all(feature = "cram", feature = "onnx", feature = "train")), allow(dead_code))]
+
 pub mod error;
 
 pub mod pipeline;
@@ -112,10 +115,12 @@ pub mod track;
 pub mod enrichment;
 pub mod merge;
 pub mod motifs;
+#[cfg(feature = "onnx")]
 pub mod profile;
 pub mod regions;
 pub mod scan;
 pub mod simulate;
+#[cfg(feature = "train")]
 pub mod train;
 pub mod variants;
 

@@ -4,6 +4,8 @@
     clippy::print_stderr,
     reason = "a message that cannot be written must not end a run: use cli::message"
 )]
+// Helpers of subcommands that features add stand with those of the others.
+#![cfg_attr(not(all(feature = "onnx", feature = "train")), allow(dead_code))]
 
 mod cli;
 

@@ -16,6 +16,7 @@ use crate::{Error, Result};
 
 pub mod alignment;
 mod bam;
+#[cfg(feature = "cram")]
 pub mod cram;
 mod header;
 mod index;
@@ -218,6 +219,11 @@ impl ReadSource {
                 Some(ReadFormat::PlainBam) => {
                     return error("this BAM is not compressed; pipe it through samtools view -b");
                 }
+                #[cfg(not(feature = "cram"))]
+                Some(ReadFormat::Cram) => {
+                    return error("this bindscan is built without CRAM (Cargo feature cram); give BAM");
+                }
+                #[cfg(feature = "cram")]
                 Some(ReadFormat::Cram) => {
                     let (reader, header) = cram::Reader::new(path, input, &options)?;
                     (Box::new(reader), header)

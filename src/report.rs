@@ -70,6 +70,11 @@ pub(crate) fn figure(heading: &str, chart: &Chart, title: &str, legend: &[(Strin
     )
 }
 
+/// Class of the i-th series of a chart.
+pub(crate) fn series(i: usize) -> String {
+    format!("s{}", i + 1)
+}
+
 /// Figures side by side.
 pub(crate) fn figures(figures: &str) -> String {
     if figures.is_empty() { String::new() } else { format!("<div class=\"figures\">\n{figures}</div>") }

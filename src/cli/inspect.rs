@@ -4,18 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use bindscan::engine::Device;
-use bindscan::engine::onnx::OnnxEngine;
-use bindscan::engine::speed::windows_per_second;
 use bindscan::model::inspect::inspect;
 use bindscan::model::name::printable;
-use bindscan::model::{Heads, Model, OpenOptions, Strands};
-use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+use bindscan::model::{Heads, Model, OpenOptions};
 use clap::Args;
 
 use super::heading;
 use super::models::MotifFileArgs;
-use super::progress::bases_per_second;
 
 /// Describe a model: layers, window, receptive field, metadata, and how it is scanned
 #[derive(Debug, Args)]
@@ -48,7 +43,16 @@ impl InspectArgs {
 
 /// Speed at which a model that is no DeepBind network is scanned here, with its padding and with real flanks: lines of the
 /// page.
+#[cfg(feature = "onnx")]
 fn speeds(model: &Model) -> String {
+    use bindscan::engine::Device;
+    use bindscan::engine::onnx::OnnxEngine;
+    use bindscan::engine::speed::windows_per_second;
+    use bindscan::model::Strands;
+    use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
+
+    use super::progress::bases_per_second;
+
     let mut engine = match OnnxEngine::new(model, Device::Cpu) {
         Ok(engine) => engine.with_dense_graphs(),
         Err(reason) => return line("speed", &format!("not measured: {reason}")),
@@ -75,6 +79,11 @@ fn speeds(model: &Model) -> String {
         };
     }
     page
+}
+
+#[cfg(not(feature = "onnx"))]
+fn speeds(_: &Model) -> String {
+    line("speed", "none: this bindscan is built without ONNX Runtime (Cargo feature onnx)")
 }
 
 fn line(key: &str, value: &str) -> String {

@@ -1,7 +1,6 @@
 //! The output of `bindscan --version`.
 
 use bindscan::engine::kernel::Simd;
-use bindscan::engine::onnx::library::find_library;
 use bindscan::model::bundled;
 use serde_json::{Value, json};
 
@@ -23,10 +22,21 @@ impl Facts {
             version: env!("CARGO_PKG_VERSION"),
             simd: Simd::from_environment().map(|simd| simd.name()).ok(),
             available: Simd::available().iter().map(Simd::name).collect(),
-            library: find_library().map(|path| path.display().to_string()).map_err(|error| error.to_string()),
+            library: onnx_runtime(),
             models: bundled::names().collect(),
         }
     }
+}
+
+#[cfg(feature = "onnx")]
+fn onnx_runtime() -> Result<String, String> {
+    let path = bindscan::engine::onnx::library::find_library();
+    path.map(|path| path.display().to_string()).map_err(|error| error.to_string())
+}
+
+#[cfg(not(feature = "onnx"))]
+fn onnx_runtime() -> Result<String, String> {
+    Err("built without it (Cargo feature onnx)".into())
 }
 
 /// The version, and what this build finds on this machine: instruction sets, ONNX Runtime, bundled models.

@@ -15,7 +15,6 @@ use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
 
 pub mod detector;
-pub mod genome_wide;
 
 use detector::DetectorProfile;
 
@@ -233,7 +232,7 @@ impl TrainingReport {
         let mut recall = Chart::new(Axis::share("Recall"), Axis::share("Precision"));
         let (mut roc_legend, mut recall_legend) = (Vec::new(), Vec::new());
         for (i, (outcome, label)) in shown.iter().enumerate() {
-            let class = series(i);
+            let class = report::series(i);
             roc = roc.line(&class, &thinned(&roc_curve(&outcome.scores, &outcome.targets)));
             recall =
                 recall.line(&class, &thinned(&precision_recall_curve(&outcome.scores, &outcome.targets)));
@@ -412,7 +411,7 @@ impl TrainingReport {
         let noun = self.compared.noun();
         let mut legend = vec![("s2 solid".to_owned(), format!("chosen {noun}"))];
         if self.trials.len() > 1 {
-            legend.push((series(0), format!("other {noun}s")));
+            legend.push((report::series(0), format!("other {noun}s")));
         }
         if self.compared == Compared::HyperParameters {
             legend.push((String::new(), "means over the folds".to_owned()));
@@ -522,11 +521,6 @@ fn plain(value: &Value) -> Option<String> {
 /// The output that is scored.
 fn output(outcome: &ScoredSet) -> Option<&str> {
     outcome.measured.first().map(|measured| measured.output.as_str())
-}
-
-/// Class of the i-th series.
-fn series(i: usize) -> String {
-    format!("s{}", i + 1)
 }
 
 fn measured_cell(measured: Option<&Measured>) -> String {

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use anyhow::{Result, ensure};
 use bindscan::dataset::peaks::{HeldOut, read_held_out};
 use bindscan::engine::planned::{PlanOptions, Planned};
+use bindscan::genome_wide::page::page;
 use bindscan::genome_wide::{FALSE_DISCOVERY_RATES, Judgement, Rules, judge, rank_places};
 use bindscan::io::output::Output;
 use bindscan::model::{Model, OpenOptions};
 use bindscan::seq::window::StrandChoice;
-use bindscan::train::report::genome_wide::page;
 
 use super::{EvalArgs, FormatArg, aligned};
 use crate::cli::models::heads;

@@ -50,7 +50,7 @@ fn curves(judged: &[(String, Judgement)]) -> String {
     let mut chart = Chart::new(Axis::share("recall"), Axis::share("precision"));
     let mut legend = Vec::new();
     for (series, (name, judgement)) in judged.iter().take(SERIES).enumerate() {
-        let class = super::series(series);
+        let class = report::series(series);
         let step = judgement.curve.len().div_ceil(POINTS).max(1);
         let points: Vec<(f64, f64)> = judgement.curve.iter().copied().step_by(step).collect();
         chart = chart.line(&class, &points);
