@@ -69,9 +69,14 @@ impl Calibration {
     /// # Errors
     /// A model that it cannot be of.
     pub fn nulls(&self, model: &Model) -> Result<Vec<Null>> {
+        self.nulls_in(model, &mut exact::Buffers::default())
+    }
+
+    /// As [`Calibration::nulls`], for many models in turn.
+    pub(crate) fn nulls_in(&self, model: &Model, buffers: &mut exact::Buffers) -> Result<Vec<Null>> {
         match (&self.method, &model.network) {
             (Method::Exact { background }, Ok(network)) if network.is_matrix(self.window) => {
-                Ok(vec![exact::null(network, background, self.strands)])
+                Ok(vec![exact::null(network, background, self.strands, buffers)])
             }
             (Method::Drawn(sampled) | Method::Shuffled(sampled), _) => {
                 Ok(sampled.outputs.iter().map(Distribution::null).collect())

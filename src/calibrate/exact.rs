@@ -5,8 +5,10 @@
 //! position's grid is shifted so that rounding takes little away, and the most that it may have taken is given back to
 //! every score: a p-value is never below the true one, and hardly above it.
 
+use std::ops::Range;
+
 use crate::model::Network;
-use crate::null::distribution::{Null, Origin, at_least, thin};
+use crate::null::distribution::{Null, Origin, at_least};
 use crate::null::markov::Markov;
 use crate::seq::alphabet::complement;
 use crate::seq::contig::Strand;
@@ -16,39 +18,86 @@ use crate::simd::Task;
 /// Steps of the grid between the lowest and the highest score, for a background of order 0 to 5.
 const GRID: [usize; 6] = [1 << 18, 1 << 17, 1 << 16, 1 << 15, 1 << 15, 1 << 15];
 
+/// p-values above this are computed on a grid of fewer steps. Most sums have such p-values, and nobody asks for sites there.
+const FINE: f64 = 0.05;
+
+/// Ratio of the steps of the two grids.
+const COARSER: usize = 8;
+
 /// Ratio of the p-values of two steps.
 const STEP: f64 = 0.999;
 
+/// Memory that computations share, one after the other. Fresh memory costs as much as the computation.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    /// Probability of each context and sum: `now[context * width + sum]`.
+    now: Vec<f32>,
+    next: Vec<f32>,
+    /// Probability of each sum.
+    sums: Vec<f64>,
+}
+
 /// The null distribution of a [matrix](Network::is_matrix) on the strands that are scanned.
-pub fn null(matrix: &Network, markov: &Markov, strands: StrandChoice) -> Null {
-    let grid = Grid::new(matrix, GRID[markov.order()]);
+pub(crate) fn null(matrix: &Network, markov: &Markov, strands: StrandChoice, buffers: &mut Buffers) -> Null {
+    let grids = [GRID[markov.order()], GRID[markov.order()] / COARSER].map(|size| Grid::new(matrix, size));
+    let mut of = |strand| of_strand(&grids, markov, strand, buffers);
     match strands {
-        StrandChoice::Forward => of_strand(&grid, markov, Strand::Forward),
-        StrandChoice::Reverse => of_strand(&grid, markov, Strand::Reverse),
+        StrandChoice::Forward => of(Strand::Forward),
+        StrandChoice::Reverse => of(Strand::Reverse),
         StrandChoice::Both => {
-            let [forward, reverse] =
-                [Strand::Forward, Strand::Reverse].map(|strand| of_strand(&grid, markov, strand));
+            let [forward, reverse] = [Strand::Forward, Strand::Reverse].map(of);
             Null::from_strands(forward, reverse)
         }
     }
 }
 
-fn of_strand(grid: &Grid, markov: &Markov, strand: Strand) -> Null {
-    let mut survival = distribute(&grid.steps_on(strand), markov);
-    let mut above = 0.0;
-    for p in survival.iter_mut().rev() {
-        above += *p;
-        *p = above;
-    }
-    let mut steps: Vec<(f32, f64)> = Vec::new();
-    for (value, p) in thin(survival, STEP) {
-        // Of grid values with the same score the first has the highest probability.
-        let score = grid.lowest_score(value);
-        if steps.last().is_none_or(|&(last, _)| score > last) {
-            steps.push((score, p));
+/// The null distribution on one strand: by the fine grid, the first one, as far as p-values are at most [`FINE`], and by the
+/// coarse one for lower scores.
+fn of_strand([fine, coarse]: &[Grid; 2], markov: &Markov, strand: Strand, buffers: &mut Buffers) -> Null {
+    let mut low = steps_from(coarse, 0, markov, strand, buffers);
+    // Sums below the first of these have p-values above FINE, surely.
+    let (first, _) = low.iter().rev().find(|(_, p)| *p > 1.01 * FINE).copied().unwrap_or_default();
+    let reached = coarse.base + first as f64 * coarse.unit;
+    let lowest = ((reached - fine.base - fine.lost) / fine.unit).floor().max(0.0) as usize;
+    let high = steps_from(fine, lowest, markov, strand, buffers);
+    let (begin, most) = high.first().map_or((f32::MAX, 0.0), |&(sum, p)| (fine.lowest_score(sum), p));
+    low.retain(|&(sum, p)| coarse.lowest_score(sum) < begin && p > most);
+    let scores = |grid: &Grid, steps: Vec<(usize, f64)>| -> Vec<(f32, f64)> {
+        steps.into_iter().map(|(sum, p)| (grid.lowest_score(sum), p)).collect()
+    };
+    let mut steps = scores(coarse, low);
+    steps.extend(scores(fine, high));
+    // Of sums with the same score the first has the highest probability.
+    steps.dedup_by_key(|(score, _)| *score);
+    Null::new(steps, Origin::Exact)
+}
+
+/// Sums of `lowest` and more, ascending, with the probability of each or a higher one. Each is the lowest of those whose
+/// probabilities are alike, to a ratio of [`STEP`], be it one that no word has; they are chosen from the highest downwards, so
+/// that they are the same for any `lowest`.
+fn steps_from(
+    grid: &Grid,
+    lowest: usize,
+    markov: &Markov,
+    strand: Strand,
+    buffers: &mut Buffers,
+) -> Vec<(usize, f64)> {
+    let probabilities = distribute(&grid.steps_on(strand), lowest, markov, buffers);
+    let mut steps: Vec<(usize, f64)> = Vec::new();
+    let (mut above, mut least) = (0.0, 0.0);
+    for (i, p) in probabilities.iter().enumerate().rev().skip_while(|(_, p)| **p == 0.0) {
+        above += p;
+        let step = (lowest + i, above);
+        match steps.last_mut() {
+            Some(last) if STEP * above <= least => *last = step,
+            _ => {
+                least = above;
+                steps.push(step);
+            }
         }
     }
-    Null::new(steps, Origin::Exact)
+    steps.reverse();
+    steps
 }
 
 /// A matrix with its terms on a grid.
@@ -140,67 +189,93 @@ fn place(column: &[f64; 4], unit: f64) -> Placed {
 /// Factor of probabilities: those of wide matrices would be too small for single precision otherwise.
 const SCALE: f32 = 1.267_650_6e30;
 
-/// Probability of each sum of steps, one a position, in sequence of the background.
+/// Probability of each sum of steps, one a position, in sequence of the background: of the sums from `lowest` on. Partial sums
+/// that cannot come to that are left out.
 ///
 /// It is computed in single precision, and raised by the most that rounding may have taken away: by less than 0.001 % for 30
 /// positions.
-fn distribute(steps: &[[usize; 4]], markov: &Markov) -> Vec<f64> {
+fn distribute<'a>(
+    steps: &[[usize; 4]],
+    lowest: usize,
+    markov: &Markov,
+    buffers: &'a mut Buffers,
+) -> &'a [f64] {
     let (contexts, transitions) = (markov.contexts(), markov.probabilities());
-    let highest: usize = steps.iter().map(|column| column.iter().max().copied().unwrap_or(0)).sum();
+    let most = |column: &[usize; 4]| column.iter().max().copied().unwrap_or(0);
+    let highest: usize = steps.iter().map(most).sum();
+    let lowest = lowest.min(highest);
     let width = highest + 1;
-    // `now[context * width + sum]`
-    let mut now = vec![0.0f32; contexts.len() * width];
-    let mut next = now.clone();
+    let Buffers { now, next, sums } = buffers;
+    // What is left in them is overwritten: each column fills what the next one reads.
+    for rows in [&mut *now, &mut *next] {
+        rows.resize(rows.len().max(contexts.len() * width), 0.0);
+    }
     for (context, p) in contexts.iter().enumerate() {
         now[context * width] = (*p * f64::from(SCALE)) as f32;
     }
-    let mut reached = 1;
+    // Partial sums so far, and the most that can be added to them.
+    let (mut reached, mut rest) = (0..1, highest);
     for column in steps {
-        let reaches = reached + column.iter().max().copied().unwrap_or(0);
-        for (to, row) in next.chunks_exact_mut(width).enumerate() {
-            let from = sources(to, column, &transitions).map(|(context, step, p)| Source {
-                row: &now[context * width..][..reached],
-                step,
-                p: p as f32,
-            });
-            crate::simd::run(Gather { from, into: &mut row[..reaches] });
+        rest -= most(column);
+        let reaches = lowest.saturating_sub(rest)..reached.end + most(column);
+        let shifts = column.map(|step| Shift::new(&reached, step, &reaches));
+        if contexts.len() == 1 {
+            let (from, into) = (&now[reached], &mut next[reaches.clone()]);
+            crate::simd::run(Spread { from, shifts, p: transitions[0].map(|p| p as f32), into });
+        } else {
+            // The contexts that differ in their first base alone lead to the same four, which differ in their last.
+            let quarter = contexts.len() / 4;
+            for (rest, rows) in next.chunks_exact_mut(4 * width).take(quarter).enumerate() {
+                let row = |first: usize| &now[(first * quarter + rest) * width..][reached.clone()];
+                let p = |base: usize| {
+                    std::array::from_fn(|first| transitions[first * quarter + rest][base] as f32)
+                };
+                let (from, p) = (std::array::from_fn(row), std::array::from_fn(p));
+                let mut rows = rows.chunks_exact_mut(width);
+                let into =
+                    std::array::from_fn(|_| &mut rows.next().expect("there are four")[reaches.clone()]);
+                crate::simd::run(Gather { from, shifts, p, into });
+            }
         }
-        std::mem::swap(&mut now, &mut next);
+        std::mem::swap(now, next);
         reached = reaches;
     }
-    let mut all = vec![0.0; width];
-    for row in now.chunks_exact(width) {
-        all.iter_mut().zip(row).for_each(|(sum, p)| *sum += f64::from(*p));
+    sums.clear();
+    sums.resize(width - lowest, 0.0);
+    for row in now.chunks_exact(width).take(contexts.len()) {
+        sums.iter_mut().zip(&row[lowest..]).for_each(|(sum, p)| *sum += f64::from(*p));
     }
     // Each position rounds a probability of the background, a product and three sums, by 2^-24 at the most.
     let rounding = 1.0 + (5 * steps.len() + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
     let scale = rounding / f64::from(SCALE);
-    all.iter_mut().for_each(|p| *p *= scale);
-    all
+    sums.iter_mut().for_each(|p| *p *= scale);
+    sums
 }
 
-/// The four contexts that a context follows, each with the steps and the probability of the base that leads from it there.
-fn sources(to: usize, column: &[usize; 4], transitions: &[[f64; 4]]) -> [(usize, usize, f64); 4] {
-    let contexts = transitions.len();
-    std::array::from_fn(|i| {
-        // Without contexts each base leads from the only one to itself.
-        let (context, base) = if contexts == 1 { (0, i) } else { (to / 4 + i * (contexts / 4), to % 4) };
-        (context, column[base], transitions[context][base])
-    })
-}
-
-/// Probabilities that are moved up by so many steps and multiplied.
+/// Where sums go when so many steps are added: from entry `from` on of the one range to entry `to` on of the other.
 #[derive(Debug, Clone, Copy)]
-struct Source<'a> {
-    row: &'a [f32],
-    step: usize,
-    p: f32,
+struct Shift {
+    from: usize,
+    to: usize,
 }
 
-/// Replaces probabilities by the sum of four sources.
+impl Shift {
+    fn new(from: &Range<usize>, step: usize, to: &Range<usize>) -> Shift {
+        let first = from.start + step;
+        Shift { from: to.start.saturating_sub(first), to: first.saturating_sub(to.start) }
+    }
+}
+
+/// Sums that are computed for four contexts before the next: what they are computed from stays in the nearest cache.
+const BLOCK: usize = 1024;
+
+/// Moves the probabilities of four contexts up by the steps of each base, into the context that the base leads to.
 struct Gather<'a> {
-    from: [Source<'a>; 4],
-    into: &'a mut [f32],
+    from: [&'a [f32]; 4],
+    shifts: [Shift; 4],
+    /// Probability of each base after each of the four contexts.
+    p: [[f32; 4]; 4],
+    into: [&'a mut [f32]; 4],
 }
 
 impl Task for Gather<'_> {
@@ -208,25 +283,48 @@ impl Task for Gather<'_> {
 
     #[inline(always)]
     fn run(self) {
-        let Gather { from, into } = self;
-        let [first, .., last] = from;
-        if first.step == last.step && from.iter().all(|source| source.step == first.step) {
-            let length = first.row.len();
-            let [a, b, c, d] = from.map(|source| &source.row[..length]);
-            let [p, q, r, s] = from.map(|source| source.p);
-            into[..first.step].fill(0.0);
-            into[first.step + length..].fill(0.0);
-            let into = &mut into[first.step..][..length];
-            for i in 0..length {
-                into[i] = (a[i] * p + b[i] * q) + (c[i] * r + d[i] * s);
-            }
-            return;
+        let Gather { from, shifts, p, mut into } = self;
+        let length = from[0].len();
+        for (row, shift) in into.iter_mut().zip(shifts) {
+            row[..shift.to].fill(0.0);
+            row[shift.to + length.saturating_sub(shift.from)..].fill(0.0);
         }
+        for start in (0..length).step_by(BLOCK) {
+            let end = (start + BLOCK).min(length);
+            for ((row, shift), [p, q, r, s]) in into.iter_mut().zip(shifts).zip(p) {
+                let start = start.max(shift.from);
+                if start >= end {
+                    continue;
+                }
+                let [a, b, c, d] = from.map(|row| &row[start..end]);
+                let row = &mut row[shift.to + start - shift.from..][..end - start];
+                for i in 0..row.len() {
+                    row[i] = (a[i] * p + b[i] * q) + (c[i] * r + d[i] * s);
+                }
+            }
+        }
+    }
+}
+
+/// Spreads the probabilities of the one context there is by the steps of each base.
+struct Spread<'a> {
+    from: &'a [f32],
+    shifts: [Shift; 4],
+    p: [f32; 4],
+    into: &'a mut [f32],
+}
+
+impl Task for Spread<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Spread { from, shifts, p, into } = self;
         into.fill(0.0);
-        for Source { row, step, p } in from {
-            let into = &mut into[step..][..row.len()];
-            for i in 0..row.len() {
-                into[i] += row[i] * p;
+        for (shift, p) in shifts.into_iter().zip(p) {
+            let from = from.get(shift.from..).unwrap_or_default();
+            for (sum, from) in into[shift.to..].iter_mut().zip(from) {
+                *sum += from * p;
             }
         }
     }
@@ -295,14 +393,16 @@ mod tests {
     fn p_values_are_those_of_all_words_and_never_below_them() {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
         let bases: Vec<u8> = (0..5000).map(|i| if i % 3 == 0 { 0 } else { rng.random_range(0..4) }).collect();
-        for (width, order) in [(1, 0), (6, 0), (6, 2), (5, 3)] {
+        // Buffers are shared: nothing of a larger matrix may be left in a smaller one.
+        let mut buffers = Buffers::default();
+        for (width, order) in [(6, 2), (1, 0), (6, 0), (5, 3), (4, 1), (3, 2), (6, 2)] {
             let matrix = matrix(width, &mut rng);
             let mut markov = Markov::new(order);
             markov.count(&bases);
             let forward = by_enumeration(&matrix, &markov, Strand::Forward);
             let reverse = by_enumeration(&matrix, &markov, Strand::Reverse);
             for strands in [StrandChoice::Forward, StrandChoice::Reverse, StrandChoice::Both] {
-                let null = null(&matrix, &markov, strands);
+                let null = null(&matrix, &markov, strands, &mut buffers);
                 assert_eq!(null.differs_by_strand(), strands == StrandChoice::Both);
                 for (scanned, strand, words) in [
                     (strands.forward(), Strand::Forward, &forward),
@@ -315,10 +415,30 @@ mod tests {
                         let p = null.p(*score as f32, strand);
                         // Terms are rounded to the grid; no step may be missed for that.
                         assert!(p >= exact(score + 1e-6) - 1e-12, "{width} {order} {strands} {score}");
-                        assert!(p <= exact(score - 4e-3) * 1.002, "{width} {order} {strands} {score}");
+                        let near = if exact(*score) < 0.98 * FINE { 4e-3 } else { 4e-3 * COARSER as f64 };
+                        assert!(p <= exact(score - near) * 1.002, "{width} {order} {strands} {score}");
                     }
                     assert!((null.p(-1e6, strand) - 1.0).abs() < 1e-9);
                 }
+            }
+        }
+    }
+    #[test]
+    fn probabilities_of_high_sums_do_not_depend_on_what_is_left_out() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(6);
+        let bases: Vec<u8> = (0..5000).map(|_| rng.random_range(0..4)).collect();
+        let mut buffers = Buffers::default();
+        for (width, order) in [(9, 0), (12, 2), (7, 3), (1, 1)] {
+            let matrix = matrix(width, &mut rng);
+            let mut markov = Markov::new(order);
+            markov.count(&bases);
+            let grid = Grid::new(&matrix, 1 << 12);
+            let all = steps_from(&grid, 0, &markov, Strand::Reverse, &mut buffers);
+            for lowest in [1, 700, 2000, 3500, 4095] {
+                let high = steps_from(&grid, lowest, &markov, Strand::Reverse, &mut buffers);
+                // The lowest step may begin further down than it could see.
+                let wanted = &all[all.len() + 1 - high.len()..];
+                assert_eq!(&high[1..], wanted, "{width} {order} {lowest}");
             }
         }
     }

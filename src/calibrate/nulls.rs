@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use rayon::prelude::*;
 
 use crate::calibrate::background::Background;
+use crate::calibrate::exact::Buffers;
 use crate::calibrate::peaks::{self, Tested};
 use crate::calibrate::sample::Amount;
 use crate::engine::Workload;
@@ -222,10 +223,12 @@ impl NullOptions {
         let pairs: Vec<_> = calibrations.into_iter().zip(models).collect();
         watch.stage("computing p-values");
         let made = pool.install(|| {
-            let nulls = pairs.into_par_iter().map(|(calibration, planned)| {
-                let nulls = calibration.nulls(&planned.model)?.into_iter().map(Arc::new).collect();
-                Ok(Calibrated { calibration, nulls })
-            });
+            let nulls =
+                pairs.into_par_iter().map_init(Buffers::default, |buffers, (calibration, planned)| {
+                    let nulls = calibration.nulls_in(&planned.model, buffers)?;
+                    let nulls = nulls.into_iter().map(Arc::new).collect();
+                    Ok(Calibrated { calibration, nulls })
+                });
             nulls.collect()
         });
         watch.end();

@@ -45,7 +45,7 @@ const TAIL_STEP: f64 = 0.98;
 /// The distribution of one output's score in background sequence, on each of the scanned strands.
 ///
 /// The p-value of a score on a strand is the probability of that score or a higher one there. It falls in steps of at most
-/// 1 % (0.1 % where it is exact) unless background scores themselves pile up at one value; a score between two steps has
+/// 1 % (0.1 % where it is exact and below 0.05) unless background scores themselves pile up at one value; a score between two steps has
 /// the p-value of the lower one, so that a p-value is never too low for want of steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Null {
