@@ -12,7 +12,7 @@ use bindscan::io::line::LineSink;
 use bindscan::io::output::Output;
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
 use bindscan::scan::{self, Job, Overlaps};
-use bindscan::scores::Scores;
+use bindscan::scores::{HitStrands, Scores};
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
@@ -108,6 +108,7 @@ fn scan_with_null_engine(genome: &Path, threads: usize) {
         shades: None,
         cores: CoreSource::Window,
         span: Span::Core,
+        hit_strands: HitStrands::Better,
     }];
     let scanner = || Box::new(EngineScanner::new(Box::new(null_engine()), PLAN)) as Box<dyn Scanner>;
     let shape = chunk_shape(65_536, &[scanner()]);

@@ -15,7 +15,6 @@ use crate::scan::chunk_hits::{Found, Need};
 use crate::scores::{Scores, best};
 use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::contig::Strand;
-use crate::sites;
 use crate::sites::core::Locator;
 use crate::track::Target;
 use crate::{Error, Result};
@@ -199,8 +198,7 @@ impl<'a> Worker<'a> {
                 let hits = found.hits(target.output);
                 if overlaps == Overlaps::Suppress {
                     let mut finder = locator.begin(&target.cores, scanner.as_mut(), target.output, chunk);
-                    let found =
-                        sites::suppress(hits, target.seen(), &(0..u64::MAX), |i| finder.off_centre(&hits[i]));
+                    let found = target.suppress(hits, &(0..u64::MAX), |i| finder.off_centre(&hits[i]));
                     finder.finish()?;
                     *hits = found.hits;
                 }

@@ -38,6 +38,16 @@ impl Scores {
     }
 }
 
+/// Strands of a window that can be hits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HitStrands {
+    /// The better one of those that reach their threshold.
+    #[default]
+    Better,
+    /// Each that reaches its threshold, as in MEME's FIMO.
+    Each,
+}
+
 /// A window that reached the threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
@@ -45,9 +55,10 @@ pub struct Hit {
     pub start: u64,
     /// Rank of the target (a model's output) that scored it.
     pub target: usize,
-    /// Score on the better of the scanned strands.
+    /// Score on the strand.
     pub score: f32,
-    /// The better strand; forward where both scores are equal.
+    /// The strand: the better one (forward where both scores are equal), unless [each](HitStrands::Each) is a hit of its
+    /// own.
     pub strand: Strand,
 }
 
@@ -69,8 +80,26 @@ pub fn choose(forward: Option<f32>, reverse: Option<f32>, thresholds: [f32; 2]) 
     }
 }
 
+/// Appends the hits of one window, whose scores on the scanned strands are these, with the forward one first.
+pub(crate) fn push_hits(
+    (start, target): (u64, usize),
+    [forward, reverse]: [Option<f32>; 2],
+    thresholds: [f32; 2],
+    strands: HitStrands,
+    hits: &mut Vec<Hit>,
+) {
+    let mut push = |(score, strand)| hits.push(Hit { start, target, score, strand });
+    match strands {
+        HitStrands::Better => choose(forward, reverse, thresholds).into_iter().for_each(push),
+        HitStrands::Each => {
+            choose(forward, None, thresholds).into_iter().for_each(&mut push);
+            choose(None, reverse, thresholds).into_iter().for_each(&mut push);
+        }
+    }
+}
+
 /// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that reach the threshold of a strand
-/// ([`choose`]), by start; [`Hit::target`] is the output.
+/// ([`choose`]), by start and strand; [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
@@ -79,6 +108,7 @@ pub fn collect(
     output: usize,
     kept: &[Range<usize>],
     thresholds: [f32; 2],
+    strands: HitStrands,
     hits: &mut Vec<Hit>,
 ) -> Result<(), u64> {
     let row = |strand: &'_ [f32]| -> Range<usize> {
@@ -105,10 +135,8 @@ pub fn collect(
         }
         for i in 0..block.len() {
             let at = |strand: &[f32]| strand.get(i).copied();
-            if let Some((score, strand)) = choose(at(forward), at(reverse), thresholds) {
-                let start = scores.start + ((from + i) * scores.stride) as u64;
-                hits.push(Hit { start, target: output, score, strand });
-            }
+            let start = scores.start + ((from + i) * scores.stride) as u64;
+            push_hits((start, output), [at(forward), at(reverse)], thresholds, strands, hits);
         }
     }
     Ok(())
@@ -212,18 +240,22 @@ mod tests {
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
         let kept = [0..160, 170..200];
-        collect(&scores, 1, &kept, [5.0; 2], &mut hits).unwrap();
+        collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits).unwrap();
         let want = [
             Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
             Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
         scores.reverse[200 + 165] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Ok(()));
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits), Ok(()));
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], &mut hits).unwrap();
+        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], HitStrands::Better, &mut hits).unwrap();
         assert_eq!(hits.len(), 190);
+        hits.clear();
+        collect(&scores, 0, &kept, [-9.0, f32::NEG_INFINITY], HitStrands::Each, &mut hits).unwrap();
+        assert_eq!(hits.len(), 380);
+        assert!(hits.is_sorted_by_key(|hit| (hit.start, hit.strand == Strand::Reverse)));
     }
 }

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::engine::planned::{ModelOutput, Place, Planned};
 use crate::model::{Activation, ModelSpec};
 use crate::null::distribution::Null;
-use crate::scores::Hit;
+use crate::scores::{Hit, HitStrands};
+use crate::seq::contig::Strand;
+use crate::sites;
+use crate::sites::Sites;
 use crate::sites::core::{CoreSource, Located};
 
 pub(crate) mod bam;
@@ -116,6 +119,8 @@ pub struct Target {
     pub cores: CoreSource,
     /// Bases that its sites span in tracks.
     pub span: Span,
+    /// Strands of a window that can be hits.
+    pub hit_strands: HitStrands,
 }
 
 /// Bases that a site spans in a track.
@@ -129,6 +134,28 @@ pub enum Span {
 }
 
 impl Target {
+    /// A target of windows, for tests.
+    #[cfg(test)]
+    pub(crate) fn of_test(name: &str, window: u64) -> Target {
+        Target {
+            name: name.into(),
+            alias: String::new(),
+            scanner: 0,
+            output: 0,
+            window,
+            flanks: (0, 0),
+            most_n: window,
+            symmetric: false,
+            thresholds: [0.0; 2],
+            scale: ScoreScale::Logistic,
+            null: None,
+            shades: None,
+            cores: CoreSource::Window,
+            span: Span::Core,
+            hit_strands: HitStrands::Better,
+        }
+    }
+
     /// The bases that a site spans in tracks.
     pub fn span_of(&self, site: &Located) -> Range<u64> {
         let start = site.hit.start;
@@ -147,6 +174,29 @@ impl Target {
     /// match of a filter, so that one of them is a site.
     pub fn seen(&self) -> u64 {
         self.flanks.0 + self.window + self.flanks.1
+    }
+
+    /// Suppresses the hits of the target that better ones overlap ([`sites::suppress`]): on each strand by itself, if each
+    /// can be a hit.
+    pub fn suppress(
+        &self,
+        hits: &[Hit],
+        seen: &Range<u64>,
+        mut off_centre: impl FnMut(usize) -> u64,
+    ) -> Sites {
+        if self.hit_strands == HitStrands::Better {
+            return sites::suppress(hits, self.seen(), seen, off_centre);
+        }
+        let [mut both, reverse] = [Strand::Forward, Strand::Reverse].map(|strand| {
+            let ranks: Vec<usize> = (0..hits.len()).filter(|&i| hits[i].strand == strand).collect();
+            let of_strand: Vec<Hit> = ranks.iter().map(|&i| hits[i]).collect();
+            sites::suppress(&of_strand, self.seen(), seen, |i| off_centre(ranks[i]))
+        });
+        both.settled_from = both.settled_from.max(reverse.settled_from);
+        both.settled_to = both.settled_to.min(reverse.settled_to);
+        both.hits.extend(reverse.hits);
+        both.hits.sort_by_key(|hit| hit.start);
+        both
     }
 
     /// The lowest score of a hit on any strand.
@@ -185,6 +235,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
                 shades: None,
                 cores: cores.clone(),
                 span: Span::default(),
+                hit_strands: HitStrands::default(),
             });
         }
     }

@@ -54,16 +54,15 @@ def main(options):
 def scan(binary, collection, genome, contigs, p):
     """bindscan's hits of each motif: p-value and sequence."""
     found = {}
-    for strand in "+-":
-        command = [binary, "scan", genome, "-m", collection, "--pvalue", f"{p:g}", "--strand", strand, "--overlaps", "keep"]
-        command += ["--background", "uniform", "--motif-background", "uniform", "--format", "fimo", "--quiet"]
-        command += [word for name in contigs for word in ("-r", name)]
-        run = subprocess.run([*map(str, command)], capture_output=True, text=True)
-        if run.returncode != 0:
-            environment.fail(f"bindscan: {run.stderr.strip()}")
-        for row in csv.DictReader(run.stdout.splitlines(), delimiter="\t"):
-            hit = Hit(row["sequence_name"], int(row["start"]), int(row["stop"]), row["strand"])
-            found.setdefault(row["motif_id"], {})[hit] = (float(row["p-value"]), row["matched_sequence"])
+    command = [binary, "scan", genome, "-m", collection, "--pvalue", f"{p:g}", "--both-strands", "--overlaps", "keep"]
+    command += ["--background", "uniform", "--motif-background", "uniform", "--format", "fimo", "--quiet"]
+    command += [word for name in contigs for word in ("-r", name)]
+    run = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    if run.returncode != 0:
+        environment.fail(f"bindscan: {run.stderr.strip()}")
+    for row in csv.DictReader(run.stdout.splitlines(), delimiter="\t"):
+        hit = Hit(row["sequence_name"], int(row["start"]), int(row["stop"]), row["strand"])
+        found.setdefault(row["motif_id"], {})[hit] = (float(row["p-value"]), row["matched_sequence"])
     return found
 
 

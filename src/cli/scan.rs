@@ -79,6 +79,11 @@ pub(super) struct ScanArgs {
     /// Choose what happens to overlapping windows that reach the threshold
     #[arg(long, default_value = "suppress", help_heading = heading::SITES)]
     overlaps: OverlapsArg,
+    /// Report sites of each strand by themselves, as FIMO does
+    ///
+    /// A palindrome is then a site on both strands. By default only the better strand of a window is reported.
+    #[arg(long, help_heading = heading::SITES)]
+    both_strands: bool,
     /// Choose what a site spans in tracks [default: core]
     ///
     /// The core is the bases that carry the score; a motif is its own core. With --all and --overlaps keep, windows
@@ -209,6 +214,9 @@ impl ScanArgs {
             cancel: &CANCELLED,
         };
         let overlaps = if self.keeps_all() { Overlaps::Keep } else { Overlaps::Suppress };
+        if self.both_strands {
+            search.report_each_strand(overlaps)?;
+        }
         search.set_p_values(&self.null.options(), overlaps, &setting, &mut NullProgress::new(session))?;
         let mut speeds = estimate::Speeds::default();
         let chunk_size = match self.chunk_size {

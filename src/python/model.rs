@@ -18,6 +18,7 @@ use crate::model::motif::MotifOptions;
 use crate::model::{Heads, Model, OpenOptions, bundled};
 use crate::scan::search::SiteChoice;
 use crate::scan::{Overlaps, Scan};
+use crate::scores::HitStrands;
 use crate::seq::window::{Context, StrandChoice};
 use crate::track::score::Summary as BinSummary;
 
@@ -122,6 +123,7 @@ struct ChoiceOptions {
     qvalue: Option<f64>,
     all: bool,
     overlaps: String,
+    both_strands: bool,
     background: Option<String>,
     background_length: Option<u64>,
     background_seed: Option<u64>,
@@ -155,6 +157,10 @@ impl ChoiceOptions {
             "keep" => Ok(Overlaps::Keep),
             other => Err(request(format!("overlaps {other:?}: give \"suppress\" or \"keep\""))),
         }
+    }
+
+    fn hit_strands(&self) -> HitStrands {
+        if self.both_strands { HitStrands::Each } else { HitStrands::Better }
     }
 
     fn nulls(&self) -> NullOptions {
@@ -294,6 +300,7 @@ impl Models {
     ) -> PyResult<SiteStream> {
         let scan = self.scan_of(genome, options)?;
         let scan = scan.choose(choice.choice()?).overlaps(choice.overlaps()?).nulls(choice.nulls());
+        let scan = scan.hit_strands(choice.hit_strands());
         interruptible(py, |cancel| Ok((scan.cancel(cancel.clone()).sites()?, cancel.clone())))
             .map(|(sites, cancel)| SiteStream::new(sites, cancel))
     }

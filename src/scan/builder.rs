@@ -22,6 +22,7 @@ use crate::genome::{self, Genome, GenomeOptions};
 use crate::io::input::RawInput;
 use crate::model::Model;
 use crate::reads::ReadFormat;
+use crate::scores::HitStrands;
 use crate::seq::contig::{Contig, RegionQuery};
 use crate::track::SiteFormat;
 use crate::track::outputs::{Outputs, provenance};
@@ -56,6 +57,7 @@ pub struct Scan {
     plan: PlanOptions,
     choice: Option<SiteChoice>,
     overlaps: Overlaps,
+    hit_strands: HitStrands,
     regions: Vec<RegionQuery>,
     mask_lowercase: bool,
     most_n: Option<f64>,
@@ -76,6 +78,7 @@ impl Scan {
             plan: PlanOptions::default(),
             choice: None,
             overlaps: Overlaps::Suppress,
+            hit_strands: HitStrands::Better,
             regions: Vec::new(),
             mask_lowercase: false,
             most_n: None,
@@ -134,6 +137,11 @@ impl Scan {
     /// Sets what becomes of hits whose windows overlap. By default only the best of them is a site.
     pub fn overlaps(self, overlaps: Overlaps) -> Self {
         Scan { overlaps, ..self }
+    }
+
+    /// Sets which strands of a window can be hits. By default only the better one is.
+    pub fn hit_strands(self, strands: HitStrands) -> Self {
+        Scan { hit_strands: strands, ..self }
     }
 
     /// Adds a region, as `chr1` or `chr1:1001-2000` (1-based, both ends included). Without one, the whole genome is scanned.
@@ -300,6 +308,9 @@ impl Scan {
             cancel: &cancel,
         };
         let overlaps = if choice == SiteChoice::All { Overlaps::Keep } else { self.overlaps };
+        if self.hit_strands == HitStrands::Each {
+            search.report_each_strand(overlaps)?;
+        }
         search.set_p_values(&self.nulls, overlaps, &setting, &mut ())?;
         let options = GenomeOptions { mask_lowercase: self.mask_lowercase, regions: self.regions.clone() };
         let genome = open(&self.genome, input, &options)?;

@@ -25,7 +25,7 @@ pub(crate) struct Need {
 /// Hits of a scanner.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Hits of each output of the scanner, by start.
+    /// Hits of each output of the scanner, by start and strand.
     hits: Vec<Vec<Hit>>,
     /// Windows that there are, a number for each [plan](Scanner::plans) of the scanner.
     pub(crate) windows: Vec<u64>,
@@ -119,7 +119,9 @@ impl Found {
                     let kept = &kept[plan];
                     let nan = |start| not_a_number(target, start);
                     if need.hits {
-                        collect(scores, row, kept, target.thresholds, &mut hits[output]).map_err(nan)?;
+                        let Target { thresholds, hit_strands, .. } = *target;
+                        collect(scores, row, kept, thresholds, hit_strands, &mut hits[output])
+                            .map_err(nan)?;
                     }
                     take((rank, target), scores, row, kept).map_err(nan)?;
                 }
@@ -127,8 +129,8 @@ impl Found {
             })
         } else if need.hits {
             let wanted = targets.iter().zip(&ranks).map(|((_, target), &plan)| {
-                let (output, thresholds) = (target.output, target.thresholds);
-                Wanted { output, thresholds, kept: &kept[plan] }
+                let Target { output, thresholds, hit_strands: strands, .. } = **target;
+                Wanted { output, thresholds, strands, kept: &kept[plan] }
             });
             let wanted: Vec<Wanted<'_>> = wanted.collect();
             scanner.find_hits(chunk, &wanted, hits, &|rank, start| not_a_number(targets[rank].1, start))

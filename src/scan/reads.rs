@@ -22,7 +22,6 @@ use crate::scan::chunk_hits::{Found, Need};
 use crate::scores::{Scores, choose};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::{Contig, Strand};
-use crate::sites;
 use crate::sites::core::{Core, Located, Locator};
 use crate::track::Target;
 use crate::track::bam::{self, BamSink, BestWindow, Tagger};
@@ -474,8 +473,7 @@ impl<'a> Worker<'a> {
                 let mut finder =
                     self.locator.begin(&target.cores, scanner.as_mut(), target.output, &self.chunk);
                 let everything = 0..u64::MAX;
-                let found =
-                    sites::suppress(found, target.seen(), &everything, |i| finder.off_centre(&found[i]));
+                let found = target.suppress(found, &everything, |i| finder.off_centre(&found[i]));
                 sites.extend(found.hits.into_iter().map(|hit| Located { hit, core: finder.core(&hit) }));
                 finder.finish()?;
             }

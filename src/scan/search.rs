@@ -7,6 +7,7 @@ use crate::engine::planned::{Place, Planned, scanners};
 use crate::engine::scanner::Scanners;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
 use crate::scan::Overlaps;
+use crate::scores::HitStrands;
 use crate::seq::window::StrandChoice;
 use crate::track::{self, Target};
 use crate::{Error, Result};
@@ -101,6 +102,30 @@ impl Search {
     pub fn strands(&self) -> Vec<StrandChoice> {
         let of_model = |planned: &Planned| vec![planned.plan.strands; planned.names().len()];
         self.models.iter().flat_map(of_model).collect()
+    }
+
+    /// Lets each strand of a window be a hit of its own, suppressed by those of its strand alone.
+    ///
+    /// # Errors
+    /// A model that is not scored on both strands, or has the same score there; q-values of sites after suppression, which
+    /// are those of both strands together.
+    pub fn report_each_strand(&mut self, overlaps: Overlaps) -> Result<()> {
+        for (target, strands) in self.targets.iter().zip(self.strands()) {
+            if target.symmetric || strands != StrandChoice::Both {
+                let why = match target.symmetric {
+                    true => "gives both strands of a window the same score",
+                    false => "is scored on one strand",
+                };
+                let message = format!("{} {why}: its strands cannot both be reported", target.name);
+                return Err(Error::Mismatch(message));
+            }
+        }
+        if matches!(self.choice, SiteChoice::QValue(_)) && overlaps == Overlaps::Suppress {
+            let message = "sites of both strands have no q-values after suppression: keep overlapping windows (--overlaps keep), or choose sites by p-value";
+            return Err(Error::Request(message.into()));
+        }
+        self.targets.iter_mut().for_each(|target| target.hit_strands = HitStrands::Each);
+        Ok(())
     }
 
     /// Gives the targets null distributions and the thresholds that go with them, if hits are chosen by p-values. q-values

@@ -14,8 +14,8 @@ use crate::scan::worker::{Part, Worker};
 use crate::scan::{Layout, Overlaps};
 use crate::scores::Hit;
 use crate::seq::chunk::{Chunk, EVERYWHERE};
+use crate::sites::Sites;
 use crate::sites::core::CoreSource;
-use crate::sites::{self, Sites};
 use crate::track::Target;
 use crate::track::site::{Columns, SiteFormat, SiteLines};
 
@@ -139,7 +139,7 @@ impl Look<'_, '_> {
                 self.source.read_window_starts(self.contig, &self.segment, start, &mut chunk)?;
                 self.worker.off_centre(rank, &chunk, hit)
             };
-            all.push(sites::suppress(hits, target.seen(), &seen, |i| {
+            all.push(target.suppress(hits, &seen, |i| {
                 off_centre(&hits[i]).unwrap_or_else(|error| {
                     failure = Err(error);
                     0

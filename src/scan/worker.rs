@@ -12,7 +12,6 @@ use crate::scores::Hit;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
-use crate::sites;
 use crate::sites::core::{Core, Located, Locator};
 use crate::track::Target;
 use crate::track::score::{Encoders, ScorePart};
@@ -167,7 +166,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let mut finder = locator.begin(&target.cores, scanner, target.output, chunk);
-            let found = sites::suppress(found, target.seen(), &seen, |i| finder.off_centre(&found[i]));
+            let found = target.suppress(found, &seen, |i| finder.off_centre(&found[i]));
             settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
             for hit in found.hits {
                 sites.push(Located { hit, core: finder.core(&hit) });
@@ -176,9 +175,10 @@ impl<'a> Worker<'a> {
         })?;
         self.locator = locator;
         self.layout.sort(&mut sites);
-        // Hits of a longer window may wait from before such a chunk until behind it.
+        // Hits of a longer window may wait from before such a chunk until behind it. None waits where all are kept.
         let is_short = chunk.own.end - chunk.own.start < layout.most_seen();
-        if settled.start > settled.end || (layout.targets.len() > 1 && is_short && !chunk.first) {
+        let may_wait = layout.overlaps == Overlaps::Suppress && layout.targets.len() > 1;
+        if settled.start > settled.end || (may_wait && is_short && !chunk.first) {
             part.head = sites;
         } else {
             self.split(chunk, settled, sites, part);

@@ -16,7 +16,6 @@ use crate::scan::deferred;
 use crate::scan::deferred::{Entry, Spool};
 use crate::scores::Hit;
 use crate::seq::contig::Contig;
-use crate::sites;
 use crate::sites::core::{Core, Located};
 use crate::track::Target;
 use crate::track::score::{Encoders, ScoreWriter};
@@ -333,12 +332,11 @@ impl<'a> Writer<'a> {
         for (rank, target) in self.layout.targets.iter().enumerate() {
             let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
             let (hits, cores): (Vec<Hit>, Vec<Core>) = of_target.map(|site| (site.hit, site.core)).unzip();
-            let sites =
-                sites::suppress(&hits, target.seen(), &(0..seen), |i| cores[i].off_centre(target.window));
+            let sites = target.suppress(&hits, &(0..seen), |i| cores[i].off_centre(target.window));
             settled_to = settled_to.min(sites.settled_to);
             let mut kept = sites.hits.into_iter().peekable();
             for (hit, core) in hits.into_iter().zip(cores) {
-                if kept.next_if(|site| site.start == hit.start).is_some() {
+                if kept.next_if(|site| (site.start, site.strand) == (hit.start, hit.strand)).is_some() {
                     left.push(Located { hit, core });
                 }
             }

@@ -148,9 +148,9 @@ pub struct Located {
 }
 
 impl Located {
-    /// A key that sorts sites by the start of their windows.
-    pub fn place(&self) -> (u64, usize) {
-        (self.hit.start, self.hit.target)
+    /// A key that sorts sites by the start of their windows, target and strand.
+    pub fn place(&self) -> (u64, usize, bool) {
+        (self.hit.start, self.hit.target, self.hit.strand == Strand::Reverse)
     }
 }
 
@@ -184,7 +184,7 @@ pub struct Finder<'a> {
     output: usize,
     chunk: &'a Chunk,
     plan: WindowPlan,
-    known: HashMap<u64, Core>,
+    known: HashMap<(u64, Strand), Core>,
     failure: Result<()>,
 }
 
@@ -195,11 +195,11 @@ impl Finder<'_> {
         if self.failure.is_err() || matches!(self.source, CoreSource::Window) {
             return whole;
         }
-        if let Some(core) = self.known.get(&hit.start) {
+        if let Some(core) = self.known.get(&(hit.start, hit.strand)) {
             return *core;
         }
         match self.find(hit) {
-            Ok(core) => *self.known.entry(hit.start).or_insert(core),
+            Ok(core) => *self.known.entry((hit.start, hit.strand)).or_insert(core),
             Err(error) => {
                 self.failure = Err(error);
                 whole

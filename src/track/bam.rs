@@ -214,7 +214,6 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::track::ScoreScale;
 
     #[test]
     fn tags_are_passed_over_by_their_types() {
@@ -255,22 +254,7 @@ mod tests {
 
     #[test]
     fn programs_follow_each_other() {
-        let target = Target {
-            alias: String::new(),
-            name: "m".into(),
-            scanner: 0,
-            output: 0,
-            window: 4,
-            flanks: (0, 0),
-            most_n: 4,
-            symmetric: false,
-            thresholds: [0.0; 2],
-            scale: ScoreScale::Logistic,
-            null: None,
-            shades: None,
-            cores: crate::sites::core::CoreSource::Window,
-            span: crate::track::Span::Core,
-        };
+        let target = Target::of_test("m", 4);
         let provenance = Provenance { command: "bindscan scan 'a\tb'".into(), ..Provenance::default() };
         let once = with_program(b"@HD\tVN:1.6", &target, &provenance);
         let text = String::from_utf8(once.clone()).unwrap();

@@ -449,26 +449,12 @@ fn push_escaped(text: &str, plain: impl Fn(u8) -> bool, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::seq::contig::Strand;
-    use crate::track::{ScoreScale, Span};
+    use crate::track::ScoreScale;
 
     fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {
         let contig = Contig { id: 0, name: "chr 1".into(), length: None };
-        let target = Target {
-            name: "a;b".into(),
-            alias: "A".into(),
-            scanner: 0,
-            output: 0,
-            window: 10,
-            flanks: (0, 0),
-            most_n: 10,
-            symmetric: false,
-            thresholds: [0.0; 2],
-            scale: ScoreScale::Probability,
-            null: None,
-            shades: None,
-            cores: CoreSource::Window,
-            span: Span::Core,
-        };
+        let target =
+            Target { alias: "A".into(), scale: ScoreScale::Probability, ..Target::of_test("a;b", 10) };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let codes = &[3, 1, 0, 0, 0, 0, 0, 0, 0, 4];
         let core = Core::whole(10);

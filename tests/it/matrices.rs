@@ -1,8 +1,9 @@
 //! Scanning with many matrices at once: thresholds lose no hit, for every instruction set of the machine.
 
 use bindscan::engine::kernel::{MatrixScanner, Simd};
+use bindscan::engine::scanner::{Scanner, Wanted};
 use bindscan::model::{Dense, Network, Padding, Pooling};
-use bindscan::scores::{Hit, collect};
+use bindscan::scores::{Hit, HitStrands, collect};
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use proptest::prelude::*;
@@ -33,6 +34,7 @@ proptest! {
         widths in proptest::collection::vec(1..32usize, 1..40),
         quantile in prop_oneof![0.0..1.0f64, 0.99..1.0f64],
         strands in prop_oneof![Just(StrandChoice::Both), Just(StrandChoice::Forward), Just(StrandChoice::Reverse)],
+        hit_strands in prop_oneof![Just(HitStrands::Better), Just(HitStrands::Each)],
         stride in prop_oneof![3 => Just(1usize), 1 => 2..9usize],
         bases in proptest::collection::vec(prop_oneof![20 => 0..4u8, 1 => Just(4u8)], 1..2000),
         unknown in (0..2000usize, 0..300usize),
@@ -47,7 +49,7 @@ proptest! {
         let chunk = Chunk::whole("contig", codes);
         for simd in Simd::available() {
             let mut scanner = MatrixScanner::new(&matrices, &plan, simd);
-            let (mut thresholds, mut expected) = (Vec::new(), Vec::new());
+            let (mut thresholds, mut expected, mut kept) = (Vec::new(), Vec::new(), Vec::new());
             scanner.score(&chunk, |rank, scores| -> Result<(), ()> {
                 let mut sorted = [&scores.forward[..], &scores.reverse].concat();
                 sorted.sort_by(f32::total_cmp);
@@ -55,14 +57,24 @@ proptest! {
                 let lower = sorted.get(at / 2).copied().unwrap_or_default();
                 let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
-                collect(scores, 0, std::slice::from_ref(&(0..scores.windows)), threshold, &mut found).unwrap();
+                let all = 0..scores.windows;
+                collect(scores, 0, std::slice::from_ref(&all), threshold, hit_strands, &mut found).unwrap();
+                kept.push(all);
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
                 expected.push(found);
                 Ok(())
             }).unwrap();
             let mut found = vec![Vec::new(); matrices.len()];
-            scanner.find(&chunk, &thresholds, &mut found);
+            let wanted: Vec<Wanted<'_>> = (0..matrices.len())
+                .map(|output| Wanted {
+                    output,
+                    thresholds: thresholds[output],
+                    strands: hit_strands,
+                    kept: std::slice::from_ref(&kept[output]),
+                })
+                .collect();
+            scanner.find_hits(&chunk, &wanted, &mut found, &|_, _| unreachable!()).unwrap();
             prop_assert_eq!(&expected, &found, "{}", simd);
         }
     }

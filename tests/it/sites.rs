@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::network::{matrix, save, word_network};
-use crate::common::{run, run_ok, simulated, stdout};
+use crate::common::{error_line, motif_file, run, run_ok, simulated, stdout};
 use bindscan::engine::{Device, EngineKind, Workload, open};
 use bindscan::model::{Dense, Model, ModelSpec, Network};
 use bindscan::scores::Scores;
@@ -362,5 +362,67 @@ fn the_p_value_of_a_site_is_that_of_its_strand() {
             rows.map(|row| row.split(' ').next().unwrap().to_owned()).collect()
         };
         assert_eq!(starts(&mut both.iter()), starts(&mut single.iter()), "{model}");
+    }
+}
+
+#[test]
+fn both_strands_have_the_sites_of_each() {
+    let directory = simulated("60k", 2, 60);
+    let at = directory.path();
+    let mut random = Random::seed_from_u64(34);
+    save("pwm", &matrix(&mut random, 8), 8, at);
+    let palindrome = word_network(&[("CACGTG", 1.0)]).network.unwrap();
+    save("palindrome", &palindrome, 16, at);
+    let models = "-m pwm.onnx -m palindrome.onnx --threshold 1.2 --threshold 4.5";
+    for options in ["", "--overlaps keep", "--site window --stride 3"] {
+        let scan = |more: &str| stdout(at, &format!("scan {models} genome.fa {options} {more}"));
+        let mut single: Vec<String> = Vec::new();
+        for strand in ["+", "-"] {
+            single.extend(scan(&format!("--strand {strand}")).lines().map(str::to_owned));
+        }
+        let both = scan("--both-strands");
+        let mut sorted: Vec<&str> = both.lines().collect();
+        sorted.sort_unstable();
+        single.sort_unstable();
+        assert_eq!(sorted, single, "{options}");
+        let better = scan("");
+        assert!(both.lines().count() > better.lines().count() + 20, "{options}");
+        for more in ["-t 3 --chunk-size 700", "-t 1 --chunk-size 13", "-t 2 --resume -o a.bed"] {
+            let text = scan(&format!("--both-strands {more}"));
+            let text = if more.contains("-o") { fs::read_to_string(at.join("a.bed")).unwrap() } else { text };
+            assert!(text == both, "{options} {more}");
+        }
+        for shard in 1..=3 {
+            run_ok(
+                at,
+                &format!("scan {models} genome.fa {options} --both-strands --shard {shard}/3 -o {shard}.bed"),
+            );
+        }
+        assert!(stdout(at, "merge 1.bed 2.bed 3.bed") == both, "{options}: merged");
+    }
+    let line = error_line(at, "scan -m pwm.onnx genome.fa --both-strands --qvalue 0.1");
+    assert!(line.contains("--overlaps keep"), "{line}");
+    let line = error_line(at, "scan -m pwm.onnx genome.fa --both-strands --strand + --threshold 1");
+    assert!(line.contains("pwm is scored on one strand"), "{line}");
+    let motif = motif_file();
+    let scan = format!("scan -m {} genome.fa --qvalue 0.2 --overlaps keep --format tsv", motif.display());
+    let (both, better) = (stdout(at, &format!("{scan} --both-strands")), stdout(at, &scan));
+    assert!(rows(&both).len() >= rows(&better).len() && rows(&better).len() > 30, "{better}");
+}
+
+#[test]
+fn overlapping_windows_of_a_short_last_chunk_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let mut random = Random::seed_from_u64(35);
+    save("short", &matrix(&mut random, 8), 8, at);
+    save("long", &word_network(&[("CACGTG", 1.0)]).network.unwrap(), 60, at);
+    // The last chunk has windows of the short model, and is shorter than those of the long one.
+    let bases = random_bases(&mut random, 65_536 + 40, b"ACGT");
+    write_genome(at, "g.fa", &[("c", &bases)]);
+    for options in ["--all", "--threshold -100 --overlaps keep"] {
+        let lines = |models: &str| stdout(at, &format!("scan {models} g.fa {options}")).lines().count();
+        assert_eq!(lines("-m short.onnx"), bases.len() - 7);
+        assert_eq!(lines("-m short.onnx -m long.onnx"), 2 * bases.len() - 7 - 59, "{options}");
     }
 }

@@ -22,7 +22,7 @@ use crate::engine::kernel::triple::TRIPLE;
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;
-use crate::scores::{Hit, choose};
+use crate::scores::{Hit, HitStrands, push_hits};
 use crate::seq::alphabet::complement;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
@@ -39,6 +39,8 @@ const PAUSE: usize = 7;
 #[derive(Debug, Clone)]
 pub struct MatrixScanner {
     compiled: Arc<Compiled>,
+    /// Strands that can be hits, of each matrix.
+    hit_strands: Vec<HitStrands>,
     simd: Simd,
     codes: Vec<u8>,
     triples: Vec<u8>,
@@ -106,6 +108,7 @@ impl MatrixScanner {
         let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
         let (lanes, strands) = (strands.len(), plan.strands);
         MatrixScanner {
+            hit_strands: vec![HitStrands::default(); plans.len()],
             compiled: Arc::new(Compiled { detectors, plans, shortest, longest, lanes, strands }),
             simd,
             codes: Vec::new(),
@@ -308,9 +311,7 @@ impl MatrixScanner {
             (StrandChoice::Reverse, &[score, ..]) => (None, Some(score)),
             (_, scores) => (scores.first().copied(), None),
         };
-        if let Some((score, strand)) = choose(forward, reverse, thresholds) {
-            hits.push(Hit { start, target: rank, score, strand });
-        }
+        push_hits((start, rank), [forward, reverse], thresholds, self.hit_strands[rank], hits);
     }
 
     /// The threshold of the strand in a lane.
@@ -373,6 +374,7 @@ impl Scanner for MatrixScanner {
         let mut thresholds = vec![[f32::INFINITY; 2]; self.matrices()];
         for wanted in wanted {
             thresholds[wanted.output] = wanted.thresholds;
+            self.hit_strands[wanted.output] = wanted.strands;
         }
         self.find(chunk, &thresholds, hits);
         for &Wanted { output, kept, .. } in wanted {

@@ -384,6 +384,7 @@ class Model:
         qvalue=None,
         all=False,
         overlaps="suppress",
+        both_strands=False,
         stride=1,
         max_n=None,
         mask_lowercase=False,
@@ -403,6 +404,7 @@ class Model:
             qvalue: highest false discovery rate at which a site is reported.
             all: take every window.
             overlaps: ``"suppress"`` keeps the best of overlapping windows, ``"keep"`` all.
+            both_strands: report sites of each strand by themselves, as FIMO does; else only the better strand of a window.
             stride: bases between window starts.
             max_n: largest fraction of N in a window; 0.1, of matrices 0, by default.
             mask_lowercase: read soft-masked bases as N.
@@ -421,6 +423,7 @@ class Model:
             "qvalue": qvalue,
             "all": all,
             "overlaps": overlaps,
+            "both_strands": both_strands,
             "background": None if background is None else os.fspath(background),
             "background_length": background_length,
             "background_seed": background_seed,

@@ -74,6 +74,7 @@ class Model:
         qvalue: float | None = None,
         all: bool = False,
         overlaps: Literal["suppress", "keep"] = "suppress",
+        both_strands: bool = False,
         stride: int = 1,
         max_n: float | None = None,
         mask_lowercase: bool = False,
