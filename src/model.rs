@@ -173,6 +173,8 @@ pub struct OpenOptions {
     pub channels: Option<String>,
     /// The outputs of the graph that are read.
     pub heads: Heads,
+    /// True if outputs are taken before the sigmoid or softmax that they end in.
+    pub logit: bool,
 }
 
 /// The heads of a model, which are the outputs of its graph, that are read.
@@ -443,8 +445,7 @@ impl Model {
             .transpose()
             .map_err(|e| format!("its {SPEC_KEY} is unreadable: {e}"))?;
         let window = stated.as_ref().map(|spec| spec.window);
-        let Chosen { output, names, values, activation } =
-            choose(&mut proto, &input, &options.heads, window)?;
+        let Chosen { output, names, values, activation } = choose(name, &mut proto, &input, options, window)?;
         let own = stated.as_ref().and_then(|spec| spec.channels.as_deref());
         let channels =
             options.channels.as_deref().or(own).filter(|order| *order != "ACGT").map(str::to_owned);
@@ -458,6 +459,11 @@ impl Model {
             Some(spec) => clean_stated(&spec),
             None => foreign_spec(name, &input, values, network.as_ref().ok(), activation)?,
         };
+        if options.logit && spec.activation != activation {
+            // What was measured of the scores does not hold any more.
+            spec = ModelSpec { activation, score_range: None, null: None, bound: None, ..spec };
+            spec.thresholds.clear();
+        }
         if let Some(names) = names.filter(|names| names.len() == spec.outputs.len()) {
             spec.outputs = names;
         }
@@ -504,7 +510,7 @@ impl Model {
     /// An order that is none.
     pub fn with_channels(self, order: &str) -> Result<Model> {
         let Model { spec, graph, digest, heads, notes, free_window, .. } = self;
-        let options = OpenOptions { channels: Some(order.to_owned()), heads: Heads::First };
+        let options = OpenOptions { channels: Some(order.to_owned()), heads: Heads::First, logit: false };
         let model = Model::from_graph(&spec.name, graph, &options);
         let model = model.map_err(|message| Error::model(&spec.name, message))?;
         let channels = model.spec.channels.clone();
@@ -684,16 +690,25 @@ struct Chosen {
 
 /// Chooses heads, and makes them the only output of the graph: one row a window.
 fn choose(
+    name: &str,
     proto: &mut onnx::ModelProto,
     input: &Input,
-    heads: &Heads,
+    options: &OpenOptions,
     window: Option<usize>,
 ) -> Result<Chosen, String> {
-    let wanted = wanted_heads(proto, heads)?;
+    let wanted = wanted_heads(proto, &options.heads)?;
+    for head in wanted.iter().filter(|_| options.logit) {
+        if !onnx::head::take_logit(proto, head)? {
+            log::warn!(
+                "model {name}: its output `{head}` ends in no sigmoid or softmax: --logit changes nothing"
+            );
+        }
+    }
     let describe = |name: &String| onnx::interface::output(proto, input, name, window);
     let outputs = wanted.iter().map(describe).collect::<Result<Vec<_>, _>>()?;
     let graph = proto.graph.as_ref().ok_or("it holds no graph")?;
-    let kinds: Vec<Activation> = outputs.iter().map(|output| activation(graph, &output.name)).collect();
+    let kind = |output: &onnx::interface::Output| onnx::head::activation(graph, &output.name).1;
+    let kinds: Vec<Activation> = outputs.iter().map(kind).collect();
     let alike = kinds.windows(2).all(|pair| pair[0] == pair[1]);
     let activation = kinds.first().filter(|_| alike).copied().unwrap_or(Activation::Identity);
     if let [output] = &outputs[..] {
@@ -773,24 +788,6 @@ fn clean_stated(spec: &ModelSpec) -> ModelSpec {
         log::warn!("the name `{}` is written as {clean}", name::printable(stated));
     }
     clean
-}
-
-/// Operation of the node that gives the graph's output; nodes that only move axes do not count.
-fn activation(graph: &onnx::proto::GraphProto, output: &str) -> Activation {
-    const MOVING: [&str; 6] = ["Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"];
-    let mut name = output;
-    // As many steps as there are nodes: a graph may be made to run in a circle.
-    for _ in 0..graph.node.len() {
-        let giving = graph.node.iter().find(|node| node.output.iter().any(|output| output == name));
-        let Some(node) = giving else { break };
-        match (node.op_type(), node.input.first()) {
-            ("Sigmoid", _) => return Activation::Sigmoid,
-            ("Softmax", _) => return Activation::Softmax,
-            (operator, Some(before)) if MOVING.contains(&operator) => name = before,
-            _ => break,
-        }
-    }
-    Activation::Identity
 }
 
 /// `score`, or `score_0`, `score_1` and so on.

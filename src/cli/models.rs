@@ -75,6 +75,11 @@ pub(super) struct PlanArgs {
     /// A model with several heads needs this option. bindscan inspect lists them.
     #[arg(long, value_name = "HEADS", value_delimiter = ',', help_heading = heading::MODEL)]
     head: Vec<String>,
+    /// Score by the value before the sigmoid or softmax that a model ends in
+    ///
+    /// It ranks windows as the probability does and does not saturate. bindscan inspect says how a model ends.
+    #[arg(long, help_heading = heading::MODEL)]
+    logit: bool,
     /// Set the order of the input channels [default: the model's, else ACGT]
     ///
     /// For a model made elsewhere whose channels have another order, such as ATGC.
@@ -225,7 +230,8 @@ impl PlanArgs {
 
     /// Opens a model and plans its windows.
     pub(super) fn open(&self, path: &std::path::Path, stride: usize) -> Result<Planned> {
-        let options = OpenOptions { channels: self.channels.clone(), heads: heads(&self.head) };
+        let (channels, logit) = (self.channels.clone(), self.logit);
+        let options = OpenOptions { channels, heads: heads(&self.head), logit };
         self.plan(Model::find_with(path, &options)?, stride)
     }
 

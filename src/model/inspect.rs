@@ -207,8 +207,8 @@ impl Inspection<'_> {
         line(f, "past its ends", past)?;
         let activation = match activation {
             Activation::Identity => "unbounded",
-            Activation::Sigmoid => "sigmoid",
-            Activation::Softmax => "softmax",
+            Activation::Sigmoid => "sigmoid; unbounded with --logit",
+            Activation::Softmax => "softmax; unbounded with --logit",
         };
         line(f, "outputs", format_args!("{} ({activation})", outputs.join(", ")))?;
         if let Some([low, high]) = self.model.spec.score_range {

@@ -183,6 +183,7 @@ struct LoadOptions {
     targets: Option<Vec<String>>,
     heads: Vec<String>,
     channels: Option<String>,
+    logit: bool,
     context: Option<String>,
     engine: String,
     device: String,
@@ -215,7 +216,7 @@ impl Models {
             [all] if all == "all" => Heads::All,
             _ => Heads::Named(options.heads),
         };
-        let open = OpenOptions { channels: options.channels, heads };
+        let open = OpenOptions { channels: options.channels, heads, logit: options.logit };
         let motifs = MotifOptions { patterns: options.motifs, ..MotifOptions::default() };
         let models = py.detach(|| -> crate::Result<Vec<Model>> {
             let opened = paths.iter().map(|path| Model::find_all_with(path, &open, &motifs));

@@ -426,3 +426,34 @@ fn overlapping_windows_of_a_short_last_chunk_are_kept() {
         assert_eq!(lines("-m short.onnx -m long.onnx"), 2 * bases.len() - 7 - 59, "{options}");
     }
 }
+
+#[test]
+fn logits_are_the_scores_before_the_sigmoid() {
+    let directory = simulated("60k", 1, 40);
+    let at = directory.path();
+    save("bounded", &one_output(3.0, 0.5, true), 24, at);
+    save("plain", &one_output(3.0, 0.5, false), 24, at);
+    let scan = |model: &str, options: &str| {
+        stdout(at, &format!("scan -m {model}.onnx genome.fa --format tsv {options}"))
+            .replace("bounded", "plain")
+    };
+    for engine in ["kernel", "reference"] {
+        let rest = format!("--engine {engine} --threshold 2");
+        let wanted = scan("plain", &rest);
+        assert!(rows(&wanted).len() > 20, "{wanted}");
+        assert_eq!(scan("bounded", &format!("{rest} --logit")), wanted, "{engine}");
+        assert_eq!(scan("plain", &format!("{rest} --logit")), wanted, "{engine}");
+        let words = said(at, &format!("scan -m plain.onnx genome.fa {rest} --logit -o p.bed"));
+        assert!(words.contains("`score` ends in no sigmoid or softmax: --logit changes nothing"), "{words}");
+        assert_eq!(rows(&scan("bounded", &rest)).len(), 1);
+    }
+    // What is stored of the probabilities does not hold for logits.
+    run_ok(at, "calibrate bounded.onnx --background uniform --background-length 2000000 -o stored.onnx");
+    let said = said(
+        at,
+        "scan -m stored.onnx genome.fa --pvalue 1e-3 --background-length 2000000 --logit -v -o l.bed",
+    );
+    assert!(said.contains("p-values made for this run"), "{said}");
+    let page = stdout(at, "inspect bounded.onnx");
+    assert!(page.contains("sigmoid; unbounded with --logit"), "{page}");
+}

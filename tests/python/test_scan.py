@@ -35,6 +35,15 @@ def test_sites_are_those_of_the_command(genome, command):
     check(elk1.scan(genome, threshold=0.5), elk1.scan(genome, threshold=0.5).table(), text)
 
 
+def test_both_strands_are_reported_by_themselves(genome, command):
+    matrix = bindscan.load(MATRIX)
+    text = command("scan", genome, "-m", MATRIX, "--threshold", "3", "--both-strands", "--format", "tsv")
+    scan = lambda: matrix.scan(genome, threshold=3, both_strands=True)
+    check(scan(), scan().table(), text)
+    assert len(rows(text)) > len(list(matrix.scan(genome, threshold=3)))
+    assert len(list(bindscan.load(MATRIX, logit=True).scan(genome, threshold=3))) == len(list(matrix.scan(genome, threshold=3)))
+
+
 def test_sites_have_p_values(genome, command):
     matrix = bindscan.load(MATRIX)
     text = command("scan", genome, "-m", MATRIX, "--qvalue", "0.2", "--format", "tsv")

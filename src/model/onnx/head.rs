@@ -3,9 +3,10 @@
 use super::build::{self, Builder};
 use super::interface::Output;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
-use super::proto::{AttributeProto, ModelProto};
+use super::proto::{AttributeProto, GraphProto, ModelProto};
 use super::tensor::Tensor;
 use super::{OPSET_OF_AXES_AS_INPUT, opset};
+use crate::model::Activation;
 
 /// Lets the graph give one row of `values` a window for an output: the maximum over its axis of positions, if it has one,
 /// without axes of 1. Returns the new output's name, or the old one where nothing is to be done.
@@ -47,6 +48,51 @@ pub(in crate::model) fn join(model: &mut ModelProto, rows: &[String], values: us
         });
     };
     name.clone()
+}
+
+/// The function that a graph's output ends in, and the rank of the node that computes it; nodes that only move axes do not
+/// count.
+pub(in crate::model) fn activation(graph: &GraphProto, output: &str) -> (Option<usize>, Activation) {
+    const MOVING: [&str; 6] = ["Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"];
+    let mut name = output;
+    // As many steps as there are nodes: a graph may be made to run in a circle.
+    for _ in 0..graph.node.len() {
+        let giving = graph.node.iter().position(|node| node.output.iter().any(|output| output == name));
+        let Some(rank) = giving else { break };
+        let node = &graph.node[rank];
+        match (node.op_type(), node.input.first()) {
+            ("Sigmoid", _) => return (Some(rank), Activation::Sigmoid),
+            ("Softmax", _) => return (Some(rank), Activation::Softmax),
+            (operator, Some(before)) if MOVING.contains(&operator) => name = before,
+            _ => break,
+        }
+    }
+    (None, Activation::Identity)
+}
+
+/// Lets the graph give the value before the sigmoid or softmax that an output ends in, under the output's name. An output
+/// that ends in neither stays as it is; the answer is false then.
+///
+/// # Errors
+/// A value before or behind the function that the graph gives by another name, or behind it that it uses elsewhere.
+pub(in crate::model) fn take_logit(model: &mut ModelProto, output: &str) -> Result<bool, String> {
+    let Some(graph) = model.graph.as_mut() else { return Ok(false) };
+    let (Some(rank), _) = activation(graph, output) else { return Ok(false) };
+    let function = graph.node[rank].clone();
+    let ([before], [behind]) = (&function.input[..], &function.output[..]) else { return Ok(false) };
+    let gives = |name: &str| graph.output.iter().filter(|value| value.name() == name).count();
+    let reads = graph.node.iter().flat_map(|node| &node.input).filter(|name| *name == behind).count();
+    let is_made = graph.node.iter().any(|node| node.output.contains(before));
+    if reads + gives(behind) > 1 || gives(before) > 0 || !is_made {
+        let operator = function.op_type();
+        return Err(format!(
+            "the graph uses the values around the {operator} of its output `{output}` elsewhere, too: --logit cannot leave it out"
+        ));
+    }
+    graph.node.remove(rank);
+    let names = graph.node.iter_mut().flat_map(|node| node.input.iter_mut().chain(&mut node.output));
+    names.filter(|name| *name == before).for_each(|name| name.clone_from(behind));
+    Ok(true)
 }
 
 /// Leaves `output` the only one of the graph.

@@ -133,6 +133,7 @@ def load(
     targets=None,
     heads=None,
     channels=None,
+    logit=False,
     context=None,
     engine="auto",
     device="cpu",
@@ -147,6 +148,7 @@ def load(
         strand: ``"both"``, ``"+"`` or ``"-"``, if not as the model says.
         targets: outputs that are scored, by name or rank.
         heads: graph outputs of a model with several; ``"all"`` takes every one.
+        logit: score by the value before the sigmoid or softmax that a model ends in.
         channels: order of the input's channels of a model made elsewhere, as ``"ACGT"``.
         context: what lies past a window's ends: padding (``"padding"``) or the real bases (``"flank"``), if not as the model
             says.
@@ -166,6 +168,7 @@ def load(
         "targets": None if targets is None else [str(target) for target in _listed(targets)],
         "heads": _texts(heads),
         "channels": channels,
+        "logit": logit,
         "context": context,
         "engine": engine,
         "device": device,

@@ -136,6 +136,7 @@ def load(
     targets: str | int | Iterable[str | int] | None = None,
     heads: str | Iterable[str] | None = None,
     channels: str | None = None,
+    logit: bool = False,
     context: Literal["padding", "flank"] | None = None,
     engine: Literal["auto", "kernel", "onnx", "reference"] = "auto",
     device: str = "cpu",
