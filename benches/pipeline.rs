@@ -12,14 +12,13 @@ use bindscan::io::line::LineSink;
 use bindscan::io::output::Output;
 use bindscan::model::{Activation, Alphabet, ModelSpec, PadKind, Strands};
 use bindscan::scan::{self, Job, Overlaps};
-use bindscan::scores::{HitStrands, Scores};
+use bindscan::scores::Scores;
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
-use bindscan::sites::core::CoreSource;
 use bindscan::track::site::{Columns, SiteLines, SiteSink};
-use bindscan::track::{ScoreScale, SiteFormat, Span, Target};
+use bindscan::track::{SiteFormat, Target};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 const LENGTH: u64 = 20_000_000;
@@ -93,23 +92,7 @@ fn pipeline(criterion: &mut Criterion) {
 }
 
 fn scan_with_null_engine(genome: &Path, threads: usize) {
-    let targets = vec![Target {
-        alias: String::new(),
-        name: "null".into(),
-        scanner: 0,
-        output: 0,
-        window: PLAN.window as u64,
-        flanks: (0, 0),
-        most_n: PLAN.window as u64,
-        symmetric: false,
-        thresholds: [1.0; 2],
-        scale: ScoreScale::Logistic,
-        null: None,
-        shades: None,
-        cores: CoreSource::Window,
-        span: Span::Core,
-        hit_strands: HitStrands::Better,
-    }];
+    let targets = vec![Target { thresholds: [1.0; 2], ..Target::new("null", PLAN.window as u64) }];
     let scanner = || Box::new(EngineScanner::new(Box::new(null_engine()), PLAN)) as Box<dyn Scanner>;
     let shape = chunk_shape(65_536, &[scanner()]);
     let scanners = (0..threads).map(|_| vec![scanner()]).collect();

@@ -1,7 +1,7 @@
 //! From scores to p-values, for any model.
 //!
 //! A p-value is the probability that the same strand of a window of [`background`] sequence scores as high. It is computed
-//! for matrices ([`exact`]) and counted for any other model, by scanning background ([`sample`]); above the scores that were
+//! for matrices (module `exact`) and counted for any other model, by scanning background ([`sample`]); above the scores that were
 //! seen often enough, a fitted [`tail`](crate::null::tail) takes over. Either way it is a
 //! [`Null`], a table from score to p-value, made for each run or stored in the model
 //! ([`Calibration`]). [`fdr`](crate::null::fdr) turns the p-values of a whole scan into q-values.
@@ -18,7 +18,7 @@ use crate::seq::window::WindowPlan;
 use crate::{Error, Result};
 
 pub mod background;
-pub mod exact;
+mod exact;
 pub mod nulls;
 pub mod peaks;
 pub mod sample;

@@ -48,6 +48,15 @@ pub enum HitStrands {
     Each,
 }
 
+/// Rule by which windows are hits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HitRule {
+    /// Lowest score of a hit on the forward and on the reverse strand.
+    pub thresholds: [f32; 2],
+    /// Strands of a window that can be hits.
+    pub strands: HitStrands,
+}
+
 /// A window that reached the threshold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
@@ -84,8 +93,7 @@ pub fn choose(forward: Option<f32>, reverse: Option<f32>, thresholds: [f32; 2]) 
 pub(crate) fn push_hits(
     (start, target): (u64, usize),
     [forward, reverse]: [Option<f32>; 2],
-    thresholds: [f32; 2],
-    strands: HitStrands,
+    HitRule { thresholds, strands }: HitRule,
     hits: &mut Vec<Hit>,
 ) {
     let mut push = |(score, strand)| hits.push(Hit { start, target, score, strand });
@@ -98,8 +106,7 @@ pub(crate) fn push_hits(
     }
 }
 
-/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that reach the threshold of a strand
-/// ([`choose`]), by start and strand; [`Hit::target`] is the output.
+/// Appends those windows of `scores` (one output of it), of the numbers in `kept`, that are hits by `rule`, by start and strand; [`Hit::target`] is the output.
 ///
 /// # Errors
 /// The start of a window whose score is NaN.
@@ -107,8 +114,7 @@ pub fn collect(
     scores: &Scores,
     output: usize,
     kept: &[Range<usize>],
-    thresholds: [f32; 2],
-    strands: HitStrands,
+    rule: HitRule,
     hits: &mut Vec<Hit>,
 ) -> Result<(), u64> {
     let row = |strand: &'_ [f32]| -> Range<usize> {
@@ -130,13 +136,13 @@ pub fn collect(
             let at = (0..block.len()).find(is_nan).unwrap_or_default();
             return Err(scores.start + ((from + at) * scores.stride) as u64);
         }
-        if first < thresholds[0] && second < thresholds[1] {
+        if first < rule.thresholds[0] && second < rule.thresholds[1] {
             continue;
         }
         for i in 0..block.len() {
             let at = |strand: &[f32]| strand.get(i).copied();
             let start = scores.start + ((from + i) * scores.stride) as u64;
-            push_hits((start, output), [at(forward), at(reverse)], thresholds, strands, hits);
+            push_hits((start, output), [at(forward), at(reverse)], rule, hits);
         }
     }
     Ok(())
@@ -240,21 +246,23 @@ mod tests {
         scores.forward[5] = 100.0;
         let mut hits = Vec::new();
         let kept = [0..160, 170..200];
-        collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits).unwrap();
+        let better = |thresholds| HitRule { thresholds, strands: HitStrands::Better };
+        collect(&scores, 1, &kept, better([5.0; 2]), &mut hits).unwrap();
         let want = [
             Hit { start: 30 + 210, target: 1, score: 5.0, strand: Strand::Forward },
             Hit { start: 30 + 597, target: 1, score: 6.0, strand: Strand::Reverse },
         ];
         assert_eq!(hits, want);
         scores.reverse[200 + 165] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits), Ok(()));
+        assert_eq!(collect(&scores, 1, &kept, better([5.0; 2]), &mut hits), Ok(()));
         scores.reverse[200 + 100] = f32::NAN;
-        assert_eq!(collect(&scores, 1, &kept, [5.0; 2], HitStrands::Better, &mut hits), Err(330));
+        assert_eq!(collect(&scores, 1, &kept, better([5.0; 2]), &mut hits), Err(330));
         hits.clear();
-        collect(&scores, 0, &kept, [f32::NEG_INFINITY; 2], HitStrands::Better, &mut hits).unwrap();
+        collect(&scores, 0, &kept, better([f32::NEG_INFINITY; 2]), &mut hits).unwrap();
         assert_eq!(hits.len(), 190);
         hits.clear();
-        collect(&scores, 0, &kept, [-9.0, f32::NEG_INFINITY], HitStrands::Each, &mut hits).unwrap();
+        let each = HitRule { thresholds: [-9.0, f32::NEG_INFINITY], strands: HitStrands::Each };
+        collect(&scores, 0, &kept, each, &mut hits).unwrap();
         assert_eq!(hits.len(), 380);
         assert!(hits.is_sorted_by_key(|hit| (hit.start, hit.strand == Strand::Reverse)));
     }

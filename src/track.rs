@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::planned::{ModelOutput, Place, Planned};
 use crate::model::{Activation, ModelSpec};
 use crate::null::distribution::Null;
-use crate::scores::{Hit, HitStrands};
+use crate::scores::{Hit, HitRule, HitStrands};
 use crate::seq::contig::Strand;
 use crate::sites;
 use crate::sites::Sites;
@@ -134,9 +134,9 @@ pub enum Span {
 }
 
 impl Target {
-    /// A target of windows, for tests.
-    #[cfg(test)]
-    pub(crate) fn of_test(name: &str, window: u64) -> Target {
+    /// An output of the first scanner that every window hits, with scores whose logistic function is a probability; sites are
+    /// whole windows.
+    pub fn new(name: impl Into<String>, window: u64) -> Target {
         Target {
             name: name.into(),
             alias: String::new(),
@@ -146,14 +146,19 @@ impl Target {
             flanks: (0, 0),
             most_n: window,
             symmetric: false,
-            thresholds: [0.0; 2],
+            thresholds: [f32::NEG_INFINITY; 2],
             scale: ScoreScale::Logistic,
             null: None,
             shades: None,
             cores: CoreSource::Window,
-            span: Span::Core,
-            hit_strands: HitStrands::Better,
+            span: Span::default(),
+            hit_strands: HitStrands::default(),
         }
+    }
+
+    /// Rule by which windows are hits.
+    pub fn hit_rule(&self) -> HitRule {
+        HitRule { thresholds: self.thresholds, strands: self.hit_strands }
     }
 
     /// The bases that a site spans in tracks.
@@ -221,21 +226,15 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
         for ModelOutput { name, scanner, output, symmetric, .. } in planned.outputs(*place) {
             targets.push(Target {
-                name,
                 alias: planned.model.spec.motif_name().to_owned(),
                 scanner,
                 output,
-                window: window as u64,
-                flanks: (0, 0),
                 most_n,
                 symmetric,
                 thresholds: [threshold; 2],
                 scale: ScoreScale::from_spec(&planned.model.spec),
-                null: None,
-                shades: None,
                 cores: cores.clone(),
-                span: Span::default(),
-                hit_strands: HitStrands::default(),
+                ..Target::new(name, window as u64)
             });
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::scanner::{Scanner, Scanners, Wanted, chunk_shape};
 use crate::null::distribution::Null;
 use crate::null::fdr::TestCounts;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
-use crate::scores::{Hit, HitStrands};
+use crate::scores::{Hit, HitRule, HitStrands};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::StrandChoice;
@@ -123,7 +123,11 @@ fn count(
     let all: Vec<Range<usize>> = of_scanner.iter().map(|(tested, _)| 0..windows(tested.output)).collect();
     let wanted = of_scanner.iter().zip(&all).map(|((tested, _), all)| {
         let (output, thresholds) = (tested.output, tested.thresholds());
-        Wanted { output, thresholds, strands: HitStrands::Better, kept: std::slice::from_ref(all) }
+        Wanted {
+            output,
+            rule: HitRule { thresholds, strands: HitStrands::Better },
+            kept: std::slice::from_ref(all),
+        }
     });
     let wanted: Vec<Wanted<'_>> = wanted.collect();
     scanner.find_hits(chunk, &wanted, hits, &|rank, _| {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::engine::Engine;
-use crate::scores::{Hit, HitStrands, Scores, collect};
+use crate::scores::{Hit, HitRule, Scores, collect};
 use crate::seq::chunk::{Chunk, ChunkShape};
 use crate::seq::window::{Context, WindowPlan};
 use crate::{Error, Result};
@@ -27,10 +27,8 @@ pub struct OutputScores<'a> {
 pub struct Wanted<'a> {
     /// The output.
     pub output: usize,
-    /// Lowest score of a hit, on the forward and on the reverse strand.
-    pub thresholds: [f32; 2],
-    /// Strands of a window that can be hits.
-    pub strands: HitStrands,
+    /// Rule by which its windows are hits.
+    pub rule: HitRule,
     /// Numbers of the windows that count, sorted and apart from each other.
     pub kept: &'a [Range<usize>],
 }
@@ -77,8 +75,8 @@ pub trait Scanner: Send {
         each: &mut dyn FnMut(OutputScores<'_>) -> Result<()>,
     ) -> Result<()>;
 
-    /// Appends the hits of each output of `wanted` to `hits[output]`, by start and strand; [`Hit::target`] is the output. Each output
-    /// is wanted once at the most. `not_a_number` makes the error for a window whose score is NaN, from the rank in `wanted`
+    /// Appends the hits of each output of `wanted` to `hits[output]`, by start and strand; [`Hit::target`] is the output.
+    /// Each output is wanted once at the most. `not_a_number` makes the error for a window whose score is NaN, from the rank in `wanted`
     /// and the start of the window.
     ///
     /// # Errors
@@ -183,10 +181,10 @@ impl Scanner for EngineScanner {
         hits: &mut [Vec<Hit>],
         not_a_number: &dyn Fn(usize, u64) -> Error,
     ) -> Result<()> {
-        let least = wanted.iter().flat_map(|wanted| wanted.thresholds).fold(f32::INFINITY, f32::min);
+        let least = wanted.iter().flat_map(|wanted| wanted.rule.thresholds).fold(f32::INFINITY, f32::min);
         self.engine.score_above(chunk, &self.plan, least, &mut self.scores)?;
-        for (rank, &Wanted { output, thresholds, strands, kept }) in wanted.iter().enumerate() {
-            collect(&self.scores, output, kept, thresholds, strands, &mut hits[output])
+        for (rank, &Wanted { output, rule, kept }) in wanted.iter().enumerate() {
+            collect(&self.scores, output, kept, rule, &mut hits[output])
                 .map_err(|start| not_a_number(rank, start))?;
         }
         Ok(())

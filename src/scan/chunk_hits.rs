@@ -119,18 +119,17 @@ impl Found {
                     let kept = &kept[plan];
                     let nan = |start| not_a_number(target, start);
                     if need.hits {
-                        let Target { thresholds, hit_strands, .. } = *target;
-                        collect(scores, row, kept, thresholds, hit_strands, &mut hits[output])
-                            .map_err(nan)?;
+                        collect(scores, row, kept, target.hit_rule(), &mut hits[output]).map_err(nan)?;
                     }
                     take((rank, target), scores, row, kept).map_err(nan)?;
                 }
                 Ok(())
             })
         } else if need.hits {
-            let wanted = targets.iter().zip(&ranks).map(|((_, target), &plan)| {
-                let Target { output, thresholds, hit_strands: strands, .. } = **target;
-                Wanted { output, thresholds, strands, kept: &kept[plan] }
+            let wanted = targets.iter().zip(&ranks).map(|((_, target), &plan)| Wanted {
+                output: target.output,
+                rule: target.hit_rule(),
+                kept: &kept[plan],
             });
             let wanted: Vec<Wanted<'_>> = wanted.collect();
             scanner.find_hits(chunk, &wanted, hits, &|rank, start| not_a_number(targets[rank].1, start))

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn programs_follow_each_other() {
-        let target = Target::of_test("m", 4);
+        let target = Target::new("m", 4);
         let provenance = Provenance { command: "bindscan scan 'a\tb'".into(), ..Provenance::default() };
         let once = with_program(b"@HD\tVN:1.6", &target, &provenance);
         let text = String::from_utf8(once.clone()).unwrap();

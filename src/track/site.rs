@@ -453,8 +453,7 @@ mod tests {
 
     fn line(format: SiteFormat, columns: Columns, significance: Option<Significance>) -> String {
         let contig = Contig { id: 0, name: "chr 1".into(), length: None };
-        let target =
-            Target { alias: "A".into(), scale: ScoreScale::Probability, ..Target::of_test("a;b", 10) };
+        let target = Target { alias: "A".into(), scale: ScoreScale::Probability, ..Target::new("a;b", 10) };
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let codes = &[3, 1, 0, 0, 0, 0, 0, 0, 0, 4];
         let core = Core::whole(10);

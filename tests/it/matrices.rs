@@ -3,7 +3,7 @@
 use bindscan::engine::kernel::{MatrixScanner, Simd};
 use bindscan::engine::scanner::{Scanner, Wanted};
 use bindscan::model::{Dense, Network, Padding, Pooling};
-use bindscan::scores::{Hit, HitStrands, collect};
+use bindscan::scores::{Hit, HitRule, HitStrands, collect};
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use proptest::prelude::*;
@@ -58,7 +58,7 @@ proptest! {
                 let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
                 let mut found: Vec<Hit> = Vec::new();
                 let all = 0..scores.windows;
-                collect(scores, 0, std::slice::from_ref(&all), threshold, hit_strands, &mut found).unwrap();
+                collect(scores, 0, std::slice::from_ref(&all), HitRule { thresholds: threshold, strands: hit_strands }, &mut found).unwrap();
                 kept.push(all);
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 thresholds.push(threshold);
@@ -69,8 +69,7 @@ proptest! {
             let wanted: Vec<Wanted<'_>> = (0..matrices.len())
                 .map(|output| Wanted {
                     output,
-                    thresholds: thresholds[output],
-                    strands: hit_strands,
+                    rule: HitRule { thresholds: thresholds[output], strands: hit_strands },
                     kept: std::slice::from_ref(&kept[output]),
                 })
                 .collect();

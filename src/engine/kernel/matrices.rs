@@ -22,7 +22,7 @@ use crate::engine::kernel::triple::TRIPLE;
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;
-use crate::scores::{Hit, HitStrands, push_hits};
+use crate::scores::{Hit, HitRule, HitStrands, push_hits};
 use crate::seq::alphabet::complement;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
@@ -39,8 +39,6 @@ const PAUSE: usize = 7;
 #[derive(Debug, Clone)]
 pub struct MatrixScanner {
     compiled: Arc<Compiled>,
-    /// Strands that can be hits, of each matrix.
-    hit_strands: Vec<HitStrands>,
     simd: Simd,
     codes: Vec<u8>,
     triples: Vec<u8>,
@@ -53,7 +51,7 @@ pub struct MatrixScanner {
 /// Tables that tell which positions may reach some thresholds.
 #[derive(Debug, Clone)]
 struct Sieve {
-    thresholds: Vec<[f32; 2]>,
+    rules: Vec<HitRule>,
     /// For each two groups.
     tables: Vec<Tables>,
 }
@@ -108,7 +106,6 @@ impl MatrixScanner {
         let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
         let (lanes, strands) = (strands.len(), plan.strands);
         MatrixScanner {
-            hit_strands: vec![HitStrands::default(); plans.len()],
             compiled: Arc::new(Compiled { detectors, plans, shortest, longest, lanes, strands }),
             simd,
             codes: Vec::new(),
@@ -125,12 +122,11 @@ impl MatrixScanner {
         self.compiled.plans.len()
     }
 
-    /// Appends the windows that reach a threshold of `thresholds[rank]`, forward and reverse, to `hits[rank]`, by start;
-    /// [`Hit::target`] is the rank.
-    pub fn find(&mut self, chunk: &Chunk, thresholds: &[[f32; 2]], hits: &mut [Vec<Hit>]) {
+    /// Appends the windows that are hits by `rules[rank]` to `hits[rank]`, by start and strand; [`Hit::target`] is the rank.
+    fn find(&mut self, chunk: &Chunk, rules: &[HitRule], hits: &mut [Vec<Hit>]) {
         let positions = self.load(chunk);
-        let sieve = self.sieve.take().filter(|sieve| sieve.thresholds == thresholds);
-        let sieve = sieve.unwrap_or_else(|| self.sieve(thresholds));
+        let sieve = self.sieve.take().filter(|sieve| sieve.rules == rules);
+        let sieve = sieve.unwrap_or_else(|| self.sieve(rules));
         for (pair, tables) in sieve.tables.iter().enumerate() {
             let groups = 2 * pair..self.compiled.detectors.groups.len().min(2 * pair + 2);
             let (mut pause, mut next_pause) = (0, PAUSE);
@@ -157,7 +153,7 @@ impl MatrixScanner {
                     if self.promising[at] {
                         let count = (alike * SIDE).min(count - at * SIDE);
                         for g in groups.clone() {
-                            self.find_exactly(chunk, g, from + at * SIDE, count, thresholds, hits);
+                            self.find_exactly(chunk, g, from + at * SIDE, count, rules, hits);
                         }
                     }
                     at += alike;
@@ -174,14 +170,14 @@ impl MatrixScanner {
         g: usize,
         from: usize,
         count: usize,
-        thresholds: &[[f32; 2]],
+        rules: &[HitRule],
         hits: &mut [Vec<Hit>],
     ) {
         let (lanes, members) = (self.compiled.lanes, self.members(g));
         let first = members.start;
         let mut bounds = Lanes([f32::INFINITY; WIDTH]);
         for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
-            *bound = self.threshold(lane, thresholds[first + lane / lanes]);
+            *bound = self.threshold(lane, rules[first + lane / lanes].thresholds);
         }
         self.convolve(g, from, count);
         let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
@@ -192,14 +188,14 @@ impl MatrixScanner {
                 let lane = (rank - first) * lanes;
                 if mask >> lane & ((1 << lanes) - 1) != 0 {
                     let scores = &self.activations[i].0[lane..lane + lanes];
-                    self.keep(chunk, start, rank, scores, thresholds[rank], &mut hits[rank]);
+                    self.keep(chunk, start, rank, scores, rules[rank], &mut hits[rank]);
                 }
             }
         }
     }
 
-    /// Tables for these thresholds.
-    fn sieve(&self, thresholds: &[[f32; 2]]) -> Sieve {
+    /// Tables for the thresholds of these rules.
+    fn sieve(&self, rules: &[HitRule]) -> Sieve {
         let Compiled { detectors, lanes, longest, .. } = &*self.compiled;
         let lane = |g: usize, lane: usize| {
             let (group, members) = (&detectors.groups[g], self.members(g));
@@ -211,7 +207,7 @@ impl MatrixScanner {
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
             let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
             let margin = quantized::margin(*longest) * f64::from(group.size.0[lane]);
-            let room = top + margin - f64::from(self.threshold(lane, thresholds[rank]));
+            let room = top + margin - f64::from(self.threshold(lane, rules[rank].thresholds));
             if room < 0.0 {
                 return Lane::saturated(*longest);
             }
@@ -226,7 +222,7 @@ impl MatrixScanner {
             lanes.resize(BYTES, Lane::saturated(*longest));
             Tables::new(&lanes).0
         });
-        Sieve { thresholds: thresholds.to_vec(), tables: tables.collect() }
+        Sieve { rules: rules.to_vec(), tables: tables.collect() }
     }
 
     /// Scores every window of `chunk` with each matrix and gives the scores, with the matrix's rank, to `each`.
@@ -298,7 +294,7 @@ impl MatrixScanner {
         start: u64,
         rank: usize,
         scores: &[f32],
-        thresholds: [f32; 2],
+        rule: HitRule,
         hits: &mut Vec<Hit>,
     ) {
         let plan = &self.compiled.plans[rank];
@@ -311,7 +307,7 @@ impl MatrixScanner {
             (StrandChoice::Reverse, &[score, ..]) => (None, Some(score)),
             (_, scores) => (scores.first().copied(), None),
         };
-        push_hits((start, rank), [forward, reverse], thresholds, self.hit_strands[rank], hits);
+        push_hits((start, rank), [forward, reverse], rule, hits);
     }
 
     /// The threshold of the strand in a lane.
@@ -371,12 +367,12 @@ impl Scanner for MatrixScanner {
         hits: &mut [Vec<Hit>],
         _not_a_number: &dyn Fn(usize, u64) -> Error,
     ) -> Result<()> {
-        let mut thresholds = vec![[f32::INFINITY; 2]; self.matrices()];
+        let none = HitRule { thresholds: [f32::INFINITY; 2], strands: HitStrands::default() };
+        let mut rules = vec![none; self.matrices()];
         for wanted in wanted {
-            thresholds[wanted.output] = wanted.thresholds;
-            self.hit_strands[wanted.output] = wanted.strands;
+            rules[wanted.output] = wanted.rule;
         }
-        self.find(chunk, &thresholds, hits);
+        self.find(chunk, &rules, hits);
         for &Wanted { output, kept, .. } in wanted {
             keep_windows(chunk, self.plan(output), kept, &mut hits[output]);
         }

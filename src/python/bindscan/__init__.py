@@ -148,8 +148,8 @@ def load(
         strand: ``"both"``, ``"+"`` or ``"-"``, if not as the model says.
         targets: outputs that are scored, by name or rank.
         heads: graph outputs of a model with several; ``"all"`` takes every one.
-        logit: score by the value before the sigmoid or softmax that a model ends in.
         channels: order of the input's channels of a model made elsewhere, as ``"ACGT"``.
+        logit: score by the value before the sigmoid or softmax that a model ends in.
         context: what lies past a window's ends: padding (``"padding"``) or the real bases (``"flank"``), if not as the model
             says.
         engine: ``"auto"``, ``"kernel"``, ``"onnx"`` or ``"reference"``.
