@@ -4,7 +4,7 @@
 //! ([`Convolve`]). Along a whole sequence, the rows that three bases select in all tables lie side by side, and each row is
 //! added to the sum of another position: the one that has this table's columns there ([`advance`]).
 
-use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector};
+use crate::engine::kernel::simd::{Lanes, Numbers, Simd, Task, Vector, WIDTH};
 use crate::engine::kernel::triple::{TRIPLE, Table, triple};
 
 /// Codes to look-up indices: `triples[i]` is the index of codes `i .. i + 3`.
@@ -39,6 +39,8 @@ const INDICES: usize = 256;
 pub(crate) struct Tables {
     rounds: Vec<Round>,
     count: usize,
+    /// Parts of a vector, which lie apart.
+    parts: usize,
 }
 
 #[derive(Debug)]
@@ -53,18 +55,38 @@ impl Tables {
     pub(crate) fn new(tables: &[Table], simd: Simd) -> Tables {
         let count = tables.len();
         let rounds = count.div_ceil(TABLES);
+        let mut parts = 1;
         let round = |i: usize| {
             let from = &tables[count * i / rounds..count * (i + 1) / rounds];
             let mut lanes = vec![Lanes::ZERO; INDICES * from.len()];
-            simd.run(Arrange { from, to: &mut lanes });
+            simd.run(Arrange { from, to: &mut lanes, parts: &mut parts });
             Round { tables: from.len(), lanes }
         };
-        Tables { rounds: (0..rounds).map(round).collect(), count }
+        let rounds = (0..rounds).map(round).collect();
+        Tables { rounds, count, parts }
     }
 
     /// True if there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// The sum of lane `lane` at the first of `codes`, by the same additions in the same order as [`Convolve`] (without a
+    /// rectifier). There are at least as many codes as the tables have columns, and two more.
+    pub(crate) fn sum(&self, lane: usize, codes: &[u8]) -> f32 {
+        let width = WIDTH / self.parts;
+        let (part, lane) = (lane / width, lane % width);
+        let (mut sum, mut at) = (None, 0);
+        for round in &self.rounds {
+            for table in 0..round.tables {
+                let row = usize::from(triple(codes[at], codes[at + 1], codes[at + 2]));
+                let place = ((part * INDICES + row) * round.tables + table) * width + lane;
+                let term = round.lanes[place / WIDTH].0[place % WIDTH];
+                sum = Some(sum.map_or(term, |sum: f32| sum + term));
+                at += TRIPLE;
+            }
+        }
+        sum.unwrap_or_default()
     }
 
     /// Distance between the indices that [`advance`] reads and the positions that it completes.
@@ -84,11 +106,13 @@ impl Round {
 struct Arrange<'a> {
     from: &'a [Table],
     to: &'a mut [Lanes],
+    parts: &'a mut usize,
 }
 
 impl Task for Arrange<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
+        *self.parts = V::Part::PARTS;
         let tables = self.from.len();
         let rows = V::Part::rows_mut(self.to);
         for (t, table) in self.from.iter().enumerate() {

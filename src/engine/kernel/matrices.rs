@@ -4,9 +4,10 @@
 //! lanes empty. Here matrices share the lanes, both strands of a matrix side by side, and shorter ones are padded with zeros
 //! at the end. One convolution gives the scores of eight matrices on both strands.
 //!
-//! With thresholds, fixed point comes first ([`quantized`]): sums of bytes count how far a score is below the highest
+//! With thresholds, fixed point comes first ([`dinucleotides`]): sums of bytes count how far a score is below the highest
 //! possible one, in steps so large that every score below the threshold saturates at 255. Exact scores are computed only
-//! where a sum does not saturate.
+//! where a sum does not saturate. There each matrix is scanned by itself: its tables are registers, and what 32 positions
+//! cost does not depend on how many matrices there are.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,26 +15,28 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::kernel::convolve::{self, Convolve, Index, To};
 use crate::engine::kernel::filters::Detectors;
+use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Pair, SPAN, WITH_N};
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
-use crate::engine::kernel::prefilter::quantized::table::{Promising, SIDE, Tables};
-use crate::engine::kernel::simd::{BYTES, Lanes, Simd, Task, Vector, WIDTH};
+use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
 use crate::engine::kernel::triple::TRIPLE;
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;
 use crate::scores::{Hit, HitRule, HitStrands, push_hits};
-use crate::seq::alphabet::complement;
+use crate::seq::alphabet::{N, complement};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
-/// Positions that go through the stages together.
+mod dinucleotides;
+
+/// Positions that are scored together.
 const TILE: usize = 256;
 
-/// Tiles that are scored in full after one of which much was promising; twice as many after the next such, and so on.
-const PAUSE: usize = 7;
+/// Positions that all matrices look at in turn, a multiple of [`SPAN`]: their dinucleotides stay in the first-level cache.
+const SCAN_TILE: usize = 4096;
 
 /// Scans with several motif matrices. Clones share the tables, so that one a thread costs little.
 #[derive(Debug, Clone)]
@@ -43,17 +46,26 @@ pub struct MatrixScanner {
     codes: Vec<u8>,
     triples: Vec<u8>,
     activations: Vec<Lanes>,
-    masks: Vec<u16>,
-    sieve: Option<Sieve>,
-    promising: Vec<bool>,
+    bounds: Option<Bounds>,
+    dinucleotides: Vec<u8>,
+    /// Candidates on each strand, in order.
+    found: [Vec<(usize, u32)>; 2],
 }
 
-/// Tables that tell which positions may reach some thresholds.
+/// Bounds on the scores of each matrix for some thresholds.
 #[derive(Debug, Clone)]
-struct Sieve {
+struct Bounds {
     rules: Vec<HitRule>,
-    /// For each two groups.
-    tables: Vec<Tables>,
+    /// `lanes[rank * lanes + strand]`; `None` if no sequence reaches the threshold.
+    lanes: Vec<Option<Bound>>,
+}
+
+/// Bounds on the scores of a matrix on one strand.
+#[derive(Debug, Clone)]
+struct Bound {
+    deficits: Deficits,
+    /// N alone reach the threshold.
+    n_reach: bool,
 }
 
 #[derive(Debug)]
@@ -66,6 +78,14 @@ struct Compiled {
     /// Lanes that a matrix takes: 1 or 2.
     lanes: usize,
     strands: StrandChoice,
+}
+
+impl Compiled {
+    /// The group that has matrix `rank`, and its first lane there.
+    fn place(&self, rank: usize) -> (usize, usize) {
+        let each = WIDTH / self.lanes;
+        (rank / each, rank % each * self.lanes)
+    }
 }
 
 impl MatrixScanner {
@@ -111,9 +131,9 @@ impl MatrixScanner {
             codes: Vec::new(),
             triples: Vec::new(),
             activations: vec![Lanes([0.0; WIDTH]); TILE],
-            masks: vec![0; TILE],
-            sieve: None,
-            promising: vec![true; TILE / SIDE],
+            bounds: None,
+            dinucleotides: Vec::new(),
+            found: Default::default(),
         }
     }
 
@@ -124,105 +144,112 @@ impl MatrixScanner {
 
     /// Appends the windows that are hits by `rules[rank]` to `hits[rank]`, by start and strand; [`Hit::target`] is the rank.
     fn find(&mut self, chunk: &Chunk, rules: &[HitRule], hits: &mut [Vec<Hit>]) {
-        let positions = self.load(chunk);
-        let sieve = self.sieve.take().filter(|sieve| sieve.rules == rules);
-        let sieve = sieve.unwrap_or_else(|| self.sieve(rules));
-        for (pair, tables) in sieve.tables.iter().enumerate() {
-            let groups = 2 * pair..self.compiled.detectors.groups.len().min(2 * pair + 2);
-            let (mut pause, mut next_pause) = (0, PAUSE);
-            for from in (0..positions).step_by(TILE) {
-                let count = TILE.min(positions - from);
-                let blocks = count.div_ceil(SIDE);
-                self.promising.clear();
-                self.promising.resize(blocks, true);
-                if pause == 0 {
-                    let (triples, out) = (&self.triples[from..], &mut self.promising[..]);
-                    self.simd.run(Promising { tables, triples, out });
-                    if 5 * self.promising.iter().filter(|promising| **promising).count() > 2 * blocks {
-                        self.promising.fill(true);
-                        (pause, next_pause) = (next_pause, 2 * next_pause);
-                    } else {
-                        next_pause = PAUSE;
+        let positions = self.load(chunk, dinucleotides::slack(self.compiled.longest));
+        self.dinucleotides.resize(self.codes.len() - 1, 0);
+        self.simd.run(Pair { codes: &self.codes, dinucleotides: &mut self.dinucleotides });
+        let bounds = self.bounds.take().filter(|bounds| bounds.rules == rules);
+        let bounds = bounds.unwrap_or_else(|| self.bounds(rules));
+        for from in (0..positions).step_by(SCAN_TILE) {
+            let to = positions.min(from + SCAN_TILE);
+            let (whole, parts) = (from..to, self.parts_with_bases(from, to));
+            for (rank, strands) in bounds.lanes.chunks(self.compiled.lanes).enumerate() {
+                for (bound, found) in strands.iter().zip(&mut self.found) {
+                    found.clear();
+                    let Some(Bound { deficits, n_reach }) = bound else { continue };
+                    let parts = if *n_reach { std::slice::from_ref(&whole) } else { &parts[..] };
+                    for &Range { start: from, end } in parts {
+                        let (dinucleotides, count) = (&self.dinucleotides[from..], end - from);
+                        self.simd.run(Candidates { deficits, dinucleotides, from, count, found });
                     }
-                } else {
-                    pause -= 1;
                 }
-                let mut at = 0;
-                while at < blocks {
-                    let alike = self.promising[at..].iter().take_while(|x| **x == self.promising[at]).count();
-                    if self.promising[at] {
-                        let count = (alike * SIDE).min(count - at * SIDE);
-                        for g in groups.clone() {
-                            self.find_exactly(chunk, g, from + at * SIDE, count, rules, hits);
-                        }
-                    }
-                    at += alike;
+                if self.found.iter().any(|found| !found.is_empty()) {
+                    self.score_candidates(chunk, positions, (rank, rules[rank]), &mut hits[rank]);
                 }
             }
         }
-        self.sieve = Some(sieve);
+        self.bounds = Some(bounds);
     }
 
-    /// Hits of group `g` at `count` positions, [`TILE`] at most.
-    fn find_exactly(
-        &mut self,
+    /// The parts of positions `from .. to` where some matrix may see a base and not only N.
+    fn parts_with_bases(&self, from: usize, to: usize) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for start in (from..to).step_by(SPAN) {
+            let end = to.min(start + SPAN);
+            let seen = &self.dinucleotides[start..end + self.compiled.longest];
+            if seen.iter().all(|&dinucleotide| dinucleotide == WITH_N) {
+                continue;
+            }
+            match parts.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => parts.push(start..end),
+            }
+        }
+        parts
+    }
+
+    /// Adds those of the candidates of a matrix that are hits.
+    fn score_candidates(
+        &self,
         chunk: &Chunk,
-        g: usize,
-        from: usize,
-        count: usize,
-        rules: &[HitRule],
-        hits: &mut [Vec<Hit>],
+        positions: usize,
+        (rank, rule): (usize, HitRule),
+        hits: &mut Vec<Hit>,
     ) {
-        let (lanes, members) = (self.compiled.lanes, self.members(g));
-        let first = members.start;
-        let mut bounds = Lanes([f32::INFINITY; WIDTH]);
-        for (lane, bound) in bounds.0.iter_mut().enumerate().take(members.len() * lanes) {
-            *bound = self.threshold(lane, rules[first + lane / lanes].thresholds);
-        }
-        self.convolve(g, from, count);
-        let (activations, masks) = (&self.activations[..count], &mut self.masks[..count]);
-        self.simd.run(Reach { activations, bounds: &bounds, masks });
-        for (i, &mask) in self.masks[..count].iter().enumerate().filter(|(_, mask)| **mask != 0) {
-            let start = chunk.own.start + (from + i) as u64;
-            for rank in members.clone() {
-                let lane = (rank - first) * lanes;
-                if mask >> lane & ((1 << lanes) - 1) != 0 {
-                    let scores = &self.activations[i].0[lane..lane + lanes];
-                    self.keep(chunk, start, rank, scores, rules[rank], &mut hits[rank]);
+        let plan = &self.compiled.plans[rank];
+        let (group, lane) = self.compiled.place(rank);
+        let tables = &self.compiled.detectors.groups[group].tables;
+        let last = (chunk.end + 1).saturating_sub(plan.window as u64 + chunk.own.start) as usize;
+        let positions = positions.min(last);
+        let [mut first, mut second] = self.found.each_ref().map(|found| found.iter().copied().peekable());
+        while let Some(at) = [&mut first, &mut second].iter_mut().filter_map(|x| Some(x.peek()?.0)).min() {
+            let masks = [&mut first, &mut second]
+                .map(|found| found.next_if(|(start, _)| *start == at).map_or(0, |(_, mask)| mask));
+            let mut either = masks[0] | masks[1];
+            while either != 0 {
+                let bit = either.trailing_zeros();
+                either &= either - 1;
+                let position = at + bit as usize;
+                let start = chunk.own.start + position as u64;
+                if position >= positions || !start.is_multiple_of(plan.stride as u64) {
+                    continue;
                 }
+                let codes = &self.codes[position..];
+                let score = |i: usize| (masks[i] >> bit & 1 != 0).then(|| tables.sum(lane + i, codes));
+                let scores = match self.compiled.strands {
+                    StrandChoice::Both => [score(0), score(1)],
+                    StrandChoice::Forward => [score(0), None],
+                    StrandChoice::Reverse => [None, score(0)],
+                };
+                push_hits((start, rank), scores, rule, hits);
             }
         }
     }
 
-    /// Tables for the thresholds of these rules.
-    fn sieve(&self, rules: &[HitRule]) -> Sieve {
+    /// Bounds for these rules.
+    fn bounds(&self, rules: &[HitRule]) -> Bounds {
         let Compiled { detectors, lanes, longest, .. } = &*self.compiled;
-        let lane = |g: usize, lane: usize| {
-            let (group, members) = (&detectors.groups[g], self.members(g));
-            let rank = members.start + lane / lanes;
-            if rank >= members.end {
-                return Lane::saturated(*longest);
-            }
+        let n = vec![N; longest + TRIPLE];
+        let bound = |i: usize| {
+            let (rank, strand) = (i / lanes, i % lanes);
+            let (group, lane) = self.compiled.place(rank);
+            let (group, lane) = (&detectors.groups[group], lane + strand);
+            let threshold = self.threshold(strand, rules[rank].thresholds);
+            let columns = self.compiled.plans[rank].window;
             let best = |j: usize| group.columns[j].iter().map(|row| f64::from(row.0[lane])).take(5);
             let best = |j: usize| best(j).fold(f64::NEG_INFINITY, f64::max);
-            let top = f64::from(group.padded.0[lane]) + (0..*longest).map(best).sum::<f64>();
+            let top = f64::from(group.padded.0[lane]) + (0..columns).map(best).sum::<f64>();
             let margin = quantized::margin(*longest) * f64::from(group.size.0[lane]);
-            let room = top + margin - f64::from(self.threshold(lane, rules[rank].thresholds));
+            let room = top + margin - f64::from(threshold);
             if room < 0.0 {
-                return Lane::saturated(*longest);
+                return None;
             }
             // An entry may be half a step too great.
-            let steps = f64::from(u8::MAX) - 1.0 - longest.div_ceil(TRIPLE) as f64 / 2.0;
-            Lane::new(group, lane, top, steps / room.max(f64::from(f32::MIN_POSITIVE)))
+            let steps = f64::from(u8::MAX) - 1.0 - Deficits::terms(columns) as f64 / 2.0;
+            let scale = steps / room.max(f64::from(f32::MIN_POSITIVE));
+            let deficits = Deficits::new(&Lane::new(group, lane, top, scale), columns);
+            Some(Bound { deficits, n_reach: group.tables.sum(lane, &n) >= threshold })
         };
-        let tables = (0..detectors.groups.len()).step_by(2).map(|g| {
-            let groups = g..detectors.groups.len().min(g + 2);
-            let mut lanes: Vec<Lane> =
-                groups.flat_map(|g| (0..WIDTH).map(move |i| (g, i))).map(|(g, i)| lane(g, i)).collect();
-            lanes.resize(BYTES, Lane::saturated(*longest));
-            Tables::new(&lanes).0
-        });
-        Sieve { rules: rules.to_vec(), tables: tables.collect() }
+        Bounds { rules: rules.to_vec(), lanes: (0..rules.len() * lanes).map(bound).collect() }
     }
 
     /// Scores every window of `chunk` with each matrix and gives the scores, with the matrix's rank, to `each`.
@@ -235,7 +262,10 @@ impl MatrixScanner {
         mut each: impl FnMut(usize, &Scores) -> Result<(), E>,
     ) -> Result<(), E> {
         let compiled = Arc::clone(&self.compiled);
-        let positions = self.load(chunk);
+        let tables = compiled.longest.div_ceil(TRIPLE);
+        let positions = self.load(chunk, TILE + convolve::slack(tables) + TRIPLE);
+        self.triples.resize(self.codes.len() - (TRIPLE - 1), 0);
+        self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
         let mut group: Vec<Scores> = Vec::new();
         for g in 0..compiled.detectors.groups.len() {
             let members = self.members(g);
@@ -263,16 +293,13 @@ impl MatrixScanner {
         g * each..self.matrices().min((g + 1) * each)
     }
 
-    /// Prepares the positions that windows of `chunk` start at, and gives their number.
-    fn load(&mut self, chunk: &Chunk) -> usize {
+    /// Reads the codes at the positions that windows of `chunk` start at, and `slack` more; gives the number of positions.
+    fn load(&mut self, chunk: &Chunk, slack: usize) -> usize {
         let Compiled { shortest, longest, .. } = &*self.compiled;
         let last_start = (chunk.end + 1).saturating_sub(*shortest as u64);
         let positions = chunk.own.end.min(last_start).saturating_sub(chunk.own.start) as usize;
-        let indices = positions + longest + TILE + convolve::slack(longest.div_ceil(TRIPLE));
         self.codes.clear();
-        chunk.codes_at(chunk.own.start as i64, indices + TRIPLE - 1, &mut self.codes);
-        self.triples.resize(indices, 0);
-        self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
+        chunk.codes_at(chunk.own.start as i64, positions + longest + slack, &mut self.codes);
         positions
     }
 
@@ -287,33 +314,10 @@ impl MatrixScanner {
         });
     }
 
-    /// Adds a hit if the window is one of the matrix's, and its score reaches the threshold of its strand.
-    fn keep(
-        &self,
-        chunk: &Chunk,
-        start: u64,
-        rank: usize,
-        scores: &[f32],
-        rule: HitRule,
-        hits: &mut Vec<Hit>,
-    ) {
-        let plan = &self.compiled.plans[rank];
-        let inside = start + plan.window as u64 <= chunk.end;
-        if !inside || !start.is_multiple_of(plan.stride as u64) {
-            return;
-        }
-        let (forward, reverse) = match (self.compiled.strands, scores) {
-            (StrandChoice::Both, &[forward, reverse]) => (Some(forward), Some(reverse)),
-            (StrandChoice::Reverse, &[score, ..]) => (None, Some(score)),
-            (_, scores) => (scores.first().copied(), None),
-        };
-        push_hits((start, rank), [forward, reverse], rule, hits);
-    }
-
-    /// The threshold of the strand in a lane.
-    fn threshold(&self, lane: usize, thresholds: [f32; 2]) -> f32 {
+    /// The threshold of the strand with this rank among those scanned.
+    fn threshold(&self, strand: usize, thresholds: [f32; 2]) -> f32 {
         match self.compiled.strands {
-            StrandChoice::Both => thresholds[lane % 2],
+            StrandChoice::Both => thresholds[strand],
             StrandChoice::Forward => thresholds[0],
             StrandChoice::Reverse => thresholds[1],
         }
@@ -432,21 +436,4 @@ fn as_read_on(matrix: &Network, strand: Strand, length: usize) -> impl Iterator<
             Strand::Reverse => matrix.weights[usize::from(complement(channel as u8)) * width + width - 1 - j],
         }
     })
-}
-
-/// Finds the lanes that reach their bound: a mask of bits for each position.
-struct Reach<'a> {
-    activations: &'a [Lanes],
-    bounds: &'a Lanes,
-    masks: &'a mut [u16],
-}
-
-impl Task for Reach<'_> {
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        let bounds = V::load(self.bounds);
-        for (activation, mask) in self.activations.iter().zip(self.masks) {
-            *mask = V::load(activation).reaches(bounds);
-        }
-    }
 }

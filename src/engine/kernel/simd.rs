@@ -69,6 +69,11 @@ pub(crate) trait Bytes: Copy {
     fn min(self, other: Self) -> Self;
     /// True if every lane is 255.
     fn is_full(self) -> bool;
+    /// Bit i: whether lane i is below 255.
+    fn below_full(self) -> u32;
+    /// For each index below 16 the lane of that number, for each index from 128 on 0. The second sixteen lanes are to be as
+    /// the first ones; other indices mean nothing.
+    fn look_up(self, indices: &[u8; BYTES]) -> Self;
 }
 
 /// Eight numbers in memory.
@@ -156,8 +161,6 @@ pub(crate) trait Numbers: Copy {
     }
     /// True if all bits are the same.
     fn is(self, other: Self) -> bool;
-    /// Bit i: whether lane i is not less than `bound`'s.
-    fn reaches(self, bound: Self) -> u16;
 }
 
 /// One part of a vector in memory.
@@ -293,10 +296,6 @@ impl<H: Numbers<Row = Octet>> Numbers for Pair<H> {
     #[inline(always)]
     fn is(self, other: Self) -> bool {
         self.0.is(other.0) & self.1.is(other.1)
-    }
-    #[inline(always)]
-    fn reaches(self, bound: Self) -> u16 {
-        self.0.reaches(bound.0) | self.1.reaches(bound.1) << (WIDTH / 2)
     }
 }
 
@@ -499,36 +498,59 @@ mod tests {
         }
     }
 
-    struct Compared<'a>(&'a Lanes, &'a Lanes, &'a mut (bool, u16));
+    struct Compared<'a>(&'a Lanes, &'a Lanes, &'a mut bool);
 
     impl Task for Compared<'_> {
         #[inline(always)]
         fn run<V: Vector>(self) {
-            let (x, y) = (V::load(self.0), V::load(self.1));
-            *self.2 = (x.is(y), x.reaches(y));
+            *self.2 = V::load(self.0).is(V::load(self.1));
         }
     }
 
     #[test]
-    fn compares_bits_and_numbers() {
+    fn compares_bits() {
         let x = Lanes(std::array::from_fn(|i| [0.5, -1.0, f32::NAN, f32::NEG_INFINITY, 7.0][i % 5]));
-        let compare = |x: &Lanes, y: &Lanes| -> Vec<(bool, u16)> {
-            let found = |simd: Simd| {
-                let mut found = (false, 0);
-                simd.run(Compared(x, y, &mut found));
-                found
-            };
-            Simd::available().into_iter().map(found).collect()
+        let same = |x: &Lanes, y: &Lanes, expected: bool| {
+            for simd in Simd::available() {
+                let mut same = !expected;
+                simd.run(Compared(x, y, &mut same));
+                assert_eq!(same, expected, "{simd}");
+            }
         };
-        let numbers = (0..WIDTH).filter(|i| i % 5 != 2).map(|i| 1 << i).sum();
-        assert!(compare(&x, &x).into_iter().all(|found| found == (true, numbers)));
+        same(&x, &x, true);
         for lane in 0..WIDTH {
             let mut y = x;
             y.0[lane] = f32::INFINITY;
-            assert!(compare(&x, &y).into_iter().all(|found| found == (false, numbers & !(1 << lane))));
+            same(&x, &y, false);
         }
-        let zeros = [Lanes::ZERO, Lanes([-0.0; WIDTH])];
-        assert!(compare(&zeros[0], &zeros[1]).into_iter().all(|found| found == (false, u16::MAX)));
+        same(&Lanes::ZERO, &Lanes([-0.0; WIDTH]), false);
+    }
+
+    struct LookUp<'a>(&'a Row, &'a [u8; BYTES], &'a mut Row, &'a mut u32);
+
+    impl Task for LookUp<'_> {
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            let found = V::Bytes::load(self.0).look_up(self.1);
+            found.store(self.2);
+            *self.3 = found.below_full();
+        }
+    }
+
+    #[test]
+    fn looks_small_numbers_up() {
+        let table = Row(std::array::from_fn(|i| if i % 16 == 9 { 255 } else { 3 + 16 * (i % 16) as u8 }));
+        for shift in 0..16 {
+            let indices =
+                std::array::from_fn(|i| if i % 7 == 5 { 0x80 } else { ((5 * i + shift) % 16) as u8 });
+            let expected = indices.map(|i| if i == 0x80 { 0 } else { table.0[usize::from(i)] });
+            let below = (0..BYTES).filter(|&i| expected[i] < 255).map(|i| 1 << i).sum::<u32>();
+            for simd in Simd::available() {
+                let (mut found, mut mask) = (Row::ZERO, 0);
+                simd.run(LookUp(&table, &indices, &mut found, &mut mask));
+                assert_eq!((found.0, mask), (expected, below), "{simd}");
+            }
+        }
     }
 
     struct Small<'a>(&'a [Row; 2], &'a mut [Row; 2], &'a mut [bool; 3], &'a mut Lanes);

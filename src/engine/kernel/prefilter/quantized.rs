@@ -64,14 +64,19 @@ impl Lane {
         Lane { losses: vec![[0.0; 5]; columns], gains: vec![0.0; columns], padded: f64::from(u8::MAX) }
     }
 
+    /// For each column, what each code falls short of the best one.
+    pub(crate) fn losses(&self) -> &[[f64; 5]] {
+        &self.losses
+    }
+
     /// Least deficit of an alignment that lies on bases.
-    fn least(&self) -> f64 {
+    pub(crate) fn least(&self) -> f64 {
         self.padded - self.gains.iter().sum::<f64>()
     }
 }
 
 /// The step nearest to a deficit.
-fn step(deficit: f64) -> u8 {
+pub(crate) fn step(deficit: f64) -> u8 {
     deficit.round().clamp(0.0, f64::from(u8::MAX)) as u8
 }
 

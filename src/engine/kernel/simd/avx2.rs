@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDTH};
+use super::{BYTES, Bytes, Lanes, Numbers, Octet, Pair, Row, Sixteen, Task, Vector, WIDTH};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +62,16 @@ impl Bytes for Small {
     fn is_full(self) -> bool {
         // SAFETY: called through `enter` only.
         unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(self.0, _mm256_set1_epi8(-1))) == -1 }
+    }
+    #[inline(always)]
+    fn below_full(self) -> u32 {
+        // SAFETY: called through `enter` only.
+        unsafe { !_mm256_movemask_epi8(_mm256_cmpeq_epi8(self.0, _mm256_set1_epi8(-1))) as u32 }
+    }
+    #[inline(always)]
+    fn look_up(self, indices: &[u8; BYTES]) -> Self {
+        // SAFETY: called through `enter` only; 32 bytes are read, from any address.
+        Small(unsafe { _mm256_shuffle_epi8(self.0, _mm256_loadu_si256(indices.as_ptr().cast())) })
     }
 }
 
@@ -123,11 +133,6 @@ impl Numbers for Ymm {
             let equal = _mm256_cmpeq_epi32(_mm256_castps_si256(self.0), _mm256_castps_si256(other.0));
             _mm256_movemask_epi8(equal) == -1
         }
-    }
-    #[inline(always)]
-    fn reaches(self, bound: Self) -> u16 {
-        // SAFETY: called through `enter` only.
-        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(self.0, bound.0)) as u16 }
     }
 }
 

@@ -94,11 +94,6 @@ impl Numbers for Zmm {
         // SAFETY: called through `enter` only.
         unsafe { _mm512_cmpneq_epi32_mask(_mm512_castps_si512(self.0), _mm512_castps_si512(other.0)) == 0 }
     }
-    #[inline(always)]
-    fn reaches(self, bound: Self) -> u16 {
-        // SAFETY: called through `enter` only.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_GE_OQ>(self.0, bound.0) }
-    }
 }
 
 impl Vector for Zmm {

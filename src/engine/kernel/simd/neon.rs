@@ -74,6 +74,18 @@ impl Bytes for Small {
         // SAFETY: called through `enter` only.
         unsafe { vminvq_u8(vminq_u8(self.0, self.1)) == u8::MAX }
     }
+    #[inline(always)]
+    fn below_full(self) -> u32 {
+        let mut lanes = Row::ZERO;
+        self.store(&mut lanes);
+        lanes.0.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane < u8::MAX))
+    }
+    #[inline(always)]
+    fn look_up(self, indices: &[u8; BYTES]) -> Self {
+        let half = indices.as_ptr();
+        // SAFETY: called through `enter` only; two times sixteen bytes are read, from any address.
+        unsafe { Small(vqtbl1q_u8(self.0, vld1q_u8(half)), vqtbl1q_u8(self.1, vld1q_u8(half.add(16)))) }
+    }
 }
 
 impl Vector for Pair<Quads> {
@@ -145,16 +157,6 @@ impl Numbers for Quads {
         unsafe {
             let equal = |x, y| vceqq_u32(vreinterpretq_u32_f32(x), vreinterpretq_u32_f32(y));
             vminvq_u32(vandq_u32(equal(self.0, other.0), equal(self.1, other.1))) == u32::MAX
-        }
-    }
-    #[inline(always)]
-    fn reaches(self, bound: Self) -> u16 {
-        // SAFETY: called through `enter` only; eight numbers are read from arrays of four.
-        unsafe {
-            let bits = |x, bound, bits: &[u32; 4]| {
-                vaddvq_u32(vandq_u32(vcgeq_f32(x, bound), vld1q_u32(bits.as_ptr())))
-            };
-            (bits(self.0, bound.0, &[1, 2, 4, 8]) | bits(self.1, bound.1, &[16, 32, 64, 128])) as u16
         }
     }
 }

@@ -31,6 +31,15 @@ impl Bytes for Small {
     fn is_full(self) -> bool {
         self.0 == [u8::MAX; BYTES]
     }
+    #[inline(always)]
+    fn below_full(self) -> u32 {
+        self.0.iter().rev().fold(0, |mask, &lane| mask << 1 | u32::from(lane < u8::MAX))
+    }
+    #[inline(always)]
+    fn look_up(self, indices: &[u8; BYTES]) -> Self {
+        let of = |index: u8| if index < 128 { self.0[usize::from(index % 16)] } else { 0 };
+        Small(indices.map(of))
+    }
 }
 
 impl Vector for Array {
@@ -85,11 +94,6 @@ impl Numbers for Array {
     #[inline(always)]
     fn is(self, other: Self) -> bool {
         self.0.map(f32::to_bits) == other.0.map(f32::to_bits)
-    }
-    #[inline(always)]
-    fn reaches(self, bound: Self) -> u16 {
-        let lanes = self.0.iter().zip(&bound.0).enumerate();
-        lanes.fold(0, |bits, (lane, (x, bound))| bits | u16::from(x >= bound) << lane)
     }
 }
 

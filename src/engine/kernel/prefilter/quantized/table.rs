@@ -111,32 +111,3 @@ impl<const UNIT: usize> Task for Minima<'_, UNIT> {
         }
     }
 }
-
-/// Finds the blocks of eight positions that have a deficit below 255.
-pub(crate) struct Promising<'a> {
-    pub(crate) tables: &'a Tables,
-    /// As for [`Minima`].
-    pub(crate) triples: &'a [u8],
-    /// One a block.
-    pub(crate) out: &'a mut [bool],
-}
-
-impl Task for Promising<'_> {
-    #[inline(always)]
-    fn run<V: Vector>(self) {
-        for (i, out) in self.out.iter_mut().enumerate() {
-            let sums = self.tables.sums::<V::Bytes>(&self.triples[i * SIDE..]);
-            *out = !least(sums).is_full();
-        }
-    }
-}
-
-#[inline(always)]
-fn least<B: Bytes>(mut sums: [B; SIDE]) -> B {
-    for half in [4, 2, 1] {
-        for i in 0..half {
-            sums[i] = sums[i].min(sums[i + half]);
-        }
-    }
-    sums[0]
-}
