@@ -311,22 +311,39 @@ impl Layout<'_> {
         sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
     }
 
-    /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are the bases that its score depends on
-    /// if these are [wanted](Layout::codes). `q` has the q-value of each step of each target's null distribution, once they are known.
-    fn write_site(
-        &self,
-        contig: &Contig,
-        site: &Located,
-        codes: &[u8],
-        q: Option<&[Vec<f64>]>,
-        lines: &mut [Vec<u8>],
-    ) {
-        let Located { hit, core } = site;
+    /// What is known of the significance of some sites. The sites of one target are looked up together: with a collection of
+    /// motifs their null distributions together are much larger than any cache.
+    fn significances(&self, sites: &[Located]) -> Vec<Option<Significance>> {
+        let mut order: Vec<usize> = (0..sites.len()).collect();
+        order.sort_by_key(|&i| sites[i].hit.target);
+        let mut found = vec![None; sites.len()];
+        order.into_iter().for_each(|i| found[i] = self.significance(&sites[i].hit, None));
+        found
+    }
+
+    /// What is known of the significance of a hit. `q` has the q-value of each step of each target's null distribution, once
+    /// they are known.
+    fn significance(&self, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
         let target = &self.targets[hit.target];
         let mut significance = significance(target, hit, q);
         if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
             known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
         }
+        significance
+    }
+
+    /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are the bases that its score
+    /// depends on if these are [wanted](Layout::codes).
+    fn write_site(
+        &self,
+        contig: &Contig,
+        site: &Located,
+        codes: &[u8],
+        significance: Option<Significance>,
+        lines: &mut [Vec<u8>],
+    ) {
+        let Located { hit, core } = site;
+        let target = &self.targets[hit.target];
         let span = target.span_of(site);
         let place = |position: u64| (position as i64 - target.frame_of(hit)) as usize;
         let within = place(span.start)..place(span.end);

@@ -67,11 +67,62 @@ pub(crate) struct Steps {
     counted: Origin,
     /// The first step that is extrapolated.
     extrapolated: usize,
+    bins: Bins,
+}
+
+/// Where in a list of steps a score lies, roughly: with a collection of motifs no list stays in the cache, and each probe of a
+/// binary search over all of it would go to memory.
+#[derive(Debug, Clone, PartialEq)]
+struct Bins {
+    /// The lowest finite score, and bins to a unit of score.
+    low: f32,
+    to_a_unit: f32,
+    /// For each bin the number of steps in those before it, and one more number for all steps.
+    before: Vec<u32>,
+}
+
+impl Bins {
+    /// Steps a bin, on average.
+    const STEPS: usize = 8;
+
+    /// Bins of ascending scores, the first of which is minus infinity.
+    fn new(scores: &[f32]) -> Bins {
+        let bins = (scores.len() / Bins::STEPS).clamp(1, 1 << 20);
+        let (low, high) = (scores.get(1).copied().unwrap_or(0.0), scores.last().copied().unwrap_or(0.0));
+        let mut found = Bins { low, to_a_unit: bins as f32 / (high - low), before: vec![0; bins + 1] };
+        for &score in scores {
+            let bin = found.bin(score);
+            found.before[bin + 1] += 1;
+        }
+        for bin in 0..bins {
+            found.before[bin + 1] += found.before[bin];
+        }
+        found
+    }
+
+    /// The bin of a score; that of a higher score is no lower.
+    fn bin(&self, score: f32) -> usize {
+        // Below the first bin this saturates at 0, and so does NaN.
+        let bin = ((score - self.low) * self.to_a_unit) as usize;
+        bin.min(self.before.len() - 2)
+    }
+
+    /// Of ascending scores, which these bins were made of, how many are not above `score`.
+    fn count(&self, scores: &[f32], score: f32) -> usize {
+        let bin = self.bin(score);
+        let (from, to) = (self.before[bin] as usize, self.before[bin + 1] as usize);
+        from + scores[from..to].partition_point(|&at| at <= score)
+    }
 }
 
 impl Steps {
+    fn new(scores: Vec<f32>, p: Vec<f64>, counted: Origin) -> Steps {
+        let (extrapolated, bins) = (scores.len(), Bins::new(&scores));
+        Steps { scores, p, counted, extrapolated, bins }
+    }
+
     fn step(&self, score: f32) -> usize {
-        self.scores.partition_point(|&at| at <= score).saturating_sub(1)
+        self.bins.count(&self.scores, score).saturating_sub(1)
     }
 
     fn origin(&self, step: usize) -> Origin {
@@ -100,8 +151,7 @@ impl Null {
             scores.push(score);
             p.push(probability.min(1.0));
         }
-        let extrapolated = scores.len();
-        Null { forward: Steps { scores, p, counted, extrapolated }, reverse: None, peaks: None }
+        Null { forward: Steps::new(scores, p, counted), reverse: None, peaks: None }
     }
 
     /// Goes on past the last step with a tail that begins there.
@@ -119,6 +169,7 @@ impl Null {
                 p.push(here);
             }
         }
+        self.forward.bins = Bins::new(&self.forward.scores);
         self
     }
 
@@ -285,7 +336,25 @@ impl Distribution {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn bins_find_what_a_search_finds(
+            mut scores in prop::collection::vec(prop_oneof![-3f32..3.0, -1e-3f32..1e-3, Just(f32::MAX), Just(f32::MIN)], 0..200),
+            scores_of in prop::collection::vec(prop_oneof![-4f32..4.0, -2e-3f32..2e-3, any::<f32>()], 50)
+        ) {
+            scores.push(f32::NEG_INFINITY);
+            scores.sort_unstable_by(f32::total_cmp);
+            scores.dedup();
+            let bins = Bins::new(&scores);
+            for &score in scores.iter().chain(&scores_of) {
+                prop_assert_eq!(bins.count(&scores, score), scores.partition_point(|&at| at <= score), "{}", score);
+            }
+        }
+    }
 
     #[test]
     fn a_score_has_the_p_value_of_the_step_at_or_below_it() {

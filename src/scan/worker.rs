@@ -217,7 +217,9 @@ impl<'a> Worker<'a> {
         let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
         let mut codes = Vec::new();
-        for site in sites.iter().filter(|site| chunk.kept.contains(&self.layout.begin(site))) {
+        let significances = if spools { vec![None; sites.len()] } else { self.layout.significances(sites) };
+        let kept = |site: &Located| chunk.kept.contains(&self.layout.begin(site));
+        for (site, significance) in sites.iter().zip(significances).filter(|(site, _)| kept(site)) {
             if shown {
                 let target = &self.layout.targets[site.hit.target];
                 codes.clear();
@@ -232,7 +234,7 @@ impl<'a> Worker<'a> {
                 deferred::encode(site, &codes, &mut part.spooled);
             }
             if !spools {
-                self.layout.write_site(&chunk.contig, site, &codes, None, &mut part.lines);
+                self.layout.write_site(&chunk.contig, site, &codes, significance, &mut part.lines);
             }
         }
     }

@@ -310,7 +310,8 @@ impl<'a> Writer<'a> {
                 deferred::encode(site, &codes, &mut self.encoded);
             }
             if self.spool.is_none() {
-                self.layout.write_site(contig, site, &codes, None, &mut self.lines);
+                let significance = self.layout.significance(&site.hit, None);
+                self.layout.write_site(contig, site, &codes, significance, &mut self.lines);
             }
         }
         let mut encoded = std::mem::take(&mut self.encoded);
@@ -430,7 +431,8 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             self.summary.sites += 1;
-            self.layout.write_site(contig, &site, codes, Some(&q), &mut self.lines);
+            let significance = self.layout.significance(&site.hit, Some(&q));
+            self.layout.write_site(contig, &site, codes, significance, &mut self.lines);
             for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
                 if lines.len() >= LINES_TOGETHER {
                     sink.write(lines)?;
