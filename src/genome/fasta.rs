@@ -187,22 +187,31 @@ impl Reader {
             let step = match &mut out {
                 Some(out) => {
                     let have = out.len();
-                    let step = scan_lines(block, self.place, count - taken, |piece| {
-                        out.extend_from_slice(piece);
-                    });
-                    let translated = if self.letters {
-                        capitalise(&mut out[have..])
-                    } else {
-                        encode_in_place(&mut out[have..], self.mask_lowercase)
+                    let mut read = |lines| {
+                        out.truncate(have);
+                        let step = scan_lines(block, self.place, count - taken, lines, |piece| {
+                            out.extend_from_slice(piece);
+                        });
+                        let translated = if self.letters {
+                            capitalise(&mut out[have..])
+                        } else {
+                            encode_in_place(&mut out[have..], self.mask_lowercase)
+                        };
+                        (step, translated)
                     };
+                    let (mut step, mut translated) = read(Lines::Alike);
+                    if translated.is_err() {
+                        // A line was shorter than the one before, and its end was taken for a letter; or there is an error.
+                        (step, translated) = read(Lines::Any);
+                    }
                     if let Err((at, byte)) = translated {
-                        let before = scan_lines(block, self.place, at as u64 + 1, |_| ());
+                        let before = scan_lines(block, self.place, at as u64 + 1, Lines::Any, |_| ());
                         let position = self.position + at as u64;
                         return Err(self.letter_error(byte, position, before.newlines));
                     }
                     step
                 }
-                None => scan_lines(block, self.place, count - taken, |_| ()),
+                None => scan_lines(block, self.place, count - taken, Lines::Any, |_| ()),
             };
             self.input.consume(step.bytes);
             self.lines += step.newlines;
@@ -342,11 +351,22 @@ struct Step {
     place: Place,
 }
 
+/// How the end of a line is found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// By a search.
+    Any,
+    /// Where the line before would end, if there is a line end; a shorter line and its end are then taken for bases, which
+    /// whoever reads letters notices.
+    Alike,
+}
+
 /// Hands the pieces of sequence lines in `block` to `take`, without line ends, until `limit` bases are taken, the
 /// record ends at a `>`, or the block does.
 #[inline]
-fn scan_lines(block: &[u8], mut place: Place, limit: u64, mut take: impl FnMut(&[u8])) -> Step {
+fn scan_lines(block: &[u8], mut place: Place, limit: u64, lines: Lines, mut take: impl FnMut(&[u8])) -> Step {
     let (mut at, mut bases, mut newlines) = (0, 0, 0);
+    let mut width = usize::MAX;
     if place.after_return {
         place.after_return = false;
         if block[0] != b'\n' {
@@ -361,8 +381,12 @@ fn scan_lines(block: &[u8], mut place: Place, limit: u64, mut take: impl FnMut(&
             place.ended = true;
             break;
         }
-        let newline = memchr(b'\n', rest);
+        let newline = match rest.get(width) {
+            Some(b'\n') if lines == Lines::Alike => Some(width),
+            _ => memchr(b'\n', rest),
+        };
         let end = newline.unwrap_or(rest.len());
+        width = end;
         let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
         let left = usize::try_from(limit - bases).unwrap_or(usize::MAX);
         if line.len() > left {

@@ -89,6 +89,18 @@ impl Ambiguous {
 fn left_out(codes: &[u8], runs: &[Range<usize>], origin: u64, rule: Rule) -> Vec<Range<u64>> {
     let window = rule.window as usize;
     let mut found: Vec<Range<u64>> = Vec::new();
+    if rule.most_n == 0 {
+        // Each window that touches a run.
+        for run in runs {
+            let (start, end) = ((run.start + 1).saturating_sub(window), run.end);
+            let (start, end) = (origin + start as u64, origin + end as u64);
+            match found.last_mut() {
+                Some(last) if last.end >= start => last.end = end,
+                _ => found.push(start..end),
+            }
+        }
+        return found;
+    }
     let mut rest = runs;
     while let Some(first) = rest.first() {
         // Runs that a window can reach together.
