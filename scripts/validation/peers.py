@@ -6,8 +6,8 @@ its own before it times anything. Networks in PyTorch and ONNX Runtime get one-h
 own encoding: none of that is timed. bindscan's `scan` rows are the whole command, from FASTA to BED. Scoring window by
 window is timed on a part of the sequence and given as a rate.
 
-Matrix scanners (lightmotif, MOODS) scan random matrices as long as the detectors, at the threshold at which a matrix has a
-hit by chance in 100,000 windows.
+Matrix scanners (lightmotif, MOODS) scan random matrices as long as the detectors, or motifs of a MEME file, each at the
+threshold at which it has a hit by chance in 100,000 windows.
 """
 
 import os
@@ -24,6 +24,7 @@ from . import environment, motifs, network, program, rivals, sequence, table
 
 PIECES = (1 << 13, 1 << 15, 1 << 17, 1 << 19)
 P_VALUE = 1e-5
+PSEUDOCOUNT = 0.1
 TOLERANCE = 1e-4
 
 
@@ -108,35 +109,35 @@ class Bench:
     # Matrices.
 
     def matrices(self):
-        """Random matrices, their log-odds for the strands scanned, and a common threshold."""
+        """Motifs, given or random; their log-odds for the strands scanned, and the threshold of each."""
         rng = np.random.default_rng(self.options.seed)
         shape = (self.options.detector_length,)
-        found = []
-        for i in range(self.options.motifs):
+        found = motifs.read_meme(self.options.meme)[: self.options.motifs] if self.options.meme else []
+        for i in range(len(found), 0 if self.options.meme else self.options.motifs):
             probabilities = rng.dirichlet([0.3] * 4, shape).clip(1e-3)
             probabilities /= probabilities.sum(axis=1, keepdims=True)
             found.append(motifs.Motif(f"M{i + 1}", f"M{i + 1}", probabilities, 1000))
-        odds = [motifs.log_odds(motif, 0) for motif in found]
-        threshold = statistics.median(
-            MOODS.tools.threshold_from_p(matrix.tolist(), [0.25] * 4, P_VALUE) for matrix in odds
-        )
+        odds = [motifs.log_odds(motif, PSEUDOCOUNT) for motif in found]
+        thresholds = [MOODS.tools.threshold_from_p(matrix.tolist(), [0.25] * 4, P_VALUE) for matrix in odds]
         if self.strands == 2:
-            odds += [matrix[::-1, ::-1].copy() for matrix in odds]
-        return found, odds, threshold
+            odds, thresholds = odds + [matrix[::-1, ::-1].copy() for matrix in odds], 2 * thresholds
+        lengths = [len(motif.probabilities) for motif in found]
+        self.motifs = f"{len(found)} matrices of {min(lengths)} to {max(lengths)} columns"
+        return found, odds, thresholds
 
-    def lightmotif(self, odds, threshold):
+    def lightmotif(self, odds, thresholds):
         for label, all_scores in (("thresholded", False), ("all scores", True)):
             trial = {}
             for piece in (*PIECES, len(self.bases)):
                 rival = rivals.Lightmotif(odds, self.bases, piece)
-                work = rival.score_all if all_scores else lambda rival=rival: rival.hits(threshold)
+                work = rival.score_all if all_scores else lambda rival=rival: rival.hits(thresholds)
                 trial[piece] = (self.median(work, 1)[0], work)
             piece = min(trial, key=lambda piece: trial[piece][0])
             note = f"lightmotif (Python bindings, {min(piece, len(self.bases)):,} bases a piece), {label}"
             self.add("matrices", note, len(self.bases), self.median(trial[piece][1]))
 
-    def moods(self, odds, threshold):
-        rival = rivals.Moods(odds, self.bases, threshold)
+    def moods(self, odds, thresholds):
+        rival = rivals.Moods(odds, self.bases, thresholds)
         repeats = min(3, self.options.repeats)
         self.add("matrices", "MOODS (Python bindings), thresholded", len(self.bases), self.median(rival.hits, repeats))
 
@@ -163,33 +164,32 @@ class Bench:
                 continue
             scores = np.array([float(line.rsplit("\t", 1)[1]) for line in listed.splitlines()[1:]])
             self.check(f"bindscan {engine}", scores, stretch + self.net.window - 1)
-            self.bindscan_bench(binary, engine)
+            self.bindscan_bench(binary, engine, "network", [self.model])
             if engine == "kernel":
                 quiet = ["--threshold", f"{np.quantile(scores, 0.999):.6f}"]
                 work = lambda: self.scan(binary, [self.model], quiet)
                 self.add("network", "bindscan scan, FASTA to BED", len(self.bases), self.median(work))
 
-    def bindscan_matrices(self, binary, found, threshold):
-        """The matrices as models, thresholded, by the whole command."""
+    def bindscan_matrices(self, binary, found):
+        """The motifs, thresholded: by `bindscan bench`, and by the whole command."""
         source = self.folder / "motifs.meme"
         motifs.write_meme(source, found)
-        models = [self.folder / f"{motif.id}.onnx" for motif in found]
-        for motif, model in zip(found, models):
-            program.run(binary, "import", "meme", source, "--motif", motif.id, "--pseudocount", 0, "-o", model)
-        work = lambda: self.scan(binary, models, ["--threshold", threshold, "--overlaps", "keep"])
+        chosen = ["--pvalue", P_VALUE, "--pseudocount", PSEUDOCOUNT]
+        self.bindscan_bench(binary, "kernel", "matrices", [source, *chosen])
+        work = lambda: self.scan(binary, [source], [*chosen, "--background", "uniform", "--overlaps", "keep"])
         self.add("matrices", "bindscan scan, thresholded, FASTA to BED", len(self.bases), self.median(work))
 
-    def bindscan_bench(self, binary, engine):
+    def bindscan_bench(self, binary, engine, kind, model):
         """The rate that `bindscan bench` gives for one engine: nothing read, nothing written."""
         repeats, seconds = self.options.repeats, 0.2 if self.options.quick else 1
         listed = program.run(
-            binary, "bench", "-m", self.model, "--engine", engine, "--threads", self.options.cores,
+            binary, "bench", "-m", *model, "--engine", engine, "--threads", self.options.cores,
             "--strand", self.options.strands, "--stride", self.options.stride,
             "--rounds", repeats, "--seconds", seconds,
         )
         header, row = (line.split() for line in listed.splitlines()[1:3])
         bases = float(row[header.index("Mbp/s")]) * seconds * 1e6
-        self.add("network", f"bindscan bench, {engine} engine", bases, (seconds, repeats))
+        self.add(kind, f"bindscan bench, {engine} engine", bases, (seconds, repeats))
 
 
 def genome(options):
@@ -215,7 +215,7 @@ def report(bench):
     hidden = f", {options.hidden} hidden units" if options.hidden else ""
     print(
         f"16 × {options.detector_length} network, {options.pool} pool{hidden}, window {options.window}, "
-        f"stride {options.stride}; {options.motifs} matrices of length {options.detector_length} at "
+        f"stride {options.stride}; {bench.motifs} at "
         f"p = {P_VALUE:g}; strand {options.strands}; {options.cores} core(s); "
         f"{len(bench.bases) / 1e6:g} Mb. The ratio is bindscan's first row of the same kind to this one.\n"
     )
@@ -227,11 +227,11 @@ def main(options):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(options, Path(folder))
-        found, odds, threshold = bench.matrices()
+        found, odds, thresholds = bench.matrices()
         if "bindscan" in options.groups:
             binary = program.find(options.bindscan)
             bench.bindscan(binary)
-            bench.bindscan_matrices(binary, found, threshold)
+            bench.bindscan_matrices(binary, found)
         for group, windows, *dense in (
             ("torch", rivals.TorchWindows, rivals.TorchDense),
             ("onnxruntime", rivals.OnnxWindows, rivals.OnnxDense, rivals.OnnxCodes),
@@ -241,7 +241,7 @@ def main(options):
                 for rival in dense:
                     bench.dense(rival)
         if "lightmotif" in options.groups:
-            bench.lightmotif(odds, threshold)
+            bench.lightmotif(odds, thresholds)
         if "moods" in options.groups:
-            bench.moods(odds, threshold)
+            bench.moods(odds, thresholds)
         report(bench)

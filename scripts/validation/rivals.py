@@ -159,25 +159,25 @@ class Lightmotif:
         """Every score of every matrix; the sum of lengths, so that nothing can be left out."""
         return sum(len(matrix.calculate(sequence)) for sequence in self.sequences for matrix in self.matrices)
 
-    def hits(self, threshold):
-        """Number of hits of all matrices at or above the threshold."""
+    def hits(self, thresholds):
+        """Number of hits of all matrices at or above their thresholds."""
         scan = lightmotif.scan
         return sum(
             sum(1 for _ in scan(matrix, sequence, threshold=threshold))
             for sequence in self.sequences
-            for matrix in self.matrices
+            for matrix, threshold in zip(self.matrices, thresholds)
         )
 
 
 class Moods:
     """MOODS' Python bindings."""
 
-    def __init__(self, matrices, bases, threshold):
+    def __init__(self, matrices, bases, thresholds):
         self.bases = bases
         self.scanner = MOODS.scan.Scanner(7)
         tables = [matrix.tolist() for matrix in matrices]
-        self.scanner.set_motifs(tables, [0.25] * 4, [threshold] * len(tables))
+        self.scanner.set_motifs(tables, [0.25] * 4, thresholds)
 
     def hits(self):
-        """Number of hits of all matrices at or above the threshold."""
+        """Number of hits of all matrices at or above their thresholds."""
         return sum(len(found) for found in self.scanner.scan(self.bases))

@@ -2,16 +2,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
+use bindscan::Error;
+use bindscan::calibrate::nulls::{BackgroundSource, NullOptions, Setting};
 use bindscan::engine;
-use bindscan::engine::{Device, Engine, EngineKind, Workload};
+use bindscan::engine::planned::{self, PlanOptions, Planned};
+use bindscan::engine::scanner::{Scanners, Wanted};
+use bindscan::engine::{Device, EngineKind, Workload};
 use bindscan::model::{Model, OpenOptions};
-use bindscan::scores::Scores;
+use bindscan::scores::{Hit, HitRule, HitStrands, Scores};
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
+use bindscan::seq::contig::Strand;
 use bindscan::seq::window::{StrandChoice, WindowPlan};
 use bindscan::simulate::Simulation;
 use clap::Args;
@@ -33,6 +39,9 @@ const CHUNKS_OF_ROUND: f64 = 8.0;
 /// Every engine scores random bases; nothing is read or written. Windows of one strand after another are scored on the
 /// given number of threads, in chunks as in a scan, or smaller ones where an engine is slow. The table has the median
 /// of the rounds. The reference engine is measured only if it is named.
+///
+/// With --pvalue only the windows that reach it are looked for, as in a scan, and the motifs of a file are measured
+/// together. The rate is of bases, each read for all motifs and strands.
 #[derive(Debug, Args)]
 pub(super) struct BenchArgs {
     /// Measure this ONNX file, bundled model, or motif file (with --motif)
@@ -45,6 +54,11 @@ pub(super) struct BenchArgs {
     head: Vec<String>,
     #[command(flatten)]
     motifs: MotifFileArgs,
+    /// Measure how fast windows with this p-value or a lower one are found
+    ///
+    /// P-values are those that are stored with the model, or relative to uniform bases.
+    #[arg(long, value_name = "P", value_parser = super::significance::parse_probability, help_heading = heading::MODEL)]
+    pvalue: Option<f64>,
     /// Set the window length [default: the model's own]
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     window: Option<usize>,
@@ -74,32 +88,40 @@ pub(super) struct BenchArgs {
 impl BenchArgs {
     pub(super) fn run(self) -> Result<()> {
         let heads = super::models::heads(&self.head);
-        let model = match self.motifs.model(&self.model)? {
-            Some(model) => model,
-            None => Model::find_with(&self.model, &OpenOptions { heads, ..OpenOptions::default() })?,
-        };
-        let plan = WindowPlan {
-            window: model.window(self.window)?,
-            stride: self.stride,
-            strands: self.strand.into(),
-            context: model.spec.context,
+        let options = OpenOptions { heads, ..OpenOptions::default() };
+        let models = match (self.pvalue, self.motifs.models_of_only(&self.model)?) {
+            (Some(_), Some(models)) => models,
+            (None, Some(_)) => self.motifs.model(&self.model)?.into_iter().collect(),
+            (_, None) => vec![Model::find_with(&self.model, &options)?],
         };
         let mut out = std::io::stdout();
+        let windows =
+            models.iter().map(|model| model.window(self.window)).collect::<bindscan::Result<Vec<_>>>()?;
+        let (shortest, longest) = (windows.iter().min().unwrap_or(&0), windows.iter().max().unwrap_or(&0));
+        let name = match models.as_slice() {
+            [model] => format!("model {}", model.spec.name),
+            models => format!("{} motifs", models.len()),
+        };
+        let windows =
+            if shortest == longest { shortest.to_string() } else { format!("{shortest} to {longest}") };
+        let above = self.pvalue.map_or_else(String::new, |p| format!(", p-values of at most {p}"));
         writeln!(
             out,
-            "model {}, window {}, stride {}, {}; median of {} rounds of {} s",
-            model.spec.name,
-            plan.window,
-            plan.stride,
-            strands(plan.strands),
+            "{name}, window {windows}, stride {}, {}{above}; median of {} rounds of {} s",
+            self.stride,
+            strands(self.strand.into()),
             self.rounds,
             self.seconds
         )?;
         writeln!(out, "{:<16} {:>7} {:>12} {:>14}", "engine", "threads", "Mbp/s", "windows/s")?;
         for kind in self.kinds() {
-            match self.measure(&model, kind, &plan) {
+            let measured = match self.pvalue {
+                Some(p) => self.measure_hits(&models, kind, p),
+                None => self.measure_scores(&models[0], kind),
+            };
+            match measured {
                 Ok((engine, rate)) => {
-                    let (windows, rate, threads) = (rate / plan.stride as f64, rate / 1e6, self.threads);
+                    let (windows, rate, threads) = (rate / self.stride as f64, rate / 1e6, self.threads);
                     writeln!(out, "{engine:<16} {threads:>7} {rate:>12.3} {windows:>14.0}")?;
                 }
                 // Measuring all engines, one that cannot run the model is a row of the table.
@@ -119,24 +141,113 @@ impl BenchArgs {
     }
 
     /// The engine's description, and the bases it scores a second.
-    fn measure(&self, model: &Model, kind: EngineKind, plan: &WindowPlan) -> Result<(String, f64)> {
+    fn measure_scores(&self, model: &Model, kind: EngineKind) -> Result<(String, f64)> {
+        let plan = WindowPlan {
+            window: model.window(self.window)?,
+            stride: self.stride,
+            strands: self.strand.into(),
+            context: model.spec.context,
+        };
         let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
-        let chunk = self.fitting_chunk(engines[0].as_mut(), plan)?;
+        let first = &mut engines[0];
+        let flanks = first.flanks(&plan);
+        let mut scores = Scores::default();
+        let chunk =
+            self.fitting_chunk((flanks, plan.window), |chunk| first.score(chunk, &plan, &mut scores))?;
+        let bases = (scores.windows * plan.stride) as u64;
+        let rate = self.median_rate(&mut engines, bases, |engine, scores: &mut Scores| {
+            engine.score(&chunk, &plan, scores)
+        })?;
+        Ok((engines[0].description(), rate))
+    }
+
+    /// As [`measure_scores`](BenchArgs::measure_scores), where only windows of low p-values are looked for.
+    fn measure_hits(&self, models: &[Model], kind: EngineKind, p: f64) -> Result<(String, f64)> {
+        let options = PlanOptions::default()
+            .window(self.window)
+            .stride(self.stride)
+            .strands(StrandChoice::from(self.strand))
+            .engine(kind)
+            .device(self.device);
+        let planned = models.iter().map(|model| Planned::new(model.clone(), &options));
+        let planned = planned.collect::<bindscan::Result<Vec<_>>>()?;
+        let setting = Setting {
+            genome: None,
+            mask_lowercase: false,
+            threads: self.threads,
+            cancel: &AtomicBool::new(false),
+        };
+        // A motif has none with it.
+        let is_calibrated = models.iter().all(|model| model.spec.null.is_some());
+        let background = (!is_calibrated).then_some(BackgroundSource::Uniform);
+        let calibrated =
+            NullOptions::default().background(background).for_models(&planned, &setting, &mut ())?;
+        let nulls: Vec<_> = calibrated.iter().flat_map(|calibrated| &calibrated.nulls).collect();
+        let (mut scanners, places) = planned::scanners(&planned, self.threads)?;
+        let outputs = planned::model_outputs(&planned, &places);
+        // For each scanner the thresholds of its outputs; an output without so low a p-value has no hits.
+        let mut rules: Vec<Vec<HitRule>> = Vec::new();
+        for (output, null) in outputs.iter().zip(nulls) {
+            rules.resize_with(rules.len().max(output.scanner + 1), Vec::new);
+            let strand = |strand| null.threshold(p, strand).unwrap_or(f32::INFINITY);
+            let thresholds = [Strand::Forward, Strand::Reverse].map(strand);
+            rules[output.scanner].push(HitRule { thresholds, strands: HitStrands::default() });
+        }
+        let longest = outputs.iter().map(|output| output.window).max().unwrap_or(1);
+        let flanks = scanners[0].iter().map(|scanner| scanner.flanks());
+        let flanks = flanks.fold((0, 0), |most, own| (most.0.max(own.0), most.1.max(own.1)));
+        let find = |chunk: &Chunk, scanners: &mut Scanners, hits: &mut Vec<Vec<Hit>>| {
+            for (scanner, rules) in scanners.iter_mut().zip(&rules) {
+                hits.resize_with(rules.len(), Vec::new);
+                hits.iter_mut().for_each(Vec::clear);
+                let all =
+                    rules.iter().enumerate().map(|(output, _)| 0..chunk.windows(scanner.plan(output)).1);
+                let all: Vec<_> = all.collect();
+                let wanted = rules.iter().zip(&all).enumerate();
+                let wanted = wanted.map(|(output, (&rule, all))| Wanted {
+                    output,
+                    rule,
+                    kept: std::slice::from_ref(all),
+                });
+                let wanted: Vec<_> = wanted.collect();
+                let not_a_number =
+                    |_, start| Error::Data(format!("the score of the window at {start} is not a number"));
+                scanner.find_hits(chunk, &wanted, hits, &not_a_number)?;
+            }
+            Ok(())
+        };
+        let first = &mut scanners[0];
+        let mut hits = Vec::new();
+        let chunk = self.fitting_chunk((flanks, longest), |chunk| find(chunk, first, &mut hits))?;
+        let bases = chunk.own.end - (longest - 1) as u64;
+        let rate = self.median_rate(&mut scanners, bases, |scanners, hits: &mut Vec<Vec<Hit>>| {
+            find(&chunk, scanners, hits)
+        })?;
+        Ok((scanners[0].first().map(|scanner| scanner.description()).unwrap_or_default(), rate))
+    }
+
+    /// Bases a second, over all workers, where `work` does so many `bases` with one of them.
+    fn median_rate<W: Send, B: Default>(
+        &self,
+        workers: &mut [W],
+        bases: u64,
+        work: impl Fn(&mut W, &mut B) -> bindscan::Result<()> + Sync,
+    ) -> Result<f64> {
         let mut rates = Vec::new();
         for _ in 0..self.rounds {
             let started = Instant::now();
-            let scored = thread::scope(|scope| {
-                let threads: Vec<_> = engines
+            let done = thread::scope(|scope| {
+                let threads: Vec<_> = workers
                     .iter_mut()
-                    .map(|engine| {
-                        let chunk = &chunk;
+                    .map(|worker| {
+                        let work = &work;
                         scope.spawn(move || -> bindscan::Result<u64> {
-                            let (mut scores, mut bases) = (Scores::default(), 0);
+                            let (mut buffer, mut done) = (B::default(), 0);
                             while started.elapsed().as_secs_f64() < self.seconds {
-                                engine.score(chunk, plan, &mut scores)?;
-                                bases += (scores.windows * plan.stride) as u64;
+                                work(worker, &mut buffer)?;
+                                done += bases;
                             }
-                            Ok(bases)
+                            Ok(done)
                         })
                     })
                     .collect();
@@ -145,25 +256,26 @@ impl BenchArgs {
                 };
                 threads.into_iter().map(join).sum::<bindscan::Result<u64>>()
             })?;
-            rates.push(scored as f64 / started.elapsed().as_secs_f64());
+            rates.push(done as f64 / started.elapsed().as_secs_f64());
         }
         rates.sort_by(f64::total_cmp);
-        Ok((engines[0].description(), rates[rates.len() / 2]))
+        Ok(rates[rates.len() / 2])
     }
-}
 
-impl BenchArgs {
-    /// A chunk that is scored several times a round, as long as one of a scan at the most.
-    fn fitting_chunk(&self, engine: &mut dyn Engine, plan: &WindowPlan) -> Result<Chunk> {
-        let (left, right) = engine.flanks(plan);
-        let mut scores = Scores::default();
+    /// A chunk that is scored several times a round, as long as one of a scan at the most; its windows have so many bases and
+    /// see so many beside them.
+    fn fitting_chunk(
+        &self,
+        ((left, right), window): ((usize, usize), usize),
+        mut work: impl FnMut(&Chunk) -> bindscan::Result<()>,
+    ) -> Result<Chunk> {
         let mut own = FIRST_CHUNK;
         loop {
-            let chunk = random_chunk(left + own + plan.window - 1 + right);
+            let chunk = random_chunk(left + own + window - 1 + right);
             // The first time may include what an engine prepares for a size.
-            engine.score(&chunk, plan, &mut scores)?;
+            work(&chunk)?;
             let started = Instant::now();
-            engine.score(&chunk, plan, &mut scores)?;
+            work(&chunk)?;
             // The next one takes twice as long.
             if own >= CHUNK || started.elapsed().as_secs_f64() * 2.0 * CHUNKS_OF_ROUND > self.seconds {
                 return Ok(chunk);
