@@ -36,8 +36,11 @@ proptest! {
         strands in prop_oneof![Just(StrandChoice::Both), Just(StrandChoice::Forward), Just(StrandChoice::Reverse)],
         hit_strands in prop_oneof![Just(HitStrands::Better), Just(HitStrands::Each)],
         stride in prop_oneof![3 => Just(1usize), 1 => 2..9usize],
-        bases in proptest::collection::vec(prop_oneof![20 => 0..4u8, 1 => Just(4u8)], 1..2000),
-        unknown in (0..2000usize, 0..300usize),
+        // More than a tile, and more N than a span, now and then.
+        bases in proptest::collection::vec(
+            prop_oneof![20 => 0..4u8, 1 => Just(4u8)], prop_oneof![4 => 1..2000usize, 1 => 4000..9000usize]
+        ),
+        unknown in (0..6000usize, prop_oneof![0..300usize, 300..3000usize]),
         seed in any::<u64>(),
     ) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
