@@ -28,8 +28,9 @@ const ORDER: usize = 2;
 /// Windows of background that are scored unless it is said otherwise.
 const WINDOWS: u64 = 50_000_000;
 
-/// Window starts of background in which sites are counted.
-const PEAK_WINDOWS: u64 = 8_000_000;
+/// Window starts of background in which sites of a matrix are counted. Its p-values are exact, so that rates go on past
+/// those counted; the tail of a network is a guess, and its sites are counted in as many windows as its scores.
+const EXACT_PEAK_WINDOWS: u64 = 8_000_000;
 
 const SEED: u64 = 1;
 
@@ -169,26 +170,39 @@ impl NullOptions {
         setting: &Setting<'_>,
         watch: &mut dyn Watch,
     ) -> Result<Vec<Vec<PeakRate>>> {
-        let (workers, places) = scanners(models, setting.threads)?;
-        let mut tested = Vec::new();
-        for ((planned, nulls), place) in models.iter().zip(nulls).zip(places) {
-            for (output, (name, null)) in planned.names().into_iter().zip(*nulls).enumerate() {
-                tested.push(Tested {
-                    name,
-                    scanner: place.scanner,
-                    output: place.output + output,
-                    null: Arc::clone(null),
-                });
+        watch.stage("counting sites in background");
+        let windows = self.windows.unwrap_or(WINDOWS);
+        let mut rates = vec![Vec::new(); models.len()];
+        for (exact, windows) in [(true, windows.min(EXACT_PEAK_WINDOWS)), (false, windows)] {
+            let ranks: Vec<usize> = (0..models.len())
+                .filter(|&rank| nulls[rank].iter().all(|null| null.is_exact()) == exact)
+                .collect();
+            if ranks.is_empty() {
+                continue;
+            }
+            let chosen: Vec<Planned> = ranks.iter().map(|&rank| models[rank].clone()).collect();
+            let (workers, places) = scanners(&chosen, setting.threads)?;
+            let mut tested = Vec::new();
+            for ((planned, &rank), place) in chosen.iter().zip(&ranks).zip(places) {
+                for (output, (name, null)) in planned.names().into_iter().zip(nulls[rank]).enumerate() {
+                    tested.push(Tested {
+                        name,
+                        scanner: place.scanner,
+                        output: place.output + output,
+                        null: Arc::clone(null),
+                    });
+                }
+            }
+            let amount = Amount { windows, seed: self.seed.unwrap_or(SEED) };
+            let show = |done: u64, total: u64| watch.background("sites", done, total);
+            let counted = peaks::sample(workers, &tested, &ground.background, amount, show, setting.cancel);
+            let mut counted = counted.inspect_err(|_| watch.end())?.into_iter();
+            for rank in ranks {
+                rates[rank] = counted.by_ref().take(nulls[rank].len()).collect();
             }
         }
-        let windows = self.windows.unwrap_or(WINDOWS).min(PEAK_WINDOWS);
-        let amount = Amount { windows, seed: self.seed.unwrap_or(SEED) };
-        watch.stage("counting sites in background");
-        let show = |done: u64, total: u64| watch.background("sites", done, total);
-        let rates = peaks::sample(workers, &tested, &ground.background, amount, show, setting.cancel);
         watch.end();
-        let mut rates = rates?.into_iter();
-        Ok(nulls.iter().map(|nulls| rates.by_ref().take(nulls.len()).collect()).collect())
+        Ok(rates)
     }
 
     fn calibrated(

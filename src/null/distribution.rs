@@ -262,6 +262,11 @@ impl Null {
         self.each().map(Steps::supported).fold(0.0, f64::max)
     }
 
+    /// True if p-values are computed, not sampled.
+    pub fn is_exact(&self) -> bool {
+        self.each().all(|steps| steps.counted == Origin::Exact)
+    }
+
     /// The lowest p-value of any score.
     pub fn lowest(&self) -> f64 {
         self.each().map(Steps::lowest).fold(1.0, f64::min)

@@ -13,8 +13,9 @@ use crate::seq::window::StrandChoice;
 /// Highest p-value of a window that can be a site by its q-value: rates are known for this and lower ones.
 pub const HIGHEST_P: f64 = 2e-3;
 
-/// Fewest peaks that a rate rests on.
-const SUPPORT: u64 = 30;
+/// Fewest peaks that a rate rests on: it is then right to a third. With more, rates would go on in proportion to p-values
+/// from higher ones, and these are a guess in the tail of a network; proportion makes errors of twice and more.
+const SUPPORT: u64 = 10;
 
 /// Ratio of the p-values of two steps, about.
 const STEP: f64 = 0.8;

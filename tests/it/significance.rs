@@ -9,7 +9,7 @@ use crate::common::{error_line, failure, put_runs, run, run_ok, simulated, stdou
 use bindscan::calibrate::background::Background;
 use bindscan::calibrate::sample::{Amount, sample};
 use bindscan::engine::{Device, Engine, EngineKind, Workload, open};
-use bindscan::model::ModelSpec;
+use bindscan::model::{Model, ModelSpec};
 use bindscan::scores::Scores;
 use bindscan::seq::chunk::Chunk;
 use bindscan::seq::contig::Strand;
@@ -256,6 +256,18 @@ fn several_models_have_p_and_q_values_of_their_own() {
         let field = line.split('\t').nth(place).unwrap();
         assert!(if format == "gff3" { field.contains(";q_value=") } else { number(field) > 4.0 }, "{line}");
     }
+}
+
+#[test]
+fn sites_of_a_network_are_counted_in_as_many_windows_as_its_scores() {
+    let directory = simulated("20k", 1, 5);
+    let at = directory.path();
+    run_ok(at, "calibrate ELK1 --background uniform --background-length 12M -o c.onnx --quiet");
+    let calibration = Model::open(at.join("c.onnx")).unwrap().spec.null.unwrap();
+    let rates = serde_json::to_value(calibration.peaks.unwrap()).unwrap();
+    let lowest = rates[0]["steps"].as_array().unwrap().last().unwrap()[1].as_f64().unwrap();
+    // The lowest rate rests on ten sites or a few more.
+    assert!((10.0..13.0).contains(&(lowest * 12e6)), "{lowest:e}");
 }
 
 /// Writes the words in turn into the lines of a genome, more of them than chance has.
