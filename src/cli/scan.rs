@@ -13,6 +13,7 @@ use bindscan::io::digest;
 use bindscan::io::input::RawInput;
 use bindscan::io::output;
 use bindscan::model::usage::{Level, Threshold};
+use bindscan::null::fdr::TestCounts;
 use bindscan::null::peaks::HIGHEST_P;
 use bindscan::reads::ReadFormat;
 use bindscan::report::counted;
@@ -366,8 +367,8 @@ impl ScanArgs {
             .map(|output| summary::write(output, &self.scanned(&models, session), &summary, &[]))
             .transpose()?;
         finished.publish(page.into_iter().chain(counts))?;
-        if outputs.have_sites() && summary.sites == 0 && summary.windows > 0 && !q_later && !session.quiet {
-            self.explain_nothing(&models, &tested, &summary)?;
+        if outputs.have_sites() && summary.windows > 0 && !q_later && !session.quiet {
+            self.explain_few(&models, &tested, &summary)?;
         }
         if !session.quiet {
             let sites = match findings {
@@ -499,22 +500,19 @@ impl ScanArgs {
         self.all || matches!(self.overlaps, OverlapsArg::Keep)
     }
 
-    /// Says why a scan by p- or q-values has no site, and what would have.
-    fn explain_nothing(&self, models: &[Planned], targets: &[Target], summary: &ScanSummary) -> Result<()> {
+    /// Says why a scan by p-values has no site, or one by q-values next to none, and what would have.
+    fn explain_few(&self, models: &[Planned], targets: &[Target], summary: &ScanSummary) -> Result<()> {
         let several = if targets.len() > 1 { " of any model" } else { "" };
-        if let Some(rate) = self.qvalue {
-            let best = targets.iter().zip(&summary.tests).filter_map(|(target, tests)| {
-                let (p, q) = tests.best(target.null.as_ref()?)?;
-                Some((q, p, &target.name))
-            });
-            let said = match best.min_by(|a, b| a.0.total_cmp(&b.0)) {
-                Some((q, p, name)) => format!(
-                    "the lowest q-value is {q:.2}, of a site of {name} with p = {p:.1e}: background has sites as good. \
-                     Give a higher --qvalue, or regions (-R) with fewer bases to choose from"
-                ),
-                None => format!("no window has a p-value of {HIGHEST_P:e} or less"),
+        if let Some(rate) = self.qvalue
+            && summary.sites < FEW
+        {
+            let own = |planned: &Planned| {
+                planned.model().spec.thresholds.iter().any(|own| own.level == Level::Default)
             };
-            log::warn!("no site{several} at a false discovery rate of {rate}: {said}");
+            log::warn!("{}", few(rate, summary.sites, targets, &summary.tests, models.iter().all(own)));
+        }
+        if summary.sites > 0 {
+            return Ok(());
         }
         let Some(p) = self.pvalue else { return Ok(()) };
         let windows = summary.windows / models.len().max(1) as u64;
@@ -680,6 +678,61 @@ fn bases_to_scan(genome: &Genome, regions: &[RegionQuery], shard: Option<Shard>)
 }
 /// Bases at most in which the lowest p-value is searched where no site was found.
 const SEARCHED: u64 = 30_000_000;
+
+/// Sites of a scan by q-values that are so few that it says why.
+const FEW: u64 = 10;
+
+/// False discovery rates that are tried where one gives few sites.
+const LAXER: [f64; 3] = [0.1, 0.25, 0.5];
+
+/// Says why so few sites have a q-value of `rate` or less, with `own` if the models have thresholds of their own.
+fn few(rate: f64, sites: u64, targets: &[Target], tests: &[TestCounts], own: bool) -> String {
+    let several = if targets.len() > 1 { " of any model" } else { "" };
+    let number = match sites {
+        0 => format!("no site{several}"),
+        _ => format!("only {}", counted(sites, "site")),
+    };
+    let tested = || {
+        targets.iter().zip(tests).filter_map(|(target, tests)| Some((target, tests, target.null.as_ref()?)))
+    };
+    let best = tested().filter_map(|(target, tests, null)| Some((&target.name, tests.best(null)?)));
+    let Some((name, best)) = best.min_by(|a, b| a.1.q.total_cmp(&b.1.q)) else {
+        return format!(
+            "{number} at a false discovery rate of {rate}: no window has a p-value of {:e} or less",
+            rate.min(HIGHEST_P)
+        );
+    };
+    let why = match sites {
+        0 => format!(
+            "the lowest q-value is {}, of {} of {name}, where background has {}",
+            two_digits(best.q),
+            counted(best.sites, "site"),
+            two_digits(best.expected)
+        ),
+        _ => "background has sites as good as the others".into(),
+    };
+    let laxer = LAXER.iter().filter(|&&laxer| laxer > rate).find_map(|&laxer| {
+        let found = tested().map(|(_, tests, null)| tests.found(null, laxer)).sum::<u64>();
+        (found >= FEW.max(2 * sites))
+            .then(|| format!(" (--qvalue {laxer} reports {})", counted(found, "site")))
+    });
+    let own = if own { ", or leave out --qvalue for all that reach the model's own threshold" } else { "" };
+    format!(
+        "{number} at a false discovery rate of {rate}: {why}. Give a higher --qvalue{}, or regions (-R) with fewer bases to choose from{own}",
+        laxer.unwrap_or_default()
+    )
+}
+
+/// A number with two digits that count.
+fn two_digits(number: f64) -> String {
+    match number {
+        10.0.. => format!("{number:.0}"),
+        1.0.. => format!("{number:.1}"),
+        0.1.. => format!("{number:.2}"),
+        0.01.. => format!("{number:.3}"),
+        _ => format!("{number:.1e}"),
+    }
+}
 
 /// Origin of the p-values, in a few words.
 fn describe(significance: &[(String, String)]) -> Option<String> {

@@ -22,6 +22,17 @@ pub struct TestCounts {
     counts: Vec<u64>,
 }
 
+/// The sites with the lowest q-value of a scan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Best {
+    /// Their q-value.
+    pub q: f64,
+    /// How many there are.
+    pub sites: u64,
+    /// How many such sites as many windows of background have.
+    pub expected: f64,
+}
+
 impl TestCounts {
     /// Counts a site on a step.
     pub fn add(&mut self, step: usize) {
@@ -43,11 +54,21 @@ impl TestCounts {
         &self.counts
     }
 
-    /// The lowest p-value of a site, and its q-value.
-    pub fn best(&self, null: &Null) -> Option<(f64, f64)> {
+    /// The sites with the lowest q-value; of several such sets the largest.
+    pub fn best(&self, null: &Null) -> Option<Best> {
         let q = self.q_values(null);
-        let counted = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
-        counted.map(|(step, _)| (null.p_of(step), q[step])).min_by(|a, b| a.0.total_cmp(&b.0))
+        let counted =
+            || self.counts.iter().enumerate().filter(|(_, count)| **count > 0).map(|(step, _)| step);
+        let lowest = counted().map(|step| q[step]).min_by(f64::total_cmp)?;
+        let last = counted().filter(|&step| q[step] <= lowest);
+        let last = last.max_by(|&a, &b| null.rate_of(a).total_cmp(&null.rate_of(b)))?;
+        let expected = null.rate_of(last) * self.tests as f64;
+        Some(Best { q: lowest, sites: self.found(null, lowest), expected })
+    }
+
+    /// The number of sites whose q-value is `rate` or less.
+    pub fn found(&self, null: &Null, rate: f64) -> u64 {
+        self.counts.iter().zip(self.q_values(null)).filter(|(_, q)| *q <= rate).map(|(count, _)| count).sum()
     }
 
     /// The highest p-value of a site whose q-value is `rate` or less.
@@ -185,6 +206,22 @@ mod tests {
             prop_assert!((q[*step] - want).abs() < 1e-12);
         }
         Ok(())
+    }
+
+    #[test]
+    fn the_best_sites_are_known_with_what_background_has_of_them() {
+        let null = Null::new((1..=4).map(|i| (i as f32, 0.1f64.powi(i))), Origin::Exact);
+        let mut tests = TestCounts::default();
+        assert_eq!(tests.best(&null), None);
+        // 1 of 10,000 windows has p = 1e-4 by chance, 10 have 1e-3 or less, 100 have 1e-2 or less.
+        for (step, count) in [(4, 2), (3, 38), (2, 160)] {
+            (0..count).for_each(|_| tests.add(step));
+        }
+        tests.tests = 10_000;
+        let best = tests.best(&null).unwrap();
+        assert_eq!(best.sites, 40);
+        assert!((best.q - 0.25).abs() < 1e-9 && (best.expected - 10.0).abs() < 1e-9, "{best:?}");
+        assert_eq!([0.2, 0.3, 0.6].map(|rate| tests.found(&null, rate)), [0, 40, 200]);
     }
 
     proptest! {

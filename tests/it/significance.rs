@@ -259,6 +259,36 @@ fn several_models_have_p_and_q_values_of_their_own() {
 }
 
 #[test]
+fn a_scan_with_next_to_no_site_says_what_a_higher_rate_gives() {
+    let directory = simulated("2M", 1, 400);
+    let at = directory.path();
+    // A genome without sites of the network.
+    let none = warnings(
+        at,
+        "scan -m ELK1 genome.fa --qvalue 1e-3 --background uniform --background-length 1M -o n.bed",
+    );
+    for part in [
+        "no site at a false discovery rate of 0.001: the lowest q-value is ",
+        " of ELK1, where background has ",
+        "Give a higher --qvalue",
+        ", or leave out --qvalue for all that reach the model's own threshold",
+    ] {
+        assert!(none.contains(part), "{none}");
+    }
+    let scan = "scan -m motif.onnx genome.fa --background uniform --qvalue";
+    let found = |rate: &str| stdout(at, &format!("{scan} {rate}")).lines().count();
+    let few = "5e-3";
+    let few_found = found(few);
+    assert!((1..10).contains(&few_found), "{few_found} at {few}");
+    let said = warnings(at, &format!("{scan} {few} -o n.bed"));
+    assert!(said.contains(&format!("only {few_found} site")), "{said}");
+    assert!(said.contains(&format!("--qvalue 0.1 reports {} sites", found("0.1"))), "{said}");
+    assert!(!said.contains("own threshold"), "{said}");
+    let many = warnings(at, &format!("{scan} 0.1 -o n.bed"));
+    assert!(!many.contains("false discovery rate"), "{many}");
+}
+
+#[test]
 fn sites_of_a_network_are_counted_in_as_many_windows_as_its_scores() {
     let directory = simulated("20k", 1, 5);
     let at = directory.path();
