@@ -7,6 +7,11 @@
 3. Genomes are simulated with sites implanted (of CTCF, ELK1 and Reb1) and scanned at false discovery rates of 1, 5 and
    10 % with a matrix, a published model and bundled ones. A site is false if it shares no base with an implanted one.
 
+--oracle prints in place of all this how many sites the best threshold gives at each rate, whoever sets it: every score is
+tried as one, and the false sites to expect are counted in ten other genomes without sites. So it is known whether a
+factor's sites stand out from background at all; beside it is what --qvalue finds. The same of sacCer3, against sequence
+that this script draws with its 3-mers.
+
 --plot FILE draws observed against nominal p-values as SVG; it needs matplotlib in the environment. The exit code is 1 if
 a matrix's exact p-values differ from MOODS'.
 """
@@ -27,6 +32,18 @@ UNIFORM = [0.25] * 4
 RATES = [0.01, 0.05, 0.1]
 CTCF = "MA0139.1"
 PUBLISHED = "D00328.003"
+CODES = {"A": 0, "C": 1, "G": 2, "T": 3}
+# Bases of a sequence that is drawn.
+DRAWN = 100_000
+# Rates that the best threshold is looked for at, and the highest p-value of a site that is looked at.
+BEST_RATES = [0.01, 0.05, 0.1, 0.25]
+LOOKED_AT = 2e-3
+# Of a TSV.
+Q_COLUMN = 7
+HEADS = [f"{rate:.0%}" for rate in BEST_RATES]
+# Genomes without sites.
+BACKGROUNDS = 10
+YEAST = [("Reb1", "MA0363.1"), ("Abf1", "MA0265.1"), ("Rap1", "MA0359.1")]
 # MOODS' grid: steps to a unit of score.
 GRID = 20_000.0
 # Half a printed digit, and what the grids of both programs take away.
@@ -38,6 +55,10 @@ def main(options):
     binary = program.find(options.bindscan)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
+        if options.oracle:
+            best_on_simulated(options, binary, folder)
+            best_on_yeast(options, binary, folder)
+            return
         curves = on_shuffled(options, binary, folder)
         if options.plot:
             plot(curves, options.plot)
@@ -51,10 +72,14 @@ def vertebrates(options):
     return environment.data_file(options.data, "motifs/JASPAR2018_CORE_vertebrates.meme")
 
 
-def matrix(options, binary, folder, identifier=CTCF):
+def fungi(options):
+    return environment.data_file(options.data, "motifs/JASPAR2018_CORE_fungi.meme")
+
+
+def matrix(options, binary, folder, identifier=CTCF, file=None):
     """A JASPAR matrix as ONNX."""
     model = folder / f"{identifier}.onnx"
-    program.run(binary, "import", "meme", vertebrates(options), "--motif", identifier, "-o", model)
+    program.run(binary, "import", "meme", file or vertebrates(options), "--motif", identifier, "-o", model)
     return model
 
 
@@ -171,34 +196,44 @@ def against_peers(options, binary, folder):
 def on_simulated(options, binary, folder):
     """Prints the false discoveries among the sites of genomes whose sites are known."""
     published = models.published(binary, options.data, folder, PUBLISHED)
-    fungi = environment.data_file(options.data, "motifs/JASPAR2018_CORE_fungi.meme")
     settings = [
         (vertebrates(options), CTCF, [(CTCF, matrix(options, binary, folder)), (PUBLISHED, published), ("CTCFL", "CTCFL")]),
         (vertebrates(options), "ELK1", [("ELK1", "ELK1")]),
-        (fungi, "REB1", [("Reb1", "Reb1")]),
+        (fungi(options), "REB1", [("Reb1", "Reb1")]),
     ]
     rows = []
     for file, motif, scanned in settings:
-        genome, truth = folder / "simulated.fa", folder / "truth.bed"
-        made = ["--motif", motif, "--length", options.bases, "--sites", options.sites]
-        program.run(binary, "simulate", "genome", file, *made, "-o", genome, "--truth", truth)
-        implanted = {}
-        for line in truth.read_text().splitlines():
-            contig, start, end, *_ = line.split("\t")
-            implanted.setdefault(contig, []).append((int(start), int(end)))
+        genome, implanted = simulate(options, binary, folder, file, motif)
         count = sum(map(len, implanted.values()))
         for label, model in scanned:
             row = [label, motif]
             for rate in RATES:
                 say(f"{label} at {rate:.0%} …")
-                scan = ["scan", "-m", model, genome, "--qvalue", rate, "--background", "genome", "--quiet"]
-                listed = program.run(binary, *scan, "--background-length", options.length)
+                listed = by_rate(options, binary, model, genome, rate)
                 false, found = compare(listed, implanted)
                 lines = listed.count("\n")
                 row.append(f"{false / max(1, lines):.1%} of {lines:,}")
             rows.append([*row, f"{found / count:.1%}"])
     print(f"\n{options.bases} simulated bases with {options.sites} sites; false sites at each nominal rate\n")
     print(table.markdown(["model", "implanted", *(f"{rate:.0%}" for rate in RATES), "found at 10%"], rows))
+
+
+def simulate(options, binary, folder, file, motif):
+    """A genome with sites, and where they are."""
+    genome, truth = folder / "simulated.fa", folder / "truth.bed"
+    made = ["--motif", motif, "--length", options.bases, "--sites", options.sites]
+    program.run(binary, "simulate", "genome", file, *made, "-o", genome, "--truth", truth)
+    implanted = {}
+    for line in truth.read_text().splitlines():
+        contig, start, end, *_ = line.split("\t")
+        implanted.setdefault(contig, []).append((int(start), int(end)))
+    return genome, implanted
+
+
+def by_rate(options, binary, model, genome, rate, *more):
+    """The sites that a scan reports at a false discovery rate."""
+    scan = ["scan", "-m", model, genome, "--qvalue", rate, "--background", "genome", "--quiet"]
+    return program.run(binary, *scan, "--background-length", options.length, *more)
 
 
 def compare(listed, implanted):
@@ -218,3 +253,106 @@ def compare(listed, implanted):
             hit[first:last] = True
         found += int(hit.sum())
     return false, found
+
+
+def best_on_simulated(options, binary, folder):
+    """Prints what the best threshold finds in genomes whose sites are known."""
+    factors = [
+        (vertebrates(options), CTCF, [CTCF], ["CTCFL", PUBLISHED]),
+        (vertebrates(options), "ELK1", ["MA0028.2"], ["ELK1"]),
+        (fungi(options), "REB1", ["MA0363.1"], ["Reb1"]),
+    ]
+    rows = []
+    for file, motif, matrices, networks in factors:
+        genome, implanted = simulate(options, binary, folder, file, motif)
+        free = []
+        for seed in range(BACKGROUNDS):
+            made = ["--motif", motif, "--length", options.bases, "--sites", 0, "--seed", 1000 + seed]
+            free.append(folder / f"free{seed}.fa")
+            program.run(binary, "simulate", "genome", file, *made, "-o", free[-1], "--truth", folder / "none.bed")
+        known = [(name, matrix(options, binary, folder, name, file)) for name in matrices]
+        for name in networks:
+            model = models.published(binary, options.data, folder, name) if name == PUBLISHED else name
+            known.append((name, model))
+        for label, model in known:
+            say(f"{label}, best thresholds …")
+            rows.append([label, *best(options, binary, model, genome, free, 1 / BACKGROUNDS, implanted)])
+    print(f"\n{options.bases} simulated bases with {options.sites} sites: most sites that a threshold gives at each rate")
+    print("(false ones among them); found by --qvalue (false ones)\n")
+    print(table.markdown(["model", *HEADS], rows))
+
+
+def best_on_yeast(options, binary, folder):
+    """Prints what the best threshold finds in the yeast genome, against sequence with its 3-mers."""
+    genome, free = folder / "sacCer3.fa", folder / "drawn.fa"
+    contigs = sequence.read_fasta(environment.data_file(options.data, "genomes/sacCer3.fa.gz"))
+    sequence.write_fasta(genome, contigs.items())
+    bases = sum(map(len, contigs.values()))
+    sequence.write_fasta(free, drawn(contigs.values(), BACKGROUNDS * bases))
+    rows = []
+    for network_name, identifier in YEAST:
+        known = [(identifier, matrix(options, binary, folder, identifier, fungi(options))), (network_name, network_name)]
+        for label, model in known:
+            say(f"{label}, best thresholds …")
+            rows.append([f"{label}, {network_name}", *best(options, binary, model, genome, [free], 1 / BACKGROUNDS)])
+    print("\nsacCer3, against sequence with its 3-mers: most sites that a threshold gives at each rate; found by --qvalue\n")
+    print(table.markdown(["model", *HEADS], rows))
+
+
+def drawn(contigs, bases):
+    """Sequences of a Markov model of order KEPT - 1 of the contigs."""
+    order, rng = KEPT - 1, np.random.default_rng(1)
+    counts = np.zeros((4**order, 4))
+    for contig in contigs:
+        codes = np.array([CODES.get(base, -1) for base in contig.upper()])
+        words = np.lib.stride_tricks.sliding_window_view(codes, KEPT)
+        words = words[(words >= 0).all(axis=1)]
+        np.add.at(counts, (words[:, :-1] @ 4 ** np.arange(order)[::-1], words[:, -1]), 1)
+    steps = np.cumsum(counts / counts.sum(axis=1, keepdims=True), axis=1)
+    steps[:, -1] = 1
+    number = bases // DRAWN
+    state = rng.choice(len(counts), number, p=counts.sum(axis=1) / counts.sum())
+    made = np.empty((DRAWN, number), dtype=np.uint8)
+    for row in made:
+        row[:] = (rng.random(number)[:, None] >= steps[state]).sum(axis=1)
+        state = (4 * state + row) % len(counts)
+    letters = np.frombuffer(b"ACGT", dtype=np.uint8)[made.T]
+    return [(f"drawn{i}", line.tobytes().decode()) for i, line in enumerate(letters)]
+
+
+def best(options, binary, model, genome, free, share, implanted=None):
+    """For each rate, the most sites that a threshold gives, and what a scan finds. `share` of the sites of `free` are to be
+    expected in the genome."""
+    low = ["--pvalue", LOOKED_AT, "--background", "genome", "--background-length", "1M"]
+    found = sites_of(binary, model, genome, *low)
+    floor = min(score for score, *_ in found)
+    false = np.sort([score for file in free for score, *_ in sites_of(binary, model, file, "--threshold", floor)])
+    found.sort(key=lambda site: -site[0])
+    scores = np.array([score for score, *_ in found])
+    expected = share * (len(false) - np.searchsorted(false, scores))
+    rates = expected / np.arange(1, len(scores) + 1)
+    # Sites with the same score pass a threshold together.
+    rates[:-1][scores[:-1] == scores[1:]] = np.inf
+    listed = by_rate(options, binary, model, genome, BEST_RATES[-1], "--format", "tsv").splitlines(keepends=True)[1:]
+    reported = [(float(line.split("\t")[Q_COLUMN]), line) for line in listed]
+    cells = []
+    for rate in BEST_RATES:
+        passing = np.flatnonzero(rates <= rate)
+        count = int(passing[-1]) + 1 if len(passing) else 0
+        top = "".join(f"{contig}\t{start}\t{end}\n" for _, contig, start, end in found[:count])
+        by_q = "".join(line for q, line in reported if q <= rate)
+        cells.append("; ".join(counted(listed, implanted) for listed in (top, by_q)))
+    return cells
+
+
+def sites_of(binary, model, genome, *choice):
+    """Score and place of each site."""
+    listed = program.run(binary, "scan", "-m", model, genome, *choice, "--format", "tsv", "--quiet").splitlines()[1:]
+    fields = (line.split("\t") for line in listed)
+    return [(float(score), contig, int(start), int(end)) for contig, start, end, _, _, score, *_ in fields]
+
+
+def counted(listed, implanted):
+    """Number of lines, and of those that overlap no implanted site."""
+    lines = listed.count("\n")
+    return f"{lines:,}" + (f" ({compare(listed, implanted)[0]:,})" if implanted and lines else "")
