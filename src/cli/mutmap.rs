@@ -25,7 +25,7 @@ use clap::{Args, ValueEnum};
 use super::heading;
 use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped};
-use super::region;
+use super::region::{self, AliasArgs};
 use super::track::{Extension, provenance};
 use super::{CANCELLED, Session, message};
 
@@ -60,6 +60,8 @@ pub(super) struct MutmapArgs {
     /// this option they are an error.
     #[arg(long, requires = "genome", help_heading = heading::INPUT)]
     skip_bad_regions: bool,
+    #[command(flatten)]
+    aliases: AliasArgs,
     /// Write .svg, .png, .tsv, .tsv.gz or .bw (repeatable); - is standard output
     ///
     /// A bigWig has the strongest substitution at each base, or with {base} in its name that to A, C, G and T, each in
@@ -122,6 +124,10 @@ impl MutmapArgs {
     /// Checks that there is one kind of input.
     fn check_input(&self) -> Result<()> {
         let has_regions = !self.regions.is_empty() || self.regions_file.is_some();
+        ensure!(
+            self.genome.is_some() || self.aliases.file().is_none(),
+            "--aliases names the contigs of a genome: give --genome FILE"
+        );
         match (&self.sequences, &self.genome) {
             (Some(path), None) if has_regions => {
                 bail!(
@@ -156,7 +162,7 @@ impl MutmapArgs {
         let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
             match (&self.genome, &self.sequences) {
                 (Some(path), _) => {
-                    let genome = Lookup::open(path, self.mask_lowercase)?;
+                    let genome = Lookup::open(path, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
                     contigs = genome.contigs().to_vec();
                     let flank = flank(&workers[0]);
                     let wanted = self.wanted(&genome, path)?;

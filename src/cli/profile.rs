@@ -17,7 +17,7 @@ use clap::Args;
 
 use super::heading;
 use super::progress::{Progress, bases_per_second, grouped};
-use super::region::RegionArgs;
+use super::region::{AliasArgs, RegionArgs};
 use super::{CANCELLED, Session, message};
 
 /// Compute the counts that a profile model (BPNet, ChromBPNet) expects at each base
@@ -41,6 +41,8 @@ pub(super) struct ProfileArgs {
     output: PathBuf,
     #[command(flatten)]
     regions: RegionArgs,
+    #[command(flatten)]
+    aliases: AliasArgs,
     /// Let neighbouring tiles share so many positions; each gives its middle
     #[arg(long, value_name = "BASES", default_value = "0", value_parser = parse_overlap, help_heading = heading::MODEL)]
     tile_overlap: usize,
@@ -90,7 +92,7 @@ impl ProfileArgs {
         let scan = ProfileScan { models, device: self.device, overlap: self.tile_overlap, threads };
         scan.check()?;
         let paths = self.paths(scan.models[0].tracks())?;
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
         let wanted = self.wanted(&genome)?;
         let of_model = |model: &ProfileModel| (model.name.clone(), model.digest.clone());
         let provenance = Provenance {

@@ -29,6 +29,28 @@ pub(super) struct RegionArgs {
     skip_bad_regions: bool,
 }
 
+/// The option that gives contigs further names.
+#[derive(Debug, Args)]
+pub(super) struct AliasArgs {
+    /// Read further names of contigs from a file
+    ///
+    /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
+    aliases: Option<PathBuf>,
+}
+
+impl AliasArgs {
+    /// The file.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.aliases.as_deref()
+    }
+
+    /// The names in the file; none without one.
+    pub(super) fn table(&self) -> Result<AliasTable> {
+        Ok(self.file().map(AliasTable::read).transpose()?.unwrap_or_default())
+    }
+}
+
 impl RegionArgs {
     /// As [`queries`].
     pub(super) fn queries(&self, input: (&Path, &str)) -> Result<Vec<RegionQuery>> {
@@ -56,15 +78,4 @@ pub(super) fn queries(
     }
     regions.iter_mut().for_each(|region| region.optional = skip_bad);
     Ok(regions)
-}
-
-/// Gives regions the other names of their contigs.
-pub(super) fn name(regions: &mut [RegionQuery], aliases: &AliasTable) {
-    for region in regions {
-        let name = match (&region.interval, &region.whole) {
-            (Some(Ok(interval)), _) => Some(&interval.contig),
-            (_, whole) => whole.as_ref(),
-        };
-        region.others = name.map_or_else(Vec::new, |name| aliases.names(name).to_vec());
-    }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::nulls::Setting;
-use bindscan::genome::alias::AliasTable;
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::output;
 use bindscan::regions::table::{Form, RowFormat, TableSink, Value};
@@ -17,6 +16,7 @@ use clap::{Args, ValueEnum};
 use super::heading;
 use super::models::ModelArgs;
 use super::progress::{Progress, grouped};
+use super::region::AliasArgs;
 use super::scan::{OverlapsArg, parse_fraction, parse_threshold};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::track::Extension;
@@ -73,11 +73,8 @@ pub(super) struct RegionArgs {
     /// this option they are an error.
     #[arg(long, help_heading = heading::INPUT)]
     skip_bad_regions: bool,
-    /// Read further names of contigs from a file
-    ///
-    /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
-    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
-    aliases: Option<PathBuf>,
+    #[command(flatten)]
+    aliases: AliasArgs,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long, help_heading = heading::INPUT)]
     mask_lowercase: bool,
@@ -120,7 +117,6 @@ impl From<ValueArg> for Value {
 /// A genome, models, and what is scored for.
 pub(super) struct Prepared {
     pub(super) genome: Lookup,
-    pub(super) aliases: AliasTable,
     pub(super) search: Search,
 }
 
@@ -149,8 +145,8 @@ impl RegionArgs {
     /// Opens the genome and the models; `needs_p` says that p-values are shown.
     pub(super) fn prepare(&self, models: &ModelArgs, needs_p: bool) -> Result<Prepared> {
         let models = models.open(1)?;
-        let aliases = self.aliases.as_deref().map(AliasTable::read).transpose()?.unwrap_or_default();
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
+        let aliases = self.aliases.table()?;
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(aliases);
         let has_p = needs_p || self.pvalue.is_some();
         ensure!(
             has_p || !self.null.options().makes_new(),
@@ -168,7 +164,7 @@ impl RegionArgs {
             None => SiteChoice::Threshold(self.threshold.clone()),
         };
         let search = Search::new(models, choice, self.max_n, super::threads(self.threads))?;
-        Ok(Prepared { genome, aliases, search })
+        Ok(Prepared { genome, search })
     }
 
     /// Prepares p-values, if sites are chosen by them or they are shown. It may take a while: regions are read, and refused,
@@ -191,7 +187,7 @@ impl RegionArgs {
         prepared: &Prepared,
         session: Session,
     ) -> Result<RegionList> {
-        let list = RegionList::read(path, &prepared.genome, &prepared.aliases, self.skip_bad_regions)?;
+        let list = RegionList::read(path, &prepared.genome, self.skip_bad_regions)?;
         if let (Some(words), false) = (list.renaming(), session.quiet) {
             message(words);
         }

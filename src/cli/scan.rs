@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail, ensure};
 use bindscan::calibrate::nulls::{Oddities, Setting};
 use bindscan::engine::scanner::chunk_shape;
 use bindscan::genome;
-use bindscan::genome::alias::AliasTable;
 use bindscan::genome::shard::Shard;
 use bindscan::genome::{Genome, GenomeOptions};
 use bindscan::io::digest;
@@ -35,7 +34,7 @@ use super::heading;
 use super::models::{ModelArgs, Planned};
 use super::progress::{Findings, Progress, bases_per_second, grouped};
 use super::reads::{self, ReadArgs};
-use super::region::{self, RegionArgs};
+use super::region::{AliasArgs, RegionArgs};
 use super::report::{self, ReportArgs};
 use super::significance::{NullArgs, NullProgress, parse_probability};
 use super::summary::{self, SummaryArgs};
@@ -103,11 +102,8 @@ pub(super) struct ScanArgs {
     null: NullArgs,
     #[command(flatten)]
     regions: RegionArgs,
-    /// Read further names of contigs from a file
-    ///
-    /// A line has the names of one contig: UCSC's chromAlias.txt, NCBI's assembly report.
-    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
-    aliases: Option<PathBuf>,
+    #[command(flatten)]
+    aliases: AliasArgs,
     /// Scan one of N equal parts of the genome, as 3/10; join the outputs with merge
     #[arg(long, value_name = "I/N", help_heading = heading::SHARDS)]
     shard: Option<Shard>,
@@ -425,7 +421,7 @@ impl ScanArgs {
             ("genome", Some(&*self.genome)),
             ("regions", self.regions.file()),
             ("background", self.null.background_file()),
-            ("aliases", self.aliases.as_deref()),
+            ("aliases", self.aliases.file()),
         ];
         for (option, path) in files {
             if let Some(path) = path.filter(|path| path.is_file()) {
@@ -618,9 +614,7 @@ impl ScanArgs {
 
     fn source_options(&self) -> Result<GenomeOptions> {
         let mut regions = self.regions.queries((&self.genome, "genome"))?;
-        if let Some(aliases) = &self.aliases {
-            region::name(&mut regions, &AliasTable::read(aliases)?);
-        }
+        self.aliases.table()?.name_regions(&mut regions);
         Ok(GenomeOptions { mask_lowercase: self.mask_lowercase, regions })
     }
 }

@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use super::heading;
 use super::models::{ModelArgs, model_outputs, scanners};
 use super::progress::{Progress, grouped, per_second};
-use super::region::RegionArgs;
+use super::region::{AliasArgs, RegionArgs};
 use super::track::{Extension, provenance};
 use super::{CANCELLED, Session, message};
 
@@ -51,6 +51,8 @@ pub(super) struct VariantsArgs {
     format: Option<FormatArg>,
     #[command(flatten)]
     regions: RegionArgs,
+    #[command(flatten)]
+    aliases: AliasArgs,
     /// Fail at the first record that does not fit the genome
     ///
     /// That is: another REF, an unknown contig, or a position past its end.
@@ -81,7 +83,7 @@ impl VariantsArgs {
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
         let targets = model_outputs(&models, &places);
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?;
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
         let regions = self.regions(&genome)?;
         let calls = Calls::open(&self.calls)?;
         let annotation = Annotation {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::genome::regions::plain_name;
 use crate::io::input::Input;
-use crate::seq::contig::Contig;
+use crate::seq::contig::{Contig, RegionQuery};
 use crate::{Error, Result};
 
 /// Contigs by what naming schemes agree on: the name without case and the prefix `chr`, M for the mitochondrion.
@@ -110,6 +110,17 @@ impl AliasTable {
     /// All names of the contig that has this name; none if the file does not list it.
     pub fn names(&self, name: &str) -> &[String] {
         self.lines.get(name).map_or(&[], |&line| &self.names[line])
+    }
+
+    /// Gives regions the other names of their contigs.
+    pub fn name_regions(&self, regions: &mut [RegionQuery]) {
+        for region in regions {
+            let name = match (&region.interval, &region.whole) {
+                (Some(Ok(interval)), _) => Some(&interval.contig),
+                (_, whole) => whole.as_ref(),
+            };
+            region.others = name.map_or_else(Vec::new, |name| self.names(name).to_vec());
+        }
     }
 }
 

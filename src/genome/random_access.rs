@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::genome;
-use crate::genome::alias::Aliases;
+use crate::genome::alias::{AliasTable, Aliases};
 use crate::genome::regions::{Selection, suggestion};
 use crate::genome::{ContigReader, GenomeOptions};
 use crate::seq::contig::{Contig, RegionQuery};
@@ -39,6 +39,8 @@ pub struct Lookup {
     contigs: Vec<Arc<Contig>>,
     by_name: HashMap<Vec<u8>, usize>,
     aliases: Aliases,
+    /// Further names that a file lists.
+    listed: AliasTable,
     mapped: Mutex<Mapped>,
     /// Codes of contigs that cannot be reached by arithmetic.
     held: Vec<Option<Vec<u8>>>,
@@ -87,7 +89,13 @@ impl Lookup {
         let contigs = reader.contigs().to_vec();
         let by_name = contigs.iter().map(|contig| (contig.name.clone().into_bytes(), contig.id)).collect();
         let aliases = Aliases::from_contigs(&contigs);
-        Ok(Lookup { contigs, by_name, aliases, mapped: Mutex::new(Mapped { reader, lookups: 0 }), held })
+        let mapped = Mutex::new(Mapped { reader, lookups: 0 });
+        Ok(Lookup { contigs, by_name, aliases, listed: AliasTable::default(), mapped, held })
+    }
+
+    /// Takes further names of contigs from a table.
+    pub fn with_aliases(self, listed: AliasTable) -> Lookup {
+        Lookup { listed, ..self }
     }
 
     /// All contigs, with their lengths.
@@ -100,10 +108,12 @@ impl Lookup {
         self.by_name.get(name).map(|&id| &self.contigs[id])
     }
 
-    /// The only contig that another naming scheme calls so: `chr1` for `1`, `chrM` for `MT`, and the other way round.
+    /// The contig that has this name in the [table of names](Lookup::with_aliases), or the only one that another naming scheme
+    /// calls so: `chr1` for `1`, `chrM` for `MT`, and the other way round.
     pub fn alias(&self, name: &[u8]) -> Option<&Arc<Contig>> {
-        let rank = self.aliases.find(std::str::from_utf8(name).ok()?)?;
-        Some(&self.contigs[rank])
+        let name = std::str::from_utf8(name).ok()?;
+        let listed = self.listed.names(name).iter().find_map(|other| self.find(other.as_bytes()));
+        listed.or_else(|| Some(&self.contigs[self.aliases.find(name)?]))
     }
 
     /// A hint for a name that is not among the contigs: names close to it, or the first few.
@@ -144,7 +154,9 @@ impl Lookup {
     /// # Errors
     /// A region that means no contig, or runs past its end.
     pub fn select(&self, regions: &[RegionQuery]) -> Result<Vec<Vec<Range<u64>>>> {
-        let mut selection = Selection::new(regions.to_vec());
+        let mut regions = regions.to_vec();
+        self.listed.name_regions(&mut regions);
+        let mut selection = Selection::new(regions);
         selection.resolve(&self.contigs)?;
         let of_contig = |contig: &Arc<Contig>| {
             let length = contig.length.unwrap_or(0);

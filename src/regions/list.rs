@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use crate::genome::alias::AliasTable;
 use crate::genome::random_access::Lookup;
 use crate::genome::regions::{BadRegions, Flaw, RegionLines, name_of_line, renaming};
 use crate::io::input::Input;
@@ -35,14 +34,14 @@ pub struct RegionList {
 
 impl RegionList {
     /// Reads regions from BED, narrowPeak or GFF, plain or gzip; `-` is standard input. A contig that the genome does not
-    /// have is looked for under the names that `aliases` give it, and under those that naming schemes agree on (`1` and
+    /// have is looked for under the other names for it, listed or agreed on by naming schemes (`1` and
     /// `chr1`). Regions that do not fit the genome are left out, or clipped at their contig's end, and counted, if
     /// `skip_bad` is set.
     ///
     /// # Errors
     /// A file that cannot be read, a line without an interval, no region that can be used; and regions that do not fit the
     /// genome, all of them counted, unless `skip_bad` is set.
-    pub fn read(path: &Path, genome: &Lookup, aliases: &AliasTable, skip_bad: bool) -> Result<RegionList> {
+    pub fn read(path: &Path, genome: &Lookup, skip_bad: bool) -> Result<RegionList> {
         let mut input = Input::open(path)?;
         let (mut list, mut bad, mut lines) =
             (RegionList::default(), BadRegions::default(), RegionLines::default());
@@ -67,7 +66,7 @@ impl RegionList {
                 bad.add(Flaw::Empty, || format!("{place}: it is empty"));
                 continue;
             }
-            let Some(found) = list.find(contig, genome, aliases) else {
+            let Some(found) = list.find(contig, genome) else {
                 let hint = genome.suggestion(contig);
                 let words = format!("{place}: there is no contig {contig} in the genome; {hint}");
                 bad.add(Flaw::UnknownContig, || words);
@@ -93,12 +92,11 @@ impl RegionList {
     }
 
     /// The contig of this name, or of another name for it, which is noted then.
-    fn find<'a>(&mut self, name: &str, genome: &'a Lookup, aliases: &AliasTable) -> Option<&'a Contig> {
+    fn find<'a>(&mut self, name: &str, genome: &'a Lookup) -> Option<&'a Contig> {
         if let Some(contig) = genome.find(name.as_bytes()) {
             return Some(contig);
         }
-        let listed = aliases.names(name).iter().find_map(|other| genome.find(other.as_bytes()));
-        let contig = listed.or_else(|| genome.alias(name.as_bytes()))?;
+        let contig = genome.alias(name.as_bytes())?;
         if !self.renamed.contains_key(name) {
             self.renamed.insert(name.to_owned(), contig.name.clone());
         }

@@ -199,6 +199,42 @@ fn a_scan_finds_the_regions_of_contigs_by_other_names() {
 }
 
 #[test]
+fn calls_and_maps_have_contigs_by_other_names() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("names.txt"), "sim1\tCM1\nsim2\tCM2\n").unwrap();
+    let genome = fs::read_to_string(at.join("genome.fa")).unwrap();
+    let first: String = genome.lines().skip(1).take_while(|line| !line.starts_with('>')).collect();
+    let reference = &first[200..201].to_uppercase();
+    let other = if reference == "A" { "C" } else { "A" };
+    let calls = |name: &str| {
+        format!(
+            "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n{name}\t201\t.\t{reference}\t{other}\t.\t.\t.\n"
+        )
+    };
+    fs::write(at.join("own.vcf"), calls("sim1")).unwrap();
+    fs::write(at.join("other.vcf"), calls("CM1")).unwrap();
+    let scores = |words: &str| -> Vec<Vec<String>> {
+        let rows = table(&stdout(at, words));
+        assert_eq!(rows.len(), 3, "{words}");
+        rows[1..].iter().map(|row| row[1..].to_vec()).collect()
+    };
+    let own = scores("variants own.vcf -m m.meme --genome genome.fa --format tsv");
+    assert_eq!(
+        own,
+        scores("variants other.vcf -m m.meme --genome genome.fa --format tsv --aliases names.txt")
+    );
+    let line = error_line(at, "variants other.vcf -m m.meme --genome genome.fa --format tsv");
+    assert!(line.contains("CM1"), "{line}");
+
+    let map = "mutmap --genome genome.fa -m m.meme --format tsv -r";
+    let own = stdout(at, &format!("{map} sim1:101-120"));
+    assert_eq!(own, stdout(at, &format!("{map} CM1:101-120 --aliases names.txt")));
+    let line = error_line(at, "mutmap genome.fa -m m.meme --aliases names.txt");
+    assert!(line.contains("--genome"), "{line}");
+}
+
+#[test]
 fn an_enriched_motif_is_found_with_the_numbers_of_the_definition() {
     let directory = simulated("200k", 2, 400);
     let at = directory.path();
