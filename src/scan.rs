@@ -283,9 +283,9 @@ impl Layout<'_> {
     }
 
     /// The step of the null distribution that a site is on, where sites are chosen by their q-values.
-    fn step(&self, hit: &Hit) -> Option<usize> {
+    fn step(&self, hit: &Hit) -> Option<u32> {
         let null = self.targets[hit.target].null.as_ref().filter(|_| self.false_discovery_rate.is_some())?;
-        Some(null.step(hit.score, hit.strand))
+        Some(null.step(hit.score, hit.strand) as u32)
     }
 
     /// Where the line of a site begins, by which lines are sorted and shards own sites.
@@ -311,13 +311,13 @@ impl Layout<'_> {
         sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
     }
 
-    /// What is known of the significance of some sites. The sites of one target are looked up together: with a collection of
-    /// motifs their null distributions together are much larger than any cache.
-    fn significances(&self, sites: &[Located]) -> Vec<Option<Significance>> {
+    /// What `find` gives for each of some sites. Those of one target are looked up together: with a collection of motifs their
+    /// null distributions together are much larger than any cache.
+    fn by_target<T: Clone>(&self, sites: &[Located], find: impl Fn(&Hit) -> Option<T>) -> Vec<Option<T>> {
         let mut order: Vec<usize> = (0..sites.len()).collect();
         order.sort_by_key(|&i| sites[i].hit.target);
         let mut found = vec![None; sites.len()];
-        order.into_iter().for_each(|i| found[i] = self.significance(&sites[i].hit, None));
+        order.into_iter().for_each(|i| found[i] = find(&sites[i].hit));
         found
     }
 

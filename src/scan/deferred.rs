@@ -17,9 +17,9 @@ const IN_MEMORY: usize = 64 << 20;
 const REVERSE: u64 = 1 << 63;
 
 /// Bytes of a site without its codes.
-const RECORD: usize = 28;
+const RECORD: usize = 32;
 
-/// Sites in input order, 28 bytes each; with the codes of their windows where statistics need them.
+/// Sites in input order, 32 bytes each; with the codes of their windows where statistics need them.
 pub(crate) struct Spool {
     file: SpooledTempFile,
     frames: Vec<Frame>,
@@ -35,14 +35,15 @@ struct Frame {
 
 /// Records read back from a spool.
 pub(crate) enum Entry<'a> {
-    /// A site, and the codes of the bases that its score depends on if they were put in.
-    Site(&'a Arc<Contig>, Located, &'a [u8]),
+    /// A site, its step, and the codes of the bases that its score depends on if they were put in.
+    Site(&'a Arc<Contig>, Located, u32, &'a [u8]),
     /// The end of a contig of which so many bases were scanned.
     End(&'a Arc<Contig>, u64),
 }
 
-/// Appends a site as a spool holds it.
-pub(crate) fn encode(site: &Located, codes: &[u8], out: &mut Vec<u8>) {
+/// Appends a site as a spool holds it. `step` is that of its null distribution, if it has one: what is read back need not look
+/// it up again.
+pub(crate) fn encode(site: &Located, step: Option<u32>, codes: &[u8], out: &mut Vec<u8>) {
     let Located { hit, core } = site;
     let strand = if hit.strand == Strand::Reverse { REVERSE } else { 0 };
     out.extend_from_slice(&(hit.start | strand).to_le_bytes());
@@ -51,10 +52,11 @@ pub(crate) fn encode(site: &Located, codes: &[u8], out: &mut Vec<u8>) {
     for number in [core.start, core.end, core.summit] {
         out.extend_from_slice(&number.to_le_bytes());
     }
+    out.extend_from_slice(&step.unwrap_or_default().to_le_bytes());
     out.extend_from_slice(codes);
 }
 
-fn decode(record: &[u8; RECORD]) -> Located {
+fn decode(record: &[u8; RECORD]) -> (Located, u32) {
     let four = |at: usize| [record[at], record[at + 1], record[at + 2], record[at + 3]];
     let low = u64::from(u32::from_le_bytes(four(0)));
     let start = low | u64::from(u32::from_le_bytes(four(4))) << 32;
@@ -65,7 +67,7 @@ fn decode(record: &[u8; RECORD]) -> Located {
         strand: if start & REVERSE != 0 { Strand::Reverse } else { Strand::Forward },
     };
     let [start, end, summit] = [16, 20, 24].map(|at| i32::from_le_bytes(four(at)));
-    Located { hit, core: Core { start, end, summit } }
+    (Located { hit, core: Core { start, end, summit } }, u32::from_le_bytes(four(28)))
 }
 
 /// The sites that were [encoded](encode) one after the other, with their codes; `windows` as in [`Spool::replay`].
@@ -75,7 +77,7 @@ pub(crate) fn sites<'a>(
 ) -> impl Iterator<Item = (Located, &'a [u8])> {
     std::iter::from_fn(move || {
         let (record, rest) = bytes.split_first_chunk()?;
-        let site = decode(record);
+        let (site, _) = decode(record);
         let (codes, rest) = rest.split_at_checked(*windows.get(site.hit.target)?)?;
         bytes = rest;
         Some((site, codes))
@@ -88,7 +90,8 @@ pub(crate) fn are_sites(bytes: &[u8], windows: &[usize]) -> bool {
 }
 
 fn failed(action: &'static str) -> impl FnOnce(io::Error) -> Error {
-    Error::io(std::env::temp_dir(), action)
+    // Called for each site, so that nothing is looked up before there is an error.
+    move |error| Error::io(std::env::temp_dir(), action)(error)
 }
 
 impl Spool {
@@ -134,11 +137,11 @@ impl Spool {
             while left > 0 {
                 let mut record = [0; RECORD];
                 file.read_exact(&mut record).map_err(failed(unreadable))?;
-                let site = decode(&record);
+                let (site, step) = decode(&record);
                 codes.resize(windows[site.hit.target], 0);
                 file.read_exact(&mut codes).map_err(failed(unreadable))?;
                 left -= (RECORD + codes.len()) as u64;
-                each(Entry::Site(contig, site, &codes))?;
+                each(Entry::Site(contig, site, step, &codes))?;
             }
             if let Some(bases) = ended {
                 each(Entry::End(contig, *bases))?;
@@ -170,7 +173,8 @@ mod tests {
         for (id, site) in &sites {
             let hit = site.hit;
             buffer.clear();
-            encode(site, &vec![hit.target as u8; windows[hit.target]], &mut buffer);
+            let step = Some(7 * hit.target as u32);
+            encode(site, step, &vec![hit.target as u8; windows[hit.target]], &mut buffer);
             spool.append(&contig(*id), &buffer).unwrap();
             if *id == 0 && hit.target == 1 {
                 spool.end_contig(&contig(0), 77);
@@ -181,7 +185,8 @@ mod tests {
         spool
             .replay(&windows, |entry| {
                 match entry {
-                    Entry::Site(contig, site, codes) => {
+                    Entry::Site(contig, site, step, codes) => {
+                        assert_eq!(step, 7 * site.hit.target as u32);
                         assert_eq!(codes, vec![site.hit.target as u8; windows[site.hit.target]]);
                         found.push((contig.id, site));
                     }

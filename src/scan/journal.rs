@@ -82,7 +82,7 @@ pub(super) struct Counts {
 impl State {
     pub(super) fn hold(&mut self, sites: &[Located]) {
         self.pending.clear();
-        sites.iter().for_each(|site| deferred::encode(site, &[], &mut self.pending));
+        sites.iter().for_each(|site| deferred::encode(site, None, &[], &mut self.pending));
     }
 
     pub(super) fn sites(&self, targets: usize) -> Vec<Located> {

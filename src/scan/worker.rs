@@ -217,21 +217,26 @@ impl<'a> Worker<'a> {
         let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
         let mut codes = Vec::new();
-        let significances = if spools { vec![None; sites.len()] } else { self.layout.significances(sites) };
+        let steps = self.layout.by_target(sites, |hit| self.layout.step(hit));
+        let significances = self
+            .layout
+            .by_target(sites, |hit| if spools { None } else { self.layout.significance(hit, None) });
         let kept = |site: &Located| chunk.kept.contains(&self.layout.begin(site));
-        for (site, significance) in sites.iter().zip(significances).filter(|(site, _)| kept(site)) {
+        for ((site, step), significance) in sites.iter().zip(steps).zip(significances) {
+            if !kept(site) {
+                continue;
+            }
             if shown {
                 let target = &self.layout.targets[site.hit.target];
                 codes.clear();
                 chunk.codes_at(target.frame_of(&site.hit), target.seen() as usize, &mut codes);
             }
             part.sites += 1;
-            if let Some((step, tests)) = self.layout.step(&site.hit).zip(part.tests.get_mut(site.hit.target))
-            {
-                tests.steps.push(step as u32);
+            if let Some((step, tests)) = step.zip(part.tests.get_mut(site.hit.target)) {
+                tests.steps.push(step);
             }
             if spools || statistics {
-                deferred::encode(site, &codes, &mut part.spooled);
+                deferred::encode(site, step, &codes, &mut part.spooled);
             }
             if !spools {
                 self.layout.write_site(&chunk.contig, site, &codes, significance, &mut part.lines);

@@ -302,12 +302,13 @@ impl<'a> Writer<'a> {
         self.layout.sort(&mut sites);
         for site in sites.iter().filter(|site| kept.contains(&self.layout.begin(site))) {
             self.summary.sites += 1;
-            if let Some(step) = self.layout.step(&site.hit) {
-                self.summary.tests[site.hit.target].add(step);
+            let step = self.layout.step(&site.hit);
+            if let Some(step) = step {
+                self.summary.tests[site.hit.target].add(step as usize);
             }
             let codes = if self.layout.codes { self.codes_of(&site.hit) } else { Vec::new() };
             if self.spool.is_some() || self.layout.statistics {
-                deferred::encode(site, &codes, &mut self.encoded);
+                deferred::encode(site, step, &codes, &mut self.encoded);
             }
             if self.spool.is_none() {
                 let significance = self.layout.significance(&site.hit, None);
@@ -414,20 +415,18 @@ impl<'a> Writer<'a> {
         let Layout { targets, .. } = self.layout;
         let nulls = targets.iter().map(|target| target.null.as_ref().expect("a scan by q-values has them"));
         let q: Vec<Vec<f64>> =
-            self.summary.tests.iter().zip(nulls.clone()).map(|(tests, null)| tests.q_values(null)).collect();
-        let nulls: Vec<_> = nulls.collect();
+            self.summary.tests.iter().zip(nulls).map(|(tests, null)| tests.q_values(null)).collect();
         self.summary.sites = 0;
         spool.replay(&self.coded, |entry| {
-            let (contig, site, codes) = match (entry, &mut self.statistics) {
-                (Entry::Site(contig, site, codes), _) => (contig, site, codes),
+            let (contig, site, step, codes) = match (entry, &mut self.statistics) {
+                (Entry::Site(contig, site, step, codes), _) => (contig, site, step, codes),
                 (Entry::End(contig, bases), Some(statistics)) => {
                     statistics.end_contig(contig, bases);
                     return Ok(());
                 }
                 (Entry::End(..), None) => return Ok(()),
             };
-            let hit = &site.hit;
-            if q[hit.target][nulls[hit.target].step(hit.score, hit.strand)] > rate {
+            if q[site.hit.target][step as usize] > rate {
                 return Ok(());
             }
             self.summary.sites += 1;

@@ -26,6 +26,10 @@ fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
     }
 }
 
+fn sequence(lengths: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![20 => 0..4u8, 1 => Just(4u8)], lengths)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -37,9 +41,7 @@ proptest! {
         hit_strands in prop_oneof![Just(HitStrands::Better), Just(HitStrands::Each)],
         stride in prop_oneof![3 => Just(1usize), 1 => 2..9usize],
         // More than a tile, and more N than a span, now and then.
-        bases in proptest::collection::vec(
-            prop_oneof![20 => 0..4u8, 1 => Just(4u8)], prop_oneof![4 => 1..2000usize, 1 => 4000..9000usize]
-        ),
+        bases in prop_oneof![4 => sequence(1..2000), 1 => sequence(4000..9000)],
         unknown in (0..6000usize, prop_oneof![0..300usize, 300..3000usize]),
         seed in any::<u64>(),
     ) {
