@@ -2,10 +2,11 @@
 
 use crate::model::onnx::recognize;
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use prost::Message;
+use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::io::digest::hex;
@@ -17,6 +18,7 @@ use crate::{Error, Result};
 
 pub mod bundled;
 pub mod deepbind;
+pub mod file;
 pub mod inspect;
 #[cfg(feature = "keras")]
 pub mod keras;
@@ -26,6 +28,7 @@ pub mod network;
 pub mod onnx;
 pub mod usage;
 
+use file::{Filed, ModelFile};
 use motif::MotifOptions;
 pub use network::{Dense, Network, Padding, Pooling};
 
@@ -212,6 +215,8 @@ pub struct Model {
     pub notes: Vec<String>,
     /// True if neither the file nor the graph sets the window, so that the default one is only a guess.
     pub free_window: bool,
+    /// The large file that the model was read from; none of a small one ([`Model::graph_file`]).
+    pub filed: Option<Arc<Filed>>,
 }
 
 /// Longest window in bases that a model may have, and longest stride: arithmetic on positions has room.
@@ -341,7 +346,9 @@ impl Model {
             return Model::open_with(path, options);
         }
         match path.to_str().and_then(bundled::find) {
-            Some((name, bytes)) => Model::read(name, bytes, None, options),
+            Some((name, bytes)) => {
+                Model::read(name, &Bytes::from_static(bytes), None, options).map(|(model, _)| model)
+            }
             None if path.components().count() == 1 && path.extension().is_none() => {
                 let names = bundled::names().collect::<Vec<_>>().join(", ");
                 Err(Error::UnknownModel { name: path.display().to_string(), bundled: names })
@@ -401,14 +408,17 @@ impl Model {
         if path.is_dir() {
             return Err(Error::format(path, None, "is a directory; give a model file (ONNX)"));
         }
-        let ModelFile { bytes, folder, digest, notes } = ModelFile::read(path)?;
-        let model =
-            Model::read(&stem(path), &bytes, Some(&folder), options).map_err(|error| match error {
+        let file = ModelFile::read(path)?;
+        let (model, graph) = Model::read(&stem(path), &file.bytes, Some(&file.folder), options).map_err(
+            |error| match error {
                 Error::Model { message, .. } => Error::format(path, None, message),
                 other => other,
-            })?;
-        let digest = digest.or(model.digest);
-        Ok(Model { digest, notes: notes.into_iter().chain(model.notes).collect(), ..model })
+            },
+        )?;
+        file.release();
+        let digest = file.digest.or(model.digest);
+        let filed = file.source.map(|source| Arc::new(Filed { source, graph }));
+        Ok(Model { digest, filed, notes: file.notes.into_iter().chain(model.notes).collect(), ..model })
     }
 
     /// Reads the bytes of an ONNX file. `name` is for messages, and is the model's name if the file does not state
@@ -418,11 +428,19 @@ impl Model {
     /// Bytes that are no ONNX model, inputs and outputs that are not those of a sequence model, several heads, weights in
     /// other files, and a specification that contradicts the graph.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Model> {
-        Model::read(name, bytes, None, &OpenOptions::default())
+        Model::read(name, &Bytes::copy_from_slice(bytes), None, &OpenOptions::default())
+            .map(|(model, _)| model)
     }
 
-    fn read(name: &str, bytes: &[u8], folder: Option<&Path>, options: &OpenOptions) -> Result<Model> {
-        let onnx::Decoded { model: graph, mut notes, warnings, digest } = onnx::decode(name, bytes, folder)?;
+    /// The model, and the graph as the bytes have it.
+    fn read(
+        name: &str,
+        bytes: &Bytes,
+        folder: Option<&Path>,
+        options: &OpenOptions,
+    ) -> Result<(Model, onnx::ModelProto)> {
+        let decoded = onnx::decode(name, bytes, folder)?;
+        let onnx::Decoded { model: graph, filed, mut notes, warnings, digest, .. } = decoded;
         let model = Model::from_graph(name, graph, options).map_err(|message| Error::model(name, message))?;
         notes.extend(model.notes.iter().cloned());
         if let Some((first, others)) = warnings.split_first() {
@@ -433,7 +451,7 @@ impl Model {
         for note in &notes {
             log::info!("model {}: {note}", model.spec.name);
         }
-        Ok(Model { digest: Some(hex(&digest)), notes, ..model })
+        Ok((Model { digest: Some(hex(&digest)), notes, ..model }, filed))
     }
 
     fn from_graph(name: &str, mut proto: onnx::ModelProto, options: &OpenOptions) -> Result<Model, String> {
@@ -485,7 +503,8 @@ impl Model {
                 spec.outputs.len()
             ));
         }
-        Ok(Model { spec, input, output, graph: proto, network, digest: None, heads, notes, free_window })
+        let (digest, filed) = (None, None);
+        Ok(Model { spec, input, output, graph: proto, network, digest, heads, notes, free_window, filed })
     }
 
     /// The window to score with: the one that is asked for, or the model's own.
@@ -509,12 +528,12 @@ impl Model {
     /// # Errors
     /// An order that is none.
     pub fn with_channels(self, order: &str) -> Result<Model> {
-        let Model { spec, graph, digest, heads, notes, free_window, .. } = self;
+        let Model { spec, graph, digest, heads, notes, free_window, filed, .. } = self;
         let options = OpenOptions { channels: Some(order.to_owned()), heads: Heads::First, logit: false };
         let model = Model::from_graph(&spec.name, graph, &options);
         let model = model.map_err(|message| Error::model(&spec.name, message))?;
         let channels = model.spec.channels.clone();
-        Ok(Model { spec: ModelSpec { channels, ..spec }, digest, heads, notes, free_window, ..model })
+        Ok(Model { spec: ModelSpec { channels, ..spec }, digest, heads, notes, free_window, filed, ..model })
     }
 
     /// The model with some of its outputs only, in this order: each by its name or its rank from 0.
@@ -537,7 +556,8 @@ impl Model {
             }
             ranks.push(rank);
         }
-        let Model { mut spec, input, output, mut graph, network, digest, heads, notes, free_window } = self;
+        let Model { mut spec, input, output, mut graph, network, digest, heads, notes, free_window, filed } =
+            self;
         let all = spec.outputs.len();
         spec.outputs = ranks.iter().map(|&rank| spec.outputs[rank].clone()).collect();
         // The calibration was that of all of them.
@@ -550,7 +570,7 @@ impl Model {
             return Ok(Model { digest, heads, notes, ..Model::from_network(spec, network)? });
         }
         let output = onnx::head::choose(&mut graph, &output, all, &ranks);
-        Ok(Model { spec, input, output, graph, network, digest, heads, notes, free_window })
+        Ok(Model { spec, input, output, graph, network, digest, heads, notes, free_window, filed })
     }
 
     /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
@@ -575,8 +595,8 @@ impl Model {
         };
         let output: String = onnx::build::OUTPUT.into();
         let (heads, notes) = (vec![output.clone()], Vec::new());
-        let network = Ok(network);
-        Ok(Model { spec, input, output, graph, network, digest: None, heads, notes, free_window: false })
+        let (network, digest, filed, free_window) = (Ok(network), None, None, false);
+        Ok(Model { spec, input, output, graph, network, digest, heads, notes, free_window, filed })
     }
 
     /// The ONNX file, with the specification in its metadata. The same model gives the same bytes.
@@ -584,6 +604,12 @@ impl Model {
         let mut graph = self.graph.clone();
         onnx::set_metadata(&mut graph, SPEC_KEY, serde_json::json!(self.spec).to_string());
         graph.encode_to_vec()
+    }
+
+    /// The file that holds the graph as it is run, if that is large and still there: who opens it there need not hold its
+    /// weights a second time.
+    pub fn graph_file(&self) -> Option<&Path> {
+        self.filed.as_ref().and_then(|filed| filed.path_of(&self.graph))
     }
 
     /// Writes the ONNX file: beside `path` first, then renamed, so that there is never half a file under that name.
@@ -594,41 +620,6 @@ impl Model {
         let mut output = Output::create(path.as_ref())?;
         output.write(&self.to_bytes())?;
         output.finish()
-    }
-}
-
-/// The ONNX bytes of a model file.
-pub(crate) struct ModelFile {
-    pub(crate) bytes: Vec<u8>,
-    /// Where external data are looked for.
-    pub(crate) folder: PathBuf,
-    /// SHA-256 of a file that is not ONNX itself, in hexadecimal digits.
-    pub(crate) digest: Option<String>,
-    /// Changes to the file, one line each.
-    pub(crate) notes: Vec<String>,
-}
-
-impl ModelFile {
-    /// Reads an ONNX file, or a Keras file as one.
-    pub(crate) fn read(path: &Path) -> Result<ModelFile> {
-        let bytes = fs::read(path).map_err(Error::io(path, "cannot read"))?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_path_buf(),
-            _ => PathBuf::from("."),
-        };
-        #[cfg(feature = "keras")]
-        if keras::is_keras(&bytes) {
-            let imported = keras::open(path)?;
-            let mut notes = vec![format!(
-                "read from Keras: {} -> {}",
-                imported.inputs.join(", "),
-                imported.outputs.join(", ")
-            )];
-            notes.extend(imported.notes);
-            let digest = Some(crate::io::digest::of_bytes(&bytes));
-            return Ok(ModelFile { bytes: imported.graph.encode_to_vec(), folder, digest, notes });
-        }
-        Ok(ModelFile { bytes, folder, digest: None, notes: Vec::new() })
     }
 }
 

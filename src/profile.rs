@@ -19,9 +19,10 @@ use crate::engine::onnx::graph::{Graph, Named};
 use crate::genome::random_access::Lookup;
 use crate::io::digest::hex;
 use crate::model::bundled;
+use crate::model::file::ModelFile;
 use crate::model::onnx::interface;
 use crate::model::onnx::{self, ModelProto};
-use crate::model::{Input, Layout, ModelFile};
+use crate::model::{Input, Layout};
 use crate::pipeline;
 use crate::seq::contig::Contig;
 use crate::track::bigwig::BaseSink;
@@ -96,7 +97,7 @@ impl ProfileModel {
             Error::Model { message, .. } => wrong(message),
             other => other,
         })?;
-        let onnx::Decoded { model: graph, notes, warnings, digest } = decoded;
+        let onnx::Decoded { model: graph, notes, warnings, digest, .. } = decoded;
         let notes = file.notes.into_iter().chain(notes).collect();
         let digest = file.digest.unwrap_or_else(|| hex(&digest));
         warnings

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use prost::Message;
+use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
@@ -39,6 +40,8 @@ use proto::{AttributeProto, NodeProto, StringStringEntryProto};
 pub struct Decoded {
     /// The model.
     pub model: ModelProto,
+    /// The model as the file has it.
+    pub filed: ModelProto,
     /// Changes that were made to the file's graph, one line each.
     pub notes: Vec<String>,
     /// Changes that change the scores, one line each: layers that were in training mode.
@@ -47,17 +50,19 @@ pub struct Decoded {
     pub digest: [u8; 32],
 }
 
-/// Decodes the bytes of an ONNX file; `name` is for messages. Its external data are read from `folder`.
+/// Decodes the bytes of an ONNX file; `name` is for messages. Its external data are read from `folder`. Weights stay where
+/// they are: the tensors are slices of `bytes`.
 ///
 /// # Errors
 /// Bytes that are no ONNX model, a model without a graph, external data that cannot be read, numbers that
 /// float32 cannot hold, graphs that draw random numbers, and inputs beside the sequence that are no control tracks.
-pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded> {
+pub fn decode(name: &str, bytes: &Bytes, folder: Option<&Path>) -> Result<Decoded> {
     let mut model =
-        ModelProto::decode(bytes).map_err(|_| Error::model(name, "not an ONNX file; bindscan import makes one of published DeepBind parameters or of a motif matrix"))?;
+        ModelProto::decode(bytes.clone()).map_err(|_| Error::model(name, "not an ONNX file; bindscan import makes one of published DeepBind parameters or of a motif matrix"))?;
     if model.graph.is_none() {
         return Err(Error::model(name, "not an ONNX file: it holds no graph"));
     }
+    let filed = model.clone();
     // Graphs for training are not run, and what they hold is not read.
     model.training_info.clear();
     let prepared = prepare(&mut model, folder);
@@ -69,7 +74,7 @@ pub fn decode(name: &str, bytes: &[u8], folder: Option<&Path>) -> Result<Decoded
         digest.update([0]);
         digest.update(content);
     }
-    Ok(Decoded { model, notes, warnings, digest: digest.finalize().into() })
+    Ok(Decoded { filed, model, notes, warnings, digest: digest.finalize().into() })
 }
 
 /// Changes made to a model.

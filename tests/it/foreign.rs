@@ -325,7 +325,7 @@ fn truth(name: &str, value: bool) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
         data_type: Some(DataType::Bool as i32),
-        raw_data: Some(vec![u8::from(value)]),
+        raw_data: Some(vec![u8::from(value)].into()),
         ..TensorProto::default()
     }
 }

@@ -15,6 +15,7 @@ mod golden;
 mod help;
 #[cfg(feature = "keras")]
 mod keras;
+mod large_models;
 mod layers;
 mod levels;
 mod library;

@@ -61,7 +61,7 @@ struct Model {
 
 impl Model {
     fn open(path: &Path, window: usize) -> Model {
-        let decoded = decode("model", &fs::read(path).unwrap(), None).unwrap();
+        let decoded = decode("model", &fs::read(path).unwrap().into(), None).unwrap();
         Model { graph: Graph::open("model", &decoded.model, Device::Cpu).unwrap(), window }
     }
 

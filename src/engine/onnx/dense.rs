@@ -49,6 +49,7 @@ pub(super) fn from_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 
         heads: vec![build::OUTPUT.into()],
         notes: Vec::new(),
         free_window: false,
+        filed: None,
     }
 }
 

@@ -22,15 +22,26 @@ pub(super) type SharedSession = Arc<Mutex<Session>>;
 /// # Errors
 /// No usable library, no such device (there is no falling back to another), or a graph the library refuses.
 pub(super) fn open(model: &Model, device: Device) -> Result<SharedSession> {
-    open_bytes(&model.spec.name, &model.to_bytes(), device)
+    match model.graph_file() {
+        // The library reads a file in less memory than the bytes of one take beside what it makes of them.
+        Some(path) => open_with(&model.spec.name, device, |builder| builder.commit_from_file(path)),
+        None => open_bytes(&model.spec.name, &model.to_bytes(), device),
+    }
 }
 
 /// As [`open`], for the bytes of an ONNX file.
 pub(super) fn open_bytes(name: &str, bytes: &[u8], device: Device) -> Result<SharedSession> {
+    open_with(name, device, |builder| builder.commit_from_memory(bytes))
+}
+
+fn open_with(
+    name: &str,
+    device: Device,
+    commit: impl FnOnce(&mut SessionBuilder) -> ort::Result<Session>,
+) -> Result<SharedSession> {
     let library = library()?;
     let mut builder = on_device(configure(library)?, library, device)?;
-    let session = builder.commit_from_memory(bytes);
-    let session = session
+    let session = commit(&mut builder)
         .map_err(|e| Error::model(name, format!("ONNX Runtime refuses the graph: {}", one_line(&e))))?;
     Ok(Arc::new(Mutex::new(session)))
 }

@@ -93,7 +93,7 @@ impl Reader<'_> {
         if bytes.len() as u64 != length {
             return Err(format!("{location} became shorter while it was read"));
         }
-        tensor.raw_data = Some(bytes);
+        tensor.raw_data = Some(bytes.into());
         tensor.external_data.clear();
         tensor.data_location = None;
         Ok(())

@@ -271,7 +271,7 @@ impl Walk {
             }
             "Pad" => pad(field, node, inputs)?,
             "Conv" => {
-                let (dims, _) = inputs.weights(1)?;
+                let dims = inputs.weight_dims(1)?;
                 let layer = shape.convolution(node, dims)?;
                 field.slid(layer.slide, layer.shape)
             }
@@ -284,7 +284,7 @@ impl Walk {
                 field.slid(slide, shape)
             }
             "Gemm" | "MatMul" => {
-                let (dims, _) = inputs.weights(1)?;
+                let dims = inputs.weight_dims(1)?;
                 let &[rows, columns] = dims else { return Err("has weights that are no matrix".into()) };
                 let turned = int(node, "transB", 0) != 0;
                 let (rows, columns) = if turned { (columns, rows) } else { (rows, columns) };

@@ -1,5 +1,10 @@
 //! Tensors of an ONNX file as plain numbers.
 
+use std::ops::Deref;
+use std::sync::OnceLock;
+
+use prost::bytes::Bytes;
+
 use super::proto::TensorProto;
 use super::proto::tensor_proto::DataType;
 
@@ -16,16 +21,81 @@ pub struct Tensor {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Data {
     /// Weights; float16, bfloat16 and float64 are converted.
-    Floats(Vec<f32>),
+    Floats(Floats),
     /// Shapes, axes, padding.
     Ints(Vec<i64>),
+}
+
+/// Numbers that stay where a file has them, as bytes, until they are looked at: most walks over a graph need the lengths of
+/// its weights only.
+#[derive(Clone)]
+pub struct Floats {
+    /// Little-endian numbers, unless they were never bytes.
+    raw: Bytes,
+    numbers: OnceLock<Vec<f32>>,
+}
+
+impl Floats {
+    fn from_raw(raw: &Bytes) -> Result<Floats, String> {
+        if !raw.len().is_multiple_of(size_of::<f32>()) {
+            return Err(not_a_multiple(raw.len(), size_of::<f32>()));
+        }
+        Ok(Floats { raw: raw.clone(), numbers: OnceLock::new() })
+    }
+
+    /// Appends numbers.
+    pub(super) fn extend(&mut self, more: &[f32]) {
+        let mut numbers = self.numbers.take().unwrap_or_else(|| self.read());
+        numbers.extend_from_slice(more);
+        *self = numbers.into();
+    }
+
+    fn read(&self) -> Vec<f32> {
+        self.raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.numbers.get().map_or(self.raw.len() / size_of::<f32>(), Vec::len)
+    }
+}
+
+impl From<Vec<f32>> for Floats {
+    fn from(numbers: Vec<f32>) -> Floats {
+        Floats { raw: Bytes::new(), numbers: numbers.into() }
+    }
+}
+
+impl FromIterator<f32> for Floats {
+    fn from_iter<I: IntoIterator<Item = f32>>(numbers: I) -> Floats {
+        numbers.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl Deref for Floats {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        self.numbers.get_or_init(|| self.read())
+    }
+}
+
+impl PartialEq for Floats {
+    fn eq(&self, other: &Floats) -> bool {
+        **self == **other
+    }
+}
+
+impl std::fmt::Debug for Floats {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 impl Data {
     /// Number of elements.
     pub fn len(&self) -> usize {
         match self {
-            Data::Floats(x) => x.len(),
+            Data::Floats(x) => x.count(),
             Data::Ints(x) => x.len(),
         }
     }
@@ -50,7 +120,7 @@ impl Data {
 impl Tensor {
     /// A float tensor.
     pub fn floats(dims: impl Into<Vec<usize>>, data: Vec<f32>) -> Tensor {
-        Tensor { dims: dims.into(), data: Data::Floats(data) }
+        Tensor { dims: dims.into(), data: Data::Floats(data.into()) }
     }
 
     /// An integer vector.
@@ -79,7 +149,7 @@ impl Tensor {
 
     /// The message for an initialiser of this name, values as little-endian raw bytes.
     pub fn write(&self, name: &str) -> TensorProto {
-        let (data_type, raw) = match &self.data {
+        let (data_type, raw): (DataType, Vec<u8>) = match &self.data {
             Data::Floats(x) => (DataType::Float, x.iter().flat_map(|x| x.to_le_bytes()).collect()),
             Data::Ints(x) => (DataType::Int64, x.iter().flat_map(|x| x.to_le_bytes()).collect()),
         };
@@ -87,7 +157,7 @@ impl Tensor {
             name: Some(name.to_owned()),
             dims: self.dims.iter().map(|&dim| dim as i64).collect(),
             data_type: Some(data_type as i32),
-            raw_data: Some(raw),
+            raw_data: Some(raw.into()),
             ..TensorProto::default()
         }
     }
@@ -147,22 +217,31 @@ fn read_data(proto: &TensorProto) -> Result<Data, String> {
     let element = DataType::try_from(proto.data_type()).unwrap_or(DataType::Undefined);
     let raw = proto.raw_data.as_deref();
     Ok(match element {
-        DataType::Float => Data::Floats(match raw {
-            Some(raw) => from_raw(raw, f32::from_le_bytes)?,
-            None => proto.float_data.clone(),
+        DataType::Float => Data::Floats(match &proto.raw_data {
+            Some(raw) => Floats::from_raw(raw)?,
+            None => proto.float_data.clone().into(),
         }),
-        DataType::Double => Data::Floats(match raw {
-            Some(raw) => from_raw(raw, |bytes| f64::from_le_bytes(bytes) as f32)?,
-            None => proto.double_data.iter().map(|&x| x as f32).collect(),
-        }),
-        DataType::Float16 => Data::Floats(match raw {
-            Some(raw) => from_raw(raw, |bytes| half_to_float(u16::from_le_bytes(bytes)))?,
-            None => proto.int32_data.iter().map(|&bits| half_to_float(bits as u16)).collect(),
-        }),
-        DataType::Bfloat16 => Data::Floats(match raw {
-            Some(raw) => from_raw(raw, |bytes| bfloat_to_float(u16::from_le_bytes(bytes)))?,
-            None => proto.int32_data.iter().map(|&bits| bfloat_to_float(bits as u16)).collect(),
-        }),
+        DataType::Double => Data::Floats(
+            match raw {
+                Some(raw) => from_raw(raw, |bytes| f64::from_le_bytes(bytes) as f32)?,
+                None => proto.double_data.iter().map(|&x| x as f32).collect(),
+            }
+            .into(),
+        ),
+        DataType::Float16 => Data::Floats(
+            match raw {
+                Some(raw) => from_raw(raw, |bytes| half_to_float(u16::from_le_bytes(bytes)))?,
+                None => proto.int32_data.iter().map(|&bits| half_to_float(bits as u16)).collect(),
+            }
+            .into(),
+        ),
+        DataType::Bfloat16 => Data::Floats(
+            match raw {
+                Some(raw) => from_raw(raw, |bytes| bfloat_to_float(u16::from_le_bytes(bytes)))?,
+                None => proto.int32_data.iter().map(|&bits| bfloat_to_float(bits as u16)).collect(),
+            }
+            .into(),
+        ),
         DataType::Int64 => Data::Ints(match raw {
             Some(raw) => from_raw(raw, i64::from_le_bytes)?,
             None => proto.int64_data.clone(),
@@ -182,9 +261,13 @@ fn read_data(proto: &TensorProto) -> Result<Data, String> {
 fn from_raw<const SIZE: usize, T>(raw: &[u8], convert: impl Fn([u8; SIZE]) -> T) -> Result<Vec<T>, String> {
     let (values, rest) = raw.as_chunks::<SIZE>();
     if !rest.is_empty() {
-        return Err(format!("{} bytes, which is not a multiple of {SIZE}", raw.len()));
+        return Err(not_a_multiple(raw.len(), SIZE));
     }
     Ok(values.iter().map(|&bytes| convert(bytes)).collect())
+}
+
+fn not_a_multiple(bytes: usize, size: usize) -> String {
+    format!("{bytes} bytes, which is not a multiple of {size}")
 }
 
 /// bfloat16, the upper half of a binary32, to binary32.

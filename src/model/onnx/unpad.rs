@@ -229,7 +229,7 @@ impl Walk {
                 (shape.slid(slide)?, Reading::Slide(slide))
             }
             "Conv" => {
-                let (dims, _) = inputs.weights(1)?;
+                let dims = inputs.weight_dims(1)?;
                 let layer = shape.convolution(node, dims)?;
                 (layer.shape, Reading::Slide(layer.slide))
             }
@@ -244,7 +244,7 @@ impl Walk {
                 if operator == "MatMul" && inputs.constant(0).is_some() {
                     return Err("multiplies from the left".into());
                 }
-                let (dims, _) = inputs.weights(1)?;
+                let dims = inputs.weight_dims(1)?;
                 let &[rows, columns] = dims else { return Err("has weights that are no matrix".into()) };
                 let turned = int(node, "transB", 0) != 0;
                 let (rows, columns) = if turned { (columns, rows) } else { (rows, columns) };

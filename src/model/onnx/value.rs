@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::proto::{GraphProto, NodeProto};
-use super::tensor::Tensor;
+use super::tensor::{Data, Tensor};
 
 /// Knowledge of one tensor of the graph.
 #[derive(Debug, Clone)]
@@ -126,6 +126,15 @@ impl<F> Inputs<'_, F> {
     pub(in crate::model) fn constants(&self) -> Option<Vec<&Tensor>> {
         let given = (0..self.len()).filter(|&i| self.get(i).is_some());
         given.map(|i| self.constant(i)).collect()
+    }
+
+    /// The lengths of an input that must be constant floats, which are not looked at.
+    pub(in crate::model) fn weight_dims(&self, i: usize) -> Result<&[usize], String> {
+        let tensor = self.constant(i).ok_or("has weights that are not constant")?;
+        match tensor.data {
+            Data::Floats(_) => Ok(&tensor.dims),
+            Data::Ints(_) => Err("has weights that are not floats".into()),
+        }
     }
 
     /// An input that must be constant floats.
