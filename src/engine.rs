@@ -73,6 +73,11 @@ pub trait Engine: Send {
     /// A window length that the model cannot take, or a failure of the device.
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()>;
 
+    /// The engines whose scores this one averages; none unless it is an ensemble.
+    fn members(&mut self) -> &mut [Box<dyn Engine>] {
+        &mut []
+    }
+
     /// As [`score`](Engine::score), for a caller that only wants scores of `threshold` and more: all of those are
     /// the same, and an engine may give minus infinity in place of any that are lower.
     ///

@@ -306,6 +306,11 @@ impl Layout<'_> {
         }
     }
 
+    /// True if lines show how far the members of an ensemble lie apart.
+    fn shows_spread(&self) -> bool {
+        self.lines.iter().any(SiteLines::shows_spread)
+    }
+
     /// Sorts sites in the order of their lines.
     fn sort(&self, sites: &mut [Located]) {
         sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
@@ -342,13 +347,13 @@ impl Layout<'_> {
         significance: Option<Significance>,
         lines: &mut [Vec<u8>],
     ) {
-        let Located { hit, core } = site;
+        let Located { hit, core, spread } = site;
         let target = &self.targets[hit.target];
         let span = target.span_of(site);
         let place = |position: u64| (position as i64 - target.frame_of(hit)) as usize;
         let within = place(span.start)..place(span.end);
         let codes = codes.get(within).unwrap_or_default();
-        let site = Site { contig, target, hit, core: *core, codes, significance };
+        let site = Site { contig, target, hit, core: *core, spread: *spread, codes, significance };
         for (track, out) in self.lines.iter().zip(lines) {
             if track.target.is_none_or(|only| only == hit.target) {
                 track.write(&site, out);

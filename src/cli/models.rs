@@ -29,6 +29,8 @@ pub(super) struct ModelArgs {
     #[command(flatten)]
     plan: PlanArgs,
     /// Combine the models, folds of one training, into one with the mean of their scores
+    ///
+    /// Tables of sites have a column score_sd with the standard deviation of the models' scores of the window.
     #[arg(long, value_name = "mean", help_heading = heading::MODEL)]
     ensemble: Option<EnsembleArg>,
 }
@@ -127,6 +129,11 @@ impl ModelArgs {
     /// True if several models are named, of which each has scores of its own.
     pub(super) fn are_several(&self) -> bool {
         self.models.len() > 1 && self.ensemble.is_none()
+    }
+
+    /// True if the models are one ensemble.
+    pub(super) fn is_ensemble(&self) -> bool {
+        self.ensemble.is_some()
     }
 
     /// Checks that a model and `input`, in words `what`, do not both come from standard input.

@@ -166,7 +166,8 @@ enum SiteArg {
 impl ScanArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         let (p, q) = (self.rate().is_some(), self.qvalue.is_some());
-        let columns = Columns { p, q, read: false, summit: !self.keeps_all() };
+        let columns =
+            Columns { p, q, read: false, summit: !self.keeps_all(), spread: self.models.is_ensemble() };
         let aggregate = self.reads.aggregate();
         let mut outputs = self.tracks.outputs(self.stride, columns, aggregate.is_some())?;
         let chosen = outputs.have_sites() || outputs.are_sparse() || aggregate == Some(Aggregate::Count);

@@ -26,7 +26,8 @@ const BATCH_BASES: usize = 32 * 1024;
 /// Score sequences as the published DeepBind program does
 ///
 /// Writes one row for each sequence and one column for each model: the best window (or the average, with --average) on
-/// the better strand. A sequence no longer than the window is scored once, whole.
+/// the better strand. A sequence no longer than the window is scored once, whole. With --ensemble mean, a column NAME_sd
+/// has the standard deviation of the models' scores there.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
     /// Sequences (FASTA, one a line, a table) or reads (BAM, SAM, CRAM); - for standard input
@@ -69,7 +70,7 @@ impl ScoreArgs {
             .collect();
         let mut reader = self.reader()?;
         let mut output = Output::create(&self.output)?;
-        let names: Vec<String> = models.iter().flat_map(Planned::names).collect();
+        let names: Vec<String> = models.iter().flat_map(columns).collect();
         output.write(format!("sequence\t{}\n", names.join("\t")).as_bytes())?;
 
         let (mut sequences, mut short, mut unscored) = (0u64, 0u64, 0u64);
@@ -137,6 +138,15 @@ impl ScoreArgs {
     }
 }
 
+/// Names of a model's columns: of an ensemble, each score has one with its standard deviation beside it.
+fn columns(planned: &Planned) -> Vec<String> {
+    let names = planned.names().into_iter();
+    match planned.is_ensemble() {
+        true => names.flat_map(|name| [name.clone(), name + "_sd"]).collect(),
+        false => names.collect(),
+    }
+}
+
 /// Source of sequences.
 enum Reader {
     Sequences(SequenceReader),
@@ -171,15 +181,27 @@ fn score_batch(scorers: &mut [Scorer], batch: &[Sequence], rows: &mut Rows) -> b
         rows.short += u64::from(too_short > 0);
         rows.unscored += u64::from(too_short == scorers.len());
         for scorer in &mut *scorers {
-            for score in scorer.score_codes(&sequence.codes)? {
-                rows.text.push(b'\t');
-                match score.is_nan() {
-                    true => rows.text.extend_from_slice(b"nan"),
-                    false => push_score(score, &mut rows.text),
+            if scorer.is_ensemble() {
+                let found = scorer.score_codes_and_spread(&sequence.codes)?;
+                for (score, spread) in found.scores.into_iter().zip(found.spreads) {
+                    push_column(score, &mut rows.text);
+                    push_column(spread, &mut rows.text);
+                }
+            } else {
+                for score in scorer.score_codes(&sequence.codes)? {
+                    push_column(score, &mut rows.text);
                 }
             }
         }
         rows.text.push(b'\n');
     }
     Ok(())
+}
+
+fn push_column(score: f32, text: &mut Vec<u8>) {
+    text.push(b'\t');
+    match score.is_nan() {
+        true => text.extend_from_slice(b"nan"),
+        false => push_score(score, text),
+    }
 }

@@ -212,6 +212,11 @@ impl Planned {
         Ok(first)
     }
 
+    /// True if the model's scores are the mean of several models'.
+    pub fn is_ensemble(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     /// Bases of the shortest sequence that the model can score.
     pub fn shortest(&self) -> usize {
         self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {

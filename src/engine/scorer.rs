@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::engine::planned::{PlanOptions, Planned};
-use crate::engine::summary::{Summary, score_sequence};
+use crate::engine::summary::{SequenceScores, Summary, score_sequence, score_sequence_and_spread};
 use crate::engine::{Engine, Workload};
 use crate::model::Model;
 use crate::seq::alphabet;
@@ -30,6 +30,7 @@ const BATCH: usize = 64;
 pub struct Scorer {
     engine: Box<dyn Engine>,
     plan: WindowPlan,
+    ensemble: bool,
     /// Bases that the model needs.
     shortest: usize,
     summary: Summary,
@@ -48,8 +49,14 @@ impl Scorer {
     /// As [`crate::engine::open`].
     pub fn open(planned: &Planned, summary: Summary, workers: usize) -> Result<Vec<Scorer>> {
         let engines = planned.engines(workers, Workload::Sequences)?;
-        let (plan, shortest) = (planned.plan, planned.shortest());
-        Ok(engines.into_iter().map(|engine| Scorer { engine, plan, shortest, summary }).collect())
+        let (plan, ensemble, shortest) = (planned.plan, planned.is_ensemble(), planned.shortest());
+        let open = |engine| Scorer { engine, plan, ensemble, shortest, summary };
+        Ok(engines.into_iter().map(open).collect())
+    }
+
+    /// True if scores are the mean of several models'.
+    pub fn is_ensemble(&self) -> bool {
+        self.ensemble
     }
 
     /// Values of a score: the model's outputs.
@@ -80,6 +87,18 @@ impl Scorer {
             return Ok(vec![f32::NAN; self.outputs()]);
         }
         score_sequence(self.engine.as_mut(), codes, &self.plan, self.summary)
+    }
+
+    /// As [`Scorer::score_codes`], with the standard deviation of the scores of an ensemble's members.
+    ///
+    /// # Errors
+    /// As [`Scorer::score_codes`].
+    pub fn score_codes_and_spread(&mut self, codes: &[u8]) -> Result<SequenceScores> {
+        if self.is_too_short(codes.len()) {
+            let nothing = vec![f32::NAN; self.outputs()];
+            return Ok(SequenceScores { scores: nothing.clone(), spreads: nothing });
+        }
+        score_sequence_and_spread(self.engine.as_mut(), codes, &self.plan, self.summary)
     }
 }
 

@@ -257,6 +257,8 @@ impl Scan {
             q: choice.is_some_and(|choice| choice.false_discovery_rate().is_some()),
             read: false,
             summit: self.overlaps == Overlaps::Suppress && choice != Some(&SiteChoice::All),
+            // A scan of the library has no ensembles.
+            spread: false,
         };
         let outputs = Outputs::new(paths, None)?.columns(columns).summary(self.summary);
         let ready = self.prepare(outputs.have_sites(), genome::from_input)?;

@@ -17,9 +17,9 @@ const IN_MEMORY: usize = 64 << 20;
 const REVERSE: u64 = 1 << 63;
 
 /// Bytes of a site without its codes.
-const RECORD: usize = 32;
+const RECORD: usize = 36;
 
-/// Sites in input order, 32 bytes each; with the codes of their windows where statistics need them.
+/// Sites in input order, 36 bytes each; with the codes of their windows where statistics need them.
 pub(crate) struct Spool {
     file: SpooledTempFile,
     frames: Vec<Frame>,
@@ -44,7 +44,7 @@ pub(crate) enum Entry<'a> {
 /// Appends a site as a spool holds it. `step` is that of its null distribution, if it has one: what is read back need not look
 /// it up again.
 pub(crate) fn encode(site: &Located, step: Option<u32>, codes: &[u8], out: &mut Vec<u8>) {
-    let Located { hit, core } = site;
+    let Located { hit, core, spread } = site;
     let strand = if hit.strand == Strand::Reverse { REVERSE } else { 0 };
     out.extend_from_slice(&(hit.start | strand).to_le_bytes());
     out.extend_from_slice(&(hit.target as u32).to_le_bytes());
@@ -52,6 +52,7 @@ pub(crate) fn encode(site: &Located, step: Option<u32>, codes: &[u8], out: &mut 
     for number in [core.start, core.end, core.summit] {
         out.extend_from_slice(&number.to_le_bytes());
     }
+    out.extend_from_slice(&spread.to_le_bytes());
     out.extend_from_slice(&step.unwrap_or_default().to_le_bytes());
     out.extend_from_slice(codes);
 }
@@ -67,7 +68,8 @@ fn decode(record: &[u8; RECORD]) -> (Located, u32) {
         strand: if start & REVERSE != 0 { Strand::Reverse } else { Strand::Forward },
     };
     let [start, end, summit] = [16, 20, 24].map(|at| i32::from_le_bytes(four(at)));
-    (Located { hit, core: Core { start, end, summit } }, u32::from_le_bytes(four(28)))
+    let spread = f32::from_le_bytes(four(28));
+    (Located { hit, core: Core { start, end, summit }, spread }, u32::from_le_bytes(four(32)))
 }
 
 /// The sites that were [encoded](encode) one after the other, with their codes; `windows` as in [`Spool::replay`].
@@ -160,7 +162,8 @@ mod tests {
         let contig = |id| Arc::new(Contig { id, name: format!("c{id}"), length: None });
         let site = |start, target, strand| {
             let core = Core { start: target as i32 - 1, end: 3, summit: 70_000 };
-            Located { hit: Hit { start, target, score: start as f32 / 3.0, strand }, core }
+            let hit = Hit { start, target, score: start as f32 / 3.0, strand };
+            Located { hit, core, spread: start as f32 / 7.0 }
         };
         let sites = [
             (0, site(5, 0, Strand::Forward)),
@@ -195,7 +198,10 @@ mod tests {
                 Ok(())
             })
             .unwrap();
-        assert_eq!(found, sites);
+        let all = |sites: &[(usize, Located)]| -> Vec<_> {
+            sites.iter().map(|(id, site)| (*id, site.hit, site.core, site.spread)).collect()
+        };
+        assert_eq!(all(&found), all(&sites));
         assert_eq!(ends, [(0, 77, 2), (1, 1, 2)]);
     }
 }

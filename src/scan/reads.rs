@@ -19,7 +19,7 @@ use crate::reads;
 use crate::reads::record::Read;
 use crate::reads::{Batch, ReadFilter, ReadSource, Skip};
 use crate::scan::chunk_hits::{Found, Need};
-use crate::scores::{Scores, choose};
+use crate::scores::{Hit, Scores, choose};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::{Contig, Strand};
 use crate::sites::core::{Core, Located, Locator};
@@ -467,14 +467,15 @@ impl<'a> Worker<'a> {
                 found.iter_mut().for_each(|hit| hit.target = rank);
                 if layout.overlaps == Overlaps::Keep {
                     let core = Core::whole(target.window);
-                    sites.extend(found.drain(..).map(|hit| Located { hit, core }));
+                    sites.extend(found.drain(..).map(|hit| Located { hit, core, spread: f32::NAN }));
                     continue;
                 }
                 let mut finder =
                     self.locator.begin(&target.cores, scanner.as_mut(), target.output, &self.chunk);
                 let everything = 0..u64::MAX;
                 let found = target.suppress(found, &everything, |i| finder.off_centre(&found[i]));
-                sites.extend(found.hits.into_iter().map(|hit| Located { hit, core: finder.core(&hit) }));
+                let mut located = |hit: Hit| Located { hit, core: finder.core(&hit), spread: f32::NAN };
+                sites.extend(found.hits.into_iter().map(&mut located));
                 finder.finish()?;
             }
         }
@@ -493,7 +494,7 @@ impl<'a> Worker<'a> {
 
     /// Writes a site.
     fn write(&mut self, located: &Located, place: Key, part: &mut Part) {
-        let Located { hit, core } = located;
+        let Located { hit, core, spread } = located;
         let target = &self.layout.targets[hit.target];
         let span = target.span_of(located);
         let (contig, place) = match self.read.contig {
@@ -512,7 +513,7 @@ impl<'a> Worker<'a> {
             }
         };
         let significance = significance(target, hit, None);
-        let site = Site { contig, target, hit, core: *core, codes: &[], significance };
+        let site = Site { contig, target, hit, core: *core, spread: *spread, codes: &[], significance };
         let Read { name, flags, mapq, .. } = &self.read;
         let read = ReadSite { name, flags: *flags, mapq: *mapq, blocks: &self.blocks };
         part.summary.scan.sites += 1;

@@ -121,7 +121,7 @@ impl Statistics {
 
     /// Takes a site, whose score depends on bases with these codes.
     pub(super) fn add_site(&mut self, contig: &Arc<Contig>, site: &Located, codes: &[u8]) {
-        let Located { hit, core } = site;
+        let Located { hit, core, .. } = site;
         let rank = hit.target;
         let target = &mut self.targets[rank];
         target.sites.add(hit.score, 1);
@@ -285,7 +285,7 @@ mod tests {
 
     fn site(start: u64, score: f32) -> Located {
         let hit = Hit { start, target: 0, score, strand: Strand::Forward };
-        Located { hit, core: Core::whole(1) }
+        Located { hit, core: Core::whole(1), spread: f32::NAN }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::scores::Hit;
 use crate::scores::Scores;
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Contig;
-use crate::sites::core::{Core, Located, Locator};
+use crate::sites::core::{Core, CoreSource, Located, Locator};
 use crate::track::Target;
 use crate::track::score::{Encoders, ScorePart};
 
@@ -160,16 +160,21 @@ impl<'a> Worker<'a> {
         let mut locator = std::mem::take(&mut self.locator);
         self.find(chunk, part, |rank, scanner, found| {
             let target = &layout.targets[rank];
+            let spreads = layout.shows_spread();
             if layout.overlaps == Overlaps::Keep {
-                let whole = Core::whole(target.window);
-                sites.extend(found.drain(..).map(|hit| Located { hit, core: whole }));
-                return Ok(());
+                let core = Core::whole(target.window);
+                let mut finder = locator.begin(&CoreSource::Window, scanner, target.output, chunk);
+                let mut spread = |hit: &Hit| if spreads { finder.spread(hit) } else { f32::NAN };
+                sites.extend(found.drain(..).map(|hit| Located { hit, core, spread: spread(&hit) }));
+                return finder.finish();
             }
             let mut finder = locator.begin(&target.cores, scanner, target.output, chunk);
             let found = target.suppress(found, &seen, |i| finder.off_centre(&found[i]));
             settled = settled.start.max(found.settled_from)..settled.end.min(found.settled_to);
             for hit in found.hits {
-                sites.push(Located { hit, core: finder.core(&hit) });
+                let (core, spread) =
+                    (finder.core(&hit), if spreads { finder.spread(&hit) } else { f32::NAN });
+                sites.push(Located { hit, core, spread });
             }
             finder.finish()
         })?;

@@ -333,13 +333,15 @@ impl<'a> Writer<'a> {
         let mut left = Vec::new();
         for (rank, target) in self.layout.targets.iter().enumerate() {
             let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
-            let (hits, cores): (Vec<Hit>, Vec<Core>) = of_target.map(|site| (site.hit, site.core)).unzip();
-            let sites = target.suppress(&hits, &(0..seen), |i| cores[i].off_centre(target.window));
+            let waiting: Vec<Located> = of_target.copied().collect();
+            let hits: Vec<Hit> = waiting.iter().map(|site| site.hit).collect();
+            let sites = target.suppress(&hits, &(0..seen), |i| waiting[i].core.off_centre(target.window));
             settled_to = settled_to.min(sites.settled_to);
             let mut kept = sites.hits.into_iter().peekable();
-            for (hit, core) in hits.into_iter().zip(cores) {
+            for waiting in waiting {
+                let hit = waiting.hit;
                 if kept.next_if(|site| (site.start, site.strand) == (hit.start, hit.strand)).is_some() {
-                    left.push(Located { hit, core });
+                    left.push(waiting);
                 }
             }
         }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::engine::Engine;
+use crate::engine::ensemble;
 use crate::engine::scanner::Scanner;
 use crate::model::Model;
 use crate::scores::{Hit, Scores};
@@ -139,12 +140,14 @@ impl CoreSource {
 }
 
 /// A hit, and where in its window the score comes from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Located {
     /// The hit.
     pub hit: Hit,
     /// Its core.
     pub core: Core,
+    /// Standard deviation of the scores of an ensemble's members; NaN of any other model, and where it is not shown.
+    pub spread: f32,
 }
 
 impl Located {
@@ -224,6 +227,15 @@ impl Finder<'_> {
     /// Distance of a hit's summit from the middle of its window.
     pub fn off_centre(&mut self, hit: &Hit) -> u64 {
         self.core(hit).off_centre(self.plan.window as u64)
+    }
+
+    /// How far the members of an ensemble lie apart at a hit; NaN of any other model, and after a failure.
+    pub fn spread(&mut self, hit: &Hit) -> f32 {
+        let Some(engine) = self.scanner.engine().filter(|_| self.failure.is_ok()) else { return f32::NAN };
+        ensemble::spread(engine, self.output, self.chunk, hit, &self.plan).unwrap_or_else(|error| {
+            self.failure = Err(error);
+            f32::NAN
+        })
     }
 
     /// Ends the search.

@@ -234,7 +234,7 @@ impl Outputs {
     /// Makes lines tell of reads, and checks that every output can; `aggregate` says whether reads become one value a
     /// position.
     pub fn show_reads(&mut self, aggregate: bool) -> Result<()> {
-        (self.columns.read, self.columns.summit) = (true, false);
+        (self.columns.read, self.columns.summit, self.columns.spread) = (true, false, false);
         for Wanted { path, format, .. } in &self.wanted {
             match format {
                 Format::Sites(SiteFormat::Bed | SiteFormat::Tsv) | Format::Reads(_) => {}

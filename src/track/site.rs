@@ -83,6 +83,8 @@ pub struct Site<'a> {
     pub hit: &'a Hit,
     /// Where in its window the score comes from.
     pub core: Core,
+    /// Standard deviation of the scores of an ensemble's members, or NaN.
+    pub spread: f32,
     /// The bases that it spans, on the forward strand, as codes; none where no format [shows](SiteFormat::shows_sequence)
     /// them.
     pub codes: &'a [u8],
@@ -93,7 +95,7 @@ pub struct Site<'a> {
 impl Site<'_> {
     /// The bases that it spans in the track.
     pub fn span(&self) -> Range<u64> {
-        self.target.span_of(&Located { hit: *self.hit, core: self.core })
+        self.target.span_of(&Located { hit: *self.hit, core: self.core, spread: self.spread })
     }
 
     /// The base at the centre of its core.
@@ -197,6 +199,8 @@ pub struct Columns {
     /// Columns of TSV with the motif's name, the summit, the window and the sequence of a site; attributes of GFF3 with
     /// summit and window.
     pub summit: bool,
+    /// A column of TSV with the standard deviation of the scores of an ensemble's members.
+    pub spread: bool,
 }
 
 impl Columns {
@@ -209,6 +213,11 @@ impl SiteLines {
     /// True if a line shows the bases of its site.
     pub(crate) fn shows_sequence(&self) -> bool {
         self.format.shows_sequence() || (self.format == SiteFormat::Tsv && self.columns.summit)
+    }
+
+    /// True if a line shows how far the members of an ensemble lie apart.
+    pub(crate) fn shows_spread(&self) -> bool {
+        self.format == SiteFormat::Tsv && self.columns.spread
     }
 
     /// Header before the first site: the column names of TSV, the first line of GFF3, and the comments of
@@ -224,13 +233,16 @@ impl SiteLines {
                 let Columns { p, q, .. } = self.columns;
                 let (p, q) = (if p { "\tp_value" } else { "" }, if q { "\tq_value" } else { "" });
                 let source = if self.columns.any() { "\tp_source" } else { "" };
+                let spread = if self.columns.spread { "\tscore_sd" } else { "" };
                 let summit = if self.columns.summit {
                     "\tmotif\tsummit\twindow_start\twindow_end\tsequence"
                 } else {
                     ""
                 };
                 let read = if self.columns.read { super::read::TSV_COLUMNS } else { "" };
-                format!("{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{summit}{read}\n")
+                format!(
+                    "{comments}contig\tstart\tend\tname\tstrand\tscore{p}{q}{source}{spread}{summit}{read}\n"
+                )
             }
         }
     }
@@ -263,6 +275,13 @@ impl SiteLines {
         out.push(b'\t');
         push_score(site.hit.score, out);
         self.significance_columns(site, out);
+        if self.columns.spread {
+            out.push(b'\t');
+            match site.spread.is_nan() {
+                true => out.extend_from_slice(b"NA"),
+                false => push_score(site.spread, out),
+            }
+        }
         if self.columns.summit {
             let start = site.hit.start;
             out.push(b'\t');
@@ -457,7 +476,8 @@ mod tests {
         let hit = Hit { start: 99, target: 0, score: 0.25, strand: Strand::Reverse };
         let codes = &[3, 1, 0, 0, 0, 0, 0, 0, 0, 4];
         let core = Core::whole(10);
-        let site = Site { contig: &contig, target: &target, hit: &hit, core, codes, significance };
+        let site =
+            Site { contig: &contig, target: &target, hit: &hit, core, spread: 0.125, codes, significance };
         let mut out = Vec::new();
         SiteLines { format, target: None, columns }.write(&site, &mut out);
         String::from_utf8(out).unwrap()
@@ -482,6 +502,17 @@ mod tests {
         assert_eq!(fimo, "a;b\tA\tchr 1\t100\t109\t-\t0.25\t1.0000e-5\t\tNTTTTTTTGA\n");
         let homer = line(SiteFormat::Homer, Columns::default(), None);
         assert_eq!(homer, "a;b-100000001002\tchr 1\t100\t109\t-\t0.25\tNTTTTTTTGA\n");
+    }
+
+    #[test]
+    fn the_spread_has_its_column_in_tables() {
+        let columns = Columns { p: true, spread: true, ..Columns::default() };
+        assert_eq!(line(SiteFormat::Tsv, columns, None), "chr 1\t99\t109\ta;b\t-\t0.25\tNA\tNA\t0.125\n");
+        assert!(line(SiteFormat::Bed, columns, None).ends_with("\t0.25\tNA\tNA\n"));
+        let lines = SiteLines { format: SiteFormat::Tsv, target: None, columns };
+        assert!(
+            lines.header(&Provenance::default(), false).ends_with("\tscore\tp_value\tp_source\tscore_sd\n")
+        );
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Windows that become sites, and their numbers: scores are compared exactly, windows with too much N are left out,
 //! and a scaled model finds the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
-use crate::common::network::{matrix, save, word_network};
+use crate::common::network::{matrix, network, save, word_network};
 use crate::common::{error_line, motif_file, run, run_ok, simulated, stdout};
 use bindscan::engine::{Device, EngineKind, Workload, open};
-use bindscan::model::{Dense, Model, ModelSpec, Network};
+use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
 use bindscan::scores::Scores;
 use bindscan::seq::alphabet::encode;
 use bindscan::seq::chunk::Chunk;
@@ -456,4 +456,110 @@ fn logits_are_the_scores_before_the_sigmoid() {
     assert!(said.contains("p-values made for this run"), "{said}");
     let page = stdout(at, "inspect bounded.onnx");
     assert!(page.contains("sigmoid; unbounded with --logit"), "{page}");
+}
+
+/// Three networks of one shape, with two outputs and without padding, as a.onnx, b.onnx and c.onnx.
+fn save_folds(directory: &Path) {
+    let mut random = Random::seed_from_u64(21);
+    for name in ["a", "b", "c"] {
+        let fold = network(&mut random, (4, 6), Padding::NONE, Pooling::Max, (None, 2));
+        save(name, &fold, 15, directory);
+    }
+}
+
+/// The mean of several models, and their standard deviation, at each reported site: as the models have them one by one.
+#[test]
+fn an_ensemble_says_how_far_its_members_lie_apart() {
+    let directory = simulated("30k", 2, 20);
+    let at = directory.path();
+    save_folds(at);
+    // By window, strand and output.
+    let key = |row: &[&str], start: usize| {
+        let output = row[3].split('.').next_back().unwrap();
+        [row[0], row[start], row[4], output].join(":")
+    };
+    let scores_of = |name: &str| -> HashMap<String, f64> {
+        let words = format!("scan -m {name}.onnx genome.fa --both-strands --all --format tsv -o -");
+        let all = stdout(at, &words);
+        rows(&all)[1..].iter().map(|row| (key(row, 1), row[5].parse().unwrap())).collect()
+    };
+    let each = ["a", "b", "c"].map(scores_of);
+    let mut sorted: Vec<f64> =
+        each[0].iter().map(|(key, x)| (x + each[1][key] + each[2][key]) / 3.0).collect();
+    sorted.sort_by(f64::total_cmp);
+    let threshold = sorted[sorted.len() - sorted.len() / 200];
+    for more in ["", "--overlaps keep", "--chunk-size 1k -t 3", "--both-strands"] {
+        let ensemble = "-m a.onnx -m b.onnx -m c.onnx --ensemble mean";
+        let words = format!("scan {ensemble} genome.fa --threshold {threshold} {more} --format tsv -o -");
+        let found = stdout(at, &words);
+        let found = rows(&found);
+        let column = |name: &str| found[0].iter().position(|other| *other == name);
+        let (score, spread) = (column("score").unwrap(), column("score_sd").unwrap());
+        let start = column("window_start").unwrap_or(1);
+        assert!(found.len() > 50, "{words}: {} lines", found.len());
+        for row in &found[1..] {
+            let own: Vec<f64> = each.iter().map(|scores| scores[&key(row, start)]).collect();
+            let mean = own.iter().sum::<f64>() / 3.0;
+            let deviation = (own.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+            let shown = |at: usize| row[at].parse::<f64>().unwrap();
+            assert!((shown(score) - mean).abs() < 1e-4, "{row:?}: {mean}");
+            assert!((shown(spread) - deviation).abs() < 1e-4, "{row:?}: {deviation}");
+        }
+    }
+    // A model by itself has no such column.
+    let alone = stdout(at, &format!("scan -m a.onnx genome.fa --threshold {threshold} --format tsv -o -"));
+    assert!(!alone.contains("score_sd"));
+}
+
+/// Scores of sequences: at the best window of the mean, or on the strand with the better average.
+#[test]
+fn scores_of_an_ensemble_have_their_deviation() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    save_folds(at);
+    let sequences =
+        ["TTACCGGAAGTGATTTGCATGCATCCAGTA", "ACCGGAAGTG", "GGCATTCCGGATTACACGTTGACCATTACACAATTTCC", "AC"];
+    let fasta = |sequences: &[&str]| -> String {
+        sequences.iter().enumerate().map(|(i, bases)| format!(">s{i}\n{bases}\n")).collect()
+    };
+    fs::write(at.join("s.fa"), fasta(&sequences)).unwrap();
+    let numbers = |words: &str| -> Vec<Vec<f64>> {
+        let text = stdout(at, words);
+        rows(&text)[1..].iter().map(|row| row[1..].iter().map(|x| x.parse().unwrap()).collect()).collect()
+    };
+    let ensemble = "score -m a.onnx -m b.onnx --ensemble mean";
+    let header = stdout(at, &format!("{ensemble} s.fa"));
+    let columns = "sequence\ta_mean.score_0\ta_mean.score_0_sd\ta_mean.score_1\ta_mean.score_1_sd\n";
+    assert!(header.starts_with(columns), "{header}");
+    // Of each window by itself, on each strand.
+    let windows: Vec<(usize, &str)> = sequences
+        .iter()
+        .enumerate()
+        .flat_map(|(i, bases)| {
+            let last = bases.len().saturating_sub(15);
+            (0..=last).map(move |start| (i, &bases[start..(start + 15).min(bases.len())]))
+        })
+        .collect();
+    let letters: Vec<&str> = windows.iter().map(|(_, window)| *window).collect();
+    fs::write(at.join("w.fa"), fasta(&letters)).unwrap();
+    let by_strand = ["+", "-"].map(|strand| {
+        ["a", "b"].map(|model| numbers(&format!("score -m {model}.onnx w.fa --strand {strand}")))
+    });
+    let close = |have: f64, want: f64| (have - want).abs() < 1e-4 || (have.is_nan() && want.is_nan());
+    for (i, row) in numbers(&format!("{ensemble} s.fa")).iter().enumerate() {
+        for output in 0..2 {
+            let of = windows.iter().enumerate().filter(|(_, (sequence, _))| *sequence == i);
+            let pairs = of.flat_map(|(w, _)| by_strand.each_ref().map(|[a, b]| (a[w][output], b[w][output])));
+            let (a, b) = pairs.max_by(|x, y| (x.0 + x.1).total_cmp(&(y.0 + y.1))).unwrap();
+            assert!(close(row[2 * output], (a + b) / 2.0), "{row:?}: {a} {b}");
+            assert!(close(row[2 * output + 1], (a - b).abs() / 2f64.sqrt()), "{row:?}: {a} {b}");
+        }
+    }
+    // The deviation of averages is that of the models' own averages.
+    let averages = numbers(&format!("{ensemble} s.fa --average --strand +"));
+    let own = ["a", "b"].map(|model| numbers(&format!("score -m {model}.onnx s.fa --average --strand +")));
+    for (i, row) in averages.iter().enumerate() {
+        let (a, b) = (own[0][i][1], own[1][i][1]);
+        assert!(close(row[2], (a + b) / 2.0) && close(row[3], (a - b).abs() / 2f64.sqrt()), "{row:?}");
+    }
 }

@@ -227,7 +227,7 @@ fn table(
     };
     let mut rows = String::new();
     for (site, (codes, core)) in found.strongest.iter().zip(&sequences) {
-        let span = target.target.span_of(&Located { hit: site.hit, core: site.core });
+        let span = target.target.span_of(&Located { hit: site.hit, core: site.core, spread: f32::NAN });
         let _ = writeln!(
             rows,
             "<tr><td><span class=\"locus\" data-locus=\"{}\">{}</span></td><td>{}</td><td>{}</td>{}<td class=\"sequence\">{}</td></tr>",
