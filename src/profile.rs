@@ -3,7 +3,7 @@
 //! A profile network (BPNet, ChromBPNet and their kin) reads a window and gives a number at each position of its middle, and
 //! the logarithm of the counts there. The counts expected at a position are softmax(profile) · exp(log counts). Where there
 //! are as many log counts as tracks (strands), each track has its own sum; where there is one, it is that of all tracks
-//! together.
+//! together. Inputs for control tracks are fed zeros, or these tracks ([`ControlTracks`]).
 //!
 //! A genome is covered by tiles of the profile's length; of tiles that overlap each gives its middle. Tiles start at the
 //! same places whatever regions are wanted, so that the values of a base depend on the genome alone. Columns of N, and those
@@ -20,6 +20,7 @@ use crate::genome::random_access::Lookup;
 use crate::io::digest::hex;
 use crate::model::bundled;
 use crate::model::file::ModelFile;
+use crate::model::onnx::control::with_inputs;
 use crate::model::onnx::interface;
 use crate::model::onnx::{self, ModelProto};
 use crate::model::{Input, Layout};
@@ -27,6 +28,11 @@ use crate::pipeline;
 use crate::seq::contig::Contig;
 use crate::track::bigwig::BaseSink;
 use crate::{Error, Result};
+
+mod control;
+
+use control::ControlInputs;
+pub use control::ControlTracks;
 
 /// Tiles that a worker takes at a time.
 const BATCH: usize = 4;
@@ -40,6 +46,8 @@ pub struct ProfileOptions {
     pub counts: Option<String>,
     /// Window, of a model that takes any.
     pub window: Option<usize>,
+    /// Control tracks that are fed; without any, zeros are.
+    pub controls: usize,
 }
 
 /// A network with a profile and log counts.
@@ -57,6 +65,8 @@ pub struct ProfileModel {
     input: Input,
     profile: Profile,
     counts: Counts,
+    /// Inputs for control tracks, if these are fed.
+    controls: Option<ControlInputs>,
 }
 
 /// The log counts of a network.
@@ -97,8 +107,8 @@ impl ProfileModel {
             Error::Model { message, .. } => wrong(message),
             other => other,
         })?;
-        let onnx::Decoded { model: graph, notes, warnings, digest, .. } = decoded;
-        let notes = file.notes.into_iter().chain(notes).collect();
+        let onnx::Decoded { model: mut graph, notes, warnings, digest, controls: further, .. } = decoded;
+        let mut notes: Vec<String> = file.notes.into_iter().chain(notes).collect();
         let digest = file.digest.unwrap_or_else(|| hex(&digest));
         warnings
             .iter()
@@ -117,7 +127,14 @@ impl ProfileModel {
         let runner = Graph::open(&name, &graph, Device::Cpu)?;
         let outputs = runner.run(&[sequence(&input, &[vec![0; window]], window)])?;
         let (profile, counts) = heads(&graph, &input, &outputs, window, options).map_err(wrong)?;
-        Ok(ProfileModel { name, digest, notes, window, graph, input, profile, counts })
+        let mut controls = None;
+        if options.controls > 0 {
+            let shape = (window, profile.positions);
+            controls = Some(ControlInputs::new(&further, shape, options.controls).map_err(wrong)?);
+            graph = with_inputs(graph, &further);
+            notes.retain(|note| !further.iter().any(|input| is_fed_zeros(note, input.name())));
+        }
+        Ok(ProfileModel { name, digest, notes, window, graph, input, profile, counts, controls })
     }
 
     /// Positions of the profile.
@@ -203,6 +220,11 @@ fn heads(
     Ok((Profile { output: profile, positions, tracks, by_track }, Counts { output: counts, sums }))
 }
 
+/// True if a note says that the input of this name is fed zeros.
+fn is_fed_zeros(note: &str, name: &str) -> bool {
+    note.starts_with(&format!("its input `{name}` "))
+}
+
 /// More values than this on an axis are positions.
 const MOST_TRACKS: usize = 64;
 
@@ -277,6 +299,8 @@ struct Tile {
     start: u64,
     wanted: Range<u64>,
     codes: Vec<u8>,
+    /// Reads of each control track at the bases of `codes`.
+    controls: Vec<Vec<f32>>,
 }
 
 /// Tiles that are computed together.
@@ -339,20 +363,26 @@ impl ProfileScan {
         Tiling::new(first.positions(), self.overlap).map(drop)
     }
 
-    /// Writes the counts that are expected at the `wanted` stretches of each contig of `genome`, a track a sink. `progress`
-    /// is told how many bases of all are done.
+    /// Writes the counts that are expected at the `wanted` stretches of each contig of `genome`, a track a sink. There are as
+    /// many control tracks as the networks were [opened](ProfileOptions::controls) for. `progress` is told how many bases of all are done.
     ///
     /// # Errors
     /// Whatever the genome, a network or an output meets first.
     pub fn run(
         &self,
         genome: &Lookup,
+        mut controls: Option<ControlTracks>,
         wanted: &[Vec<Range<u64>>],
         mut sinks: Vec<BaseSink>,
         mut progress: impl FnMut(u64, u64),
         cancel: &AtomicBool,
     ) -> Result<u64> {
         self.check()?;
+        let given = controls.as_ref().map_or(0, ControlTracks::len);
+        if self.models.iter().any(|model| model.controls.as_ref().map_or(0, ControlInputs::tracks) != given) {
+            let message = format!("the networks were opened for other control tracks than the {given} given");
+            return Err(Error::Request(message));
+        }
         let first = &self.models[0];
         let tiling = Tiling::new(first.positions(), self.overlap)?;
         let all: u64 = wanted.iter().flatten().map(|stretch| stretch.end - stretch.start).sum();
@@ -366,6 +396,10 @@ impl ProfileScan {
                 while item.tiles.len() < BATCH {
                     let Some(mut tile) = tiles.next() else { break };
                     fetch(genome, &mut tile, before, first.window)?;
+                    if let Some(controls) = &mut controls {
+                        let start = tile.start as i64 - before as i64;
+                        tile.controls = controls.fetch(&tile.contig, start, first.window)?;
+                    }
                     read += tile.wanted.end - tile.wanted.start;
                     item.tiles.push(tile);
                 }
@@ -407,7 +441,7 @@ fn tiles<'a>(
             (first..=last).map(move |tile| {
                 let start = tile * step;
                 let wanted = start.max(stretch.start)..(start + step).min(stretch.end);
-                Tile { contig: Arc::clone(contig), start, wanted, codes: Vec::new() }
+                Tile { contig: Arc::clone(contig), start, wanted, codes: Vec::new(), controls: Vec::new() }
             })
         })
     })
@@ -448,7 +482,12 @@ impl<'a> Worker<'a> {
             let windows: Vec<Vec<u8>> = tiles.iter().map(|tile| tile.codes.clone()).collect();
             let (mut profiles, mut counts) = (vec![Vec::new(); tiles.len()], vec![Vec::new(); tiles.len()]);
             for (model, graph) in models.iter().zip(&self.graphs) {
-                let outputs = graph.run(&[sequence(&model.input, &windows, model.window)])?;
+                let mut inputs = vec![sequence(&model.input, &windows, model.window)];
+                if let Some(controls) = &model.controls {
+                    let reads: Vec<&[Vec<f32>]> = tiles.iter().map(|tile| &*tile.controls).collect();
+                    inputs.extend(controls.feed(&reads, model.window));
+                }
+                let outputs = graph.run(&inputs)?;
                 let profile = &model.profile;
                 for tile in 0..tiles.len() {
                     let row = row(&outputs[profile.output], tile, tiles.len());

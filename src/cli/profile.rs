@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use bindscan::engine::Device;
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::output::Output;
-use bindscan::profile::{ProfileModel, ProfileOptions, ProfileScan};
+use bindscan::profile::{ControlTracks, ProfileModel, ProfileOptions, ProfileScan};
 use bindscan::report::counted;
 use bindscan::seq::contig::Contig;
 use bindscan::track::bigwig::BaseSink;
@@ -23,8 +23,8 @@ use super::{CANCELLED, Session, message};
 /// Compute the counts that a profile model (BPNet, ChromBPNet) expects at each base
 ///
 /// The model has two heads: a profile and the logarithm of its sum. The counts are softmax(profile) x exp(log counts), as
-/// bigWig, a file for each track (strand) of the model. Inputs for control tracks are fed zeros. Several models (folds) are
-/// averaged: their profiles before the softmax, and their log counts.
+/// bigWig, a file for each track (strand) of the model. Inputs for control tracks are fed zeros, or the tracks of --control.
+/// Several models (folds) are averaged: their profiles before the softmax, and their log counts.
 #[derive(Debug, Args)]
 pub(super) struct ProfileArgs {
     /// Genome: FASTA, plain, gzip or BGZF, or 2bit
@@ -55,6 +55,14 @@ pub(super) struct ProfileArgs {
     /// Set the window in bases, of a model that takes any
     #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::MODEL)]
     window: Option<usize>,
+    /// Read a control track from this bigWig (repeatable: once a channel)
+    ///
+    /// Channels come in their order: for a stranded model of basepairmodels, the reads of the plus strand, then those of the
+    /// minus strand. An input of positions gets the reads at each base, an input of sums log(1 + their sum over these
+    /// positions), of each track or of all. Bases without a value have no reads. Smoothed tracks that a model has as further
+    /// channels are given as files of their own.
+    #[arg(long, value_name = "FILE", help_heading = heading::INPUT)]
+    control: Vec<PathBuf>,
     /// Read soft-masked (lower-case) bases as N
     #[arg(long, help_heading = heading::INPUT)]
     mask_lowercase: bool,
@@ -79,6 +87,7 @@ impl ProfileArgs {
             profile: self.profile_head.clone(),
             counts: self.counts_head.clone(),
             window: self.window,
+            controls: self.control.len(),
         };
         let models: Vec<ProfileModel> = self
             .models
@@ -94,6 +103,10 @@ impl ProfileArgs {
         let paths = self.paths(scan.models[0].tracks())?;
         let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
         let wanted = self.wanted(&genome)?;
+        let controls = match self.control.is_empty() {
+            true => None,
+            false => Some(ControlTracks::open(&self.control, genome.contigs())?),
+        };
         let of_model = |model: &ProfileModel| (model.name.clone(), model.digest.clone());
         let provenance = Provenance {
             command: session.invocation.of_content(),
@@ -104,7 +117,14 @@ impl ProfileArgs {
         let open = |path: &PathBuf| BaseSink::new(Output::create(path)?, &comments);
         let sinks = paths.iter().map(open).collect::<bindscan::Result<Vec<_>>>()?;
         let mut progress = Progress::start(session, "computing the first tiles");
-        let done = scan.run(&genome, &wanted, sinks, |done, all| progress.show_bases(done, all), &CANCELLED);
+        let done = scan.run(
+            &genome,
+            controls,
+            &wanted,
+            sinks,
+            |done, all| progress.show_bases(done, all),
+            &CANCELLED,
+        );
         progress.clear();
         let bases = done?;
         if !session.quiet {

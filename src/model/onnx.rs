@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 pub mod build;
 pub(super) mod constant;
-mod control;
+pub mod control;
 pub mod dense;
 mod external;
 pub(super) mod head;
@@ -33,7 +33,7 @@ mod visit;
 
 pub use proto::ModelProto;
 
-use proto::{AttributeProto, NodeProto, StringStringEntryProto};
+use proto::{AttributeProto, NodeProto, StringStringEntryProto, ValueInfoProto};
 
 /// An ONNX file as it is run: whole, in float32, in its inference form.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub struct Decoded {
     pub notes: Vec<String>,
     /// Changes that change the scores, one line each: layers that were in training mode.
     pub warnings: Vec<String>,
+    /// Inputs beside the sequence, which are fed zeros.
+    pub controls: Vec<ValueInfoProto>,
     /// SHA-256 of the file; if it has external data, of the file and of each of their names and digests.
     pub digest: [u8; 32],
 }
@@ -66,7 +68,8 @@ pub fn decode(name: &str, bytes: &Bytes, folder: Option<&Path>) -> Result<Decode
     // Graphs for training are not run, and what they hold is not read.
     model.training_info.clear();
     let prepared = prepare(&mut model, folder);
-    let Prepared { files, notes, warnings } = prepared.map_err(|message| Error::model(name, message))?;
+    let Prepared { files, notes, warnings, controls } =
+        prepared.map_err(|message| Error::model(name, message))?;
     let mut digest = Sha256::new();
     digest.update(bytes);
     for (file, content) in files {
@@ -74,7 +77,7 @@ pub fn decode(name: &str, bytes: &Bytes, folder: Option<&Path>) -> Result<Decode
         digest.update([0]);
         digest.update(content);
     }
-    Ok(Decoded { filed, model, notes, warnings, digest: digest.finalize().into() })
+    Ok(Decoded { filed, model, controls, notes, warnings, digest: digest.finalize().into() })
 }
 
 /// Changes made to a model.
@@ -82,6 +85,7 @@ struct Prepared {
     files: BTreeMap<String, [u8; 32]>,
     notes: Vec<String>,
     warnings: Vec<String>,
+    controls: Vec<ValueInfoProto>,
 }
 
 fn prepare(model: &mut ModelProto, folder: Option<&Path>) -> Result<Prepared, String> {
@@ -90,8 +94,9 @@ fn prepare(model: &mut ModelProto, folder: Option<&Path>) -> Result<Prepared, St
     let precisions = precision::to_single(model)?;
     notes.extend(precisions.iter().map(|found| format!("{} computed as FLOAT", found.as_str_name())));
     let warnings = inference::to_inference(model)?;
-    notes.extend(control::feed_zeros(model)?);
-    Ok(Prepared { files, notes, warnings })
+    let (controls, fed) = control::feed_zeros(model)?.into_iter().unzip::<_, _, Vec<_>, Vec<_>>();
+    notes.extend(fed);
+    Ok(Prepared { files, notes, warnings, controls })
 }
 
 /// The value under `key` in the model's metadata.

@@ -38,6 +38,7 @@ const LONGEST_BLOCK: usize = HEADER + 12 * TILE as usize;
 
 /// The kinds of section that are used.
 const BEDGRAPH: u8 = 1;
+const VARIABLE_STEP: u8 = 2;
 const FIXED_STEP: u8 = 3;
 
 /// Sections of steps of a tile, at the most: where bins lie unevenly, stretches are shorter.

@@ -4,15 +4,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bindscan::engine::Device;
 use bindscan::engine::onnx::graph::{Graph, Named};
-use bindscan::model::onnx::decode;
-use bindscan::track::bigwig::{Reader, Values};
+use bindscan::io::output::Output;
+use bindscan::model::onnx::tensor::Tensor;
+use bindscan::model::onnx::{ModelProto, decode};
+use bindscan::seq::contig::Contig;
+use bindscan::track::bigwig::{BaseSink, Reader, Values};
+use prost::Message;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
-use crate::common::onnx::library_is_there;
+use crate::common::onnx::{int, ints, library_is_there, model, node, value};
 use crate::common::{error_line, stdout};
 
 fn keras(name: &str) -> PathBuf {
@@ -168,4 +173,198 @@ fn what_is_no_profile_model_is_refused() {
         "{line}"
     );
     assert!(!at.join("c.bw").exists());
+}
+
+/// A profile network with control tracks, `window` bases and `positions`, which are added to what the sequence gives.
+fn with_controls(positions: usize, channels_first: bool, sums: usize) -> ModelProto {
+    const WINDOW: usize = 40;
+    let mut random = Random::seed_from_u64(11);
+    let mut tensor = |name: &str, dims: &[usize]| {
+        Tensor::floats(dims, (0..dims.iter().product()).map(|_| random.random_range(-0.5..0.5f32)).collect())
+            .write(name)
+    };
+    let kernel = WINDOW - positions + 1;
+    let constants =
+        vec![tensor("detectors", &[2, 4, kernel]), tensor("share", &[1]), tensor("weights", &[2 + sums, 1])];
+    let mut nodes = vec![
+        node("Transpose", &["sequence"], "turned", vec![ints("perm", &[0, 2, 1])]),
+        node("Conv", &["turned", "detectors"], "by_track", vec![ints("kernel_shape", &[kernel])]),
+        node("Transpose", &["by_track"], "found", vec![ints("perm", &[0, 2, 1])]),
+    ];
+    let control = if channels_first {
+        nodes.push(node("Transpose", &["profile_bias_input_0"], "control", vec![ints("perm", &[0, 2, 1])]));
+        "control"
+    } else {
+        "profile_bias_input_0"
+    };
+    nodes.extend([
+        node("Mul", &[control, "share"], "shared", vec![]),
+        node("Add", &["found", "shared"], "profile", vec![]),
+        node("GlobalAveragePool", &["by_track"], "means", vec![]),
+        node("Flatten", &["means"], "flat", vec![int("axis", 1)]),
+        node("Concat", &["flat", "counts_bias_input_0"], "all", vec![int("axis", 1)]),
+        node("MatMul", &["all", "weights"], "logcounts", vec![]),
+    ]);
+    let (positions, sums) = (positions as i64, sums as i64);
+    let outputs =
+        vec![value("profile", &[None, Some(positions), Some(2)]), value("logcounts", &[None, Some(1)])];
+    let mut model =
+        model(value("sequence", &[None, Some(WINDOW as i64), Some(4)]), nodes, constants, outputs);
+    let profile = if channels_first { [Some(2), Some(positions)] } else { [Some(positions), Some(2)] };
+    let inputs = &mut model.graph.as_mut().unwrap().input;
+    inputs.push(value("profile_bias_input_0", &[None, profile[0], profile[1]]));
+    inputs.push(value("counts_bias_input_0", &[None, Some(sums)]));
+    model
+}
+
+/// Writes a bigWig of reads, a row of values a contig; NaN where there are none.
+fn write_reads(path: &Path, contigs: &[(&str, &[f32])]) {
+    let list: Vec<Arc<Contig>> = contigs
+        .iter()
+        .enumerate()
+        .map(|(id, (name, reads))| {
+            Arc::new(Contig { id, name: (*name).into(), length: Some(reads.len() as u64) })
+        })
+        .collect();
+    let mut sink = BaseSink::new(Output::create(path).unwrap(), "").unwrap();
+    for (contig, (_, reads)) in list.iter().zip(contigs) {
+        for (start, &value) in reads.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+            sink.write(contig, start as u64, &[value]).unwrap();
+        }
+    }
+    sink.seal(&list).unwrap().publish().unwrap();
+}
+
+fn reads(random: &mut Random, length: usize) -> Vec<f32> {
+    let read = |_| match random.random_range(0..3) {
+        0 => f32::NAN,
+        1 => 0.0,
+        _ => random.random_range(1..9) as f32,
+    };
+    (0..length).map(read).collect()
+}
+
+#[test]
+fn control_tracks_are_fed_as_the_shapes_of_the_inputs_say() {
+    if !library_is_there() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    let contigs = genome(at, &[150, 90, 60]);
+    let mut random = Random::seed_from_u64(3);
+    let tracks: Vec<Vec<Vec<f32>>> =
+        (0..2).map(|_| [150, 90].map(|length| reads(&mut random, length)).to_vec()).collect();
+    // The third contig has no values, and another that the genome lacks has.
+    for (track, name) in tracks.iter().zip(["plus.bw", "minus.bw"]) {
+        write_reads(&at.join(name), &[("other", &[5.0; 30]), ("c0", &track[0]), ("c1", &track[1])]);
+    }
+    for (positions, channels_first, sums) in [(20, false, 2), (20, true, 1), (24, false, 1)] {
+        let proto = with_controls(positions, channels_first, sums);
+        fs::write(at.join("m.onnx"), proto.encode_to_vec()).unwrap();
+        stdout(at, "profile -m m.onnx g.fa -o c.{strand}.bw --control plus.bw --control minus.bw -t 2");
+        let graph = Graph::open("m", &proto, Device::Cpu).unwrap();
+        let found = ["plus", "minus"].map(|strand| {
+            let file = at.join(format!("c.{strand}.bw"));
+            [0, 1, 2].map(|rank| values(&file, &format!("c{rank}"), contigs[rank].len()))
+        });
+        for (rank, contig) in contigs.iter().enumerate() {
+            for first in (0..contig.len()).step_by(positions) {
+                let before = (40 - positions) / 2;
+                // Reads at a position, which may lie past the end.
+                let read = |track: usize, at: usize| {
+                    let all = tracks[track].get(rank);
+                    all.and_then(|all| all.get(first + at)).copied().filter(|x| !x.is_nan()).unwrap_or(0.0)
+                };
+                let sum = |track| (0..positions).map(|at| f64::from(read(track, at))).sum::<f64>();
+                let profile: Vec<f32> = match channels_first {
+                    true => (0..2)
+                        .flat_map(|t| (0..positions).map(move |at| (t, at)))
+                        .map(|(t, at)| read(t, at))
+                        .collect(),
+                    false => (0..positions).flat_map(|at| [read(0, at), read(1, at)]).collect(),
+                };
+                let logs = match sums {
+                    1 => vec![(1.0 + sum(0) + sum(1)).ln() as f32],
+                    _ => vec![(1.0 + sum(0)).ln() as f32, (1.0 + sum(1)).ln() as f32],
+                };
+                let dims = if channels_first { vec![1, 2, positions] } else { vec![1, positions, 2] };
+                let sequence = window(contig, first as i64 - before as i64, 40);
+                let named = |name: &str, dims, values| Named { name: name.into(), dims, values };
+                let outputs = graph
+                    .run(&[
+                        named("sequence", vec![1, 40, 4], sequence),
+                        named("profile_bias_input_0", dims, profile),
+                        named("counts_bias_input_0", vec![1, sums], logs),
+                    ])
+                    .unwrap();
+                let weights: Vec<f64> = outputs[0].values.iter().map(|&x| f64::from(x).exp()).collect();
+                let scale = f64::from(outputs[1].values[0]).exp() / weights.iter().sum::<f64>();
+                for position in first..(first + positions).min(contig.len()) {
+                    for track in 0..2 {
+                        let want = weights[2 * (position - first) + track] * scale;
+                        assert_close(
+                            found[track][rank][position],
+                            want,
+                            &format!("c{rank}, base {position}"),
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn zeros_as_control_tracks_are_none() {
+    if !library_is_there() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    genome(at, &[1500]);
+    write_reads(&at.join("zero.bw"), &[("c0", &[0.0; 1500])]);
+    let file = keras("named.keras2.h5");
+    let words = format!("profile -m {} g.fa -r c0:1-1000 -o", file.display());
+    stdout(at, &format!("{words} none.{{strand}}.bw"));
+    stdout(at, &format!("{words} zero.{{strand}}.bw --control zero.bw --control zero.bw"));
+    for strand in ["plus", "minus"] {
+        let file = |name: &str| values(&at.join(format!("{name}.{strand}.bw")), "c0", 1500);
+        assert_eq!(file("zero"), file("none"));
+    }
+}
+
+#[test]
+fn control_tracks_that_do_not_fit_are_refused() {
+    if !library_is_there() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    genome(at, &[150]);
+    fs::write(at.join("m.onnx"), with_controls(20, false, 2).encode_to_vec()).unwrap();
+    write_reads(&at.join("good.bw"), &[("c0", &[1.0; 150])]);
+    write_reads(&at.join("long.bw"), &[("c0", &[1.0; 151])]);
+    write_reads(&at.join("other.bw"), &[("chr0", &[1.0; 150])]);
+    write_reads(&at.join("negative.bw"), &[("c0", &[-2.0; 150])]);
+    let bias = keras("bias_corrected.keras2.h5");
+    let cases = [
+        ("m.onnx --control good.bw", "has 2 channels, and control tracks are 1: give --control once"),
+        (
+            "m.onnx --control good.bw --control long.bw",
+            "long.bw: c0 has 151 bases there and 150 in the genome",
+        ),
+        (
+            "m.onnx --control good.bw --control other.bw",
+            "other.bw: it has no contig of the genome; its first is chr0",
+        ),
+        ("m.onnx --control good.bw --control negative.bw", "negative.bw: has the value -2 at c0:1"),
+        ("m.onnx --control good.bw --control g.fa", "g.fa: not a little-endian bigWig file"),
+        (&format!("{} --control good.bw", bias.display()), "has no inputs for control tracks"),
+    ];
+    for (words, want) in cases {
+        let line = error_line(at, &format!("profile -m {words} g.fa -o c.{{strand}}.bw"));
+        assert!(line.contains(want), "{line}");
+        assert!(!at.join("c.plus.bw").exists());
+    }
 }

@@ -1,7 +1,7 @@
-//! Inputs beside the sequence: control tracks, of which there are none.
+//! Inputs beside the sequence: control tracks.
 //!
-//! Profile models are trained with the reads of a control experiment as further inputs, and are used with zeros in their
-//! place. The zeros are made of the sequence by a layer whose weights are zero, so that every planner can follow them.
+//! Profile models are trained with the reads of a control experiment as further inputs, and are mostly used with zeros in
+//! their place. The zeros are made of the sequence by a layer whose weights are zero, so that every planner can follow them.
 
 use std::collections::HashSet;
 
@@ -17,11 +17,11 @@ const MOST_VALUES: usize = 1 << 24;
 /// First version of the operators that has those that are added here.
 const OLDEST_OPSET: i64 = 13;
 
-/// Feeds zeros to every input but that of the sequence; tells in one line each what was fed.
+/// Feeds zeros to every input but that of the sequence; gives these inputs, and tells in one line each what was fed.
 ///
 /// # Errors
 /// Several inputs that may be the sequence, or none, and inputs whose shape is free or fits no control track.
-pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<String>, String> {
+pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<(ValueInfoProto, String)>, String> {
     let version = opset(model);
     let Some(graph) = model.graph.as_mut() else { return Ok(Vec::new()) };
     let fed = inputs(graph);
@@ -59,11 +59,9 @@ pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<String>, String> 
     for input in fed.iter().filter(|input| input.name() != sequence) {
         let dims = interface::float_shape(input)?.unwrap_or_default();
         zeros.feed(input.name(), &dims)?;
-        notes.push(format!(
-            "its input `{}` {} is fed zeros: no control track",
-            input.name(),
-            show_shape(&dims)
-        ));
+        let note =
+            format!("its input `{}` {} is fed zeros: no control track", input.name(), show_shape(&dims));
+        notes.push((input.clone(), note));
     }
     let Builder { graph: added } = zeros.builder;
     graph.input.retain(|input| {
@@ -73,6 +71,27 @@ pub(super) fn feed_zeros(model: &mut ModelProto) -> Result<Vec<String>, String> 
     let nodes = std::mem::take(&mut graph.node);
     graph.node = added.node.into_iter().chain(nodes).collect();
     Ok(notes)
+}
+
+/// The graph that is fed these inputs, which were fed zeros.
+pub fn with_inputs(mut model: ModelProto, inputs: &[ValueInfoProto]) -> ModelProto {
+    if let Some(graph) = &mut model.graph {
+        let is_fed = |name: &str| inputs.iter().any(|input| input.name() == name);
+        graph.node.retain(|node| !node.output.iter().any(|output| is_fed(output)));
+        graph.input.extend(inputs.iter().cloned());
+    }
+    model
+}
+
+/// Lengths of the axes of an input behind that of windows.
+///
+/// # Errors
+/// Lengths that are free, and an element type other than float.
+pub fn lengths(input: &ValueInfoProto) -> Result<Vec<usize>, String> {
+    let dims = interface::float_shape(input)?.unwrap_or_default();
+    let length = |dim: &Dim| if let Dim::Fixed(length) = dim { Some(*length) } else { None };
+    let lengths = dims.iter().skip(1).map(length).collect::<Option<_>>();
+    lengths.ok_or_else(|| format!("its input `{}` is {}", input.name(), show_shape(&dims)))
 }
 
 /// The inputs that are fed.

@@ -1,13 +1,14 @@
-//! bigWig, read from its first value to its last.
+//! bigWig, read from its first value to its last, or here and there.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zlib_rs::{InflateConfig, ReturnCode, decompress_slice};
 
-use super::{BEDGRAPH, FIXED_STEP, HEADER as SECTION_HEADER, MAGIC};
+use super::{BEDGRAPH, FIXED_STEP, HEADER as SECTION_HEADER, MAGIC, VARIABLE_STEP};
 use crate::io::checksum;
 use crate::io::checksum::{DIGITS, crc32};
 use crate::seq::contig::Contig;
@@ -25,8 +26,7 @@ const BLOCK_TREE: u32 = 0x2468_ACE0;
 
 const CIRCLES: &str = "the file is damaged: its index runs in circles";
 
-/// A bigWig that has been opened (little-endian, compressed, its sections bedGraph or fixedStep: as [`BigWigSink`] and
-/// most other programs write them).
+/// A bigWig that has been opened (little-endian, compressed: as [`BigWigSink`] and most other programs write them).
 ///
 /// [`BigWigSink`]: super::BigWigSink
 #[derive(Debug)]
@@ -43,13 +43,18 @@ pub struct Reader<R = BufReader<File>> {
     left: u64,
     /// Offsets of the nodes of the tree of blocks that are still to be read, the next one last.
     nodes: Vec<Node>,
+    /// The first of them, and as many as there may be.
+    root: (u64, u64),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Node {
     Inner(u64),
     Block { offset: u64, bytes: u64 },
 }
+
+/// The id of a contig, and a position there.
+type Place = (u64, u64);
 
 /// The values of one block.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -86,6 +91,7 @@ impl<R: Read + Seek> Reader<R> {
             block: Vec::new(),
             left: 0,
             nodes: Vec::new(),
+            root: (0, 0),
         };
         let header = reader.bytes(0, 64)?;
         if u32_at(&header, 0) != MAGIC {
@@ -108,7 +114,8 @@ impl<R: Read + Seek> Reader<R> {
         }
         // A node has one child at the least, and there are few levels of them.
         reader.left = u64_at(&head, 8).saturating_mul(64).saturating_add(1);
-        reader.nodes.push(Node::Inner(blocks.saturating_add(48)));
+        reader.root = (blocks.saturating_add(48), reader.left);
+        reader.nodes.push(Node::Inner(reader.root.0));
         Ok(reader)
     }
 
@@ -167,8 +174,58 @@ impl<R: Read + Seek> Reader<R> {
         }
     }
 
+    /// Gives the values of a contig, by its id, that lie in `bases` to `each`, in order: start and end within them, and the
+    /// value. What [`Reader::read`] reads next stays the same.
+    ///
+    /// # Errors
+    /// As [`Reader::open`], and whatever `each` gives.
+    pub fn fetch(
+        &mut self,
+        contig: usize,
+        bases: &Range<u64>,
+        values: &mut Values,
+        mut each: impl FnMut(Range<u64>, f32) -> Result<()>,
+    ) -> Result<()> {
+        let (root, mut left) = self.root;
+        let mut nodes = vec![Node::Inner(root)];
+        while let Some(node) = nodes.pop() {
+            match node {
+                Node::Inner(offset) => {
+                    left = left.checked_sub(1).ok_or_else(|| self.damaged(CIRCLES))?;
+                    let overlaps = |(from, to): (Place, Place)| {
+                        from < (contig as u64, bases.end) && to > (contig as u64, bases.start)
+                    };
+                    self.children(offset, overlaps, &mut nodes)?;
+                }
+                Node::Block { offset, bytes } => {
+                    self.read_block(offset, bytes, values)?;
+                    for &(start, end, value) in values.stretches.iter().filter(|_| values.contig == contig) {
+                        let part = start.max(bases.start)..end.min(bases.end);
+                        if part.start < part.end {
+                            each(part, value)?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn read_node(&mut self, offset: u64) -> Result<()> {
         self.left = self.left.checked_sub(1).ok_or_else(|| self.damaged(CIRCLES))?;
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let read = self.children(offset, |_| true, &mut nodes);
+        self.nodes = nodes;
+        read
+    }
+
+    /// Appends the children of a node that are `wanted` by the places that they begin and end at, the first one last.
+    fn children(
+        &mut self,
+        offset: u64,
+        wanted: impl Fn((Place, Place)) -> bool,
+        nodes: &mut Vec<Node>,
+    ) -> Result<()> {
         let head = self.bytes(offset, 4)?;
         let (leaf, count) = (head[0] != 0, u64::from(u16_at(&head, 2)));
         let item = if leaf { 32 } else { 24 };
@@ -178,7 +235,11 @@ impl<R: Read + Seek> Reader<R> {
             if !leaf && start <= offset {
                 return Err(self.damaged(CIRCLES));
             }
-            self.nodes.push(if leaf {
+            let place = |at: usize| (u64::from(u32_at(item, at)), u64::from(u32_at(item, at + 4)));
+            if !wanted((place(0), place(8))) {
+                continue;
+            }
+            nodes.push(if leaf {
                 Node::Block { offset: start, bytes: u64_at(item, 24) }
             } else {
                 Node::Inner(start)
@@ -276,17 +337,22 @@ fn take_section(block: &[u8], contigs: usize, values: &mut Values) -> Result<(),
     let item = match kind {
         BEDGRAPH => 12,
         FIXED_STEP => 4,
-        _ => return Err("sections of variable steps are not read"),
+        VARIABLE_STEP => 8,
+        _ => return Err("the file is damaged: a block is of no known kind"),
     };
     if items.len() < count * item || values.contig >= contigs {
         return Err(SHORT);
     }
     for (i, item) in items.chunks_exact(item).take(count).enumerate() {
-        values.stretches.push(if kind == BEDGRAPH {
-            (u32_at(item, 0).into(), u32_at(item, 4).into(), f32::from_bits(u32_at(item, 8)))
-        } else {
-            let start = u64::from(start) + i as u64 * u64::from(step);
-            (start, start + u64::from(span), f32::from_bits(u32_at(item, 0)))
+        let number = |at: usize| u64::from(u32_at(item, at));
+        let value = |at: usize| f32::from_bits(u32_at(item, at));
+        values.stretches.push(match kind {
+            BEDGRAPH => (number(0), number(4), value(8)),
+            VARIABLE_STEP => (number(0), number(0) + u64::from(span), value(4)),
+            _ => {
+                let start = u64::from(start) + i as u64 * u64::from(step);
+                (start, start + u64::from(span), value(0))
+            }
         });
     }
     Ok(())

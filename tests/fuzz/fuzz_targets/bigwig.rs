@@ -13,5 +13,12 @@ fuzz_target!(|bytes: &[u8]| {
     while let Ok(true) = reader.read(&mut values) {
         assert!(values.contig < reader.contigs().len());
     }
+    for contig in 0..reader.contigs().len().min(3) {
+        let inside = |part: std::ops::Range<u64>, _| {
+            assert!(100 <= part.start && part.start < part.end && part.end <= 5_000);
+            Ok(())
+        };
+        let _ = reader.fetch(contig, &(100..5_000), &mut values, inside);
+    }
     let _ = reader.check();
 });
