@@ -166,7 +166,8 @@ impl BenchArgs {
         let options = PlanOptions::default()
             .window(self.window)
             .stride(self.stride)
-            .strands(StrandChoice::from(self.strand))
+            // Both strands of a model whose scores do not depend on the strand are one.
+            .strands(Some(StrandChoice::from(self.strand)).filter(|strands| *strands != StrandChoice::Both))
             .engine(kind)
             .device(self.device);
         let planned = models.iter().map(|model| Planned::new(model.clone(), &options));

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::kernel::convolve::{self, Convolve, Index, To};
 use crate::engine::kernel::filters::Detectors;
-use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Pair, SPAN, WITH_N};
+use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found, Pair, SPAN, WITH_N};
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
@@ -49,7 +49,7 @@ pub struct MatrixScanner {
     bounds: Option<Bounds>,
     dinucleotides: Vec<u8>,
     /// Candidates on each strand, in order.
-    found: [Vec<(usize, u32)>; 2],
+    found: [Found; 2],
 }
 
 /// Bounds on the scores of each matrix for some thresholds.
@@ -153,14 +153,15 @@ impl MatrixScanner {
             let to = positions.min(from + SCAN_TILE);
             let (whole, parts) = (from..to, self.parts_with_bases(from, to));
             for (rank, strands) in bounds.lanes.chunks(self.compiled.lanes).enumerate() {
-                for (bound, found) in strands.iter().zip(&mut self.found) {
-                    found.clear();
-                    let Some(Bound { deficits, n_reach }) = bound else { continue };
-                    let parts = if *n_reach { std::slice::from_ref(&whole) } else { &parts[..] };
-                    for &Range { start: from, end } in parts {
-                        let (dinucleotides, count) = (&self.dinucleotides[from..], end - from);
-                        self.simd.run(Candidates { deficits, dinucleotides, from, count, found });
-                    }
+                let n_reach = strands.iter().flatten().any(|bound| bound.n_reach);
+                let parts = if n_reach { std::slice::from_ref(&whole) } else { &parts[..] };
+                self.found.iter_mut().for_each(Vec::clear);
+                for &Range { start: from, end } in parts {
+                    let (dinucleotides, count) = (&self.dinucleotides[from..], end - from);
+                    let mut strands = strands.iter().map(Option::as_ref).chain([None]);
+                    let strands =
+                        self.found.each_mut().map(|found| Some((&strands.next()??.deficits, found)));
+                    self.simd.run(Candidates { strands, dinucleotides, from, count });
                 }
                 if self.found.iter().any(|found| !found.is_empty()) {
                     self.score_candidates(chunk, positions, (rank, rules[rank]), &mut hits[rank]);

@@ -5,13 +5,16 @@
 //! 32 consecutive positions take one load, one shuffle and one addition for each two columns, whatever the sequence:
 //!
 //! ```text
-//! for each 256 positions:
-//!     deficits = 0                                                 256 bytes, in eight registers
+//! for each 128 positions:
+//!     deficits[strand] = 0                                         128 bytes each, in four registers
 //!     for each two columns j, j + 1:
-//!         table = 16 entries, in a register
-//!         deficits += table[dinucleotides at position + j]         saturating at 255
-//!     if any deficit is below 255: note which
+//!         for each strand:
+//!             table = 16 entries, in a register
+//!             deficits[strand] += table[dinucleotides at position + j]         saturating at 255
+//!     if any deficit of a strand is below 255: note which
 //! ```
+//!
+//! Every second load crosses a cache line, and loads would be what the loop waits for: the two strands share them.
 //!
 //! A dinucleotide with an N adds nothing, so that the deficit there is a lower bound too.
 
@@ -24,11 +27,11 @@ const DINUCLEOTIDES: usize = 16;
 /// Stands for every dinucleotide with an N; look-ups give 0 for it.
 pub(crate) const WITH_N: u8 = 0x80;
 
-/// Registers of deficits that are summed side by side.
-const SIDE: usize = 8;
+/// Registers of deficits that are summed side by side: as many as leave room for tables where there are 16.
+const REGISTERS: usize = 8;
 
-/// Positions whose deficits are summed side by side.
-pub(crate) const SPAN: usize = SIDE * BYTES;
+/// Positions whose deficits are summed side by side, on one strand.
+pub(crate) const SPAN: usize = REGISTERS * BYTES;
 
 /// Codes to dinucleotides: `dinucleotides[i]` is that of codes `i` and `i + 1`.
 pub(crate) struct Pair<'a> {
@@ -83,43 +86,85 @@ pub(crate) fn slack(columns: usize) -> usize {
     2 * Deficits::terms(columns) + SPAN
 }
 
+/// Positions of 32 that have candidates on a strand, in order: the first one, and a bit for each.
+pub(crate) type Found = Vec<(usize, u32)>;
+
 /// Finds the positions whose deficit is below 255.
 pub(crate) struct Candidates<'a> {
-    pub(crate) deficits: &'a Deficits,
+    /// Of a matrix, for each strand that has candidates at all; all have as many tables.
+    pub(crate) strands: [Option<(&'a Deficits, &'a mut Found)>; 2],
     /// From that of the first position on; at least [`slack`] more than there are positions.
     pub(crate) dinucleotides: &'a [u8],
     /// The first position.
     pub(crate) from: usize,
     /// Positions; as many more are looked at as fill the last [`SPAN`].
     pub(crate) count: usize,
-    /// Positions of 32 that have candidates, in order: the first one, and a bit for each.
-    pub(crate) found: &'a mut Vec<(usize, u32)>,
 }
 
 impl Task for Candidates<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
-        for at in (0..self.count).step_by(SPAN) {
-            let mut sums = [V::Bytes::load(&Row::ZERO); SIDE];
-            for (j, table) in self.deficits.tables.iter().enumerate() {
-                let table = V::Bytes::load(table);
-                let pairs: &[u8; SPAN] = self.dinucleotides[at + 2 * j..]
-                    .first_chunk()
-                    .expect("dinucleotides go on past the last position");
-                let (pairs, _) = pairs.as_chunks::<BYTES>();
-                for (sum, pairs) in sums.iter_mut().zip(pairs) {
-                    *sum = sum.add(table.look_up(pairs));
+        let Candidates { strands, dinucleotides, from, count } = self;
+        match strands {
+            [Some(first), Some(second)] => {
+                Search {
+                    deficits: [first.0, second.0],
+                    dinucleotides,
+                    from,
+                    count,
+                    found: [first.1, second.1],
+                }
+                .run::<V::Bytes, { REGISTERS / 2 }>();
+            }
+            [Some(only), None] | [None, Some(only)] => {
+                Search { deficits: [only.0], dinucleotides, from, count, found: [only.1] }
+                    .run::<V::Bytes, REGISTERS>();
+            }
+            [None, None] => {}
+        }
+    }
+}
+
+/// A search on so many strands.
+struct Search<'a, const STRANDS: usize> {
+    deficits: [&'a Deficits; STRANDS],
+    dinucleotides: &'a [u8],
+    from: usize,
+    count: usize,
+    found: [&'a mut Found; STRANDS],
+}
+
+impl<const STRANDS: usize> Search<'_, STRANDS> {
+    /// `SIDE` registers a strand.
+    #[inline(always)]
+    fn run<B: Bytes, const SIDE: usize>(self) {
+        let Search { deficits, dinucleotides, from, count, found } = self;
+        let tables = deficits.iter().map(|deficits| deficits.tables.len()).min().unwrap_or_default();
+        let deficits = deficits.map(|deficits| &deficits.tables[..tables]);
+        for at in (0..count.next_multiple_of(SPAN)).step_by(SIDE * BYTES) {
+            let mut sums = [[B::load(&Row::ZERO); SIDE]; STRANDS];
+            for j in 0..tables {
+                let tables = deficits.map(|tables| B::load(&tables[j]));
+                let pairs = &dinucleotides[at + 2 * j..][..SIDE * BYTES];
+                let pairs: &[[u8; BYTES]; SIDE] =
+                    pairs.as_chunks().0.try_into().expect("as many rows as registers");
+                for i in 0..SIDE {
+                    for strand in 0..STRANDS {
+                        sums[strand][i] = sums[strand][i].add(tables[strand].look_up(&pairs[i]));
+                    }
                 }
             }
-            // Most spans have no candidate, and one test tells.
-            let least = sums.into_iter().reduce(V::Bytes::min);
-            if least.is_none_or(V::Bytes::is_full) {
-                continue;
-            }
-            for (i, sum) in sums.into_iter().enumerate() {
-                let below = sum.below_full();
-                if below != 0 {
-                    self.found.push((self.from + at + i * BYTES, below));
+            for strand in 0..STRANDS {
+                // Mostly there is no candidate, and one test tells.
+                let least = sums[strand].into_iter().reduce(B::min);
+                if least.is_none_or(B::is_full) {
+                    continue;
+                }
+                for (i, sum) in sums[strand].into_iter().enumerate() {
+                    let below = sum.below_full();
+                    if below != 0 {
+                        found[strand].push((from + at + i * BYTES, below));
+                    }
                 }
             }
         }
