@@ -122,7 +122,9 @@ class Bench:
         if self.strands == 2:
             odds, thresholds = odds + [matrix[::-1, ::-1].copy() for matrix in odds], 2 * thresholds
         lengths = [len(motif.probabilities) for motif in found]
-        self.motifs = f"{len(found)} matrices of {min(lengths)} to {max(lengths)} columns"
+        count = f"{len(found)} matrices" if len(found) > 1 else "1 matrix"
+        columns = f"{min(lengths)} to {max(lengths)}" if min(lengths) < max(lengths) else str(lengths[0])
+        self.motifs = f"{count} of {columns} columns"
         return found, odds, thresholds
 
     def lightmotif(self, odds, thresholds):

@@ -224,7 +224,8 @@ fn calls_and_maps_have_contigs_by_other_names() {
         own,
         scores("variants other.vcf -m m.meme --genome genome.fa --format tsv --aliases names.txt")
     );
-    let line = error_line(at, "variants other.vcf -m m.meme --genome genome.fa --format tsv");
+    let line = error_line(at, "variants other.vcf -m m.meme --genome genome.fa -o x.tsv");
+    assert!(!at.join("x.tsv").exists());
     assert!(line.contains("CM1"), "{line}");
 
     let map = "mutmap --genome genome.fa -m m.meme --format tsv -r";

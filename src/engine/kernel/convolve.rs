@@ -74,19 +74,24 @@ impl Tables {
     /// The sum of lane `lane` at the first of `codes`, by the same additions in the same order as [`Convolve`] (without a
     /// rectifier). There are at least as many codes as the tables have columns, and two more.
     pub(crate) fn sum(&self, lane: usize, codes: &[u8]) -> f32 {
+        let terms = (0..self.count).zip(codes.chunks(TRIPLE));
+        let terms = terms.map(|(table, codes)| self.entry(table, triple(codes[0], codes[1], codes[2]), lane));
+        terms.reduce(|sum, term| sum + term).unwrap_or_default()
+    }
+
+    /// What three codes with this index add to lane `lane`.
+    pub(crate) fn entry(&self, mut table: usize, index: u8, lane: usize) -> f32 {
         let width = WIDTH / self.parts;
         let (part, lane) = (lane / width, lane % width);
-        let (mut sum, mut at) = (None, 0);
         for round in &self.rounds {
-            for table in 0..round.tables {
-                let row = usize::from(triple(codes[at], codes[at + 1], codes[at + 2]));
-                let place = ((part * INDICES + row) * round.tables + table) * width + lane;
-                let term = round.lanes[place / WIDTH].0[place % WIDTH];
-                sum = Some(sum.map_or(term, |sum: f32| sum + term));
-                at += TRIPLE;
+            if table < round.tables {
+                let row = part * INDICES + usize::from(index);
+                let place = (row * round.tables + table) * width + lane;
+                return round.lanes[place / WIDTH].0[place % WIDTH];
             }
+            table -= round.tables;
         }
-        sum.unwrap_or_default()
+        0.0
     }
 
     /// Distance between the indices that [`advance`] reads and the positions that it completes.

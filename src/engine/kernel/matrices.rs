@@ -19,7 +19,7 @@ use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
-use crate::engine::kernel::triple::TRIPLE;
+use crate::engine::kernel::triple::{TRIPLE, triple};
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
 use crate::scores::Scores;
@@ -31,6 +31,9 @@ use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
 mod dinucleotides;
+
+/// Triples without N.
+const TRIPLES: usize = 64;
 
 /// Positions that are scored together.
 const TILE: usize = 256;
@@ -64,6 +67,9 @@ struct Bounds {
 #[derive(Debug, Clone)]
 struct Bound {
     deficits: Deficits,
+    /// The entries of the matrix's tables for three bases, those that are not zero. The tables themselves hold 16 lanes, and
+    /// those of a collection of motifs fit no cache.
+    entries: Vec<[f32; TRIPLES]>,
     /// N alone reach the threshold.
     n_reach: bool,
 }
@@ -78,6 +84,19 @@ struct Compiled {
     /// Lanes that a matrix takes: 1 or 2.
     lanes: usize,
     strands: StrandChoice,
+}
+
+impl Bound {
+    /// The exact score at the first of `codes`, by the same additions in the same order as a convolution gives it; `None` if
+    /// there is an N among the codes of its tables.
+    fn score(&self, codes: &[u8]) -> Option<f32> {
+        let mut terms =
+            self.entries.iter().zip(codes.chunks(TRIPLE)).map(|(entries, codes)| {
+                entries.get(usize::from(triple(codes[0], codes[1], codes[2]))).copied()
+            });
+        let first = terms.next().flatten()?;
+        terms.try_fold(first, |sum, term| Some(sum + term?))
+    }
 }
 
 impl Compiled {
@@ -143,7 +162,8 @@ impl MatrixScanner {
     }
 
     /// Appends the windows that are hits by `rules[rank]` to `hits[rank]`, by start and strand; [`Hit::target`] is the rank.
-    fn find(&mut self, chunk: &Chunk, rules: &[HitRule], hits: &mut [Vec<Hit>]) {
+    /// Only the windows whose numbers are in `kept[rank]`, sorted and apart from each other, are scored.
+    fn find(&mut self, chunk: &Chunk, rules: &[HitRule], kept: &[&[Range<usize>]], hits: &mut [Vec<Hit>]) {
         let positions = self.load(chunk, dinucleotides::slack(self.compiled.longest));
         self.dinucleotides.resize(self.codes.len() - 1, 0);
         self.simd.run(Pair { codes: &self.codes, dinucleotides: &mut self.dinucleotides });
@@ -164,7 +184,8 @@ impl MatrixScanner {
                     self.simd.run(Candidates { strands, dinucleotides, from, count });
                 }
                 if self.found.iter().any(|found| !found.is_empty()) {
-                    self.score_candidates(chunk, positions, (rank, rules[rank]), &mut hits[rank]);
+                    let matrix = (rank, rules[rank], strands);
+                    self.score_candidates(chunk, positions, matrix, kept[rank], &mut hits[rank]);
                 }
             }
         }
@@ -193,7 +214,8 @@ impl MatrixScanner {
         &self,
         chunk: &Chunk,
         positions: usize,
-        (rank, rule): (usize, HitRule),
+        (rank, rule, bounds): (usize, HitRule, &[Option<Bound>]),
+        kept: &[Range<usize>],
         hits: &mut Vec<Hit>,
     ) {
         let plan = &self.compiled.plans[rank];
@@ -201,6 +223,7 @@ impl MatrixScanner {
         let tables = &self.compiled.detectors.groups[group].tables;
         let last = (chunk.end + 1).saturating_sub(plan.window as u64 + chunk.own.start) as usize;
         let positions = positions.min(last);
+        let first_window = chunk.windows(plan).0;
         let [mut first, mut second] = self.found.each_ref().map(|found| found.iter().copied().peekable());
         while let Some(at) = [&mut first, &mut second].iter_mut().filter_map(|x| Some(x.peek()?.0)).min() {
             let masks = [&mut first, &mut second]
@@ -214,8 +237,17 @@ impl MatrixScanner {
                 if position >= positions || !start.is_multiple_of(plan.stride as u64) {
                     continue;
                 }
+                // Where there is N, all windows are candidates, and most are left out.
+                let number = ((start - first_window) / plan.stride as u64) as usize;
+                let range = kept.get(kept.partition_point(|range| range.end <= number));
+                if range.is_none_or(|range| number < range.start) {
+                    continue;
+                }
                 let codes = &self.codes[position..];
-                let score = |i: usize| (masks[i] >> bit & 1 != 0).then(|| tables.sum(lane + i, codes));
+                let score = |i: usize| {
+                    let bound = bounds[i].as_ref().filter(|_| masks[i] >> bit & 1 != 0)?;
+                    Some(bound.score(codes).unwrap_or_else(|| tables.sum(lane + i, codes)))
+                };
                 let scores = match self.compiled.strands {
                     StrandChoice::Both => [score(0), score(1)],
                     StrandChoice::Forward => [score(0), None],
@@ -248,7 +280,10 @@ impl MatrixScanner {
             let steps = f64::from(u8::MAX) - 1.0 - Deficits::terms(columns) as f64 / 2.0;
             let scale = steps / room.max(f64::from(f32::MIN_POSITIVE));
             let deficits = Deficits::new(&Lane::new(group, lane, top, scale), columns);
-            Some(Bound { deficits, n_reach: group.tables.sum(lane, &n) >= threshold })
+            let tables = 0..columns.div_ceil(TRIPLE);
+            let entries = |table| std::array::from_fn(|index| group.tables.entry(table, index as u8, lane));
+            let n_reach = group.tables.sum(lane, &n) >= threshold;
+            Some(Bound { deficits, entries: tables.map(entries).collect(), n_reach })
         };
         Bounds { rules: rules.to_vec(), lanes: (0..rules.len() * lanes).map(bound).collect() }
     }
@@ -374,36 +409,18 @@ impl Scanner for MatrixScanner {
     ) -> Result<()> {
         let none = HitRule { thresholds: [f32::INFINITY; 2], strands: HitStrands::default() };
         let mut rules = vec![none; self.matrices()];
+        let mut kept: Vec<&[Range<usize>]> = vec![&[]; self.matrices()];
         for wanted in wanted {
             rules[wanted.output] = wanted.rule;
+            kept[wanted.output] = wanted.kept;
         }
-        self.find(chunk, &rules, hits);
-        for &Wanted { output, kept, .. } in wanted {
-            keep_windows(chunk, self.plan(output), kept, &mut hits[output]);
-        }
+        self.find(chunk, &rules, &kept, hits);
         Ok(())
     }
 
     fn engine(&mut self) -> Option<&mut dyn Engine> {
         None
     }
-}
-
-/// Leaves only the hits, sorted by start, whose windows are among those `kept`.
-fn keep_windows(chunk: &Chunk, plan: &WindowPlan, kept: &[Range<usize>], hits: &mut Vec<Hit>) {
-    let (first, windows) = chunk.windows(plan);
-    if kept.iter().map(ExactSizeIterator::len).sum::<usize>() == windows {
-        return;
-    }
-    let mut kept = kept.iter();
-    let mut range = kept.next();
-    hits.retain(|hit| {
-        let number = ((hit.start - first) / plan.stride as u64) as usize;
-        while range.is_some_and(|range| range.end <= number) {
-            range = kept.next();
-        }
-        range.is_some_and(|range| range.contains(&number))
-    });
 }
 
 /// Puts what lies in `lane`, and in the next where both strands are scored, to the windows that start there.
