@@ -26,6 +26,55 @@ fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
     }
 }
 
+/// Compares the hits with the scores that reach the threshold which this share of the scores lies below.
+fn check(
+    matrices: &[&Network],
+    plan: &WindowPlan,
+    chunk: &Chunk,
+    quantile: f64,
+    hit_strands: HitStrands,
+) -> Result<(), TestCaseError> {
+    for simd in Simd::available() {
+        let mut scanner = MatrixScanner::new(matrices, plan, simd);
+        let (mut thresholds, mut expected, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        scanner
+            .score(chunk, |rank, scores| -> Result<(), ()> {
+                let mut sorted = [&scores.forward[..], &scores.reverse].concat();
+                sorted.sort_by(f32::total_cmp);
+                let at = (sorted.len() as f64 * quantile) as usize;
+                let lower = sorted.get(at / 2).copied().unwrap_or_default();
+                let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
+                let mut found: Vec<Hit> = Vec::new();
+                let all = 0..scores.windows;
+                collect(
+                    scores,
+                    0,
+                    std::slice::from_ref(&all),
+                    HitRule { thresholds: threshold, strands: hit_strands },
+                    &mut found,
+                )
+                .unwrap();
+                kept.push(all);
+                found.iter_mut().for_each(|hit| hit.target = rank);
+                thresholds.push(threshold);
+                expected.push(found);
+                Ok(())
+            })
+            .unwrap();
+        let mut found = vec![Vec::new(); matrices.len()];
+        let wanted: Vec<Wanted<'_>> = (0..matrices.len())
+            .map(|output| Wanted {
+                output,
+                rule: HitRule { thresholds: thresholds[output], strands: hit_strands },
+                kept: std::slice::from_ref(&kept[output]),
+            })
+            .collect();
+        scanner.find_hits(chunk, &wanted, &mut found, &|_, _| unreachable!()).unwrap();
+        prop_assert_eq!(&expected, &found, "{}", simd);
+    }
+    Ok(())
+}
+
 fn sequence(lengths: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(prop_oneof![20 => 0..4u8, 1 => Just(4u8)], lengths)
 }
@@ -52,34 +101,15 @@ proptest! {
         let mut codes = bases;
         codes.iter_mut().skip(unknown.0).take(unknown.1).for_each(|code| *code = 4);
         let chunk = Chunk::whole("contig", codes);
-        for simd in Simd::available() {
-            let mut scanner = MatrixScanner::new(&matrices, &plan, simd);
-            let (mut thresholds, mut expected, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-            scanner.score(&chunk, |rank, scores| -> Result<(), ()> {
-                let mut sorted = [&scores.forward[..], &scores.reverse].concat();
-                sorted.sort_by(f32::total_cmp);
-                let at = (sorted.len() as f64 * quantile) as usize;
-                let lower = sorted.get(at / 2).copied().unwrap_or_default();
-                let threshold = [sorted.get(at).copied().unwrap_or_default(), lower];
-                let mut found: Vec<Hit> = Vec::new();
-                let all = 0..scores.windows;
-                collect(scores, 0, std::slice::from_ref(&all), HitRule { thresholds: threshold, strands: hit_strands }, &mut found).unwrap();
-                kept.push(all);
-                found.iter_mut().for_each(|hit| hit.target = rank);
-                thresholds.push(threshold);
-                expected.push(found);
-                Ok(())
-            }).unwrap();
-            let mut found = vec![Vec::new(); matrices.len()];
-            let wanted: Vec<Wanted<'_>> = (0..matrices.len())
-                .map(|output| Wanted {
-                    output,
-                    rule: HitRule { thresholds: thresholds[output], strands: hit_strands },
-                    kept: std::slice::from_ref(&kept[output]),
-                })
-                .collect();
-            scanner.find_hits(&chunk, &wanted, &mut found, &|_, _| unreachable!()).unwrap();
-            prop_assert_eq!(&expected, &found, "{}", simd);
-        }
+        check(&matrices, &plan, &chunk, quantile, hit_strands)?;
     }
+}
+
+#[test]
+fn a_very_long_matrix_loses_no_hit() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
+    let matrices = [1200, 700, 3].map(|width| matrix(width, &mut rng));
+    let plan = WindowPlan { window: 1200, stride: 1, strands: StrandChoice::Both, context: Context::Padding };
+    let chunk = Chunk::whole("contig", (0..3000).map(|_| rng.random_range(0..4)).collect());
+    check(&matrices.each_ref(), &plan, &chunk, 0.99, HitStrands::Better).unwrap();
 }

@@ -276,8 +276,8 @@ impl MatrixScanner {
             if room < 0.0 {
                 return None;
             }
-            // An entry may be half a step too great.
-            let steps = f64::from(u8::MAX) - 1.0 - Deficits::terms(columns) as f64 / 2.0;
+            // An entry may be half a step too great. Of a matrix of a thousand columns nothing is ruled out.
+            let steps = (f64::from(u8::MAX) - 1.0 - Deficits::terms(columns) as f64 / 2.0).max(0.0);
             let scale = steps / room.max(f64::from(f32::MIN_POSITIVE));
             let deficits = Deficits::new(&Lane::new(group, lane, top, scale), columns);
             let tables = 0..columns.div_ceil(TRIPLE);
