@@ -6,6 +6,7 @@
 #![no_main]
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use bindscan::Result;
@@ -16,13 +17,12 @@ use bindscan::regions::RegionList;
 use libfuzzer_sys::fuzz_target;
 use tempfile::{NamedTempFile, TempDir};
 
-static GENOME: LazyLock<(TempDir, Lookup)> = LazyLock::new(|| {
+static GENOME: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
     let directory = tempfile::tempdir().expect("a temporary folder");
     let path = directory.path().join("genome.fa");
     std::fs::write(&path, ">chr1\nACGTNACGTTTACGACA\n>chrM\nAC\n>c\n>1\nACGTACGT\n")
         .expect("a temporary file");
-    let genome = Lookup::open(&path, false).expect("a genome");
-    (directory, genome)
+    (directory, path)
 });
 
 fn file(bytes: &[u8]) -> NamedTempFile {
@@ -40,10 +40,12 @@ fuzz_target!(|data: &[u8]| {
     let Some((&[low, high, skip], bytes)) = data.split_first_chunk() else { return };
     let (names, lines) = bytes.split_at(bytes.len().min(usize::from(u16::from_le_bytes([low, high]))));
     let (_, genome) = &*GENOME;
+    let genome = Lookup::open(genome, false).expect("a genome");
     let aliases = checked(AliasTable::read(file(names).path())).unwrap_or_default();
     for name in ["1", "chr1", "MT", ""] {
         assert!(aliases.names(name).is_empty() || aliases.names(name).iter().any(|other| other == name));
     }
+    let genome = genome.with_aliases(aliases);
     let regions = file(lines);
     let queries = checked(read_regions(regions.path()));
     let selected = queries.as_ref().and_then(|queries| checked(genome.select(queries)));
@@ -52,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
         assert!(segments.iter().all(|segment| segment.start < segment.end && inside(segment.end)));
         assert!(segments.windows(2).all(|pair| pair[0].end < pair[1].start));
     }
-    if let Some(list) = checked(RegionList::read(regions.path(), genome, &aliases, skip % 2 == 0)) {
+    if let Some(list) = checked(RegionList::read(regions.path(), &genome, skip % 2 == 0)) {
         assert!(queries.is_some_and(|queries| list.regions.len() <= queries.len()));
         for region in &list.regions {
             let length = genome.contigs()[region.contig].length;

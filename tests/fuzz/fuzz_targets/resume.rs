@@ -43,7 +43,7 @@ impl Interrupted {
     fn scan(&self, chunks: usize) -> Result<()> {
         let models = vec![Planned::new(self.model.clone(), &PlanOptions::default())?];
         let search = Search::new(models, SiteChoice::Threshold(vec![1.0]), None, 1)?;
-        let columns = Columns { p: false, q: false, read: false, summit: true };
+        let columns = Columns { p: false, q: false, read: false, spread: false, summit: true };
         let outputs = Outputs::new(&self.paths(), None)?.columns(columns).bin(10);
         let path = self.directory.path().join("genome.fa");
         let genome = genome::open(&path, &GenomeOptions { mask_lowercase: false, regions: Vec::new() })?;

@@ -114,7 +114,7 @@ impl Case {
         let plan = PlanOptions::default().stride(self.stride);
         let models = vec![Planned::new(MODELS[self.model].clone(), &plan)?];
         let mut search = Search::new(models, SiteChoice::Threshold(vec![self.threshold]), None, 1)?;
-        let columns = Columns { p: false, q: false, read: false, summit: !self.keep };
+        let columns = Columns { p: false, q: false, read: false, spread: false, summit: !self.keep };
         let summary = if self.mean { Summary::Mean } else { Summary::Max };
         let outputs = Outputs::new(std::slice::from_ref(&path), None)?.columns(columns).summary(summary);
         let outputs = outputs.bin(self.bin).sparse(self.sparse);
