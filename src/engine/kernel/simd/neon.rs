@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::arch::is_aarch64_feature_detected;
 
-use super::{Bytes, Numbers, Octet, Pair, Row, Task, Vector};
+use super::{BYTES, Bytes, Numbers, Octet, Pair, Row, Task, Vector};
 
 /// Proof that the CPU has NEON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
