@@ -204,7 +204,7 @@ impl Args {
             Command::Simulate(args) => args.run(session),
             #[cfg(feature = "train")]
             Command::Train(args) => args.run(session),
-            Command::Bench(args) => args.run(),
+            Command::Bench(args) => args.run(session),
             Command::Completions(args) => args.run(),
             Command::Man(args) => args.run(),
         }

@@ -282,12 +282,6 @@ impl Layout<'_> {
         self.false_discovery_rate.is_some() && !self.q_later
     }
 
-    /// The step of the null distribution that a site is on, where sites are chosen by their q-values.
-    fn step(&self, hit: &Hit) -> Option<u32> {
-        let null = self.targets[hit.target].null.as_ref().filter(|_| self.false_discovery_rate.is_some())?;
-        Some(null.step(hit.score, hit.strand) as u32)
-    }
-
     /// Where the line of a site begins, by which lines are sorted and shards own sites.
     fn begin(&self, site: &Located) -> u64 {
         self.targets[site.hit.target].span_of(site).start
@@ -316,25 +310,23 @@ impl Layout<'_> {
         sites.sort_unstable_by_key(|site| (self.begin(site), site.place()));
     }
 
-    /// What `find` gives for each of some sites. Those of one target are looked up together: with a collection of motifs their
-    /// null distributions together are much larger than any cache.
-    fn by_target<T: Clone>(&self, sites: &[Located], find: impl Fn(&Hit) -> Option<T>) -> Vec<Option<T>> {
+    /// The step of its target's null distribution that each of some sites is on, and its significance; `None` where there is no
+    /// such distribution. Those of one target are looked up together: with a collection of motifs their null distributions
+    /// together are much larger than any cache.
+    fn significances(&self, sites: &[Located]) -> Vec<Option<(u32, Significance)>> {
         let mut order: Vec<usize> = (0..sites.len()).collect();
         order.sort_by_key(|&i| sites[i].hit.target);
         let mut found = vec![None; sites.len()];
-        order.into_iter().for_each(|i| found[i] = find(&sites[i].hit));
+        order.into_iter().for_each(|i| found[i] = self.significance(&sites[i].hit));
         found
     }
 
-    /// What is known of the significance of a hit. `q` has the q-value of each step of each target's null distribution, once
-    /// they are known.
-    fn significance(&self, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
-        let target = &self.targets[hit.target];
-        let mut significance = significance(target, hit, q);
-        if let (true, Some(null), Some(known)) = (self.q_later, &target.null, &mut significance) {
-            known.q = Some(QValue::Later(hit.target, null.step(hit.score, hit.strand)));
-        }
-        significance
+    /// As [`significances`](Layout::significances), of one hit.
+    fn significance(&self, hit: &Hit) -> Option<(u32, Significance)> {
+        let null = self.targets[hit.target].null.as_ref()?;
+        let step = null.step(hit.score, hit.strand);
+        let q = self.q_later.then_some(QValue::Later(hit.target, step));
+        Some((step as u32, Significance::new(null, step, q)))
     }
 
     /// Appends the lines of a site to `lines`, which has an entry for each site track. `codes` are the bases that its score
@@ -360,12 +352,4 @@ impl Layout<'_> {
             }
         }
     }
-}
-
-/// P-value of a hit's score, where the distribution of scores in background is known.
-fn significance(target: &Target, hit: &Hit, q: Option<&[Vec<f64>]>) -> Option<Significance> {
-    let null = target.null.as_ref()?;
-    let step = null.step(hit.score, hit.strand);
-    let q = q.map(|q| QValue::Known(q[hit.target][step]));
-    Some(Significance { p: null.p_of(step), q, origin: null.origin(step) })
 }

@@ -1,12 +1,11 @@
 //! Rates of sites in background, by scanning it as a genome is scanned.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::calibrate::background::Background;
 use crate::calibrate::sample::Amount;
-use crate::engine::scanner::{Scanner, Scanners, Wanted, chunk_shape};
+use crate::engine::scanner::{Scanner, Scanners, chunk_shape, find_in_all_windows};
 use crate::null::distribution::Null;
 use crate::null::fdr::TestCounts;
 use crate::null::peaks::{HIGHEST_P, PeakRate};
@@ -117,20 +116,9 @@ fn count(
 ) -> Result<()> {
     let of_scanner: Vec<(&Tested, usize)> =
         tested.iter().zip(0..).filter(|(tested, _)| tested.scanner == number).collect();
-    hits.iter_mut().for_each(Vec::clear);
-    hits.resize_with(hits.len().max(scanner.outputs()), Vec::new);
-    let windows = |output: usize| chunk.windows(scanner.plan(output)).1;
-    let all: Vec<Range<usize>> = of_scanner.iter().map(|(tested, _)| 0..windows(tested.output)).collect();
-    let wanted = of_scanner.iter().zip(&all).map(|((tested, _), all)| {
-        let (output, thresholds) = (tested.output, tested.thresholds());
-        Wanted {
-            output,
-            rule: HitRule { thresholds, strands: HitStrands::Better },
-            kept: std::slice::from_ref(all),
-        }
-    });
-    let wanted: Vec<Wanted<'_>> = wanted.collect();
-    scanner.find_hits(chunk, &wanted, hits, &|rank, _| {
+    let rule = |tested: &Tested| HitRule { thresholds: tested.thresholds(), strands: HitStrands::Better };
+    let rules = of_scanner.iter().map(|(tested, _)| (tested.output, rule(tested)));
+    let all = find_in_all_windows(scanner, chunk, rules, hits, &|rank, _| {
         Error::model(&of_scanner[rank].0.name, "gave NaN for a window of background")
     })?;
     for (&(tested, rank), all) in of_scanner.iter().zip(&all) {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -11,9 +11,10 @@ use bindscan::Error;
 use bindscan::calibrate::nulls::{BackgroundSource, NullOptions, Setting};
 use bindscan::engine;
 use bindscan::engine::planned::{self, PlanOptions, Planned};
-use bindscan::engine::scanner::{Scanners, Wanted};
+use bindscan::engine::scanner::{Scanners, chunk_shape, find_in_all_windows};
 use bindscan::engine::{Device, EngineKind, Workload};
 use bindscan::model::{Model, OpenOptions};
+use bindscan::null::distribution::Null;
 use bindscan::scores::{Hit, HitRule, HitStrands, Scores};
 use bindscan::seq::alphabet;
 use bindscan::seq::chunk::Chunk;
@@ -24,6 +25,8 @@ use clap::Args;
 
 use super::heading;
 use super::models::{MotifFileArgs, StrandArg};
+use super::significance::NullProgress;
+use super::{CANCELLED, Session};
 
 /// Bases that an engine is given at a time, as in a scan. A slow engine is given fewer, so that a round has several chunks.
 const CHUNK: usize = 65_536;
@@ -86,7 +89,7 @@ pub(super) struct BenchArgs {
 }
 
 impl BenchArgs {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, session: Session) -> Result<()> {
         let heads = super::models::heads(&self.head);
         let options = OpenOptions { heads, ..OpenOptions::default() };
         let models = match (self.pvalue, self.motifs.models_of_only(&self.model)?) {
@@ -114,9 +117,10 @@ impl BenchArgs {
             self.seconds
         )?;
         writeln!(out, "{:<16} {:>7} {:>12} {:>14}", "engine", "threads", "Mbp/s", "windows/s")?;
+        let rules = self.pvalue.map(|p| self.rules(&models, p, session)).transpose()?;
         for kind in self.kinds() {
-            let measured = match self.pvalue {
-                Some(p) => self.measure_hits(&models, kind, p),
+            let measured = match &rules {
+                Some(rules) => self.measure_hits(&models, kind, rules),
                 None => self.measure_scores(&models[0], kind),
             };
             match measured {
@@ -150,10 +154,10 @@ impl BenchArgs {
         };
         let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
         let first = &mut engines[0];
-        let flanks = first.flanks(&plan);
+        let (left, right) = first.flanks(&plan);
         let mut scores = Scores::default();
-        let chunk =
-            self.fitting_chunk((flanks, plan.window), |chunk| first.score(chunk, &plan, &mut scores))?;
+        let chunk = self
+            .fitting_chunk(left + plan.window - 1 + right, |chunk| first.score(chunk, &plan, &mut scores))?;
         let bases = (scores.windows * plan.stride) as u64;
         let rate = self.median_rate(&mut engines, bases, |engine, scores: &mut Scores| {
             engine.score(&chunk, &plan, scores)
@@ -161,66 +165,57 @@ impl BenchArgs {
         Ok((engines[0].description(), rate))
     }
 
-    /// As [`measure_scores`](BenchArgs::measure_scores), where only windows of low p-values are looked for.
-    fn measure_hits(&self, models: &[Model], kind: EngineKind, p: f64) -> Result<(String, f64)> {
+    /// The models, with their windows.
+    fn plan(&self, models: &[Model], kind: EngineKind) -> bindscan::Result<Vec<Planned>> {
+        let strands = StrandChoice::from(self.strand);
         let options = PlanOptions::default()
             .window(self.window)
             .stride(self.stride)
             // Both strands of a model whose scores do not depend on the strand are one.
-            .strands(Some(StrandChoice::from(self.strand)).filter(|strands| *strands != StrandChoice::Both))
+            .strands((strands != StrandChoice::Both).then_some(strands))
             .engine(kind)
             .device(self.device);
-        let planned = models.iter().map(|model| Planned::new(model.clone(), &options));
-        let planned = planned.collect::<bindscan::Result<Vec<_>>>()?;
-        let setting = Setting {
-            genome: None,
-            mask_lowercase: false,
-            threads: self.threads,
-            cancel: &AtomicBool::new(false),
-        };
+        models.iter().map(|model| Planned::new(model.clone(), &options)).collect()
+    }
+
+    /// The rule by which each output of the models has hits; an output without so low a p-value has none.
+    fn rules(&self, models: &[Model], p: f64, session: Session) -> Result<Vec<HitRule>> {
+        let setting =
+            Setting { genome: None, mask_lowercase: false, threads: self.threads, cancel: &CANCELLED };
         // A motif has none with it.
         let is_calibrated = models.iter().all(|model| model.spec.null.is_some());
         let background = (!is_calibrated).then_some(BackgroundSource::Uniform);
-        let calibrated =
-            NullOptions::default().background(background).for_models(&planned, &setting, &mut ())?;
-        let nulls: Vec<_> = calibrated.iter().flat_map(|calibrated| &calibrated.nulls).collect();
-        let (mut scanners, places) = planned::scanners(&planned, self.threads)?;
-        let outputs = planned::model_outputs(&planned, &places);
-        // For each scanner the thresholds of its outputs; an output without so low a p-value has no hits.
-        let mut rules: Vec<Vec<HitRule>> = Vec::new();
-        for (output, null) in outputs.iter().zip(nulls) {
-            rules.resize_with(rules.len().max(output.scanner + 1), Vec::new);
+        let options = NullOptions::default().background(background);
+        let planned = self.plan(models, EngineKind::Auto)?;
+        let calibrated = options.for_models(&planned, &setting, &mut NullProgress::new(session))?;
+        let rule = |null: &Arc<Null>| {
             let strand = |strand| null.threshold(p, strand).unwrap_or(f32::INFINITY);
             let thresholds = [Strand::Forward, Strand::Reverse].map(strand);
-            rules[output.scanner].push(HitRule { thresholds, strands: HitStrands::default() });
-        }
-        let longest = outputs.iter().map(|output| output.window).max().unwrap_or(1);
-        let flanks = scanners[0].iter().map(|scanner| scanner.flanks());
-        let flanks = flanks.fold((0, 0), |most, own| (most.0.max(own.0), most.1.max(own.1)));
+            HitRule { thresholds, strands: HitStrands::default() }
+        };
+        Ok(calibrated.iter().flat_map(|calibrated| &calibrated.nulls).map(rule).collect())
+    }
+
+    /// As [`measure_scores`](BenchArgs::measure_scores), where only hits by these rules are looked for.
+    fn measure_hits(&self, models: &[Model], kind: EngineKind, rules: &[HitRule]) -> Result<(String, f64)> {
+        let planned = self.plan(models, kind)?;
+        let (mut scanners, places) = planned::scanners(&planned, self.threads)?;
+        let outputs = planned::model_outputs(&planned, &places);
+        let shape = chunk_shape(CHUNK, &scanners[0]);
         let find = |chunk: &Chunk, scanners: &mut Scanners, hits: &mut Vec<Vec<Hit>>| {
-            for (scanner, rules) in scanners.iter_mut().zip(&rules) {
-                hits.resize_with(rules.len(), Vec::new);
-                hits.iter_mut().for_each(Vec::clear);
-                let all =
-                    rules.iter().enumerate().map(|(output, _)| 0..chunk.windows(scanner.plan(output)).1);
-                let all: Vec<_> = all.collect();
-                let wanted = rules.iter().zip(&all).enumerate();
-                let wanted = wanted.map(|(output, (&rule, all))| Wanted {
-                    output,
-                    rule,
-                    kept: std::slice::from_ref(all),
-                });
-                let wanted: Vec<_> = wanted.collect();
+            for (number, scanner) in scanners.iter_mut().enumerate() {
+                let of_scanner = outputs.iter().zip(rules).filter(|(output, _)| output.scanner == number);
+                let rules = of_scanner.map(|(output, &rule)| (output.output, rule));
                 let not_a_number =
                     |_, start| Error::Data(format!("the score of the window at {start} is not a number"));
-                scanner.find_hits(chunk, &wanted, hits, &not_a_number)?;
+                find_in_all_windows(scanner.as_mut(), chunk, rules, hits, &not_a_number)?;
             }
             Ok(())
         };
         let first = &mut scanners[0];
-        let mut hits = Vec::new();
-        let chunk = self.fitting_chunk((flanks, longest), |chunk| find(chunk, first, &mut hits))?;
-        let bases = chunk.own.end - (longest - 1) as u64;
+        let (mut hits, beside) = (Vec::new(), shape.left + shape.right);
+        let chunk = self.fitting_chunk(beside, |chunk| find(chunk, first, &mut hits))?;
+        let bases = chunk.own.end - beside as u64;
         let rate = self.median_rate(&mut scanners, bases, |scanners, hits: &mut Vec<Vec<Hit>>| {
             find(&chunk, scanners, hits)
         })?;
@@ -263,16 +258,16 @@ impl BenchArgs {
         Ok(rates[rates.len() / 2])
     }
 
-    /// A chunk that is scored several times a round, as long as one of a scan at the most; its windows have so many bases and
-    /// see so many beside them.
+    /// A chunk that is scored several times a round, as long as one of a scan at the most; windows see so many bases `beside` the
+    /// first of each.
     fn fitting_chunk(
         &self,
-        ((left, right), window): ((usize, usize), usize),
+        beside: usize,
         mut work: impl FnMut(&Chunk) -> bindscan::Result<()>,
     ) -> Result<Chunk> {
         let mut own = FIRST_CHUNK;
         loop {
-            let chunk = random_chunk(left + own + window - 1 + right);
+            let chunk = random_chunk(own + beside);
             // The first time may include what an engine prepares for a size.
             work(&chunk)?;
             let started = Instant::now();

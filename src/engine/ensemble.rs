@@ -121,7 +121,8 @@ pub(crate) fn spread(
         Strand::Forward => StrandChoice::Forward,
         Strand::Reverse => StrandChoice::Reverse,
     };
-    let window = Chunk { own: hit.start..hit.start + 1, ..chunk.clone() };
+    let (left, right) = engine.flanks(plan);
+    let window = chunk.around(hit.start, left, plan.window + right);
     let scores = of_members(engine, &window, &WindowPlan { strands, ..*plan })?;
     let of_hit = |scores: &Scores| {
         let row = if hit.strand == Strand::Forward { &scores.forward } else { &scores.reverse };

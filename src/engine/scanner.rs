@@ -110,6 +110,28 @@ pub trait Scanner: Send {
     }
 }
 
+/// Replaces what is in `hits` by those hits of all windows of `chunk` that each of some outputs has by its rule, as
+/// [`Scanner::find_hits`] gives them; gives the windows of each, in the order of `rules`.
+///
+/// # Errors
+/// As [`Scanner::find_hits`]; `not_a_number` gets the rank in `rules`.
+pub fn find_in_all_windows(
+    scanner: &mut dyn Scanner,
+    chunk: &Chunk,
+    rules: impl Iterator<Item = (usize, HitRule)> + Clone,
+    hits: &mut Vec<Vec<Hit>>,
+    not_a_number: &dyn Fn(usize, u64) -> Error,
+) -> Result<Vec<Range<usize>>> {
+    hits.iter_mut().for_each(Vec::clear);
+    hits.resize_with(hits.len().max(scanner.outputs()), Vec::new);
+    let windows: Vec<Range<usize>> =
+        rules.clone().map(|(output, _)| 0..chunk.windows(scanner.plan(output)).1).collect();
+    let wanted = |((output, rule), windows)| Wanted { output, rule, kept: std::slice::from_ref(windows) };
+    let wanted: Vec<Wanted<'_>> = rules.zip(&windows).map(wanted).collect();
+    scanner.find_hits(chunk, &wanted, hits, not_a_number)?;
+    Ok(windows)
+}
+
 /// Scans with one model, of which each output is a target.
 pub struct EngineScanner {
     engine: Box<dyn Engine>,

@@ -34,6 +34,8 @@ pub(crate) struct Reader {
     input: Input,
     mask_lowercase: bool,
     letters: bool,
+    /// How the ends of lines are found.
+    line_ends: Lines,
     contigs: Vec<Arc<Contig>>,
     /// On a stream: line of every header met, by name.
     headers: HashMap<String, u64>,
@@ -161,6 +163,7 @@ impl Reader {
             input,
             mask_lowercase,
             letters: false,
+            line_ends: Lines::Alike,
             contigs: index.iter().flatten().enumerate().map(contig).collect(),
             headers: HashMap::new(),
             index,
@@ -199,10 +202,12 @@ impl Reader {
                         };
                         (step, translated)
                     };
-                    let (mut step, mut translated) = read(Lines::Alike);
-                    if translated.is_err() {
+                    let (mut step, mut translated) = read(self.line_ends);
+                    if translated.is_err() && self.line_ends == Lines::Alike {
                         // A line was shorter than the one before, and its end was taken for a letter; or there is an error.
-                        (step, translated) = read(Lines::Any);
+                        // Where that happens once it may happen in each record.
+                        self.line_ends = Lines::Any;
+                        (step, translated) = read(self.line_ends);
                     }
                     if let Err((at, byte)) = translated {
                         let before = scan_lines(block, self.place, at as u64 + 1, Lines::Any, |_| ());
@@ -352,7 +357,7 @@ struct Step {
 }
 
 /// How the end of a line is found.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lines {
     /// By a search.
     Any,

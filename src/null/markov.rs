@@ -54,7 +54,7 @@ impl Markov {
     /// Counts the k-mers of a stretch; those with an N are left out.
     pub fn count(&mut self, codes: &[u8]) {
         let k = self.order() + 1;
-        if k > LONGEST_PAIRED {
+        if k > LONGEST_PAIRED || codes.len() < COUNTED_TOGETHER {
             return self.count_each(codes);
         }
         // Words of k + 1 bases hold two k-mers each. Two histograms, so that an addition need not wait for the last one.

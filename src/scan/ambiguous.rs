@@ -89,18 +89,6 @@ impl Ambiguous {
 fn left_out(codes: &[u8], runs: &[Range<usize>], origin: u64, rule: Rule) -> Vec<Range<u64>> {
     let window = rule.window as usize;
     let mut found: Vec<Range<u64>> = Vec::new();
-    if rule.most_n == 0 {
-        // Each window that touches a run.
-        for run in runs {
-            let (start, end) = ((run.start + 1).saturating_sub(window), run.end);
-            let (start, end) = (origin + start as u64, origin + end as u64);
-            match found.last_mut() {
-                Some(last) if last.end >= start => last.end = end,
-                _ => found.push(start..end),
-            }
-        }
-        return found;
-    }
     let mut rest = runs;
     while let Some(first) = rest.first() {
         // Runs that a window can reach together.
@@ -108,15 +96,24 @@ fn left_out(codes: &[u8], runs: &[Range<usize>], origin: u64, rule: Rule) -> Vec
         let (starts, end) = ((first.start + 1).saturating_sub(window), rest[near - 1].end);
         let is_n = |at: usize| u64::from(codes.get(at) == Some(&N));
         let mut count: u64 = (starts..starts + window).map(is_n).sum();
-        for start in starts..end {
+        let (mut start, mut within) = (starts, rest);
+        while start < end {
+            // A window of nothing but N stands for all of them in its run.
+            let mut next = start + 1;
+            if count == rule.window {
+                let behind = within.partition_point(|run| run.end < start + window);
+                within = &within[behind..];
+                next += within[0].end - (start + window);
+            }
             if count > rule.most_n {
-                let start = origin + start as u64;
+                let (start, next) = (origin + start as u64, origin + next as u64);
                 match found.last_mut() {
-                    Some(last) if last.end == start => last.end += 1,
-                    _ => found.push(start..start + 1),
+                    Some(last) if last.end == start => last.end = next,
+                    _ => found.push(start..next),
                 }
             }
-            count = count + is_n(start + window) - is_n(start);
+            count = count + is_n(next - 1 + window) - is_n(next - 1);
+            start = next;
         }
         rest = &rest[near..];
     }

@@ -9,11 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::{NAMES_KEPT, Overlaps, ScanSummary, significance};
+use super::{NAMES_KEPT, Overlaps, ScanSummary};
 use crate::Result;
 use crate::engine::scanner::Scanners;
 use crate::io::output;
 use crate::io::output::{Output, Sealed};
+use crate::null::distribution::Null;
 use crate::pipeline;
 use crate::reads;
 use crate::reads::record::Read;
@@ -28,6 +29,7 @@ use crate::track::bam::{self, BamSink, BestWindow, Tagger};
 use crate::track::provenance::Provenance;
 use crate::track::read::ReadSite;
 use crate::track::score::{Encoders, ScoreSink, ScoreWriter, Series, Shown};
+use crate::track::site::Significance;
 use crate::track::site::{Site, SiteLines, SiteSink};
 
 mod aggregate;
@@ -512,7 +514,8 @@ impl<'a> Worker<'a> {
                 (&self.nowhere, place)
             }
         };
-        let significance = significance(target, hit, None);
+        let step = |null: &Null| null.step(hit.score, hit.strand);
+        let significance = target.null.as_ref().map(|null| Significance::new(null, step(null), None));
         let site = Site { contig, target, hit, core: *core, spread: *spread, codes: &[], significance };
         let Read { name, flags, mapq, .. } = &self.read;
         let read = ReadSite { name, flags: *flags, mapq: *mapq, blocks: &self.blocks };

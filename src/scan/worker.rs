@@ -157,10 +157,10 @@ impl<'a> Worker<'a> {
         let mut settled = 0..u64::MAX;
         let mut sites = Vec::new();
         let layout = self.layout;
+        let spreads = layout.shows_spread();
         let mut locator = std::mem::take(&mut self.locator);
         self.find(chunk, part, |rank, scanner, found| {
             let target = &layout.targets[rank];
-            let spreads = layout.shows_spread();
             if layout.overlaps == Overlaps::Keep {
                 let core = Core::whole(target.window);
                 let mut finder = locator.begin(&CoreSource::Window, scanner, target.output, chunk);
@@ -222,15 +222,12 @@ impl<'a> Worker<'a> {
         let Layout { statistics, codes: shown, .. } = self.layout;
         let spools = self.layout.spools();
         let mut codes = Vec::new();
-        let steps = self.layout.by_target(sites, |hit| self.layout.step(hit));
-        let significances = self
-            .layout
-            .by_target(sites, |hit| if spools { None } else { self.layout.significance(hit, None) });
         let kept = |site: &Located| chunk.kept.contains(&self.layout.begin(site));
-        for ((site, step), significance) in sites.iter().zip(steps).zip(significances) {
+        for (site, known) in sites.iter().zip(self.layout.significances(sites)) {
             if !kept(site) {
                 continue;
             }
+            let (step, significance) = known.unzip();
             if shown {
                 let target = &self.layout.targets[site.hit.target];
                 codes.clear();

@@ -19,7 +19,7 @@ use crate::seq::contig::Contig;
 use crate::sites::core::{Core, Located};
 use crate::track::Target;
 use crate::track::score::{Encoders, ScoreWriter};
-use crate::track::site::SiteSink;
+use crate::track::site::{QValue, Significance, SiteSink};
 
 /// Bytes of lines that are written at a time in the end.
 const LINES_TOGETHER: usize = 64 << 10;
@@ -302,16 +302,15 @@ impl<'a> Writer<'a> {
         self.layout.sort(&mut sites);
         for site in sites.iter().filter(|site| kept.contains(&self.layout.begin(site))) {
             self.summary.sites += 1;
-            let step = self.layout.step(&site.hit);
-            if let Some(step) = step {
-                self.summary.tests[site.hit.target].add(step as usize);
+            let (step, significance) = self.layout.significance(&site.hit).unzip();
+            if let Some((step, tests)) = step.zip(self.summary.tests.get_mut(site.hit.target)) {
+                tests.add(step as usize);
             }
             let codes = if self.layout.codes { self.codes_of(&site.hit) } else { Vec::new() };
             if self.spool.is_some() || self.layout.statistics {
                 deferred::encode(site, step, &codes, &mut self.encoded);
             }
             if self.spool.is_none() {
-                let significance = self.layout.significance(&site.hit, None);
                 self.layout.write_site(contig, site, &codes, significance, &mut self.lines);
             }
         }
@@ -428,11 +427,13 @@ impl<'a> Writer<'a> {
                 }
                 (Entry::End(..), None) => return Ok(()),
             };
-            if q[site.hit.target][step as usize] > rate {
+            let (target, step) = (site.hit.target, step as usize);
+            if q[target][step] > rate {
                 return Ok(());
             }
             self.summary.sites += 1;
-            let significance = self.layout.significance(&site.hit, Some(&q));
+            let q = Some(QValue::Known(q[target][step]));
+            let significance = targets[target].null.as_ref().map(|null| Significance::new(null, step, q));
             self.layout.write_site(contig, &site, codes, significance, &mut self.lines);
             for (sink, lines) in self.sinks.iter_mut().zip(&mut self.lines) {
                 if lines.len() >= LINES_TOGETHER {

@@ -91,6 +91,28 @@ impl Chunk {
         if stop <= first { (first, 0) } else { (first, (stop - first).div_ceil(stride) as usize) }
     }
 
+    /// The part of the chunk that owns only the window start `start`, with `before` bases to its left and `length` from it on; of
+    /// both as many as the chunk has.
+    pub fn around(&self, start: u64, before: usize, length: usize) -> Chunk {
+        let from = start.saturating_sub(before as u64).max(self.start);
+        let to = (start + length as u64).min(self.start + self.codes.len() as u64);
+        let codes = self.codes[(from - self.start) as usize..(to - self.start) as usize].to_vec();
+        let Chunk { ref contig, end, segment_start, segment_end, first, last, ref kept, .. } = *self;
+        let (contig, kept) = (Arc::clone(contig), kept.clone());
+        Chunk {
+            contig,
+            start: from,
+            codes,
+            own: start..start + 1,
+            end,
+            segment_start,
+            segment_end,
+            first,
+            last,
+            kept,
+        }
+    }
+
     /// Appends the codes of contig positions `from .. from + length` to `out`; N where this chunk has no bases
     /// (`from` may be negative: before the contig's start).
     pub fn codes_at(&self, from: i64, length: usize, out: &mut Vec<u8>) {

@@ -14,7 +14,7 @@ use crate::io::line::LineSink;
 use crate::io::number::{push_fixed, push_integer, push_score};
 use crate::io::output::Sealed;
 use crate::io::tabix::Layout;
-use crate::null::distribution::Origin;
+use crate::null::distribution::{Null, Origin};
 use crate::scores::Hit;
 use crate::seq::alphabet::{ascii_of_code, complement};
 use crate::seq::contig::Contig;
@@ -142,6 +142,13 @@ pub struct Significance {
     pub q: Option<QValue>,
     /// Source of the p-value.
     pub origin: Origin,
+}
+
+impl Significance {
+    /// That of a [step](Null::step) of a null distribution.
+    pub fn new(null: &Null, step: usize, q: Option<QValue>) -> Significance {
+        Significance { p: null.p_of(step), q, origin: null.origin(step) }
+    }
 }
 
 /// A q-value, or what it depends on.

@@ -71,14 +71,6 @@ impl Tables {
         self.count == 0
     }
 
-    /// The sum of lane `lane` at the first of `codes`, by the same additions in the same order as [`Convolve`] (without a
-    /// rectifier). There are at least as many codes as the tables have columns, and two more.
-    pub(crate) fn sum(&self, lane: usize, codes: &[u8]) -> f32 {
-        let terms = (0..self.count).zip(codes.chunks(TRIPLE));
-        let terms = terms.map(|(table, codes)| self.entry(table, triple(codes[0], codes[1], codes[2]), lane));
-        terms.reduce(|sum, term| sum + term).unwrap_or_default()
-    }
-
     /// What three codes with this index add to lane `lane`.
     pub(crate) fn entry(&self, mut table: usize, index: u8, lane: usize) -> f32 {
         let width = WIDTH / self.parts;

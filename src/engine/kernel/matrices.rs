@@ -19,11 +19,10 @@ use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
-use crate::engine::kernel::triple::{TRIPLE, triple};
+use crate::engine::kernel::triple::{TRIPLE, TRIPLES, triple};
 use crate::engine::scanner::{OutputScores, Scanner, Wanted};
 use crate::model::Network;
-use crate::scores::Scores;
-use crate::scores::{Hit, HitRule, HitStrands, push_hits};
+use crate::scores::{Hit, HitRule, HitStrands, Scores, push_hits};
 use crate::seq::alphabet::{N, complement};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
@@ -31,9 +30,6 @@ use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use crate::{Error, Result};
 
 mod dinucleotides;
-
-/// Triples without N.
-const TRIPLES: usize = 64;
 
 /// Positions that are scored together.
 const TILE: usize = 256;
@@ -87,15 +83,12 @@ struct Compiled {
 }
 
 impl Bound {
-    /// The exact score at the first of `codes`, by the same additions in the same order as a convolution gives it; `None` if
-    /// there is an N among the codes of its tables.
-    fn score(&self, codes: &[u8]) -> Option<f32> {
-        let mut terms =
-            self.entries.iter().zip(codes.chunks(TRIPLE)).map(|(entries, codes)| {
-                entries.get(usize::from(triple(codes[0], codes[1], codes[2]))).copied()
-            });
-        let first = terms.next().flatten()?;
-        terms.try_fold(first, |sum, term| Some(sum + term?))
+    /// The exact score at the first of `codes`, by the same additions in the same order as a convolution gives it. There are two
+    /// more codes than columns at least.
+    fn score(&self, codes: &[u8]) -> f32 {
+        let terms = self.entries.iter().zip(codes.chunks_exact(TRIPLE));
+        let terms = terms.map(|(entries, codes)| entries[usize::from(triple(codes[0], codes[1], codes[2]))]);
+        terms.reduce(|sum, term| sum + term).unwrap_or_default()
     }
 }
 
@@ -219,8 +212,6 @@ impl MatrixScanner {
         hits: &mut Vec<Hit>,
     ) {
         let plan = &self.compiled.plans[rank];
-        let (group, lane) = self.compiled.place(rank);
-        let tables = &self.compiled.detectors.groups[group].tables;
         let last = (chunk.end + 1).saturating_sub(plan.window as u64 + chunk.own.start) as usize;
         let positions = positions.min(last);
         let first_window = chunk.windows(plan).0;
@@ -244,10 +235,9 @@ impl MatrixScanner {
                     continue;
                 }
                 let codes = &self.codes[position..];
-                let score = |i: usize| {
-                    let bound = bounds[i].as_ref().filter(|_| masks[i] >> bit & 1 != 0)?;
-                    Some(bound.score(codes).unwrap_or_else(|| tables.sum(lane + i, codes)))
-                };
+                let is_candidate = |i: usize| masks[i] >> bit & 1 != 0;
+                let score =
+                    |i: usize| bounds[i].as_ref().filter(|_| is_candidate(i)).map(|bound| bound.score(codes));
                 let scores = match self.compiled.strands {
                     StrandChoice::Both => [score(0), score(1)],
                     StrandChoice::Forward => [score(0), None],
@@ -282,8 +272,9 @@ impl MatrixScanner {
             let deficits = Deficits::new(&Lane::new(group, lane, top, scale), columns);
             let tables = 0..columns.div_ceil(TRIPLE);
             let entries = |table| std::array::from_fn(|index| group.tables.entry(table, index as u8, lane));
-            let n_reach = group.tables.sum(lane, &n) >= threshold;
-            Some(Bound { deficits, entries: tables.map(entries).collect(), n_reach })
+            let mut bound = Bound { deficits, entries: tables.map(entries).collect(), n_reach: false };
+            bound.n_reach = bound.score(&n) >= threshold;
+            Some(bound)
         };
         Bounds { rules: rules.to_vec(), lanes: (0..rules.len() * lanes).map(bound).collect() }
     }

@@ -5,6 +5,9 @@ use crate::engine::kernel::simd::Lanes;
 /// Bases that select one table row.
 pub(crate) const TRIPLE: usize = 3;
 
+/// Indices of three codes.
+pub(crate) const TRIPLES: usize = 64 + 125;
+
 /// Rows of a table, one for each index, and more.
 pub(crate) type Table = [Lanes; 256];
 
