@@ -189,7 +189,7 @@ fn open_onnx(
     workload: Workload,
 ) -> Result<Vec<Box<dyn Engine>>> {
     let first = onnx::OnnxEngine::new(model, device)?;
-    let first = if workload == Workload::Contigs { first.with_dense_graphs() } else { first };
+    let first = if workload == Workload::Contigs { first.scoring_together() } else { first };
     let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
     Ok([first].into_iter().chain(others).map(|engine| Box::new(engine) as Box<dyn Engine>).collect())
 }

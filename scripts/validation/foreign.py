@@ -4,7 +4,7 @@ DeepSEA-, Basset-, DanQ- and BPNet-shaped networks with random weights are made 
 (TorchScript and dynamo). They are smaller than the originals unless --original is given. A convolution network is written
 the way tf2onnx writes Keras's ([N, L, 4] with transpositions, same padding, softmax). Each scans random sequence on the
 forward strand, and the scores of its windows are compared with PyTorch's, or with those of ONNX Runtime in Python. Printed
-are the worst difference and whether windows were scored densely or one at a time.
+are the worst difference and how windows were scored: densely, with their first layers together, or one by one.
 
 Then speed: Mbp/s of `scan` (FASTA to BED, a threshold that one window in 1,000 reaches; one thread, processor time, less
 that of a scan of 512 windows), beside PyTorch and ONNX Runtime in Python, each given windows in batches. The last column

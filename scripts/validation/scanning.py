@@ -4,6 +4,7 @@ All is on one thread, and seconds are the processor's, so that other work on the
 """
 
 import os
+import re
 import statistics
 import time
 
@@ -55,9 +56,14 @@ def by_onnx(running):
 
 
 def how(binary, path):
-    """Whether windows are scored densely, by the kernel or one by one, as `bindscan inspect` has it."""
+    """Whether windows are scored densely, by the kernel, with their first layers together, or one by one: what `bindscan
+    inspect` measured the speed of."""
     inspected = program.run(binary, "inspect", path)
-    return "densely" if "densely" in inspected else "kernel" if "the kernel engine" in inspected else "one by one"
+    if "the kernel engine" in inspected:
+        return "kernel"
+    found = re.search(r"^speed .* one thread, (.*) \(--context padding", inspected, re.MULTILINE)
+    words = {"densely": "densely", "windows share their first layers": "first layers together"}
+    return words.get(found.group(1) if found else "", "one by one")
 
 
 def up_to_first_convolution(path):

@@ -128,7 +128,7 @@ pub(super) fn chunk_size(worker: &mut [Box<dyn Scanner>], speeds: &mut Speeds, m
     }
     let in_time = |time: Duration| (time.as_secs_f64() / seconds) as usize;
     // Chunks overlap by a window, which should not become the most of the work.
-    let least = (4 * longest).min(in_time(LONGEST_CHUNK)).max(FEWEST_STARTS);
+    let least = (8 * longest).min(in_time(LONGEST_CHUNK)).max(FEWEST_STARTS);
     if seconds == 0.0 {
         return most;
     }

@@ -54,7 +54,7 @@ fn speeds(model: &Model) -> String {
     use super::progress::bases_per_second;
 
     let mut engine = match OnnxEngine::new(model, Device::Cpu) {
-        Ok(engine) => engine.with_dense_graphs(),
+        Ok(engine) => engine.scoring_together(),
         Err(reason) => return line("speed", &format!("not measured: {reason}")),
     };
     let strands = match model.spec.strands {
@@ -71,7 +71,7 @@ fn speeds(model: &Model) -> String {
                     Context::Flank => format!(", which sees {left} + {right} bases beside a window"),
                     Context::Padding => String::new(),
                 };
-                let how = if engine.is_dense() { "densely" } else { "windows one at a time" };
+                let how = engine.sharing();
                 let rate = bases_per_second(rate as u64, 1.0);
                 line("speed", &format!("{rate}, {strands}, one thread, {how} ({words}{beside})"))
             }

@@ -3,17 +3,18 @@
 //! Every window is expanded to its one-hot columns and put through the graph for itself, many in one batch. That is
 //! slow, but it holds for any graph. Graphs without padding have a dense one that scores all windows of a stretch at
 //! once: networks of the DeepBind family that of [`build::dense`](crate::model::onnx::build::dense), others that of
-//! [`onnx::dense`](crate::model::onnx::dense). The library is loaded at run time; [`library`] tells where it is looked
-//! for.
+//! [`onnx::dense`](crate::model::onnx::dense). Windows of other graphs share the layers that padding does not reach, by
+//! [`onnx::shared`](crate::model::onnx::shared). The library is loaded at run time; [`library`] says where it is looked for.
 
 use std::borrow::Cow;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::reference::{check_window, flanks};
 use crate::engine::{Device, Engine};
 use crate::model::onnx::dense::{Rewrite, rewrite};
 use crate::model::onnx::receptive_field::{self, Node};
+use crate::model::onnx::shared::{Shared, share};
 use crate::model::onnx::unpad::{Unpadded, unpad};
 use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::scores::Scores;
@@ -37,6 +38,9 @@ const CUDA_BATCH: usize = 4096;
 /// Most input values in a batch (16 MiB), however long the windows are; a batch has one window at least.
 const BATCH_VALUES: usize = 4 << 20;
 
+/// Graphs for which buffers are kept while another one is taken up.
+const MOST_RUNNERS: usize = 2;
+
 /// Most values of a tensor within the graph for a batch on the processor (64 MiB): a few of them are held at a time.
 const TENSOR_VALUES: usize = 16 << 20;
 
@@ -52,6 +56,29 @@ enum Form {
     /// The dense graph of a model that is not of the DeepBind family, without its padding, for windows of so many bases
     /// and their flanks.
     DenseFlanked(usize),
+    /// The graph by which windows of so many bases, one each so many bases, share what padding does not reach.
+    Shared { window: usize, stride: usize },
+}
+
+/// Extent to which overlapping windows are computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each window by itself.
+    Nothing,
+    /// The first layers, where padding does not reach.
+    Interior,
+    /// The whole network.
+    Everything,
+}
+
+impl Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Sharing::Nothing => "windows one at a time",
+            Sharing::Interior => "windows share their first layers",
+            Sharing::Everything => "densely",
+        })
+    }
 }
 
 /// A model that is not of the DeepBind family without its padding, and its dense graph or why there is none.
@@ -66,6 +93,8 @@ struct FlankedModel {
 /// A dense graph, or why there is none.
 type Rewritten = Arc<Result<Rewrite, String>>;
 type Flanked = Arc<Result<Arc<FlankedModel>, String>>;
+/// A graph by which windows share layers, or why there is none.
+type SharedGraph = Arc<Result<Shared, String>>;
 
 impl FlankedModel {
     fn new(model: &Model, window: usize) -> Result<FlankedModel, String> {
@@ -92,6 +121,8 @@ struct Sessions {
     rewritten: Mutex<Option<(usize, Rewritten)>>,
     /// The model without its padding, for the window length last asked for, or why it cannot be without.
     flanked: Mutex<Option<(usize, Flanked)>>,
+    /// The graph by which windows share layers, for the window length and stride last asked for.
+    shared: Mutex<Option<((usize, usize), SharedGraph)>>,
 }
 
 impl Sessions {
@@ -111,6 +142,12 @@ impl Sessions {
             }
             (Form::Dense(window), Err(_)) => dense(&self.rewritten(window)),
             (Form::DenseFlanked(window), Err(_)) => dense(&self.with_flanks(window)?.rewrite),
+            (Form::Shared { window, stride }, _) => match &*self.shared(window, stride) {
+                Ok(shared) => Ok(Cow::Owned(dense::from_shared(&self.model, shared.graph.clone()))),
+                Err(reason) => {
+                    Err(Error::model(&spec.name, format!("has windows that share nothing: {reason}")))
+                }
+            },
         }
     }
 
@@ -175,6 +212,22 @@ impl Sessions {
         rewrite
     }
 
+    /// The graph by which windows of `window` bases, one each `stride` bases, share layers, or why there is none.
+    fn shared(&self, window: usize, stride: usize) -> SharedGraph {
+        let mut last = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, shared)) = last.as_ref().filter(|(plan, _)| *plan == (window, stride)) {
+            return Arc::clone(shared);
+        }
+        let Model { spec, graph, input, output, .. } = &self.model;
+        let shared = share(graph, input, output, window, stride);
+        if let Err(reason) = &shared {
+            log::info!("model {}: windows share nothing: {reason}", spec.name);
+        }
+        let shared = Arc::new(shared);
+        *last = Some(((window, stride), Arc::clone(&shared)));
+        shared
+    }
+
     /// New buffers for `form`, bound to its session.
     fn runner(&self, form: Form) -> Result<Runner> {
         let model = self.model(form)?;
@@ -197,10 +250,12 @@ pub struct OnnxEngine {
     sessions: Arc<Sessions>,
     form: Form,
     runner: Runner,
-    /// True if dense graphs are used where they hold.
-    dense: bool,
-    /// A dense graph that failed its check, and is not to be tried again.
-    refused: Option<Form>,
+    /// Those of other graphs that were taken up before.
+    others: Vec<(Form, Runner)>,
+    /// True if windows are scored together where they can be.
+    together: bool,
+    /// The graph for that which was checked last, and whether it passed.
+    checked: Option<(Form, bool)>,
     /// Values of the largest tensor of a window within a graph, for windows of so many bases.
     largest: Option<(Form, usize, usize)>,
     /// Codes of the window in hand, and of its reverse complement.
@@ -219,8 +274,8 @@ impl OnnxEngine {
             Err(reason) => Err(reason.clone()),
         };
         let (model, open) = (model.clone(), Mutex::default());
-        let (rewritten, flanked) = (Mutex::default(), Mutex::default());
-        Self::on(Arc::new(Sessions { model, unpadded, device, open, rewritten, flanked }))
+        let (rewritten, flanked, shared) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self::on(Arc::new(Sessions { model, unpadded, device, open, rewritten, flanked, shared }))
     }
 
     /// An engine for another worker: with a session of its own on the processor, with the same session on a GPU,
@@ -233,26 +288,40 @@ impl OnnxEngine {
             Device::Cpu => Self::new(&self.sessions.model, Device::Cpu)?,
             Device::Cuda(_) => Self::on(Arc::clone(&self.sessions))?,
         };
-        Ok(OnnxEngine { dense: self.dense, ..engine })
+        Ok(OnnxEngine { together: self.together, ..engine })
     }
 
-    /// Scores all windows of a stretch at once where the model and the plan allow it: for scanning, where there are
+    /// Scores the windows of a stretch together where the model and the plan allow it: for scanning, where there are
     /// many windows under one plan. Every new window length opens and checks a graph of its own, so this is not for
     /// many plans with few windows each.
-    pub fn with_dense_graphs(mut self) -> Self {
-        self.dense = true;
+    pub fn scoring_together(mut self) -> Self {
+        self.together = true;
         self
     }
 
-    /// True if the last chunk was scored with a dense graph.
-    pub fn is_dense(&self) -> bool {
-        matches!(self.form, Form::Dense(_) | Form::DenseFlanked(_))
+    /// Extent to which the windows of the last chunk were computed together.
+    pub fn sharing(&self) -> Sharing {
+        match self.form {
+            Form::Window | Form::Flanked(_) => Sharing::Nothing,
+            Form::Dense(_) | Form::DenseFlanked(_) => Sharing::Everything,
+            Form::Shared { .. } => Sharing::Interior,
+        }
     }
 
     fn on(sessions: Arc<Sessions>) -> Result<Self> {
         let runner = sessions.runner(Form::Window)?;
         let (form, codes, reversed) = (Form::Window, Vec::new(), Vec::new());
-        Ok(OnnxEngine { sessions, form, runner, dense: false, refused: None, largest: None, codes, reversed })
+        Ok(OnnxEngine {
+            sessions,
+            form,
+            runner,
+            others: Vec::new(),
+            together: false,
+            checked: None,
+            largest: None,
+            codes,
+            reversed,
+        })
     }
 
     /// Real bases beside a window, before and after it on the forward strand, that its score depends on.
@@ -310,18 +379,20 @@ impl OnnxEngine {
         }
     }
 
-    /// Takes up the graph that `plan` needs: a dense one where there is one and it pays.
+    /// Takes up the graph that `plan` needs: one for all windows of a stretch where there is one and it pays.
     fn prepare(&mut self, plan: &WindowPlan) -> Result<()> {
         let by_window = self.window_form(plan)?;
-        let dense = self.dense_form(plan).filter(|&dense| self.dense && self.refused != Some(dense));
-        if self.form == dense.unwrap_or(by_window) {
-            return Ok(());
+        let joint = if self.together { self.joint_form(plan) } else { None };
+        let joint = joint.filter(|&joint| self.checked != Some((joint, false)));
+        let Some(joint) = joint else { return self.take_up(by_window) };
+        if self.checked == Some((joint, true)) {
+            return self.take_up(joint);
         }
         self.take_up(by_window)?;
-        let Some(dense) = dense else { return Ok(()) };
-        if let Err(reason) = self.try_dense(dense, plan) {
+        let passed = self.try_joint(joint, plan);
+        self.checked = Some((joint, passed.is_ok()));
+        if let Err(reason) = passed {
             log::warn!("model {}: windows one at a time: {reason}", self.model().spec.name);
-            self.refused = Some(dense);
             self.take_up(by_window)?;
         }
         Ok(())
@@ -330,7 +401,7 @@ impl OnnxEngine {
     /// The channel of each base in the graph that is taken up; one that was made of a network has the usual order.
     fn channels(&self) -> [usize; 4] {
         match (self.form, &self.model().network) {
-            (Form::Window, _) | (_, Err(_)) => self.model().input.channels,
+            (Form::Window | Form::Shared { .. }, _) | (_, Err(_)) => self.model().input.channels,
             (_, Ok(_)) => ACGT,
         }
     }
@@ -345,7 +416,14 @@ impl OnnxEngine {
 
     fn take_up(&mut self, form: Form) -> Result<()> {
         if self.form != form {
-            self.runner = self.sessions.runner(form)?;
+            let runner = match self.others.iter().position(|(other, _)| *other == form) {
+                Some(rank) => self.others.swap_remove(rank).1,
+                None => self.sessions.runner(form)?,
+            };
+            let before = std::mem::replace(&mut self.runner, runner);
+            self.others.push((self.form, before));
+            // The same graphs serve scores and cores; those of other windows do not come back.
+            self.others.drain(..self.others.len().saturating_sub(MOST_RUNNERS));
             self.form = form;
         }
         Ok(())
@@ -376,7 +454,7 @@ impl OnnxEngine {
         let is_own = match self.form {
             Form::Window => true,
             Form::Flanked(_) => self.model().network.is_err(),
-            Form::Dense(_) | Form::DenseFlanked(_) => false,
+            Form::Dense(_) | Form::DenseFlanked(_) | Form::Shared { .. } => false,
         };
         let fixed = if is_own { self.model().input.batch } else { None };
         let fits = |rows: usize| rows.min(BATCH_VALUES / (4 * length)).max(1);
@@ -401,6 +479,7 @@ impl OnnxEngine {
                 (true, Form::Dense(_) | Form::DenseFlanked(_)) => {
                     self.score_stretches(chunk, plan, strand, out)?;
                 }
+                (true, Form::Shared { .. }) => self.score_together(chunk, plan, strand, out)?,
                 (true, _) => self.score_windows(chunk, plan, strand, out)?,
             }
         }

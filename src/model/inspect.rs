@@ -313,7 +313,11 @@ impl Inspection<'_> {
         match onnx::dense::rewrite(graph, input, output, spec.window) {
             Ok(_) => line(f, "scanned by", "the onnx engine, densely: all windows of a stretch at once")?,
             Err(reason) => {
-                line(f, "scanned by", format_args!("the onnx engine, windows one at a time: {reason}"))?;
+                let how = match onnx::shared::share(graph, input, output, spec.window, 1) {
+                    Ok(_) => "windows share their first layers, if that pays",
+                    Err(_) => "windows one at a time",
+                };
+                line(f, "scanned by", format_args!("the onnx engine, {how}: {reason}"))?;
             }
         }
         match onnx::unpad::unpad(graph, input, output, spec.window) {

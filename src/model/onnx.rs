@@ -25,7 +25,9 @@ pub mod receptive_field;
 mod conv_geometry;
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated")]
 pub mod proto;
+mod rows;
 mod shape;
+pub mod shared;
 pub mod tensor;
 pub mod unpad;
 pub(super) mod value;

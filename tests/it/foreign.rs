@@ -7,7 +7,7 @@ use crate::common::onnx::{
 };
 use crate::common::{error_line, run, stdout};
 use bindscan::engine::Device;
-use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::onnx::{OnnxEngine, Sharing};
 use bindscan::engine::reference::window_scores;
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::tensor_proto::{DataLocation, DataType};
@@ -48,9 +48,9 @@ fn complemented(codes: &[u8]) -> Vec<u8> {
 
 fn score_with(model: &Model, codes: &[u8], dense: bool) -> Scores {
     let engine = OnnxEngine::new(model, Device::Cpu).unwrap();
-    let mut engine = if dense { engine.with_dense_graphs() } else { engine };
+    let mut engine = if dense { engine.scoring_together() } else { engine };
     let found = scores(&mut engine, &Chunk::whole("c", codes.to_vec()), &plan(model.spec.window)).unwrap();
-    assert_eq!(engine.is_dense(), dense, "{}", model.spec.name);
+    assert_eq!((engine.sharing() == Sharing::Everything), dense, "{}", model.spec.name);
     found
 }
 
@@ -222,7 +222,7 @@ fn assert_highest(model: &Model, detectors: usize, places: usize) {
 
 /// The scores of a model, by a dense graph where it has one.
 fn score_any(model: &Model, codes: &[u8]) -> Scores {
-    let mut engine = OnnxEngine::new(model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut engine = OnnxEngine::new(model, Device::Cpu).unwrap().scoring_together();
     scores(&mut engine, &Chunk::whole("c", codes.to_vec()), &plan(WINDOW)).unwrap()
 }
 

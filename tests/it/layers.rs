@@ -8,7 +8,7 @@ use crate::common::onnx::{assert_same, codes, library_is_there, scores};
 use crate::common::{error_line, run, stdout};
 use bindscan::Error;
 use bindscan::dataset::{Dataset, TargetKind};
-use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::onnx::{OnnxEngine, Sharing};
 use bindscan::engine::reference::ReferenceEngine;
 use bindscan::engine::{Device, Engine};
 use bindscan::model::onnx::dense::rewrite;
@@ -253,9 +253,9 @@ fn agree(architecture: &Architecture, window: usize, seed: u64) -> bool {
     );
     let mut by_window = OnnxEngine::new(&model, Device::Cpu).unwrap();
     assert_same(&scores(&mut by_window, &chunk, &plan(window)).unwrap(), &want);
-    let mut densely = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut densely = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
     assert_same(&scores(&mut densely, &chunk, &plan(window)).unwrap(), &want);
-    densely.is_dense()
+    densely.sharing() == Sharing::Everything
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::common::onnx::{assert_same, codes, floats, in_chunks, int, ints, library_is_there, scores};
 use bindscan::engine::Device;
-use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::onnx::{OnnxEngine, Sharing};
 use bindscan::model::inspect::inspect;
 use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, NodeProto};
@@ -47,7 +47,7 @@ fn by_window(model: &Model) -> OnnxEngine {
 }
 
 fn densely(model: &Model) -> OnnxEngine {
-    by_window(model).with_dense_graphs()
+    by_window(model).scoring_together()
 }
 
 /// Why a model has no dense graph at its own window.
@@ -59,7 +59,7 @@ fn assert_dense_as_windows(model: &Model, chunk: &Chunk, plan: &WindowPlan) {
     let want = scores(&mut by_window(model), chunk, plan).unwrap();
     let mut engine = densely(model);
     let have = scores(&mut engine, chunk, plan).unwrap();
-    assert!(engine.is_dense(), "{}", inspect(model));
+    assert_eq!(engine.sharing(), Sharing::Everything, "{}", inspect(model));
     assert_same(&have, &want);
 }
 
@@ -126,7 +126,7 @@ fn dense_scores_are_the_same_bits_however_the_contig_is_cut() {
 }
 
 #[test]
-fn what_windows_cannot_share_is_refused_by_name_and_scored_window_by_window() {
+fn what_makes_no_dense_graph_is_named_and_scored_otherwise() {
     for (name, node, why) in [
         ("same", "Conv ", "pads"),
         ("recurrent", "GRU ", "no operation that overlapping windows can share"),
@@ -136,14 +136,15 @@ fn what_windows_cannot_share_is_refused_by_name_and_scored_window_by_window() {
         let reason = reason(&model);
         assert!(reason.starts_with(node) && reason.contains(why) && !reason.contains('\n'), "{reason}");
         let text = inspect(&model).to_string();
-        assert!(text.contains(&format!("the onnx engine, windows one at a time: {reason}")), "{text}");
+        let how = if name == "same" { "windows share their first layers" } else { "windows " };
+        assert!(text.contains(&format!("the onnx engine, {how}")) && text.contains(&reason), "{text}");
         if library_is_there() {
             let chunk = Chunk::whole("contig", codes(&mut Random::seed_from_u64(4), 200));
             let plan = plan(model.spec.window, 1);
             let mut engine = densely(&model);
             let have = scores(&mut engine, &chunk, &plan).unwrap();
-            assert!(!engine.is_dense());
-            assert_eq!(have, scores(&mut by_window(&model), &chunk, &plan).unwrap());
+            assert_ne!(engine.sharing(), Sharing::Everything);
+            assert_same(&have, &scores(&mut by_window(&model), &chunk, &plan).unwrap());
         }
     }
     assert!(reason(&pytorch("gated", "dynamo")).contains("different shapes"));
@@ -182,7 +183,7 @@ fn windows_far_apart_are_scored_one_at_a_time() {
     let chunk = Chunk::whole("contig", codes(&mut Random::seed_from_u64(5), 3_000));
     let mut engine = densely(&model);
     scores(&mut engine, &chunk, &plan(200, 1_000)).unwrap();
-    assert!(!engine.is_dense());
+    assert_ne!(engine.sharing(), Sharing::Everything);
 }
 
 /// A chain of layers, as nodes.
@@ -333,7 +334,13 @@ proptest! {
         let made = rewrite(&model.graph, &model.input, &model.output, window).unwrap();
         let mut engine = densely(&model);
         let have: Scores = scores(&mut engine, &chunk, &plan).unwrap();
-        prop_assert_eq!(engine.is_dense(), stride as f64 * made.cost <= made.window_cost);
+        let pays = stride as f64 * made.cost <= made.window_cost;
+        match engine.sharing() {
+            Sharing::Everything => prop_assert!(pays),
+            Sharing::Nothing => prop_assert!(!pays),
+            // Cheaper than both.
+            Sharing::Interior => {}
+        }
         assert_same(&have, &want);
     }
 }

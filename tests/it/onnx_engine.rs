@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
-use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::onnx::{OnnxEngine, Sharing};
 use bindscan::engine::reference::ReferenceEngine;
 use bindscan::engine::{Device, Engine};
 use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as Dim;
@@ -99,7 +99,7 @@ fn assert_as_reference(model: &Model, network: &Network, chunk: &Chunk, plan: &W
     let mut reference = ReferenceEngine::new(model.spec.clone(), network.clone());
     let want = scores(&mut reference, chunk, plan).unwrap();
     let by_window = OnnxEngine::new(model, Device::Cpu).unwrap();
-    let dense = OnnxEngine::new(model, Device::Cpu).unwrap().with_dense_graphs();
+    let dense = OnnxEngine::new(model, Device::Cpu).unwrap().scoring_together();
     let unpadded = network.padding.left + network.padding.right == 0;
     let holds = model.network.is_ok()
         && (unpadded || plan.context == Context::Flank)
@@ -107,7 +107,7 @@ fn assert_as_reference(model: &Model, network: &Network, chunk: &Chunk, plan: &W
     for (mut engine, is_dense) in [(by_window, false), (dense, holds)] {
         assert_eq!(engine.flanks(plan), reference.flanks(plan));
         assert_same(&scores(&mut engine, chunk, plan).unwrap(), &want);
-        assert_eq!(engine.is_dense(), is_dense);
+        assert_eq!((engine.sharing() == Sharing::Everything), is_dense);
     }
 }
 
@@ -168,13 +168,13 @@ fn a_dense_graph_that_scores_differently_is_not_used() {
     let mut model = model_of(&network);
     // As if the wrong network had been recognised in the graph.
     model.network.as_mut().unwrap().output.bias[0] += 0.01;
-    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
     let mut reference = ReferenceEngine::new(model.spec.clone(), network);
     let chunk = Chunk::whole("contig", codes(random, 300));
     for _ in 0..2 {
         let want = scores(&mut reference, &chunk, &plan(11)).unwrap();
         assert_same(&scores(&mut engine, &chunk, &plan(11)).unwrap(), &want);
-        assert!(!engine.is_dense());
+        assert_ne!(engine.sharing(), Sharing::Everything);
     }
 }
 
@@ -190,7 +190,7 @@ fn scores_are_the_same_bits_however_the_contig_is_cut() {
     let chunk = Chunk::whole("contig", codes(random, 9_000));
     for (context, stride) in [(Context::Padding, 7), (Context::Flank, 1), (Context::Flank, 3)] {
         let plan = WindowPlan { context, stride, ..plan(30) };
-        let new = || OnnxEngine::new(&model_of(&network), Device::Cpu).unwrap().with_dense_graphs();
+        let new = || OnnxEngine::new(&model_of(&network), Device::Cpu).unwrap().scoring_together();
         let whole = scores(&mut new(), &chunk, &plan).unwrap();
         for own in [50, 1_000, 4_096] {
             let mut engine = new();
@@ -218,7 +218,7 @@ fn an_engine_serves_changing_plans_and_workers() {
     let random = &mut Random::seed_from_u64(8);
     let network = Shape { padding: Padding::n(4), ..small() }.network(random);
     let model = model_of(&network);
-    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
     let mut other = engine.for_another_worker().unwrap();
     let mut reference = ReferenceEngine::new(model.spec.clone(), network);
     let chunk = Chunk::whole("contig", codes(random, 300));

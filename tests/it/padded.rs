@@ -2,7 +2,9 @@
 //!
 //! Without the ONNX Runtime library these tests are skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
 
-use bindscan::engine::onnx::OnnxEngine;
+use std::ops::Range;
+
+use bindscan::engine::onnx::{OnnxEngine, Sharing};
 use bindscan::engine::{Device, Engine};
 use bindscan::model::Model;
 use bindscan::model::onnx::proto::NodeProto;
@@ -110,8 +112,8 @@ impl Layer {
 }
 
 impl Padded {
-    fn random(random: &mut Random) -> Padded {
-        let window = random.random_range(30..60);
+    fn random(random: &mut Random, windows: Range<usize>, filters: Range<usize>) -> Padded {
+        let window = random.random_range(windows);
         let (mut channels, mut positions) = (4, window);
         let mut layers: Vec<Layer> = Vec::new();
         for _ in 0..random.random_range(2..5) {
@@ -126,7 +128,8 @@ impl Padded {
                     Layer::Residual { dilation, weights, bias: floats(random, channels) }
                 }
                 _ => {
-                    let (outputs, dilation) = (random.random_range(5..8), random.random_range(1..3));
+                    let outputs = random.random_range(filters.clone());
+                    let dilation = random.random_range(1..3);
                     let weights = floats(random, outputs * channels * kernel);
                     Layer::Convolution {
                         outputs,
@@ -291,7 +294,7 @@ fn flanks_are_what_each_layer_would_have_seen() {
     let mut dense = 0;
     for seed in 0..24 {
         let mut random = Random::seed_from_u64(seed);
-        let network = Padded::random(&mut random);
+        let network = Padded::random(&mut random, 30..60, 5..8);
         let model = Model::from_bytes("padded", &network.onnx()).unwrap();
         let chunk = Chunk::whole("c", codes(&mut random, network.window + 40));
         let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap();
@@ -302,9 +305,9 @@ fn flanks_are_what_each_layer_would_have_seen() {
             let plan = plan(network.window, stride, Context::Flank);
             let want = defined(&network, &chunk, &plan);
             assert_same(&scores(&mut engine, &chunk, &plan).unwrap(), &want);
-            let mut densely = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+            let mut densely = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
             assert_same(&scores(&mut densely, &chunk, &plan).unwrap(), &want);
-            dense += usize::from(stride == 1 && densely.is_dense());
+            dense += usize::from(stride == 1 && densely.sharing() == Sharing::Everything);
             // The same in pieces, which have as many bases beside them as the engine asks for.
             let (left, right) = densely.flanks(&plan);
             for piece in in_chunks(&chunk, &plan, 29, left.max(right)) {
@@ -329,6 +332,35 @@ fn defined_part(all: &Scores, piece: &Chunk, plan: &WindowPlan) -> Scores {
     scores
 }
 
+/// Windows that share what padding does not reach score as each does by itself, with the same bytes for any chunks.
+#[test]
+fn sharing_what_padding_does_not_reach_changes_no_score() {
+    if !library_is_there() {
+        return;
+    }
+    let mut shared = 0;
+    for seed in 0..30 {
+        let mut random = Random::seed_from_u64(seed);
+        let network = Padded::random(&mut random, 60..180, 30..50);
+        let model = Model::from_bytes("padded", &network.onnx()).unwrap();
+        let chunk = Chunk::whole("c", codes(&mut random, network.window + 400));
+        for stride in [1, 2, 7] {
+            let plan = plan(network.window, stride, Context::Padding);
+            let want = scores(&mut OnnxEngine::new(&model, Device::Cpu).unwrap(), &chunk, &plan).unwrap();
+            let mut together = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
+            let have = scores(&mut together, &chunk, &plan).unwrap();
+            assert_same(&have, &want);
+            shared += usize::from(together.sharing() == Sharing::Interior);
+            for piece in in_chunks(&chunk, &plan, 223, 0) {
+                let part = defined_part(&have, &piece, &plan);
+                let again = scores(&mut together, &piece, &plan).unwrap();
+                assert_eq!((again.forward, again.reverse), (part.forward, part.reverse), "seed {seed}");
+            }
+        }
+    }
+    assert!(shared > 20, "{shared} of 90 plans share layers");
+}
+
 /// A network that pads nothing has no flanks: both contexts are one.
 #[test]
 fn without_padding_the_contexts_are_alike() {
@@ -351,7 +383,7 @@ fn without_padding_the_contexts_are_alike() {
         return;
     }
     let chunk = Chunk::whole("c", codes(&mut random, 200));
-    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().with_dense_graphs();
+    let mut engine = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
     let padding = scores(&mut engine, &chunk, &plan(40, 1, Context::Padding)).unwrap();
     let flank = scores(&mut engine, &chunk, &plan(40, 1, Context::Flank)).unwrap();
     assert_eq!((padding.forward, padding.reverse), (flank.forward, flank.reverse));

@@ -1,8 +1,9 @@
-//! Scoring with a dense graph: all windows of a stretch in one run.
+//! Scoring all windows of a stretch in one run: with a dense graph, or with one by which they share their first layers.
 
-use super::{Batch, Failure, Form, OnnxEngine, clear, expand, oriented, start_of};
+use super::{Batch, Failure, Form, OnnxEngine, TENSOR_VALUES, clear, expand, oriented, start_of};
 use crate::engine::Device;
 use crate::model::onnx::dense::Rewrite;
+use crate::model::onnx::shared::{self, Shared};
 use crate::model::onnx::{ModelProto, build};
 use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::scores::Scores;
@@ -22,6 +23,12 @@ const FEWEST_POSITIONS: usize = 128;
 const STRETCH_VALUES: usize = 4 << 20;
 /// Most windows on which a dense graph is checked, and fewest.
 const CHECKED: (usize, usize) = (200, 20);
+/// Windows that share layers in a run even where they are very long.
+const LONG_WINDOWS: usize = 64;
+/// Part of what they cost otherwise that windows may cost at most if they share layers.
+const WORTH_SHARING: f64 = 0.8;
+/// Part of the cost of a dense graph that windows may cost at most if they share layers by a graph with more nodes.
+const WORTH_MORE_NODES: f64 = 0.5;
 /// Bases that these windows have in all, if they are not fewer or more.
 const CHECKED_BASES: usize = 20_000;
 
@@ -53,26 +60,75 @@ pub(super) fn from_graph(spec: &ModelSpec, graph: ModelProto, channels: [usize; 
     }
 }
 
+/// The model of a graph by which the windows of `model` share layers.
+pub(super) fn from_shared(model: &Model, graph: ModelProto) -> Model {
+    let input = Input {
+        name: shared::INPUT.into(),
+        layout: Layout::ImageChannels,
+        length: None,
+        ..model.input.clone()
+    };
+    Model {
+        input,
+        graph,
+        network: Err("it scores stretches, not windows".into()),
+        filed: None,
+        ..model.clone()
+    }
+}
+
 impl OnnxEngine {
-    /// The dense graph for `plan`, if there is one (nothing may be padded) and it pays: a run computes every start,
-    /// so with a stride longer than a window has alignments, single windows cost less.
-    pub(super) fn dense_form(&self, plan: &WindowPlan) -> Option<Form> {
+    /// The graph that scores the windows of `plan` together, if there is one and it pays. A run of a dense one computes
+    /// every start, so with a long stride single windows cost less.
+    pub(super) fn joint_form(&self, plan: &WindowPlan) -> Option<Form> {
         let Ok(network) = self.model().network.as_ref() else { return self.rewritten_form(plan) };
         let padded = network.padding.left + network.padding.right > 0;
-        let holds = plan.context == Context::Flank || !padded;
+        if padded && plan.context == Context::Padding {
+            return self.shared_form(plan).map(|(form, _)| form);
+        }
         let (_, length) = self.extent(plan, Strand::Forward);
-        (holds && plan.stride <= network.alignments(plan.window)).then_some(Form::Dense(length))
+        (plan.stride <= network.alignments(plan.window)).then_some(Form::Dense(length))
     }
 
-    /// As [`dense_form`](OnnxEngine::dense_form), for a model that is not of the DeepBind family.
+    /// As [`joint_form`](OnnxEngine::joint_form), for a model that is not of the DeepBind family.
     fn rewritten_form(&self, plan: &WindowPlan) -> Option<Form> {
-        let pays = |rewrite: &Rewrite| plan.stride as f64 * rewrite.cost <= rewrite.window_cost;
+        let cost = |rewrite: &Rewrite| plan.stride as f64 * rewrite.cost;
+        let pays = |rewrite: &Rewrite| cost(rewrite) <= rewrite.window_cost;
         if plan.context == Context::Padding {
             let rewrite = self.sessions.rewritten(plan.window);
-            return (*rewrite).as_ref().is_ok_and(pays).then_some(Form::Dense(plan.window));
+            let dense = (*rewrite).as_ref().ok().filter(|rewrite| pays(rewrite));
+            let dense = dense.map(|rewrite| (Form::Dense(plan.window), cost(rewrite)));
+            let worth_it =
+                |&(_, shared): &(Form, f64)| dense.is_none_or(|(_, cost)| shared <= WORTH_MORE_NODES * cost);
+            let shared = self.shared_form(plan).filter(worth_it);
+            return shared.or(dense).map(|(form, _)| form);
         }
         let flanked = self.sessions.with_flanks(plan.window).ok()?;
         flanked.rewrite.as_ref().is_ok_and(pays).then_some(Form::DenseFlanked(plan.window))
+    }
+
+    /// The graph by which windows share layers, if it pays, and its cost for each window.
+    fn shared_form(&self, plan: &WindowPlan) -> Option<(Form, f64)> {
+        // Windows that do not overlap have nothing to share.
+        if plan.stride >= plan.window {
+            return None;
+        }
+        let shared = self.sessions.shared(plan.window, plan.stride);
+        let shared = (*shared).as_ref().ok()?;
+        let beside = (plan.window - 1) as f64 / self.together(plan, shared) as f64;
+        let cost = shared.base_cost * (plan.stride as f64 + beside) + shared.cost;
+        let form = Form::Shared { window: plan.window, stride: plan.stride };
+        (cost <= WORTH_SHARING * shared.window_cost).then_some((form, cost))
+    }
+
+    /// Windows that a run scores at most with a graph by which they share layers.
+    fn together(&self, plan: &WindowPlan, shared: &Shared) -> usize {
+        let (stretch, most) = match self.sessions.device {
+            Device::Cpu => (STRETCH_VALUES, CPU_POSITIONS),
+            Device::Cuda(_) => (4 * STRETCH_VALUES, CUDA_POSITIONS),
+        };
+        let of_stretch = (stretch / shared.widest).saturating_sub(plan.window) / plan.stride;
+        of_stretch.max(LONG_WINDOWS).min(TENSOR_VALUES / shared.values).min(most).max(1)
     }
 
     /// Window starts in a stretch: most of them, and the fewest that are computed. A GPU always gets the same shape.
@@ -95,20 +151,23 @@ impl OnnxEngine {
         }
     }
 
-    /// Takes up a dense graph, after checking on random windows that it scores like the graph that is in use. On an
-    /// error the dense graph is not to be used.
-    pub(super) fn try_dense(&mut self, dense: Form, plan: &WindowPlan) -> Result<()> {
+    /// Takes up a graph that scores windows together, after checking on random windows that it scores like the graph that is
+    /// in use. On an error it is not to be used.
+    pub(super) fn try_joint(&mut self, joint: Form, plan: &WindowPlan) -> Result<()> {
         let (left, length) = self.extent(plan, Strand::Forward);
         let checked = (CHECKED_BASES / length).clamp(CHECKED.1, CHECKED.0);
-        let mut chunk = Chunk::whole("random", random_codes(length + checked - 1));
+        // A dense graph computes every start, whatever the stride.
+        let stride = if let Form::Shared { stride, .. } = joint { stride } else { 1 };
+        let span = (checked - 1) * stride + 1;
+        let mut chunk = Chunk::whole("random", random_codes(length + span - 1));
         // As many windows as are to be checked, each with its flanks.
-        chunk.own = left as u64..(left + checked) as u64;
-        let plan = WindowPlan { stride: 1, ..*plan };
+        chunk.own = left as u64..(left + span) as u64;
+        let plan = WindowPlan { stride, ..*plan };
         let (mut want, mut have) = (Scores::default(), Scores::default());
         want.reset(&chunk, &plan, self.model().spec.outputs.len());
         have.clone_from(&want);
         self.fill(&chunk, &plan, &mut want)?;
-        self.take_up(dense)?;
+        self.take_up(joint)?;
         self.fill(&chunk, &plan, &mut have)?;
         let pairs = |have: &[f32], want: &[f32]| {
             let differences = have.iter().zip(want).map(|(x, y)| (x - y).abs() / y.abs().max(1.0));
@@ -118,7 +177,9 @@ impl OnnxEngine {
         if worst <= 1e-4 {
             return Ok(());
         }
-        let message = format!("the dense graph differs from its own by {worst:.1e} on random windows");
+        let message = format!(
+            "the graph for all windows of a stretch differs from its own by {worst:.1e} on random ones"
+        );
         Err(Error::model(&self.model().spec.name, message))
     }
 
@@ -149,6 +210,44 @@ impl OnnxEngine {
             let place = |window: usize, output: usize| {
                 let start = window * plan.stride;
                 output * positions + if strand == Strand::Forward { start } else { positions - 1 - start }
+            };
+            self.run(&batch, place, strand, out)
+                .map_err(|failure: Failure| self.describe(failure, chunk, plan, strand))?;
+        }
+        Ok(())
+    }
+
+    /// Scores with the graph by which windows share layers.
+    pub(super) fn score_together(
+        &mut self,
+        chunk: &Chunk,
+        plan: &WindowPlan,
+        strand: Strand,
+        out: &mut Scores,
+    ) -> Result<()> {
+        let shared = self.sessions.shared(plan.window, plan.stride);
+        let most = (*shared).as_ref().map_or(1, |shared| self.together(plan, shared));
+        let channels = self.channels();
+        for begin in (0..out.windows).step_by(most) {
+            let count = most.min(out.windows - begin);
+            // Windows past the last one are not looked at. A GPU always gets the same shape.
+            let rows = match self.sessions.device {
+                Device::Cpu => {
+                    count.max(FEWEST_POSITIONS.saturating_sub(plan.window).div_ceil(plan.stride) + 1)
+                }
+                Device::Cuda(_) => most,
+            };
+            let bases = (rows - 1) * plan.stride + plan.window;
+            let input = self.runner.input(&[1, 4, 1, bases as i64])?;
+            self.codes.clear();
+            chunk.codes_at(start_of(out, begin), bases, &mut self.codes);
+            let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
+            expand(codes, Layout::ImageChannels, input);
+            let batch = Batch { begin, count, rows, values: out.outputs };
+            let outputs = out.outputs;
+            let place = |window: usize, output: usize| {
+                let row = if strand == Strand::Forward { window } else { rows - 1 - window };
+                row * outputs + output
             };
             self.run(&batch, place, strand, out)
                 .map_err(|failure: Failure| self.describe(failure, chunk, plan, strand))?;

@@ -4,6 +4,7 @@ use crate::model::onnx::constant;
 use crate::model::onnx::constant::{axes, int, ints, string};
 use crate::model::onnx::proto::NodeProto;
 use crate::model::onnx::shape::{Over, Shape};
+use crate::model::onnx::tensor::{Tensor, permute};
 use crate::model::onnx::value::Inputs;
 
 /// Most positions that padding may make of a window.
@@ -165,6 +166,24 @@ impl Shape {
         let seen = seen.filter(|seen| seen.checked_mul(groups) == Some(self.channels)).ok_or_else(wrong)?;
         let shape = Shape { axes, channels: dims[0], ..self.slid(slide)? };
         Ok(Convolution { slide, shape, seen, groups, swapped })
+    }
+
+    /// As [`convolution`](Shape::convolution), with its weights for tensors of rows: `[outputs, channels of a group, 1, kernel]`.
+    pub(super) fn convolution_by_rows<F>(
+        &self,
+        node: &NodeProto,
+        inputs: &Inputs<'_, F>,
+    ) -> Result<(Convolution, Tensor), String> {
+        let (dims, weights) = inputs.weights(1)?;
+        let layer = self.convolution(node, dims)?;
+        let (outputs, kernel) = (layer.shape.channels, layer.slide.kernel);
+        let weights = if layer.swapped {
+            permute(weights, &[outputs, kernel, layer.seen], &[0, 2, 1])
+        } else {
+            weights.to_vec()
+        };
+        let weights = Tensor::floats([outputs, layer.seen, 1, kernel], weights);
+        Ok((layer, weights))
     }
 
     /// Of a pool over neighbours.

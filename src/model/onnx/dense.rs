@@ -11,11 +11,12 @@
 //! A node that reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
 //! is not known gives the reason why there is no dense graph.
 
-use super::build::{self, Builder, INPUT, OUTPUT};
+use super::build::{self, INPUT, OUTPUT};
 use super::constant::{self, axes, int, ints};
 use super::operator::{ENTANGLING, combines, is_of_each};
+use super::proto::NodeProto;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
-use super::proto::{AttributeProto, NodeProto};
+use super::rows::{Rows, along_channels};
 use super::shape::{Over, Shape};
 use super::tensor::{Tensor, permute};
 use super::value::{self, Inputs, Value, describe};
@@ -26,8 +27,6 @@ mod layer;
 
 /// Oldest version of the operators that is followed.
 const OLDEST_OPSET: i64 = 11;
-/// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
-const BUDGET: usize = 1 << 27;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]
@@ -60,11 +59,9 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
         return Err(describe(node, NOT_SHARED));
     }
     let mut walk = Walk {
-        builder: Builder::default(),
+        rows: Rows::new("dense"),
         opset: opset(model),
         batch: input.batch,
-        budget: BUDGET,
-        names: 0,
         cost: 0.0,
         window_cost: 0.0,
         widest: 4,
@@ -81,8 +78,8 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
     }
     let last = value::last(&values, output)?;
     walk.finish(last, window)?;
-    let Walk { cost, window_cost, widest, builder, .. } = walk;
-    let built = build::finish(builder);
+    let Walk { cost, window_cost, widest, rows, .. } = walk;
+    let built = build::finish(rows.builder);
     let graph =
         ModelProto { ir_version: model.ir_version, opset_import: model.opset_import.clone(), ..built };
     Ok(Rewrite { graph, cost, window_cost, widest })
@@ -102,7 +99,6 @@ struct Flow {
 }
 
 const NOT_SHARED: &str = "is no operation that overlapping windows can share";
-const TOO_LARGE: &str = "makes the dense graph too large";
 
 impl Flow {
     /// Without what an axis runs over once only.
@@ -117,13 +113,9 @@ impl Flow {
 
 /// The state of a walk over the nodes.
 struct Walk {
-    builder: Builder,
+    rows: Rows,
     opset: i64,
     batch: Option<usize>,
-    /// Numbers that further constants may have.
-    budget: usize,
-    /// Names given so far.
-    names: usize,
     cost: f64,
     window_cost: f64,
     widest: usize,
@@ -135,7 +127,7 @@ type Known = Value<Flow>;
 impl Walk {
     fn run(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Known, String> {
         if let Some(tensor) = constant::fold(node, inputs, self.opset)? {
-            self.charge(tensor.data.len())?;
+            self.rows.charge(tensor.data.len())?;
             return Ok(Value::Constant(tensor));
         }
         if node.op_type() == "Shape" {
@@ -184,42 +176,6 @@ impl Walk {
         }
     }
 
-    /// Adds a node; returns the name of its output.
-    fn emit(
-        &mut self,
-        op: &str,
-        inputs: &[&str],
-        attributes: impl IntoIterator<Item = AttributeProto>,
-    ) -> String {
-        self.names += 1;
-        self.builder.node(op, inputs, &format!("dense_{}", self.names), attributes)
-    }
-
-    /// Takes numbers of a constant from the budget.
-    fn charge(&mut self, numbers: usize) -> Result<(), String> {
-        self.budget = self.budget.checked_sub(numbers).ok_or(TOO_LARGE)?;
-        Ok(())
-    }
-
-    /// Adds a constant; returns its name.
-    fn constant(&mut self, tensor: &Tensor) -> Result<String, String> {
-        self.charge(tensor.data.len())?;
-        self.names += 1;
-        Ok(self.builder.constant(&format!("constant_{}", self.names), tensor))
-    }
-
-    /// The dense tensor without `before` entries at its start and `after` at its end.
-    fn crop(&mut self, name: &str, before: usize, after: usize) -> Result<String, String> {
-        if before + after == 0 {
-            return Ok(name.to_owned());
-        }
-        let end = if after == 0 { i64::MAX } else { -(after as i64) };
-        let start = self.constant(&Tensor::ints(vec![before as i64]))?;
-        let end = self.constant(&Tensor::ints(vec![end]))?;
-        let axes = self.constant(&Tensor::ints(vec![3]))?;
-        Ok(self.emit("Slice", &[name, &start, &end, &axes], []))
-    }
-
     /// Dense tensors of flows that are to be combined, all cut to the shortest, and how much that one has lost.
     fn align(&mut self, flows: &[&Flow]) -> Result<(Vec<String>, usize), String> {
         let first = flows[0];
@@ -227,7 +183,7 @@ impl Walk {
             return Err("combines tensors that do not have the same positions".into());
         }
         let lost = flows.iter().map(|flow| flow.lost).max().unwrap_or(0);
-        let names = flows.iter().map(|flow| self.crop(&flow.name, 0, lost - flow.lost));
+        let names = flows.iter().map(|flow| self.rows.crop(&flow.name, 0, lost - flow.lost));
         Ok((names.collect::<Result<_, _>>()?, lost))
     }
 
@@ -236,7 +192,7 @@ impl Walk {
         let mut flow = inputs.flow(0)?.clone();
         for (start, end, step) in flow.shape.cuts(inputs)? {
             let before = start * flow.step;
-            flow.name = self.crop(&flow.name, before, 0)?;
+            flow.name = self.rows.crop(&flow.name, before, 0)?;
             flow.lost += before;
             flow.shape.positions = (end - start).div_ceil(step);
             flow.step = flow.step.saturating_mul(step);
@@ -250,7 +206,7 @@ impl Walk {
         let shape = Shape::concat(&shapes, axis)?;
         let (names, lost) = self.align(flows)?;
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let name = self.emit("Concat", &names, [build::int("axis", 1)]);
+        let name = self.rows.emit("Concat", &names, [build::int("axis", 1)]);
         Ok(Flow { name, shape, step: flows[0].step, lost })
     }
 
@@ -261,12 +217,12 @@ impl Walk {
         for i in 1..inputs.len() {
             names.push(match inputs.get(i) {
                 None => String::new(),
-                Some(Value::Constant(tensor)) => self.constant(tensor)?,
+                Some(Value::Constant(tensor)) => self.rows.constant(tensor)?,
                 Some(Value::Flow(_)) => return Err("has a bound that depends on the sequence".into()),
             });
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Ok(Flow { name: self.emit(node.op_type(), &names, node.attribute.clone()), ..flow.clone() })
+        Ok(Flow { name: self.rows.emit(node.op_type(), &names, node.attribute.clone()), ..flow.clone() })
     }
 
     /// A function of several tensors, number by number, of which one at least is a flow.
@@ -281,12 +237,12 @@ impl Walk {
         let mut names = Vec::with_capacity(inputs.len());
         for i in 0..inputs.len() {
             names.push(match inputs.constant(i) {
-                Some(tensor) => self.constant(&along_channels(&widest.shape, tensor)?)?,
+                Some(tensor) => self.rows.constant(&along_channels(&widest.shape, tensor)?)?,
                 None => aligned.next().ok_or("leaves out an input")?,
             });
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let name = self.emit(node.op_type(), &names, node.attribute.clone());
+        let name = self.rows.emit(node.op_type(), &names, node.attribute.clone());
         Ok(Flow { name, lost, ..widest.clone() })
     }
 
@@ -301,10 +257,13 @@ impl Walk {
             if values.len() != flow.shape.channels {
                 return Err("has parameters for another number of channels".into());
             }
-            names.push(self.constant(&Tensor::floats([values.len()], values.to_vec()))?);
+            names.push(self.rows.constant(&Tensor::floats([values.len()], values.to_vec()))?);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        Ok(Flow { name: self.emit("BatchNormalization", &names, node.attribute.clone()), ..flow.clone() })
+        Ok(Flow {
+            name: self.rows.emit("BatchNormalization", &names, node.attribute.clone()),
+            ..flow.clone()
+        })
     }
 
     /// Over channels: with them on the last axis, where all versions of the operator do the same.
@@ -315,9 +274,9 @@ impl Walk {
             return Err("is over something else than channels".into());
         }
         let swap = || [build::ints("perm", &[0, 3, 2, 1])];
-        let last = self.emit("Transpose", &[&flow.name], swap());
-        let shares = self.emit(node.op_type(), &[&last], [build::int("axis", 3)]);
-        Ok(Flow { name: self.emit("Transpose", &[&shares], swap()), ..flow.clone() })
+        let last = self.rows.emit("Transpose", &[&flow.name], swap());
+        let shares = self.rows.emit(node.op_type(), &[&last], [build::int("axis", 3)]);
+        Ok(Flow { name: self.rows.emit("Transpose", &[&shares], swap()), ..flow.clone() })
     }
 
     /// Adds the output: the numbers of `flow` for the window starts that a stretch has.
@@ -327,35 +286,15 @@ impl Walk {
         {
             return Err("its output is not one row a window".into());
         }
-        let name = self.crop(&flow.name, 0, window - 1 - flow.lost)?;
-        self.builder.node("Identity", &[&name], OUTPUT, []);
+        let name = self.rows.crop(&flow.name, 0, window - 1 - flow.lost)?;
+        self.rows.builder.node("Identity", &[&name], OUTPUT, []);
         let (one, bases) = (Dim::DimValue(1), build::symbol("L"));
         let input = [one.clone(), Dim::DimValue(4), one.clone(), bases];
         let output = [one.clone(), Dim::DimValue(flow.shape.channels as i64), one, build::symbol("P")];
-        self.builder.graph.input = vec![build::value_info(INPUT, input)];
-        self.builder.graph.output = vec![build::value_info(OUTPUT, output)];
+        self.rows.builder.graph.input = vec![build::value_info(INPUT, input)];
+        self.rows.builder.graph.output = vec![build::value_info(OUTPUT, output)];
         Ok(())
     }
-}
-
-/// A constant that is broadcast over all but the channels of `shape`, as the dense graph needs it.
-fn along_channels(shape: &Shape, tensor: &Tensor) -> Result<Tensor, String> {
-    const WRONG: &str = "has a constant that is not one number, or one a channel";
-    let values = tensor.as_floats().ok_or("has a constant that is not of floats")?;
-    let dims = &tensor.dims;
-    if dims.len() > shape.axes.len() {
-        return Err(WRONG.into());
-    }
-    if let &[value] = values {
-        return Ok(Tensor::floats([1, 1, 1, 1], vec![value]));
-    }
-    let axes = &shape.axes[shape.axes.len() - dims.len()..];
-    let along =
-        |(&n, axis): (&usize, &Vec<Over>)| n == 1 || (*axis == [Over::Channels] && n == shape.channels);
-    if values.len() != shape.channels || !dims.iter().zip(axes).all(along) {
-        return Err(WRONG.into());
-    }
-    Ok(Tensor::floats([1, values.len(), 1, 1], values.to_vec()))
 }
 
 /// The same numbers under axes that were moved, split or joined.

@@ -1,7 +1,7 @@
 //! The dense form of layers that slide along a window, or span it: convolutions, pools, dense layers.
 
-use super::{Flow, TOO_LARGE, Walk};
-use crate::model::onnx::build::{self, dense::maximum_levels};
+use super::{Flow, Walk};
+use crate::model::onnx::build;
 use crate::model::onnx::constant::{float, int};
 use crate::model::onnx::conv_geometry::{Convolution, Slide};
 use crate::model::onnx::proto::NodeProto;
@@ -32,13 +32,9 @@ impl Walk {
         inputs: &Inputs<'_, Flow>,
     ) -> Result<Flow, String> {
         let flow = inputs.flow(0)?;
-        let (dims, weights) = inputs.weights(1)?;
-        let Convolution { slide, shape, seen, groups, swapped } = flow.shape.convolution(node, dims)?;
-        let (outputs, kernel) = (shape.channels, slide.kernel);
-        let weights =
-            if swapped { permute(weights, &[outputs, kernel, seen], &[0, 2, 1]) } else { weights.to_vec() };
+        let (Convolution { slide, shape, groups, .. }, weights) =
+            flow.shape.convolution_by_rows(node, inputs)?;
         let bias = inputs.get(2).map(|_| inputs.weights(2)).transpose()?.map(|(_, bias)| bias);
-        let weights = Tensor::floats([outputs, seen, 1, kernel], weights);
         self.everywhere(flow, slide, shape, &weights, bias, groups)
     }
 
@@ -54,20 +50,20 @@ impl Walk {
     ) -> Result<Flow, String> {
         let outputs = weights.dims[0];
         refuse_padding(slide)?;
-        let mut names = vec![flow.name.clone(), self.constant(weights)?];
+        let mut names = vec![flow.name.clone(), self.rows.constant(weights)?];
         if let Some(bias) = bias {
             if bias.len() != outputs {
                 return Err(format!("has {} biases for {outputs} channels", bias.len()));
             }
-            names.push(self.constant(&Tensor::floats([outputs], bias.to_vec()))?);
+            names.push(self.rows.constant(&Tensor::floats([outputs], bias.to_vec()))?);
         }
         let attributes = [
             build::ints("kernel_shape", &[1, slide.kernel as i64]),
-            build::ints("dilations", &[1, dilation(flow, slide)]),
+            build::ints("dilations", &[1, dilation(flow, slide) as i64]),
             build::int("group", groups as i64),
         ];
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let name = self.emit("Conv", &names, attributes);
+        let name = self.rows.emit("Conv", &names, attributes);
         let each = weights.data.len() as f64;
         self.spend(each, each * shape.positions as f64);
         Ok(flow.slid(slide, shape, name))
@@ -94,43 +90,11 @@ impl Walk {
     ) -> Result<Flow, String> {
         refuse_padding(slide)?;
         let channels = flow.shape.channels;
-        let levels = if average { mean_levels(slide.kernel) } else { maximum_levels(slide.kernel).to_vec() };
-        let mut name = flow.name.clone();
-        for (taps, distance) in levels.into_iter().filter(|&(taps, _)| taps > 1) {
-            let distance = distance as i64 * dilation(flow, slide);
-            name = self.level(&name, channels, taps, distance, average)?;
-            self.spend((channels * taps) as f64, 0.0);
-        }
+        let distance = dilation(flow, slide);
+        let (name, operations) = self.rows.pool(&flow.name, channels, slide.kernel, distance, average)?;
+        self.spend(operations as f64, 0.0);
         self.spend(0.0, (channels * slide.kernel) as f64 * shape.positions as f64);
         Ok(flow.slid(slide, shape, name))
-    }
-
-    /// A pool over `taps` entries at a distance from each other.
-    fn level(
-        &mut self,
-        name: &str,
-        channels: usize,
-        taps: usize,
-        distance: i64,
-        average: bool,
-    ) -> Result<String, String> {
-        let kernel = build::ints("kernel_shape", &[1, taps as i64]);
-        let dilations = build::ints("dilations", &[1, distance]);
-        match (average, distance) {
-            (false, _) => Ok(self.emit("MaxPool", &[name], [kernel, dilations])),
-            (true, 1) => Ok(self.emit("AveragePool", &[name], [kernel])),
-            // Means at a distance are an operator of version 19; a convolution of each channel is as old as any.
-            (true, _) => {
-                // Looked at before the weights are made.
-                if channels * taps > self.budget {
-                    return Err(TOO_LARGE.into());
-                }
-                let weights = vec![1.0 / taps as f32; channels * taps];
-                let weights = self.constant(&Tensor::floats([channels, 1, 1, taps], weights))?;
-                let groups = build::int("group", channels as i64);
-                Ok(self.emit("Conv", &[name, &weights], [kernel, dilations, groups]))
-            }
-        }
     }
 
     pub(super) fn gemm(&mut self, node: &NodeProto, inputs: &Inputs<'_, Flow>) -> Result<Flow, String> {
@@ -178,13 +142,7 @@ impl Walk {
 }
 
 /// Distance between the taps of a layer in the dense tensor.
-fn dilation(flow: &Flow, slide: Slide) -> i64 {
+fn dilation(flow: &Flow, slide: Slide) -> usize {
     // A kernel of one tap fits any window, however far its taps would be.
-    if slide.kernel == 1 { 1 } else { (slide.dilation * flow.step) as i64 }
-}
-
-/// As [`maximum_levels`], for the mean: the groups must be of one size and must not overlap.
-fn mean_levels(width: usize) -> Vec<(usize, usize)> {
-    let near = (1..=width.isqrt().max(1)).rev().find(|near| width.is_multiple_of(*near)).unwrap_or(1);
-    vec![(near, 1), (width / near, near)]
+    if slide.kernel == 1 { 1 } else { slide.dilation * flow.step }
 }
