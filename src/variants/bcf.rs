@@ -4,17 +4,30 @@ use std::borrow::Cow;
 use std::io;
 
 use noodles::core::Position;
+use noodles::vcf::header::StringMaps;
 use noodles::vcf::header::record::value::map::info::Type;
 use noodles::vcf::variant::Record;
 use noodles::vcf::variant::io::Write;
 use noodles::vcf::variant::record::info::field::Value;
 use noodles::vcf::variant::record::info::field::value::Array;
 use noodles::vcf::variant::record::{AlternateBases, Filters, Ids, Info, ReferenceBases, Samples};
+use noodles::vcf::variant::record_buf;
 use noodles::{bcf, vcf};
 
 use crate::io::deflate::{BGZF_END, BGZF_INPUT, Deflater};
 use crate::io::output::{Output, Sealed};
 use crate::{Error, Result};
+
+mod samples;
+
+/// Columns of a line before that of INFO.
+const BEFORE_INFO: usize = 7;
+/// Columns of a line before those of the samples.
+const BEFORE_SAMPLES: usize = 9;
+/// Bytes of the two lengths that a record begins with (VCF specification, section 6.3).
+const LENGTHS: usize = 8;
+/// Place in a record of the number of its samples, and of that of their fields.
+const SAMPLE_COUNTS: usize = LENGTHS + 20;
 
 /// Compression, as bcftools has it.
 const LEVEL: i32 = 6;
@@ -33,9 +46,38 @@ pub(crate) fn header(text: &[u8]) -> std::result::Result<vcf::Header, String> {
     vcf::io::Reader::new(text).read_header().map_err(reason)
 }
 
+/// Undoes what the library does to the text of INFO and the samples when it writes the line of a record, which begins at
+/// `begin` and is the last one of `lines`: it escapes characters that are escaped already where they have to be.
+pub(crate) fn unescape(lines: &mut Vec<u8>, begin: usize) {
+    if !lines[begin..].contains(&b'%') {
+        return;
+    }
+    let line = lines.split_off(begin);
+    let mut tabs = line.iter().enumerate().filter(|&(_, &byte)| byte == b'\t').map(|(at, _)| at);
+    let info = tabs.nth(BEFORE_INFO - 1).unwrap_or(line.len());
+    let (site, mut rest) = line.split_at(info);
+    lines.extend_from_slice(site);
+    let code = |text: &[u8]| u8::from_str_radix(str::from_utf8(text).ok()?, 16).ok();
+    while let Some((&byte, behind)) = rest.split_first() {
+        let escaped = behind.get(..2).filter(|_| byte == b'%').and_then(code);
+        // A line break or a tab within a text stays as it is.
+        match escaped.filter(|code| !code.is_ascii_control()) {
+            Some(code) => {
+                lines.push(code);
+                rest = &behind[2..];
+            }
+            None => {
+                lines.push(byte);
+                rest = behind;
+            }
+        }
+    }
+}
+
 /// Turns lines of VCF into records of BCF.
 pub(crate) struct Encoder<'a> {
     header: &'a vcf::Header,
+    maps: StringMaps,
     writer: bcf::io::Writer<Vec<u8>>,
     record: vcf::Record,
 }
@@ -46,7 +88,8 @@ impl<'a> Encoder<'a> {
         let mut writer = bcf::io::Writer::from(Vec::new());
         // So that it knows the numbers of contigs and fields.
         writer.write_header(header).expect("this header has been written before");
-        Encoder { header, writer, record: vcf::Record::default() }
+        let maps = StringMaps::try_from(header).expect("likewise");
+        Encoder { header, maps, writer, record: vcf::Record::default() }
     }
 
     /// Puts the records of `lines`, in place of what is there, into `out`.
@@ -58,11 +101,7 @@ impl<'a> Encoder<'a> {
         self.writer.get_mut().clear();
         let mut done = Ok(());
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            let mut reader = vcf::io::Reader::new(line);
-            let written = reader
-                .read_record(&mut self.record)
-                .and_then(|_| self.writer.write_variant_record(self.header, &Encodable(&self.record)));
-            if let Err(error) = written {
+            if let Err(error) = self.append(line) {
                 let place: Vec<_> = line.splitn(3, |&byte| byte == b'\t').take(2).collect();
                 done = Err(format!(
                     "the record at {} makes no record of BCF ({error}); is all that it uses defined in the header? Or write .vcf.gz",
@@ -74,9 +113,46 @@ impl<'a> Encoder<'a> {
         std::mem::swap(self.writer.get_mut(), out);
         done
     }
+
+    /// Appends the record of a line.
+    fn append(&mut self, line: &[u8]) -> std::result::Result<(), String> {
+        let text = str::from_utf8(line).map_err(|_| "it is not UTF-8")?;
+        let mut columns: Vec<Cow<'_, str>> = text.trim_end().split('\t').map(Cow::Borrowed).collect();
+        if let Some(info) = columns.get_mut(BEFORE_INFO).filter(|info| info.contains('%')) {
+            // The library decodes escapes; in BCF they stand as they do in VCF.
+            *info = Cow::Owned(info.replace('%', "%25"));
+        }
+        let site = columns[..columns.len().min(BEFORE_INFO + 1)].join("\t") + "\n";
+        let begin = self.writer.get_ref().len();
+        let mut reader = vcf::io::Reader::new(site.as_bytes());
+        let read = reader.read_record(&mut self.record).map_err(|error| error.to_string())?;
+        debug_assert!(read > 0, "a line is a record");
+        let written = self.writer.write_variant_record(self.header, &Encodable(&self.record));
+        written.map_err(|error| error.to_string())?;
+        let Some((format, samples)) =
+            columns.get(BEFORE_SAMPLES - 1).map(|format| (format, &columns[BEFORE_SAMPLES..]))
+        else {
+            return Ok(());
+        };
+        let names = self.header.sample_names().len();
+        if samples.len() != names {
+            return Err(format!("it has {} samples where the header names {names}", samples.len()));
+        }
+        let samples: Vec<&str> = samples.iter().map(AsRef::as_ref).collect();
+        let out = self.writer.get_mut();
+        let own = out.len();
+        let fields = samples::encode((self.header, &self.maps), format, &samples, out)?;
+        let length = u32::try_from(out.len() - own).map_err(|_| "its samples are too long")?;
+        out[begin + LENGTHS / 2..begin + LENGTHS].copy_from_slice(&length.to_le_bytes());
+        let counts =
+            u32::try_from(names).ok().filter(|&names| names < 1 << 24).ok_or("it has too many samples")?;
+        let counts = counts | u32::from(fields) << 24;
+        out[begin + SAMPLE_COUNTS..][..4].copy_from_slice(&counts.to_le_bytes());
+        Ok(())
+    }
 }
 
-/// A record in which missing values of INFO are values: the encoder knows no others.
+/// A record without its samples, in which missing values of INFO are values: the encoder knows no others.
 struct Encodable<'a>(&'a vcf::Record);
 
 impl Record for Encodable<'_> {
@@ -113,7 +189,7 @@ impl Record for Encodable<'_> {
     }
 
     fn samples(&self) -> io::Result<Box<dyn Samples + '_>> {
-        Record::samples(self.0)
+        Ok(Box::new(record_buf::Samples::default()))
     }
 
     /// An END before the start counts for nothing, as for bcftools.
@@ -199,8 +275,6 @@ impl BcfSink {
 
     /// Appends whole records.
     pub(crate) fn write(&mut self, mut records: &[u8]) -> Result<()> {
-        /// Of the two lengths that a record begins with (VCF specification, section 6.3).
-        const LENGTHS: usize = 8;
         while let Some((lengths, _)) = records.split_first_chunk::<LENGTHS>() {
             let [shared, own] = [0, 4].map(|at| {
                 let length: [u8; 4] = lengths[at..at + 4].try_into().expect("four bytes");

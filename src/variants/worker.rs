@@ -14,7 +14,7 @@ use crate::io::number::{push_integer, push_score};
 use crate::seq::alphabet::{CODE_OF_ASCII, N, ascii_of_code, may_be};
 use crate::seq::contig::Contig;
 use crate::variants::allele::{Call, Kind, shown};
-use crate::variants::bcf::Encoder;
+use crate::variants::bcf::{self, Encoder};
 use crate::variants::contigs::Contigs;
 use crate::variants::header::{Field, Fields};
 use crate::variants::reader::Batch;
@@ -62,7 +62,7 @@ pub(crate) struct Shared<'a> {
     pub(crate) numbered: Numbered<'a>,
 }
 
-/// Categories by which records are counted.
+/// The numbers that messages give to records.
 #[derive(Clone, Copy)]
 pub(crate) enum Numbered<'a> {
     /// The lines of a VCF, of which the numbers are known unless an index was used.
@@ -124,9 +124,13 @@ impl<'a> Worker<'a> {
                 lines.clear();
                 let mut writer = vcf::io::Writer::new(&mut lines);
                 for (record, number) in batch.records[..batch.count].iter().zip(batch.first..) {
+                    let begin = writer.get_ref().len();
                     let written = guard::caught(|| writer.write_variant_record(header, record));
                     let why = match written {
-                        Some(Ok(())) => continue,
+                        Some(Ok(())) => {
+                            bcf::unescape(writer.get_mut(), begin);
+                            continue;
+                        }
                         Some(Err(error)) => error.to_string(),
                         None => "it is damaged".to_owned(),
                     };
@@ -211,7 +215,10 @@ impl<'a> Worker<'a> {
         let Some(contig) = &self.contig else { return false };
         let start = call.position.saturating_sub(1);
         let end = start.saturating_add(call.reference.len() as u64);
-        regions[contig.id].iter().any(|region| region.start < end && start < region.end)
+        // They are sorted and do not overlap.
+        let regions = &regions[contig.id];
+        let next = regions.partition_point(|region| region.end <= start);
+        regions.get(next).is_some_and(|region| region.start < end)
     }
 
     /// Scores the alleles of a record, unless it does not fit the genome.

@@ -90,6 +90,60 @@ fn the_same_bytes_for_any_threads_and_input_route() {
     assert!(!at.join("out.vcf").exists());
 }
 
+/// Texts, genotypes of any ploidy and phase, and what is missing are the same after a way through BCF.
+#[test]
+fn bcf_keeps_the_text_of_vcf() {
+    let directory = example(4);
+    let at = directory.path();
+    let one = String::from_utf8(fs::read(at.join("genome.fa")).unwrap()).unwrap().to_uppercase();
+    let base = char::from(one.lines().nth(1).unwrap().as_bytes()[29]);
+    let other = if base == 'A' { 'C' } else { 'A' };
+    let rows = [
+        ("TX=a%3Bb%2Cc%3Dd%25", "GT:FS", "0/1:p%3Aq", "0/1:."),
+        ("TX=x", "GT:N:F", "0/1/1:1,2:0.5", "0|1:3:."),
+        ("TX=x", "GT", "1|.", ".|."),
+        ("TX=x", "GT:N", ".", "./.:300,.,-70000"),
+        ("TX=x", "FS:F", ".", "."),
+        ("TX=x", "GT", "0", "1/1/0/1"),
+    ];
+    let line = |(info, format, a, b): (&str, &str, &str, &str)| {
+        format!("one\t30\t.\t{base}\t{other}\t.\tPASS\t{info}\t{format}\t{a}\t{b}\n")
+    };
+    let header = "##fileformat=VCFv4.3\n##contig=<ID=one>\n##FILTER=<ID=PASS,Description=\"p\">\n\
+        ##INFO=<ID=TX,Number=1,Type=String,Description=\"t\">\n\
+        ##FORMAT=<ID=GT,Number=1,Type=String,Description=\"g\">\n\
+        ##FORMAT=<ID=FS,Number=1,Type=String,Description=\"t\">\n\
+        ##FORMAT=<ID=N,Number=.,Type=Integer,Description=\"n\">\n\
+        ##FORMAT=<ID=F,Number=1,Type=Float,Description=\"f\">\n\
+        #CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\ta\tb\n";
+    fs::write(at.join("text.vcf"), header.to_owned() + &rows.map(line).concat()).unwrap();
+    let command = "variants -m padded.onnx --genome genome.fa";
+    run_ok(at, &format!("{command} text.vcf -o text.bcf --quiet"));
+    let again = stdout(at, &format!("{command} text.bcf --force"));
+    let columns = again.lines().filter(|line| !line.starts_with('#'));
+    let have: Vec<(String, String)> = columns
+        .map(|line| {
+            let columns: Vec<&str> = line.split('\t').collect();
+            (columns[7].split(";BS_").next().unwrap().to_owned(), columns[8..].join("\t"))
+        })
+        .collect();
+    // A sample's missing fields are written out.
+    let whole = |format: &str, sample: &str| {
+        let fields = format.split(':').count();
+        let given = sample.split(':').map(str::to_owned);
+        given.chain(std::iter::repeat(".".to_owned())).take(fields).collect::<Vec<_>>().join(":")
+    };
+    let trimmed = |samples: &str| {
+        let (format, rest) = samples.split_once('\t').unwrap();
+        let all = rest.split('\t').map(|sample| whole(format, sample));
+        format!("{format}\t{}", all.collect::<Vec<_>>().join("\t"))
+    };
+    for ((info, samples), (own_info, format, a, b)) in have.iter().zip(rows) {
+        assert_eq!((info.as_str(), trimmed(samples)), (own_info, trimmed(&format!("{format}\t{a}\t{b}"))));
+    }
+    assert_eq!(have.len(), rows.len());
+}
+
 #[test]
 fn everything_else_is_passed_on_as_it_is() {
     let directory = example(4);
