@@ -110,7 +110,7 @@ struct Candidate {
 /// Ranks the places of a model with one output on `contigs`, the best first.
 ///
 /// # Errors
-/// A failure of the engine, and [`Error::Interrupted`] once `cancelled` is set.
+/// Another stride than 1, a failure of the engine, and [`Error::Interrupted`] once `cancelled` is set.
 pub fn rank_places(
     planned: &Planned,
     contigs: &[HeldOut],
@@ -119,6 +119,9 @@ pub fn rank_places(
     cancelled: &AtomicBool,
 ) -> Result<Vec<Place>> {
     let plan = planned.plan();
+    if plan.stride != 1 {
+        return Err(Error::Request("places are ranked by every window: plan a stride of 1".into()));
+    }
     let mut engines = planned.engines(threads, Workload::Contigs)?;
     let mut candidates = Vec::new();
     for (rank, contig) in contigs.iter().enumerate() {
@@ -126,7 +129,7 @@ pub fn rank_places(
         candidates.extend(plateaus(&scores, plan.window, rank));
     }
     let space = 2 * rules.near;
-    let source = CoreSource::of(planned.model(), plan.window);
+    let source = CoreSource::of(planned);
     if matches!(source, CoreSource::Window) {
         let candidates = apart(candidates, space, rules.places);
         return Ok(compare(&candidates, rules, contigs));

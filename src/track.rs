@@ -221,7 +221,7 @@ pub fn targets(models: &[Planned], places: &[Place], thresholds: &[f32], most_n:
     let mut targets = Vec::new();
     for ((planned, place), &threshold) in models.iter().zip(places).zip(thresholds) {
         let window = planned.plan.window;
-        let cores = CoreSource::of(&planned.model, window);
+        let cores = CoreSource::of(planned);
         // A product such as 0.07 * 100 may lie just below the whole number that it is.
         let most_n = (largest_n_fraction(planned, most_n) * window as f64 + 1e-6) as u64;
         for ModelOutput { name, scanner, output, symmetric, .. } in planned.outputs(*place) {

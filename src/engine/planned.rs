@@ -188,8 +188,14 @@ impl Planned {
         let mut digest = first.model.digest.clone().unwrap_or_default();
         for member in members {
             let (own, other) = (&first.model.spec, &member.model.spec);
+            // A single output may have another name in each model; several must be the same ones.
+            let same_outputs = match (&own.outputs[..], &other.outputs[..]) {
+                ([_], [_]) => true,
+                (own, other) => own == other,
+            };
             let alike = first.plan == member.plan
-                && own.outputs.len() == other.outputs.len()
+                && same_outputs
+                && own.strands == other.strands
                 && own.activation == other.activation;
             if !alike {
                 return Err(Error::Mismatch(format!(
@@ -212,16 +218,24 @@ impl Planned {
         Ok(first)
     }
 
+    /// The model, or the members of the ensemble.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Model> {
+        std::iter::once(&self.model).chain(&self.others)
+    }
+
     /// True if the model's scores are the mean of several models'.
     pub fn is_ensemble(&self) -> bool {
         !self.others.is_empty()
     }
 
-    /// Bases of the shortest sequence that the model can score.
+    /// Bases of the shortest sequence that the model, or each member of an ensemble, can score.
     pub fn shortest(&self) -> usize {
-        self.model.network.as_ref().map_or(self.model.input.length.unwrap_or(1), |network| {
-            network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
-        })
+        let shortest = |model: &Model| {
+            model.network.as_ref().map_or(model.input.length.unwrap_or(1), |network| {
+                network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
+            })
+        };
+        self.members().map(shortest).max().unwrap_or(1)
     }
 
     /// The model's outputs, of which the first has this place.
@@ -313,8 +327,10 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Scanners>, Ve
             }
             continue;
         }
-        let alike =
-            |other: &Planned| other.as_matrix().is_some() && other.plan.strands == planned.plan.strands;
+        let alike = |other: &Planned| {
+            let reads = |planned: &Planned| (planned.plan.strands, planned.plan.stride);
+            other.as_matrix().is_some() && reads(other) == reads(planned)
+        };
         if models[..rank].iter().any(alike) {
             continue;
         }

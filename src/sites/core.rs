@@ -19,6 +19,7 @@ use std::sync::Arc;
 use crate::Result;
 use crate::engine::Engine;
 use crate::engine::ensemble;
+use crate::engine::planned::Planned;
 use crate::engine::scanner::Scanner;
 use crate::model::Model;
 use crate::scores::{Hit, Scores};
@@ -129,10 +130,14 @@ pub enum CoreSource {
 }
 
 impl CoreSource {
-    /// The source that suits a model on windows of this length. It does not depend on the engine.
-    pub fn of(model: &Model, window: usize) -> CoreSource {
-        match &model.network {
-            Ok(network) if network.is_matrix(window) => CoreSource::Window,
+    /// The source that suits a model. It does not depend on the engine. What carries the mean score of an ensemble is not what
+    /// carries that of one member: only substitutions ask all of them.
+    pub fn of(planned: &Planned) -> CoreSource {
+        let window = planned.plan().window;
+        let is_matrix = |model: &Model| model.network.as_ref().is_ok_and(|network| network.is_matrix(window));
+        match &planned.model().network {
+            _ if planned.members().all(is_matrix) => CoreSource::Window,
+            _ if planned.is_ensemble() => CoreSource::Substitutions,
             Ok(network) => CoreSource::Contributions(Arc::new(Contributions::new(network))),
             Err(_) => CoreSource::Substitutions,
         }

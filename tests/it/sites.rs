@@ -7,8 +7,9 @@ use std::path::Path;
 
 use crate::common::network::{matrix, network, save, word_network};
 use crate::common::{error_line, motif_file, run, run_ok, simulated, stdout};
+use bindscan::engine::planned::{PlanOptions, Planned};
 use bindscan::engine::{Device, EngineKind, Workload, open};
-use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling};
+use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, Strands};
 use bindscan::scores::Scores;
 use bindscan::seq::alphabet::encode;
 use bindscan::seq::chunk::Chunk;
@@ -509,6 +510,37 @@ fn an_ensemble_says_how_far_its_members_lie_apart() {
     // A model by itself has no such column.
     let alone = stdout(at, &format!("scan -m a.onnx genome.fa --threshold {threshold} --format tsv -o -"));
     assert!(!alone.contains("score_sd"));
+}
+
+/// The sites of a mean are the same ones, in the same places, whichever member is named first.
+#[test]
+fn sites_of_an_ensemble_are_the_same_in_any_order() {
+    let directory = simulated("30k", 2, 20);
+    let at = directory.path();
+    save_folds(at);
+    let sites = |models: &str, name: &str| {
+        let words = format!("scan {models} --ensemble mean genome.fa --pvalue 1e-2 --background uniform");
+        stdout(at, &format!("{words} --background-length 100k --format tsv -o -")).replace(name, "mean")
+    };
+    let one = sites("-m a.onnx -m b.onnx", "a_mean");
+    assert!(one.lines().count() > 20, "{}", one.lines().count());
+    assert_eq!(one, sites("-m b.onnx -m a.onnx", "b_mean"));
+}
+
+#[test]
+fn an_ensemble_is_of_models_with_the_same_outputs() {
+    let directory = tempfile::tempdir().unwrap();
+    save_folds(directory.path());
+    let model = |name: &str| Model::open(&directory.path().join(name)).unwrap();
+    let plan = |model: Model| Planned::new(model, &PlanOptions::default()).unwrap();
+    let swapped = model("b.onnx").with_outputs(&["score_1".to_owned(), "score_0".to_owned()]).unwrap();
+    let error = Planned::mean(vec![plan(model("a.onnx")), plan(swapped)]).unwrap_err().to_string();
+    assert!(error.contains("differ in their window, strands, outputs"), "{error}");
+    let mut stranded = model("b.onnx");
+    stranded.spec.strands = Strands::Symmetric;
+    let mut single = model("a.onnx");
+    single.spec.strands = Strands::Single;
+    assert!(Planned::mean(vec![plan(single), plan(stranded)]).is_err());
 }
 
 /// Scores of sequences: at the best window of the mean, or on the strand with the better average.
