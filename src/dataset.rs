@@ -1,5 +1,6 @@
 //! Sequences with measurements: what models are fitted to and judged by.
 
+mod contig_names;
 pub mod evaluation;
 pub(crate) mod fold;
 pub mod metric;

@@ -162,7 +162,8 @@ impl MutmapArgs {
         let mut stretches: Box<dyn FnMut() -> bindscan::Result<Option<Stretch>> + Send> =
             match (&self.genome, &self.sequences) {
                 (Some(path), _) => {
-                    let genome = Lookup::open(path, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
+                    let genome =
+                        Lookup::open(path, self.mask_lowercase)?.with_aliases(self.aliases.table()?)?;
                     contigs = genome.contigs().to_vec();
                     let flank = flank(&workers[0]);
                     let wanted = self.wanted(&genome, path)?;

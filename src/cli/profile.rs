@@ -101,11 +101,11 @@ impl ProfileArgs {
         let scan = ProfileScan { models, device: self.device, overlap: self.tile_overlap, threads };
         scan.check()?;
         let paths = self.paths(scan.models[0].tracks())?;
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?)?;
         let wanted = self.wanted(&genome)?;
         let controls = match self.control.is_empty() {
             true => None,
-            false => Some(ControlTracks::open(&self.control, genome.contigs())?),
+            false => Some(ControlTracks::open(&self.control, &genome)?),
         };
         let of_model = |model: &ProfileModel| (model.name.clone(), model.digest.clone());
         let provenance = Provenance {

@@ -83,7 +83,7 @@ impl VariantsArgs {
         let threads = super::threads(self.threads);
         let (workers, places) = scanners(&models, threads)?;
         let targets = model_outputs(&models, &places);
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?);
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(self.aliases.table()?)?;
         let regions = self.regions(&genome)?;
         let calls = Calls::open(&self.calls)?;
         let annotation = Annotation {

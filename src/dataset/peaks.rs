@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::dataset::contig_names::{ContigNames, means};
 use crate::dataset::text::Lines;
 use crate::genome;
 use crate::genome::regions::{BadRegions, Flaw, RegionLines, suggestion};
@@ -155,23 +156,26 @@ pub fn cut_windows(genome: &Path, peaks: &Path, options: &PeakOptions) -> Result
         Check { file: peaks, bad: BadRegions::default(), contigs: Vec::new(), ends: HashMap::new() };
     all.iter().for_each(|peak| check.take(peak, &mut skipped));
     let peaks_by_contig = by_contig(all.into_iter().filter(|peak| !peak.is_empty()).collect(), &mut skipped);
+    let mut contig_names = ContigNames::new(
+        peaks_by_contig.keys().chain(check.ends.keys()).collect::<BTreeSet<_>>().into_iter(),
+    );
     let mut names = BTreeSet::new();
     let mut cut = Vec::new();
     for_each_contig(genome, |name, codes| {
         names.insert(name.to_owned());
-        check.met(name, codes.len() as u64);
-        if let Some(peaks) = peaks_by_contig.get(name) {
+        let theirs = contig_names.of(name)?.unwrap_or_else(|| name.to_owned());
+        check.met(&theirs, name, codes.len() as u64);
+        if let Some(peaks) = peaks_by_contig.get(&theirs) {
             let rng = Xoshiro256PlusPlus::seed_from_u64(options.seed.wrapping_add(names.len() as u64));
-            cut.extend(cut_contig(codes, peaks, options, rng, &mut skipped));
+            let test = options.test_contigs.iter().any(|given| means(given, name));
+            cut.extend(cut_contig((codes, test), peaks, options, rng, &mut skipped));
         }
+        Ok(())
     })?;
-    let known = |name: &String| names.contains(name);
-    skipped.unknown_contig =
-        peaks_by_contig.iter().filter(|(name, _)| !known(name)).map(|(_, peaks)| peaks.len()).sum();
-    if let Some(unknown) = options.test_contigs.iter().find(|name| !known(name)) {
-        let message = format!("it has no contig {unknown} to test on; it has {}", some(names.iter()));
-        return Err(Error::format(genome, None, message));
-    }
+    contig_names.tell();
+    let unknown = peaks_by_contig.iter().filter(|(name, _)| !contig_names.is_met(name));
+    skipped.unknown_contig = unknown.map(|(_, peaks)| peaks.len()).sum();
+    check_held_out(&options.test_contigs, genome, &names)?;
     check.settle(total, options.skip_bad_regions)?;
     let windows = split(cut, options, skipped);
     let held_out = !options.test_contigs.is_empty();
@@ -240,24 +244,25 @@ pub fn read_held_out(genome: &Path, peaks: &Path, options: &HeldOutOptions<'_>) 
     }
     let total: usize = summits.values().map(BTreeSet::len).sum();
     let (mut held_out, mut names, mut lost) = (Vec::new(), BTreeSet::new(), 0);
+    let mut contig_names = ContigNames::new(summits.keys());
     for_each_contig(genome, |name, codes| {
         names.insert(name.to_owned());
-        let mut here = summits.remove(name).unwrap_or_default();
+        let theirs = contig_names.of(name)?;
+        let mut here = theirs.and_then(|theirs| summits.remove(&theirs)).unwrap_or_default();
         lost += here.split_off(&(codes.len() as u64)).len();
         let named = if options.contigs.is_empty() {
             !here.is_empty()
         } else {
-            options.contigs.iter().any(|one| one == name)
+            options.contigs.iter().any(|given| means(given, name))
         };
         if named {
             let (name, codes) = (name.to_owned(), codes.to_vec());
             held_out.push(HeldOut { name, codes, summits: here.into_iter().collect() });
         }
+        Ok(())
     })?;
-    if let Some(unknown) = options.contigs.iter().find(|name| !names.contains(*name)) {
-        let message = format!("it has no contig {unknown} to test on; it has {}", some(names.iter()));
-        return Err(Error::format(genome, None, message));
-    }
+    contig_names.tell();
+    check_held_out(options.contigs, genome, &names)?;
     lost += summits.values().map(BTreeSet::len).sum::<usize>();
     let wrong = |message: String| Err(Error::format(peaks, None, message));
     let words = format!("{lost} of {total} summits lie on no contig of the genome, or past its end");
@@ -276,14 +281,28 @@ pub fn read_held_out(genome: &Path, peaks: &Path, options: &HeldOutOptions<'_>) 
     Ok(held_out)
 }
 
+/// Refuses contigs to test on that the genome, with contigs of these `names`, does not have, or of which it has two.
+fn check_held_out(given: &[String], genome: &Path, names: &BTreeSet<String>) -> Result<()> {
+    for given in given {
+        let meant: Vec<&String> = names.iter().filter(|name| means(given, name)).collect();
+        let message = match meant[..] {
+            [_] => continue,
+            [] => format!("it has no contig {given} to test on; it has {}", some(names.iter())),
+            _ => format!("its contigs {} are all called {given}: rename them", some(meant.into_iter())),
+        };
+        return Err(Error::format(genome, None, message));
+    }
+    Ok(())
+}
+
 /// Peaks that do not fit the genome.
 struct Check<'a> {
     file: &'a Path,
     bad: BadRegions,
     /// Contigs of the genome as far as they have been read.
     contigs: Vec<Arc<Contig>>,
-    /// Line and end of the peaks of each contig that has not been met.
-    ends: HashMap<String, Vec<(u64, u64)>>,
+    /// Line, start and end of the peaks of each contig that has not been met.
+    ends: HashMap<String, Vec<(u64, u64, u64)>>,
 }
 
 impl Check<'_> {
@@ -295,7 +314,8 @@ impl Check<'_> {
             let place = self.place(peak.line);
             self.bad.add(Flaw::Empty, || format!("{contig} {start} {end} {place}: it is empty"));
         } else {
-            self.ends.entry(peak.contig.clone()).or_default().push((peak.line, peak.end));
+            let ends = self.ends.entry(peak.contig.clone()).or_default();
+            ends.push((peak.line, peak.start, peak.end));
         }
     }
 
@@ -303,15 +323,18 @@ impl Check<'_> {
         format!("({}, line {line})", self.file.display())
     }
 
-    /// Counts the peaks that end behind a contig of this length.
-    fn met(&mut self, name: &str, length: u64) {
+    /// Counts the peaks that end behind the contig `name` of this length, which has another name in their file.
+    fn met(&mut self, theirs: &str, name: &str, length: u64) {
         let id = self.contigs.len();
         self.contigs.push(Arc::new(Contig { id, name: name.to_owned(), length: Some(length) }));
-        for (line, end) in self.ends.remove(name).unwrap_or_default() {
+        for (line, start, end) in self.ends.remove(theirs).unwrap_or_default() {
             if end > length {
                 let place = self.place(line);
-                let words =
-                    || format!("{name}:{end} {place} is past the end of {name}, which has {length} bases");
+                let words = || {
+                    format!(
+                        "{theirs} {start} {end} {place} runs past the end of {name}, which has {length} bases"
+                    )
+                };
                 self.bad.add_clipped(words);
             }
         }
@@ -319,15 +342,16 @@ impl Check<'_> {
 
     /// Refuses what does not fit, once all contigs are met; or says what is left out.
     fn settle(&mut self, total: usize, skip: bool) -> Result<()> {
-        let mut unknown: Vec<(u64, String)> = Vec::new();
+        let mut unknown: Vec<((u64, u64, u64), String)> = Vec::new();
         for (name, ends) in std::mem::take(&mut self.ends) {
-            unknown.extend(ends.into_iter().map(|(line, _)| (line, name.clone())));
+            unknown.extend(ends.into_iter().map(|peak| (peak, name.clone())));
         }
         unknown.sort_unstable();
-        for (line, name) in unknown {
+        for ((line, start, end), name) in unknown {
             let (place, contigs) = (self.place(line), &self.contigs);
             let words = || {
-                format!("{place}: there is no contig {name} in the genome; {}", suggestion(&name, contigs))
+                let hint = suggestion(&name, contigs);
+                format!("{name} {start} {end} {place}: there is no contig {name} in the genome; {hint}")
             };
             self.bad.add(Flaw::UnknownContig, words);
         }
@@ -370,9 +394,9 @@ struct Cut {
 }
 
 /// Cuts the windows out of one contig. Its codes are used up: what has been taken is overwritten with N, so that a
-/// window without N is free.
+/// window without N is free. `test` is true for a contig that is tested on.
 fn cut_contig(
-    codes: &mut [u8],
+    (codes, test): (&mut [u8], bool),
     peaks: &Ranked,
     options: &PeakOptions,
     mut rng: Xoshiro256PlusPlus,
@@ -390,7 +414,6 @@ fn cut_contig(
             skipped.n_rich += 1;
             continue;
         }
-        let test = options.test_contigs.contains(&peak.contig);
         let codes = if options.stranded && peak.reverse { reversed(window) } else { window.to_vec() };
         cuts.push(Cut { rank: *rank, test, codes, background: Vec::new() });
     }
@@ -477,7 +500,7 @@ fn split(mut cuts: Vec<Cut>, options: &PeakOptions, mut skipped: Skipped) -> Pea
 }
 
 /// Reads the contigs of a FASTA file, each as a whole.
-fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8])) -> Result<()> {
+fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8]) -> Result<()>) -> Result<()> {
     let shape = ChunkShape { own: 1 << 20, left: 0, right: 0, reach: 0 };
     let mut source = genome::open(genome, &genome::GenomeOptions::default())?.into_chunks(shape);
     let (mut chunk, mut codes) = (Chunk::default(), Vec::new());
@@ -487,7 +510,7 @@ fn for_each_contig(genome: &Path, mut visit: impl FnMut(&str, &mut [u8])) -> Res
         }
         codes.extend_from_slice(&chunk.codes);
         if chunk.last {
-            visit(&chunk.contig.name, &mut codes);
+            visit(&chunk.contig.name, &mut codes)?;
         }
     }
     Ok(())

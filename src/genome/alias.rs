@@ -112,6 +112,24 @@ impl AliasTable {
         self.lines.get(name).map_or(&[], |&line| &self.names[line])
     }
 
+    /// Refuses a line that names several of `contigs`.
+    ///
+    /// # Errors
+    /// The two names.
+    pub fn check(&self, contigs: &[Arc<Contig>]) -> Result<()> {
+        let mut met: HashMap<usize, &str> = HashMap::new();
+        for contig in contigs {
+            let Some(&line) = self.lines.get(&contig.name) else { continue };
+            if let Some(other) = met.insert(line, &contig.name) {
+                return Err(Error::Mismatch(format!(
+                    "--aliases: a line names {other} and {}, which are two contigs of the genome",
+                    contig.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Gives regions the other names of their contigs.
     pub fn name_regions(&self, regions: &mut [RegionQuery]) {
         for region in regions {

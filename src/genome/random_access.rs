@@ -94,8 +94,12 @@ impl Lookup {
     }
 
     /// Takes further names of contigs from a table.
-    pub fn with_aliases(self, listed: AliasTable) -> Lookup {
-        Lookup { listed, ..self }
+    ///
+    /// # Errors
+    /// As [`AliasTable::check`].
+    pub fn with_aliases(self, listed: AliasTable) -> Result<Lookup> {
+        listed.check(&self.contigs)?;
+        Ok(Lookup { listed, ..self })
     }
 
     /// All contigs, with their lengths.

@@ -348,8 +348,7 @@ impl Selection {
                 _ => None,
             };
             let (Some(contig), Some(Ok(region))) = (contig, &mut query.interval) else {
-                let (flaw, words) = no_contig(query, contigs);
-                self.bad.add(flaw, || words);
+                add_without_contig(&mut self.bad, query, contigs);
                 self.leave_out(i);
                 continue;
             };
@@ -372,7 +371,7 @@ impl Selection {
 
     /// Says which contigs have other names.
     fn tell_renamed(&self) {
-        if let Some(words) = renaming(&self.renamed) {
+        if let Some(words) = renaming(&self.renamed, "regions") {
             log::warn!("{words}");
         }
     }
@@ -491,8 +490,7 @@ impl Selection {
         }
         self.tell_renamed();
         for i in (0..self.queries.len()).filter(|&i| !self.found[i]) {
-            let (flaw, words) = no_contig(&self.queries[i], contigs);
-            self.bad.add(flaw, || words);
+            add_without_contig(&mut self.bad, &self.queries[i], contigs);
         }
         self.bad.settle(self.queries.len(), "regions", self.optional)
     }
@@ -520,18 +518,19 @@ fn rename(query: &mut RegionQuery, name: &str) {
     }
 }
 
-/// Says which contigs have other names in the genome, if any have: the names given, and the genome's.
-pub(crate) fn renaming(renamed: &BTreeMap<String, String>) -> Option<String> {
+/// Says which contigs of regions or the like have other names in the genome, if any have: the names given, and the genome's.
+pub(crate) fn renaming(renamed: &BTreeMap<String, String>, things: &str) -> Option<String> {
     let pairs = renamed.iter().take(SUGGESTIONS).map(|(theirs, ours)| format!("{theirs} is {ours}"));
     let shown = pairs.collect::<Vec<_>>().join(", ");
     let more = match renamed.len().saturating_sub(SUGGESTIONS) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let contigs =
-        if renamed.len() == 1 { "contig of the regions has" } else { "contigs of the regions have" };
     let count = renamed.len();
-    (count > 0).then(|| format!("{count} {contigs} another name in the genome: {shown}{more}"))
+    let (contigs, have) = if count == 1 { ("contig", "has") } else { ("contigs", "have") };
+    (count > 0).then(|| {
+        format!("{count} {contigs} of the {things} {have} another name in the genome: {shown}{more}")
+    })
 }
 
 fn segment_of(region: &Region) -> Segment {
@@ -573,15 +572,16 @@ fn ambiguous(query: &RegionQuery) -> Error {
 }
 
 /// The error for a query that matches no contig.
-fn no_contig(query: &RegionQuery, contigs: &[Arc<Contig>]) -> (Flaw, String) {
+fn add_without_contig(bad: &mut BadRegions, query: &RegionQuery, contigs: &[Arc<Contig>]) {
     let text = &query.text;
     let name = match &query.interval {
-        Some(Err(reason)) => return (Flaw::Empty, format!("{text}: {reason}")),
+        Some(Err(reason)) => return bad.add(Flaw::Empty, || format!("{text}: {reason}")),
         Some(Ok(region)) => &region.contig,
         None => query.whole.as_ref().unwrap_or(text),
     };
-    let hint = suggestion(name, contigs);
-    (Flaw::UnknownContig, format!("{text}: there is no contig {name} in the input; {hint}"))
+    bad.add(Flaw::UnknownContig, || {
+        format!("{text}: there is no contig {name} in the input; {}", suggestion(name, contigs))
+    });
 }
 
 /// The contig that another naming scheme calls `name`.
@@ -683,7 +683,7 @@ mod tests {
         stream.finish(&human).unwrap();
         assert!(stream.is_complete() && known.renamed == stream.renamed);
         assert_eq!(
-            renaming(&known.renamed).unwrap(),
+            renaming(&known.renamed, "regions").unwrap(),
             "3 contigs of the regions have another name in the genome: 1 is chr1, MT is chrM, NC_2 is chr2"
         );
         // A name of its own wins, and a name that fits two is none.

@@ -20,7 +20,7 @@ use crate::seq::chunk::EVERYWHERE;
 pub struct Shard {
     /// Rank of the shard, from 1 to `of`.
     pub number: u64,
-    /// Number of items.
+    /// Number of shards.
     pub of: u64,
 }
 

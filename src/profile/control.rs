@@ -8,9 +8,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use crate::engine::onnx::graph::Named;
+use crate::genome::random_access::Lookup;
 use crate::model::onnx::control::lengths;
 use crate::model::onnx::proto::ValueInfoProto;
 use crate::seq::contig::Contig;
@@ -48,11 +48,7 @@ impl ControlInputs {
         tracks: usize,
     ) -> Result<ControlInputs, String> {
         if inputs.is_empty() {
-            return Err(
-                "it has no inputs for control tracks (a file made by bindscan import has zeros in their place: give \
-                 the one that it was made of); leave out --control"
-                    .into(),
-            );
+            return Err("it has no inputs for control tracks; leave out --control".into());
         }
         let mut found = ControlInputs { profile: None, counts: None, tracks, positions };
         for input in inputs {
@@ -148,18 +144,19 @@ pub struct ControlTracks {
 struct Track {
     path: PathBuf,
     reader: Reader,
-    ids: HashMap<String, usize>,
+    /// Its contigs, by the ids of the genome's.
+    ids: HashMap<usize, usize>,
     values: Values,
 }
 
 impl ControlTracks {
-    /// Opens bigWigs of a genome with these `contigs`. What a bigWig says nothing about has no reads: contigs that it lacks
+    /// Opens bigWigs of a genome; their contigs are found by other names, too. What a bigWig says nothing about has no reads: contigs that it lacks
     /// are named in a warning.
     ///
     /// # Errors
     /// A file that is no bigWig; contigs that are all others than the genome's, or one of another length.
-    pub fn open(paths: &[PathBuf], contigs: &[Arc<Contig>]) -> Result<ControlTracks> {
-        let tracks = paths.iter().map(|path| Track::open(path, contigs)).collect::<Result<_>>()?;
+    pub fn open(paths: &[PathBuf], genome: &Lookup) -> Result<ControlTracks> {
+        let tracks = paths.iter().map(|path| Track::open(path, genome)).collect::<Result<_>>()?;
         Ok(ControlTracks { tracks })
     }
 
@@ -183,13 +180,20 @@ impl ControlTracks {
 }
 
 impl Track {
-    fn open(path: &Path, contigs: &[Arc<Contig>]) -> Result<Track> {
+    fn open(path: &Path, genome: &Lookup) -> Result<Track> {
         let reader = Reader::open(path)?;
-        let ids: HashMap<String, usize> =
-            reader.contigs().iter().map(|contig| (contig.name.clone(), contig.id)).collect();
+        let mut ids = HashMap::new();
+        for own in reader.contigs() {
+            if let Some(contig) = genome.find(own.name.as_bytes()) {
+                ids.insert(contig.id, own.id);
+            } else if let Some(contig) = genome.alias(own.name.as_bytes()) {
+                // One of the very name goes before.
+                ids.entry(contig.id).or_insert(own.id);
+            }
+        }
         let (mut there, mut lacking) = (0, Vec::new());
-        for contig in contigs {
-            let Some(&id) = ids.get(&contig.name) else {
+        for contig in genome.contigs() {
+            let Some(&id) = ids.get(&contig.id) else {
                 lacking.push(contig.name.as_str());
                 continue;
             };
@@ -208,7 +212,7 @@ impl Track {
         let first = reader.contigs().first().map_or("none", |contig| contig.name.as_str());
         if there == 0 {
             return Err(Error::Mismatch(format!(
-                "{}: it has no contig of the genome; its first is {first}, the genome's is {}",
+                "{}: it has no contig of the genome; its first is {first}, the genome's is {} (--aliases FILE says which are the same)",
                 path.display(),
                 lacking.first().unwrap_or(&"none")
             )));
@@ -222,7 +226,7 @@ impl Track {
 
     fn fetch(&mut self, contig: &Contig, start: i64, length: usize) -> Result<Vec<f32>> {
         let mut reads = vec![0.0; length];
-        let Some(&id) = self.ids.get(&contig.name) else { return Ok(reads) };
+        let Some(&id) = self.ids.get(&contig.id) else { return Ok(reads) };
         let end = u64::try_from(start + length as i64).unwrap_or(0);
         let bases = u64::try_from(start).unwrap_or(0)..end;
         let path = &self.path;

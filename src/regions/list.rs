@@ -67,9 +67,10 @@ impl RegionList {
                 continue;
             }
             let Some(found) = list.find(contig, genome) else {
-                let hint = genome.suggestion(contig);
-                let words = format!("{place}: there is no contig {contig} in the genome; {hint}");
-                bad.add(Flaw::UnknownContig, || words);
+                bad.add(Flaw::UnknownContig, || {
+                    let hint = genome.suggestion(contig);
+                    format!("{place}: there is no contig {contig} in the genome; {hint}")
+                });
                 continue;
             };
             let length = found.length.unwrap_or(end);
@@ -105,6 +106,6 @@ impl RegionList {
 
     /// Says which contigs have other names in the genome, if any have.
     pub fn renaming(&self) -> Option<String> {
-        renaming(&self.renamed)
+        renaming(&self.renamed, "regions")
     }
 }

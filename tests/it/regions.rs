@@ -236,6 +236,18 @@ fn calls_and_maps_have_contigs_by_other_names() {
 }
 
 #[test]
+fn a_line_of_aliases_names_one_contig() {
+    let directory = folder();
+    let at = directory.path();
+    fs::write(at.join("both.txt"), "sim1\tsim2\tx\n").unwrap();
+    fs::write(at.join("x.bed"), "x\t100\t200\n").unwrap();
+    for words in ["regions x.bed -m m.meme -g genome.fa", "scan genome.fa -m m.meme --threshold 3 -R x.bed"] {
+        let line = error_line(at, &format!("{words} --aliases both.txt"));
+        assert!(line.contains("a line names sim1 and sim2, which are two contigs"), "{line}");
+    }
+}
+
+#[test]
 fn an_enriched_motif_is_found_with_the_numbers_of_the_definition() {
     let directory = simulated("200k", 2, 400);
     let at = directory.path();

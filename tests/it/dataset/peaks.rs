@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bindscan::dataset::load::{DataRequest, Negatives, load};
-use bindscan::dataset::peaks::{PeakOptions, cut_windows};
+use bindscan::dataset::peaks::{HeldOutOptions, PeakOptions, cut_windows, read_held_out};
 
 use super::{codes, file, shared, write, write_gzip};
 
@@ -59,6 +59,30 @@ fn windows_stand_on_the_summits_strongest_first() {
 }
 
 #[test]
+fn contigs_are_found_by_the_names_of_other_schemes() {
+    let (directory, genome) = file("genome.fa", GENOME);
+    let peaks = directory.path().join("a.bed");
+    let options = |test: &str| PeakOptions { test_contigs: vec![test.into()], ..options(5) };
+    write(&peaks, "chr1\t2\t9\nchr1\t9\t14\nchr2\t1\t9\n");
+    let want = cut_windows(&genome, &peaks, &options("chr2")).unwrap();
+    assert_eq!((want.training.peaks.len(), want.test.peaks.len()), (2, 1));
+    write(&peaks, "1\t2\t9\n1\t9\t14\nCHR2\t1\t9\n");
+    for test in ["chr2", "2"] {
+        assert_eq!(cut_windows(&genome, &peaks, &options(test)).unwrap(), want);
+    }
+    let error = cut_windows(&genome, &peaks, &options("4")).unwrap_err().to_string();
+    assert!(error.contains("it has no contig 4 to test on"), "{error}");
+    let held_out = |test: &str| {
+        let contigs = [test.to_owned()];
+        let options = HeldOutOptions { contigs: &contigs, ..HeldOutOptions::default() };
+        read_held_out(&genome, &peaks, &options)
+    };
+    let contigs = held_out("2").unwrap();
+    assert_eq!((contigs.len(), &*contigs[0].name, contigs[0].summits.len()), (1, "chr2", 1));
+    assert!(held_out("4").unwrap_err().to_string().contains("it has no contig 4 to test on"));
+}
+
+#[test]
 fn strands_count_for_rna_only() {
     let (directory, genome) = file("genome.fa", GENOME);
     let peaks = directory.path().join("a.bed");
@@ -109,8 +133,8 @@ fn bad_peaks_are_refused_with_their_line() {
     assert!(cut_windows(&genome, &peaks, &skip).is_ok(), "half is not more than half");
     write(&peaks, "chr1\t4\t9\n");
     let held_out = |contig: &str| PeakOptions { test_contigs: vec![contig.into()], ..options(5) };
-    let error = cut_windows(&genome, &peaks, &held_out("1")).unwrap_err().to_string();
-    assert!(error.contains("no contig 1 to test on; it has chr1, chr2, chr3"), "{error}");
+    let error = cut_windows(&genome, &peaks, &held_out("9")).unwrap_err().to_string();
+    assert!(error.contains("no contig 9 to test on; it has chr1, chr2, chr3"), "{error}");
     let error = cut_windows(&genome, &peaks, &held_out("chr2")).unwrap_err().to_string();
     assert!(error.contains("no peak is left on the test contigs"), "{error}");
     let error = cut_windows(&genome, &peaks, &held_out("chr1")).unwrap_err().to_string();
