@@ -239,6 +239,19 @@ struct Sizes {
 /// Times at which a fit is scored on its way (the published number).
 const CHECKPOINTS: usize = 5;
 
+/// Data of a training.
+struct Data {
+    training: Dataset,
+    /// To be judged by, in the end.
+    test: Option<Dataset>,
+    /// To compare epochs by, where it is given.
+    validation: Option<Dataset>,
+    /// Oddities of the data.
+    notes: Vec<String>,
+    /// Scaling of the targets, if they are numbers.
+    scaling: Option<Scaling>,
+}
+
 impl TrainArgs {
     pub(super) fn run(self, session: Session) -> Result<()> {
         if !self.layers.is_deepbind() {
@@ -247,9 +260,7 @@ impl TrainArgs {
         let began = Instant::now();
         let state = state_path(&self.output, "training.json");
         self.check(&state)?;
-        if self.resume && !state.exists() && !session.quiet {
-            message(format_args!("no training to resume ({}): starting a new one", state.display()));
-        }
+        self.explain_resume(&state, session);
         if let Some(option) = self.layers.misplaced() {
             bail!("{option} is only valid for networks of layers; choose one with --arch");
         }
@@ -260,19 +271,9 @@ impl TrainArgs {
         }
         let sizes = self.sizes();
         let strands = self.strands();
-        let stranded = strands == Strands::Single;
-        let ratios = Ratios::for_training(self.negatives_per_positive, sizes.ratio);
-        let reading = Reading { ratios, stranded, seed: self.seed };
-        let Loaded { mut training, mut test, notes } = self.data.open(reading, session)?;
-        if let Some(path) = &self.test {
-            test = Some(self.data.open_other(path, reading, session)?);
-        }
-        if let Some(leak) = test.as_ref().and_then(|test| Leaks::find(&training, test, !stranded).message()) {
-            log::warn!("{leak}");
-        }
-        let scaling = scale(&mut training, test.as_mut())?;
-
-        let threads = super::threads(self.threads);
+        let Data { training, test, notes, scaling, .. } = self.data(sizes.ratio, strands, session)?;
+        let resources = self.resources(&state);
+        let threads = resources.threads;
         let motifs = self.init_motif.as_deref().map_or_else(|| Ok(Vec::new()), motif::read)?;
         if training.kind != TargetKind::Binary && !motifs.is_empty() {
             bail!("--init-motif: goes with classes, and these data have numbers");
@@ -290,12 +291,6 @@ impl TrainArgs {
             };
             return self.keep_matrix(matrix, &training, test.as_ref(), &few, session);
         }
-        let resources = Resources {
-            threads,
-            budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
-            state: Some(&state),
-            cancel: &CANCELLED,
-        };
         let outcome = self.search(session, &training, &protocol, &resources)?;
         let fitted = outcome.trials[outcome.chosen].best().map_or(0.0, |(_, metric)| metric);
         if let Some((matrix, area)) = known.filter(|(_, area)| *area >= fitted) {
@@ -303,8 +298,9 @@ impl TrainArgs {
             let why = format!(
                 "{name} tells the classes better (AUC {area:.4}) than the network does in cross-validation ({fitted:.4})"
             );
+            self.keep_matrix(matrix, &training, test.as_ref(), &why, session)?;
             let _ = fs::remove_file(&state);
-            return self.keep_matrix(matrix, &training, test.as_ref(), &why, session);
+            return Ok(());
         }
         if let Some(motif) = &outcome.motif {
             log::info!(
@@ -315,30 +311,19 @@ impl TrainArgs {
             );
         }
         let mut model = trained::model(&self.name(), self.alphabet(), &training, &protocol, &outcome)?;
-        if let Some(scaling) = scaling {
-            model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
-        }
-        for (name, value) in &self.about {
-            model.spec.provenance.insert(name.clone(), value.as_str().into());
-        }
         let mut outcomes = match &test {
             Some(test) => judge(&model, "held out", test, resources.threads, self.seed)?,
             None => Vec::new(),
         };
-        let measured: Vec<Measured> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
-        if !measured.is_empty() {
-            model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
-        }
+        let measured = self.note(&mut model, scaling, &outcomes)?;
         // Whatever happens from here on, the fit is not lost.
         model.save(&self.output)?;
         self.recommend(&mut model, &training, &outcomes, resources.threads, session)?;
         model.save(&self.output)?;
-        if self.report.is_some() {
-            outcomes.extend(judge(&model, "training", &training, resources.threads, self.seed)?);
-        }
-        self.write_report(|| trained::report(&model, &training, &protocol, &outcome, outcomes, notes))?;
-        // Gone already if nothing was ever noted.
-        let _ = fs::remove_file(&state);
+        self.conclude(&state, || {
+            outcomes.extend(judge(&model, "training", &training, threads, self.seed)?);
+            Ok(trained::report(&model, &training, &protocol, &outcome, outcomes, notes))
+        })?;
         if !session.quiet {
             summarize(&training, &outcome, &measured, began.elapsed());
         }
@@ -369,12 +354,77 @@ impl TrainArgs {
         Ok(())
     }
 
-    /// Writes the page, if there is to be one.
-    fn write_report(&self, report: impl FnOnce() -> TrainingReport) -> Result<()> {
-        let Some(path) = &self.report else { return Ok(()) };
-        let mut file = Output::create(path)?;
-        file.write(report().to_html().as_bytes())?;
-        Ok(file.finish()?)
+    /// Notes in the model what is not known from its fit: how targets were scaled, what --about gives, and how well it does on
+    /// held-out data, which is returned.
+    fn note(
+        &self,
+        model: &mut Model,
+        scaling: Option<Scaling>,
+        held_out: &[ScoredSet],
+    ) -> Result<Vec<Measured>> {
+        let provenance = &mut model.spec.provenance;
+        if let Some(scaling) = scaling {
+            provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
+        }
+        for (name, value) in &self.about {
+            provenance.insert(name.clone(), value.as_str().into());
+        }
+        let measured: Vec<Measured> = held_out.iter().flat_map(|set| set.measured.clone()).collect();
+        if !measured.is_empty() {
+            provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
+        }
+        Ok(measured)
+    }
+
+    /// Says that there is nothing to resume, if that was asked for.
+    fn explain_resume(&self, state: &Path, session: Session) {
+        if self.resume && !state.exists() && !session.quiet {
+            message(format_args!("no training to resume ({}): starting a new one", state.display()));
+        }
+    }
+
+    /// Ends a training whose model is saved: writes the page, if there is to be one, and removes the state.
+    fn conclude(&self, state: &Path, report: impl FnOnce() -> Result<TrainingReport>) -> Result<()> {
+        if let Some(path) = &self.report {
+            let mut file = Output::create(path)?;
+            file.write(report()?.to_html().as_bytes())?;
+            file.finish()?;
+        }
+        // Gone already if nothing was ever noted.
+        let _ = fs::remove_file(state);
+        Ok(())
+    }
+
+    /// Reads the data, with so many negatives for each positive unless the command line has another number, and scales its
+    /// targets.
+    fn data(&self, ratio: f64, strands: Strands, session: Session) -> Result<Data> {
+        let stranded = strands == Strands::Single;
+        let ratios = Ratios::for_training(self.negatives_per_positive, ratio);
+        let reading = Reading { ratios, stranded, seed: self.seed };
+        let Loaded { mut training, mut test, notes } = self.data.open(reading, session)?;
+        let other = |path: &PathBuf| self.data.open_other(path, reading, session);
+        if let Some(path) = &self.test {
+            test = Some(other(path)?);
+        }
+        let mut validation = self.layers.validation().map(other).transpose()?;
+        for (set, dataset) in [("test", &test), ("validation", &validation)] {
+            let leaks = dataset.as_ref().map(|dataset| Leaks::find(&training, dataset, !stranded));
+            if let Some(leak) = leaks.and_then(|leaks| leaks.message()) {
+                log::warn!("{}", leak.replace("test", set));
+            }
+        }
+        let others = [test.as_mut(), validation.as_mut()];
+        let scaling = scale(&mut training, others.into_iter().flatten())?;
+        Ok(Data { training, test, validation, notes, scaling })
+    }
+
+    fn resources<'a>(&self, state: &'a Path) -> Resources<'a> {
+        Resources {
+            threads: super::threads(self.threads),
+            budget: self.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
+            state: Some(state),
+            cancel: &CANCELLED,
+        }
     }
 
     /// The first option that does not go with a network of layers.

@@ -14,13 +14,12 @@ mod layer;
 mod named;
 mod network;
 mod parameter;
-mod state;
 mod tensor;
 pub mod trained;
 pub mod training;
 
 pub use self::architecture::{Architecture, Cell, Function, InputForm, Layer, Padding, PoolKind, Shape};
 pub use self::engine::NetworkEngine;
-pub use self::fit::{Epoch, SLOWER, Settings};
+pub use self::fit::{SLOWER, Settings};
 pub use self::named::NAMES;
 pub use self::network::{Activations, Network};

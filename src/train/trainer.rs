@@ -1,17 +1,18 @@
-//! Parts of a training that do not depend on the kind of network: its resources, the seeds of its random numbers, and the
-//! file from which an interrupted one goes on.
+//! Parts of a training that do not depend on the kind of network: its resources, the threads that make its fits, the seeds of its
+//! random numbers, and how fits are compared.
 
-use std::fs;
-use std::io::ErrorKind;
+use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread;
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::dataset::TargetKind;
-use crate::io::digest::hex;
+use crate::dataset::{Dataset, TargetKind};
 use crate::{Error, Result};
 
 /// Options of a run that do not change the outcome, except for a budget that ends the search early.
@@ -28,12 +29,118 @@ pub struct Resources<'a> {
     pub cancel: &'a AtomicBool,
 }
 
+/// A fit, some steps on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Mean loss of the steps since the last point.
+    pub loss: f64,
+    /// AUC (binary targets) or Pearson correlation (real ones) on what is held out, the mean over outputs.
+    pub metric: f64,
+}
+
+/// A run under way: its time, and whether it has to end.
+#[derive(Debug)]
+pub(crate) struct Clock<'a> {
+    resources: &'a Resources<'a>,
+    began: Instant,
+    /// True if a fit ended in an error, so that the others need not go on.
+    failed: AtomicBool,
+}
+
+impl<'a> Clock<'a> {
+    /// Starts a run.
+    pub(crate) fn start(resources: &'a Resources<'a>) -> Clock<'a> {
+        Clock { resources, began: Instant::now(), failed: AtomicBool::new(false) }
+    }
+
+    /// True if `more` time would exceed the budget.
+    pub(crate) fn lacks(&self, more: Duration) -> bool {
+        self.resources.budget.is_some_and(|budget| self.began.elapsed() + more > budget)
+    }
+
+    /// The part of the budget that each of `fits` has, made as many at a time as there are threads.
+    pub(crate) fn share(&self, fits: usize) -> Option<Duration> {
+        self.resources.budget.map(|budget| budget / self.rounds(fits))
+    }
+
+    /// Times that the threads have to be used for so many fits.
+    pub(crate) fn rounds(&self, fits: usize) -> u32 {
+        fits.div_ceil(self.resources.threads.max(1)) as u32
+    }
+
+    /// True if fits are to end now.
+    pub(crate) fn is_over(&self) -> bool {
+        self.resources.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Makes fits in threads, one after another in each: `fit` is given their ranks from 0. Returns what it gives, in the order
+    /// of the ranks; after a `None` no thread that met it goes on.
+    ///
+    /// # Errors
+    /// The first failure of a fit, which ends the others.
+    pub(crate) fn run<T: Send>(
+        &self,
+        fits: usize,
+        fit: impl Fn(usize) -> Result<Option<T>> + Sync,
+    ) -> Result<Vec<Option<T>>> {
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<(usize, T)>> {
+            let mut own = Vec::new();
+            while !self.failed.load(Ordering::Relaxed) {
+                let rank = next.fetch_add(1, Ordering::Relaxed);
+                if rank >= fits {
+                    break;
+                }
+                match fit(rank).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))? {
+                    Some(made) => own.push((rank, made)),
+                    None => break,
+                }
+            }
+            Ok(own)
+        };
+        let ends: Vec<Result<_>> = thread::scope(|scope| {
+            let threads = self.resources.threads.clamp(1, fits.max(1));
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let joined = threads.into_iter().map(ScopedJoinHandle::join);
+            joined.map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        });
+        let (mut all, mut errors): (Vec<Option<T>>, Vec<Error>) =
+            ((0..fits).map(|_| None).collect(), Vec::new());
+        for end in ends {
+            match end {
+                Ok(own) => own.into_iter().for_each(|(rank, made)| all[rank] = Some(made)),
+                Err(error) => errors.push(error),
+            }
+        }
+        // The failure of one fit has interrupted the others.
+        match errors.into_iter().min_by_key(|error| matches!(error, Error::Interrupted)) {
+            Some(error) => Err(error),
+            None => Ok(all),
+        }
+    }
+}
+
+/// The one with the highest metric; the first of equal ones.
+pub(crate) fn best<T>(scored: impl Iterator<Item = (T, f64)>) -> Option<(T, f64)> {
+    scored.reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
 /// Name of the metric that fits are compared by.
 pub fn metric_name(kind: TargetKind) -> &'static str {
     match kind {
         TargetKind::Binary => "AUC",
         TargetKind::Real => "Pearson correlation",
     }
+}
+
+/// What the provenance of every model says of its training.
+pub(crate) fn provenance(dataset: &Dataset) -> [(&'static str, Value); 4] {
+    [
+        ("trainer", json!(format!("bindscan {}", env!("CARGO_PKG_VERSION")))),
+        ("data_sha256", json!(dataset.digest)),
+        ("sequences", json!(dataset.len())),
+        ("metric", json!(metric_name(dataset.kind))),
+    ]
 }
 
 /// Refuses sizes of a training of which one is 0.
@@ -67,36 +174,6 @@ pub(crate) fn stream(seed: u64, purpose: Purpose, trial: usize, fold: usize) -> 
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
     })
-}
-
-/// Digest of everything that determines the outcome of a run, and of the program's version.
-pub(crate) fn run_digest(inputs: &str) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    hex(&Sha256::digest(format!("{version} {inputs}").as_bytes()))
-}
-
-/// Reads the state of a run; `None` if there is none yet.
-///
-/// # Errors
-/// A file that cannot be read.
-pub(crate) fn read_state(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io(path, "cannot read")(error)),
-    }
-}
-
-/// The error for a file that is no state of a training; `detail` says more, or nothing.
-pub(crate) fn not_a_state(path: &Path, detail: &str) -> Error {
-    Error::format(path, None, format!("not the state of a training{detail}; remove it to begin anew"))
-}
-
-/// The error for the state of another run.
-pub(crate) fn other_run(path: &Path) -> Error {
-    let message =
-        "the state of a training with other data or options; repeat those, or remove it to begin anew";
-    Error::format(path, None, message)
 }
 
 /// Locks a mutex, whose value is whole whatever became of other threads.

@@ -1,13 +1,11 @@
 //! `bindscan train --arch`: networks of layers.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use bindscan::Error;
-use bindscan::dataset::load::Loaded;
-use bindscan::dataset::scaling::PROVENANCE_KEY;
-use bindscan::dataset::{Dataset, Leaks};
+use bindscan::dataset::Dataset;
 use bindscan::model::Strands;
 use bindscan::train::layers::training;
 use bindscan::train::layers::training::{Progress, Training};
@@ -15,9 +13,9 @@ use bindscan::train::layers::{Architecture, Function, NetworkEngine, Settings, t
 use bindscan::train::{Resources, metric_name};
 use clap::Args;
 
-use super::{Judge, Ratios, Reading, StrandsArg, TrainArgs, meter, scale, state_path, tell_held_out};
+use super::{Data, Judge, StrandsArg, TrainArgs, meter, state_path, tell_held_out};
 use crate::cli::heading;
-use crate::cli::{CANCELLED, Session, message, parse_positive, threads};
+use crate::cli::{Session, message, parse_positive};
 
 /// Options that select a training of layers.
 #[derive(Debug, Args)]
@@ -59,6 +57,11 @@ impl LayersArgs {
     /// True if DeepBind networks are searched for.
     pub(super) fn is_deepbind(&self) -> bool {
         self.arch == "deepbind"
+    }
+
+    /// The data by which epochs are compared, if they are given.
+    pub(super) fn validation(&self) -> Option<&PathBuf> {
+        self.validation.as_ref()
     }
 
     /// The first option that only goes with layers.
@@ -109,6 +112,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     let began = Instant::now();
     let state = state_path(&args.output, "training");
     args.check(&state)?;
+    args.explain_resume(&state, session);
     if let Some(option) = args.only_for_deepbind() {
         bail!("{option} is only valid with --arch deepbind; an architecture sets it by itself");
     }
@@ -121,25 +125,8 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
         (Some(StrandsArg::Both) | None, _) => Strands::Both,
     };
     let settings = args.layers.settings(args, strands)?;
-    let stranded = strands == Strands::Single;
-    let ratios = Ratios::for_training(args.negatives_per_positive, NEGATIVES);
-    let reading = Reading { ratios, stranded, seed: args.seed };
-    let Loaded { training: mut all, mut test, notes } = args.data.open(reading, session)?;
-    if let Some(path) = &args.test {
-        test = Some(args.data.open_other(path, reading, session)?);
-    }
-    let mut given = match &args.layers.validation {
-        Some(path) => Some(args.data.open_other(path, reading, session)?),
-        None => None,
-    };
-    for (set, other) in [("test", &test), ("validation", &given)] {
-        let leaks = other.as_ref().map(|other| Leaks::find(&all, other, !stranded));
-        if let Some(leak) = leaks.and_then(|leaks| leaks.message()) {
-            log::warn!("{}", leak.replace("test", set));
-        }
-    }
-    let scaling = scale(&mut all, [test.as_mut(), given.as_mut()].into_iter().flatten())?;
-    let (fitted, validation) = match given {
+    let Data { training: all, test, validation, notes, scaling } = args.data(NEGATIVES, strands, session)?;
+    let (fitted, validation) = match validation {
         Some(validation) => (all, validation),
         None => training::split(&all, strands, args.seed)?,
     };
@@ -150,20 +137,12 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
         settings,
         fits: args.finals.unwrap_or(1),
     };
-    let resources = Resources {
-        threads: threads(args.threads),
-        budget: args.budget.map(|minutes| Duration::from_secs_f64(minutes * 60.0)),
-        state: Some(&state),
-        cancel: &CANCELLED,
-    };
+    let resources = args.resources(&state);
     let outcome = fit(&training, &resources, session)?;
     let mut model = trained::model(&args.name(), args.alphabet(), &training, &outcome)?;
-    if let Some(scaling) = scaling {
-        model.spec.provenance.insert(PROVENANCE_KEY.into(), serde_json::to_value(scaling)?);
-    }
     let engine = NetworkEngine::new(model.spec.clone(), outcome.network.clone());
+    let window = model.spec.window;
     let judge = |set: &str, dataset: &Dataset| {
-        let window = model.spec.window;
         let engines = (0..resources.threads).map(|_| Box::new(engine.clone()) as Box<_>).collect();
         Judge { engines, window, strands, seed: args.seed }.judge(set, dataset)
     };
@@ -171,18 +150,13 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
         Some(test) => judge("held out", test)?,
         None => Vec::new(),
     };
-    let measured: Vec<_> = outcomes.iter().flat_map(|outcome| outcome.measured.clone()).collect();
-    if args.report.is_some() {
+    let measured = args.note(&mut model, scaling, &outcomes)?;
+    model.save(&args.output)?;
+    args.conclude(&state, || {
         outcomes.extend(judge("validation", &validation)?);
         outcomes.extend(judge("training", &fitted)?);
-    }
-    if !measured.is_empty() {
-        model.spec.provenance.insert("held_out".into(), serde_json::to_value(&measured)?);
-    }
-    model.save(&args.output)?;
-    args.write_report(|| trained::report(&model, &training, &outcome, outcomes, notes))?;
-    // Gone already if nothing was ever noted.
-    let _ = std::fs::remove_file(&state);
+        Ok(trained::report(&model, &training, &outcome, outcomes, notes))
+    })?;
     if !session.quiet {
         let chosen = &outcome.fits[outcome.chosen];
         let diverged = outcome.fits.iter().filter(|fit| fit.metric.is_none()).count();

@@ -4,7 +4,7 @@
 //! a place to go to: what comes out does not depend on the number of threads or on which fit ends first.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ use crate::train::deepbind::hyperparameters::{Candidate, Recipe, Space};
 use crate::train::deepbind::motif_filter::{self, MotifFilter};
 use crate::train::deepbind::rc_tied;
 use crate::train::deepbind::state::State;
-use crate::train::trainer::{Purpose, Resources, check_sizes, lock, stream};
+use crate::train::trainer::{Clock, Point, Purpose, Resources, best, check_sizes, lock, stream};
 use crate::{Error, Result};
 
 /// The sizes of a protocol. With the space of hyper-parameters and the data it determines the outcome.
@@ -64,20 +64,10 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FoldResult {
-    /// At each checkpoint.
-    Scored(Vec<Checkpoint>),
+    /// At each checkpoint; metrics to six decimals.
+    Scored(Vec<Point>),
     /// The loss or a parameter became infinite or not a number.
     Diverged,
-}
-
-/// A fit, some steps on its way.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// Mean loss of the steps since the last checkpoint.
-    pub loss: f64,
-    /// AUC (binary targets) or Pearson correlation (real ones) on what is held out, the mean over outputs, to six
-    /// decimals.
-    pub metric: f64,
 }
 
 /// A draw and what became of it.
@@ -91,28 +81,27 @@ pub struct Trial {
 
 impl Trial {
     /// The checkpoints, means over the folds; `None` if a fold is missing or diverged.
-    pub fn curve(&self) -> Option<Vec<Checkpoint>> {
+    pub fn curve(&self) -> Option<Vec<Point>> {
         let scored = |fold: &'_ Option<FoldResult>| match fold {
             Some(FoldResult::Scored(checkpoints)) => Some(checkpoints.clone()),
             _ => None,
         };
-        let folds: Vec<Vec<Checkpoint>> = self.folds.iter().map(scored).collect::<Option<_>>()?;
-        let mean = |i: usize, of: fn(&Checkpoint) -> f64| {
+        let folds: Vec<Vec<Point>> = self.folds.iter().map(scored).collect::<Option<_>>()?;
+        let mean = |i: usize, of: fn(&Point) -> f64| {
             rounded(folds.iter().map(|fold| of(&fold[i])).sum::<f64>() / folds.len() as f64)
         };
         let count = folds.first()?.len();
         Some(
             (0..count)
-                .map(|i| Checkpoint { loss: mean(i, |at| at.loss), metric: mean(i, |at| at.metric) })
+                .map(|i| Point { loss: mean(i, |at| at.loss), metric: mean(i, |at| at.metric) })
                 .collect(),
         )
     }
 
     /// Best checkpoint (counted from 0) and its metric.
     pub fn best(&self) -> Option<(usize, f64)> {
-        let metrics = self.curve()?.into_iter().map(|at| at.metric);
         // The first of equal ones: fewer steps.
-        metrics.enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+        best(self.curve()?.into_iter().map(|at| at.metric).enumerate())
     }
 
     /// Last checkpoint (counted from 0) that is hardly worse than the best.
@@ -242,8 +231,7 @@ struct Run<'a> {
     progress: &'a (dyn Fn(Progress) + Sync),
     candidates: Vec<Candidate>,
     folds: Vec<Vec<u32>>,
-    pool: rayon::ThreadPool,
-    began: Instant,
+    clock: Clock<'a>,
     state: Mutex<State>,
     /// Fits made by this run, and their time.
     spent: Mutex<(u32, Duration)>,
@@ -258,32 +246,27 @@ impl<'a> Run<'a> {
     ) -> Result<Run<'a>> {
         let draw = |trial| protocol.space.draw(stream(protocol.seed, Purpose::Draw, trial, 0));
         let candidates: Vec<Candidate> = (0..protocol.trials).map(draw).collect();
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(resources.threads.max(1));
-        let pool = threads.build().map_err(|e| Error::Request(format!("cannot start threads: {e}")))?;
         Ok(Run {
             examples: Examples::new(dataset, &candidates[0].architecture).with_motifs(&protocol.motifs),
             folds: protocol.folds(dataset),
-            state: Mutex::new(State::open(resources.state, protocol, dataset)?),
-            began: Instant::now(),
+            state: Mutex::new(State::open(resources, protocol, dataset)?),
+            clock: Clock::start(resources),
             spent: Mutex::default(),
             protocol,
             resources,
             progress,
             candidates,
-            pool,
         })
     }
 
     /// Makes every fit of the cross-validation that is not made yet, those of a trial one after another.
     fn search(&self) -> Result<()> {
-        let next = AtomicUsize::new(0);
         let jobs = self.protocol.trials * self.protocol.folds;
         self.report(0);
-        self.parallel(|| {
-            let job = next.fetch_add(1, Ordering::Relaxed);
+        let done = self.clock.run(jobs, |job| {
             let (trial, fold) = (job / self.protocol.folds, job % self.protocol.folds);
-            if job >= jobs || trial > 0 && self.out_of_time() {
-                return Ok(false);
+            if trial > 0 && self.out_of_time() {
+                return Ok(None);
             }
             if !self.state().has(trial, fold) {
                 let began = Instant::now();
@@ -292,27 +275,9 @@ impl<'a> Run<'a> {
                 self.state().add(trial, fold, result)?;
                 self.report(0);
             }
-            Ok(true)
-        })
-    }
-
-    /// Calls `work` in every thread until it answers `false` or fails; the first failure is the answer.
-    fn parallel(&self, work: impl Fn() -> Result<bool> + Sync) -> Result<()> {
-        let failed = AtomicBool::new(false);
-        let ends = self.pool.broadcast(|_| {
-            while !failed.load(Ordering::Relaxed) {
-                match work() {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        failed.store(true, Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
-            }
-            Ok(())
+            Ok(Some(()))
         });
-        ends.into_iter().collect()
+        done.map(drop)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -327,11 +292,9 @@ impl<'a> Run<'a> {
 
     /// True if another fit, and the final ones after it, would take longer than the budget.
     fn out_of_time(&self) -> bool {
-        let Some(budget) = self.resources.budget else { return false };
         let (fits, spent) = *lock(&self.spent);
         let one = spent / fits.max(1);
-        let rounds = self.protocol.finals.div_ceil(self.resources.threads.max(1)) as u32;
-        self.began.elapsed() + one * (1 + rounds) > budget
+        self.clock.lacks(one * (1 + self.clock.rounds(self.protocol.finals)))
     }
 
     fn report(&self, finals: usize) {
@@ -371,8 +334,7 @@ impl<'a> Run<'a> {
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
             };
             let scores = fit.scores(held_out);
-            checkpoints
-                .push(Checkpoint { loss, metric: mean_metric(self.examples.dataset(), held_out, &scores) });
+            checkpoints.push(Point { loss, metric: mean_metric(self.examples.dataset(), held_out, &scores) });
         }
         Ok(FoldResult::Scored(checkpoints))
     }
@@ -381,8 +343,8 @@ impl<'a> Run<'a> {
     fn finish(self) -> Result<Outcome> {
         let trials = self.trials();
         let ranked = trials.iter().enumerate().filter_map(|(i, trial)| Some((i, trial.best()?)));
-        let best = ranked.reduce(|best, next| if next.1.1 > best.1.1 { next } else { best });
-        let Some((chosen, (checkpoint, _))) = best else {
+        let ranked = ranked.map(|(i, (checkpoint, metric))| ((i, checkpoint), metric));
+        let Some(((chosen, checkpoint), _)) = best(ranked) else {
             return Err(Error::Diverged(format!(
                 "none of {} trials came to an end with finite numbers; look for extreme targets, or make more trials",
                 trials.len()
@@ -395,27 +357,22 @@ impl<'a> Run<'a> {
         let checkpoint = trials[chosen].last_good().filter(|_| merged).unwrap_or(checkpoint);
         let steps = self.protocol.steps_at(checkpoint);
         let all: Vec<u32> = (0..self.examples.dataset().len() as u32).collect();
-        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let fitted = Mutex::new(vec![None; self.protocol.finals]);
-        self.parallel(|| {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= self.protocol.finals {
-                return Ok(false);
-            }
+        let done = AtomicUsize::new(0);
+        let fitted = self.clock.run(self.protocol.finals, |i| {
             let seed = stream(self.protocol.seed, Purpose::Final, i, 0);
             let mut fit = self.fit(&trials[chosen].candidate, &all, seed);
-            match fit.run(steps, self.resources.cancel) {
+            let made = match fit.run(steps, self.resources.cancel) {
                 Ok(_) => {
                     let metric = mean_metric(self.examples.dataset(), &all, &fit.scores(&all));
-                    lock(&fitted)[i] = Some((metric, fit.half()));
+                    Some((metric, fit.half()))
                 }
-                Err(Stopped::Diverged) => {}
+                Err(Stopped::Diverged) => None,
                 Err(Stopped::Cancelled) => return Err(Error::Interrupted),
-            }
+            };
             self.report(done.fetch_add(1, Ordering::Relaxed) + 1);
-            Ok(true)
+            Ok(Some(made))
         })?;
-        let fitted = fitted.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let fitted: Vec<Option<(f64, Network)>> = fitted.into_iter().map(Option::flatten).collect();
         let (network, motif) = self.combine(&fitted)?;
         let finals = fitted.iter().map(|fit| fit.as_ref().map(|(metric, _)| *metric)).collect();
         Ok(Outcome { network, motif, chosen, steps, trials, finals })
@@ -425,8 +382,7 @@ impl<'a> Run<'a> {
     /// bound sequences as one of its filters.
     fn combine(&self, fitted: &[Option<(f64, Network)>]) -> Result<(Network, Option<MotifFilter>)> {
         let fitted: Vec<&(f64, Network)> = fitted.iter().flatten().collect();
-        let best = fitted.iter().copied().reduce(|best, next| if next.0 > best.0 { next } else { best });
-        let Some((_, best)) = best else {
+        let Some((best, _)) = best(fitted.iter().map(|(metric, network)| (network, *metric))) else {
             return Err(Error::Diverged("the final fits diverged; give another seed".into()));
         };
         let Protocol { space, distillation, seed, .. } = self.protocol;
@@ -443,7 +399,9 @@ impl<'a> Run<'a> {
         let seed = stream(*seed, Purpose::Distillation, 0, 0);
         let has_hidden = distillation.is_none() && ensemble.hidden.is_some();
         let takes_motif = motif_filter::fits(dataset, ensemble.pooling, has_hidden);
-        self.pool.install(|| {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(self.resources.threads.max(1));
+        let pool = threads.build().map_err(|e| Error::Request(format!("cannot start threads: {e}")))?;
+        pool.install(|| {
             let network = match distillation {
                 Some(to) => {
                     // The motif is one of its filters.

@@ -9,11 +9,13 @@ use crate::model::usage::MainMotif;
 use crate::model::{Alphabet, Model, ModelSpec, Network, Strands};
 use crate::seq::window::Context;
 use crate::train::deepbind::hyperparameters::{Recipe, Space};
-use crate::train::deepbind::search::{Checkpoint, Outcome, Protocol, Trial};
+use crate::train::deepbind::search::{Outcome, Protocol, Trial};
 use crate::train::metric_name;
 use crate::train::report;
 use crate::train::report::detector::profiles;
 use crate::train::report::{Compared, ScoredSet, TrainingReport};
+use crate::train::trainer;
+use crate::train::trainer::Point;
 
 /// The model that a run gave. Its default window is the middle length of the sequences it was fitted to: scores mean
 /// what they meant in training for windows of that length. (The published models' default of 1.5 detectors is another
@@ -72,9 +74,6 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
     let chosen = &outcome.trials[outcome.chosen];
     let complete = outcome.trials.iter().filter(|trial| trial.folds.iter().all(Option::is_some)).count();
     let fields = [
-        ("trainer", json!(format!("bindscan {}", env!("CARGO_PKG_VERSION")))),
-        ("data_sha256", json!(dataset.digest)),
-        ("sequences", json!(dataset.len())),
         (
             "protocol",
             json!({
@@ -105,11 +104,14 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
         ),
         ("hyper_parameters", Value::Object(chosen.candidate.describe())),
         ("steps", json!(outcome.steps)),
-        ("metric", json!(metric_name(dataset.kind))),
         ("cross_validated", json!(chosen.best().map(|(_, metric)| metric))),
         ("final_fits_on_training_data", json!(outcome.finals)),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    trainer::provenance(dataset)
+        .into_iter()
+        .chain(fields)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd
@@ -160,7 +162,7 @@ fn parameters(trial: &Trial) -> Vec<(String, String)> {
 
 fn checkpoints(protocol: &Protocol, trial: &Trial) -> Vec<report::Checkpoint> {
     let curve = trial.curve().unwrap_or_default().into_iter().enumerate();
-    let checkpoint = |(i, at): (usize, Checkpoint)| report::Checkpoint {
+    let checkpoint = |(i, at): (usize, Point)| report::Checkpoint {
         step: protocol.steps_at(i) as u64,
         loss: at.loss,
         score: at.metric,

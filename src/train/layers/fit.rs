@@ -13,7 +13,7 @@ use crate::train::layers::architecture::Architecture;
 use crate::train::layers::layer::Pass;
 use crate::train::layers::network::Network;
 use crate::train::layers::tensor::Tensor;
-use crate::train::trainer::{Purpose, stream};
+use crate::train::trainer::{Point, Purpose, stream};
 
 /// Options of fits.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,19 +39,10 @@ pub struct Settings {
 /// Factor of the learning rate where the validation metric stands still.
 pub const SLOWER: f32 = 0.3;
 
-/// One epoch's outcome.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Epoch {
-    /// Mean loss of its steps: cross-entropy of a target, or half its squared error.
-    pub loss: f64,
-    /// AUC or Pearson correlation on the validation data, the mean over outputs.
-    pub metric: f64,
-}
-
 /// Checkpoint of a fit: all that it needs to resume, except for the parameters of the network.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Course {
-    pub(crate) epochs: Vec<Epoch>,
+    pub(crate) epochs: Vec<Point>,
     /// Steps made.
     pub(crate) steps: u64,
     pub(crate) rate: f32,
@@ -131,11 +122,11 @@ impl<'a> Fit<'a> {
         }
         let ranks: Vec<u32> = (0..self.validation.len() as u32).collect();
         let metric = mean_metric(self.validation, &ranks, &scores);
-        self.note(Epoch { loss, metric });
+        self.note(Point { loss, metric });
         true
     }
 
-    fn note(&mut self, epoch: Epoch) {
+    fn note(&mut self, epoch: Point) {
         let Course { epochs, best, rate, ended, .. } = &mut self.course;
         if epochs.is_empty() || epoch.metric > epochs[*best].metric {
             *best = epochs.len();

@@ -15,6 +15,7 @@ use crate::train::metric_name;
 use crate::train::report;
 use crate::train::report::detector::profiles;
 use crate::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial};
+use crate::train::trainer;
 
 /// The model that a training gave; its window is the length of the sequences that it was fitted to. The provenance holds
 /// all that it takes to make it again, and how well it did.
@@ -39,10 +40,7 @@ fn provenance(training: &Training<'_>, outcome: &Outcome) -> Map<String, Value> 
     let (dataset, validation) = (training.training, training.validation);
     let chosen = &outcome.fits[outcome.chosen];
     let fields = [
-        ("trainer", json!(format!("bindscan {}", env!("CARGO_PKG_VERSION")))),
-        ("data_sha256", json!(dataset.digest)),
         ("validation_sha256", json!(validation.digest)),
-        ("sequences", json!(dataset.len())),
         ("validation_sequences", json!(validation.len())),
         ("architecture", json!(architecture)),
         ("parameters", json!(outcome.network.parameters())),
@@ -61,10 +59,13 @@ fn provenance(training: &Training<'_>, outcome: &Outcome) -> Map<String, Value> 
         ),
         ("chosen_fit", json!(outcome.chosen + 1)),
         ("epochs", json!(chosen.best + 1)),
-        ("metric", json!(metric_name(dataset.kind))),
         ("validated", json!(chosen.metric)),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    trainer::provenance(dataset)
+        .into_iter()
+        .chain(fields)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd about

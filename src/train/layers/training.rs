@@ -3,20 +3,17 @@
 //! Every fit has random numbers of its own, made from the seed, its rank and the epoch: what comes out does not depend on
 //! the number of threads, or on where a training was interrupted.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::dataset::Dataset;
 use crate::dataset::fold;
 use crate::model::Strands;
 use crate::train::layers::architecture::Architecture;
-use crate::train::layers::fit::{Course, Epoch, Fit, Settings};
+use crate::train::layers::fit::{Course, Fit, Settings};
 use crate::train::layers::network::Network;
-use crate::train::layers::state;
-use crate::train::layers::state::Standing;
-use crate::train::trainer::{Purpose, Resources, check_sizes, lock, run_digest, stream};
+use crate::train::state::StateFile;
+use crate::train::trainer::{Clock, Point, Purpose, Resources, best, check_sizes, lock, stream};
 use crate::{Error, Result};
 
 /// Networks and data of the fits. They determine the outcome, unless a budget ends fits early.
@@ -49,7 +46,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
     /// Its epochs.
-    pub epochs: Vec<Epoch>,
+    pub epochs: Vec<Point>,
     /// Rank of the best one, whose state was kept.
     pub best: usize,
     /// Steps made.
@@ -105,12 +102,10 @@ impl Training<'_> {
         self.check()?;
         let run = Run {
             training: self,
-            resources,
             progress,
-            digest: self.digest(),
+            state: StateFile::new(resources.state, &self.inputs()),
             standings: Mutex::new((vec![None; self.fits], Instant::now())),
-            began: Instant::now(),
-            failed: AtomicBool::new(false),
+            clock: Clock::start(resources),
         };
         run.run()
     }
@@ -152,72 +147,65 @@ impl Training<'_> {
         })
     }
 
-    fn digest(&self) -> String {
+    /// Everything that determines the outcome.
+    fn inputs(&self) -> String {
         let Training { architecture, training, validation, settings, fits } = self;
         let (training, validation) = (&training.digest, &validation.digest);
-        run_digest(&format!("{architecture:?} {settings:?} {fits} {training} {validation}"))
+        format!("{architecture:?} {settings:?} {fits} {training} {validation}")
     }
 }
 
 /// A run under way.
 struct Run<'a> {
     training: &'a Training<'a>,
-    resources: &'a Resources<'a>,
     progress: &'a (dyn Fn(Progress) + Sync),
-    digest: String,
+    state: StateFile,
     /// Each fit after its last epoch, and when they were last written.
     standings: Mutex<(Vec<Option<Standing>>, Instant)>,
-    began: Instant,
-    /// True if a fit ended in an error, so that the others need not go on.
-    failed: AtomicBool,
+    clock: Clock<'a>,
+}
+
+/// A fit as it stood after its last epoch.
+#[derive(Debug, Clone, Default)]
+struct Standing {
+    course: Course,
+    memory: Vec<f32>,
 }
 
 impl Run<'_> {
     fn run(&self) -> Result<Outcome> {
-        let fits = self.training.fits;
-        if let Some(path) = self.resources.state {
-            self.standings().0 = state::read(path, &self.digest, fits)?;
-        }
-        let threads = self.resources.threads.clamp(1, fits);
-        let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<(usize, Fitted, Network)>> {
-            let mut own = Vec::new();
-            loop {
-                let rank = next.fetch_add(1, Ordering::Relaxed);
-                if rank >= fits {
-                    return Ok(own);
-                }
-                let fit = self.fit(rank);
-                let (fitted, network) = fit.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
-                own.push((rank, fitted, network));
-            }
-        };
-        let ends: Vec<Result<_>> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
-            joined.map(|end| end.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-        });
-        let (mut all, mut errors) = (Vec::with_capacity(fits), Vec::new());
-        for end in ends {
-            match end {
-                Ok(own) => all.extend(own),
-                Err(error) => errors.push(error),
-            }
-        }
-        // The failure of one fit has interrupted the others.
-        if let Some(error) = errors.into_iter().min_by_key(|error| matches!(error, Error::Interrupted)) {
+        self.resume()?;
+        let made = self.clock.run(self.training.fits, |rank| self.fit(rank).map(Some));
+        if made.is_err() {
             self.write()?;
-            return Err(error);
         }
-        all.sort_by_key(|(rank, ..)| *rank);
-        let metrics = all.iter().filter_map(|(rank, fitted, _)| Some((*rank, fitted.metric?)));
-        let best = metrics.reduce(|best, next| if next.1 > best.1 { next } else { best });
-        let Some((chosen, _)) = best else {
+        let all: Vec<(Fitted, Network)> = made?.into_iter().flatten().collect();
+        let Some((chosen, _)) =
+            best(all.iter().map(|(fitted, _)| fitted.metric).enumerate().filter_map(scored))
+        else {
             let message = "every fit diverged; try a lower --learning-rate, or look for extreme targets";
             return Err(Error::Diverged(message.into()));
         };
-        let network = all[chosen].2.clone();
-        Ok(Outcome { network, chosen, fits: all.into_iter().map(|(_, fitted, _)| fitted).collect() })
+        let network = all[chosen].1.clone();
+        Ok(Outcome { network, chosen, fits: all.into_iter().map(|(fitted, _)| fitted).collect() })
+    }
+
+    /// Takes up the fits where an earlier run left them.
+    fn resume(&self) -> Result<()> {
+        let Some((fits, mut numbers)) = self.state.read::<Vec<(Course, usize)>>()? else { return Ok(()) };
+        if fits.len() != self.training.fits {
+            return Err(self.state.of_another_run());
+        }
+        let mut standings = self.standings();
+        for (rank, (course, count)) in fits.into_iter().enumerate() {
+            if count > numbers.len() {
+                return Err(self.state.unreadable(""));
+            }
+            let rest = numbers.split_off(count);
+            let memory = std::mem::replace(&mut numbers, rest);
+            standings.0[rank] = (!course.epochs.is_empty()).then_some(Standing { course, memory });
+        }
+        if numbers.is_empty() { Ok(()) } else { Err(self.state.unreadable("")) }
     }
 
     fn fit(&self, rank: usize) -> Result<(Fitted, Network)> {
@@ -232,8 +220,9 @@ impl Run<'_> {
             ));
         }
         let began = Instant::now();
-        while !fit.course.ended && !self.is_late(began, &fit.course) {
-            if !fit.epoch(|| self.is_cancelled()) {
+        let before = fit.course.epochs.len();
+        while !fit.course.ended && !self.is_late(began, fit.course.epochs.len() - before) {
+            if !fit.epoch(|| self.clock.is_over()) {
                 return Err(Error::Interrupted);
             }
             self.note(rank, &mut fit)?;
@@ -242,16 +231,11 @@ impl Run<'_> {
         Ok((Fitted { epochs, best, steps, metric: fit.metric() }, fit.into_network()))
     }
 
-    fn is_cancelled(&self) -> bool {
-        self.resources.cancel.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
-    }
-
-    /// True if another epoch would take longer than the fit's share of the budget.
-    fn is_late(&self, began: Instant, course: &Course) -> bool {
-        let Some(budget) = self.resources.budget.filter(|_| !course.epochs.is_empty()) else { return false };
-        let rounds = self.training.fits.div_ceil(self.resources.threads.max(1)) as u32;
-        let one = began.elapsed() / course.epochs.len() as u32;
-        began.elapsed() + one > budget / rounds || self.began.elapsed() + one > budget
+    /// True if another epoch would take longer than the fit's share of the budget, after so many since this run began with it.
+    fn is_late(&self, began: Instant, epochs: usize) -> bool {
+        let Some(share) = self.clock.share(self.training.fits).filter(|_| epochs > 0) else { return false };
+        let one = began.elapsed() / epochs as u32;
+        began.elapsed() + one > share || self.clock.lacks(one)
     }
 
     fn note(&self, rank: usize, fit: &mut Fit<'_>) -> Result<()> {
@@ -273,16 +257,24 @@ impl Run<'_> {
     }
 
     fn write(&self) -> Result<()> {
-        let Some(path) = self.resources.state else { return Ok(()) };
         let mut standings = self.standings();
         standings.1 = Instant::now();
-        if standings.0.iter().any(Option::is_some) {
-            state::write(path, &self.digest, &standings.0)?;
+        if standings.0.iter().all(Option::is_none) {
+            return Ok(());
         }
-        Ok(())
+        let entry = |fit: &Option<Standing>| {
+            fit.as_ref().map_or_else(Default::default, |fit| (fit.course.clone(), fit.memory.len()))
+        };
+        let fits: Vec<(Course, usize)> = standings.0.iter().map(entry).collect();
+        self.state.write(&fits, standings.0.iter().flatten().map(|fit| &*fit.memory))
     }
 
     fn standings(&self) -> MutexGuard<'_, (Vec<Option<Standing>>, Instant)> {
         lock(&self.standings)
     }
+}
+
+/// A fit with its metric, unless it diverged.
+fn scored((rank, metric): (usize, Option<f64>)) -> Option<(usize, f64)> {
+    Some((rank, metric?))
 }
