@@ -6,14 +6,15 @@
 //! the models.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::Result;
 use crate::genome::random_access::Lookup;
 use crate::regions::Region;
 use crate::seq::alphabet::N;
+use crate::{Error, Result};
 
 pub mod report;
 
@@ -185,8 +186,14 @@ pub struct Background {
 /// ones.
 ///
 /// # Errors
-/// A genome that cannot be read.
-pub fn matched_background(genome: &Lookup, regions: &[Region], each: usize, seed: u64) -> Result<Background> {
+/// A genome that cannot be read, and [`Error::Interrupted`] once `cancel` is set.
+pub fn matched_background(
+    genome: &Lookup,
+    regions: &[Region],
+    each: usize,
+    seed: u64,
+    cancel: &AtomicBool,
+) -> Result<Background> {
     let mut taken = Taken::new(genome.contigs().len());
     regions.iter().for_each(|region| taken.add(region.contig, region.start, region.end));
     let mut ends = Vec::new();
@@ -198,6 +205,9 @@ pub fn matched_background(genome: &Lookup, regions: &[Region], each: usize, seed
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let (mut background, mut codes) = (Background::default(), Vec::new());
     for region in regions {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
         let contig = &genome.contigs()[region.contig];
         codes.clear();
         genome.fetch(contig, region.start..region.end, &mut codes)?;

@@ -72,6 +72,7 @@ impl Background {
         shuffled: bool,
         seed: u64,
         threads: usize,
+        cancel: &AtomicBool,
     ) -> Result<Background> {
         let mut markov = Markov::new(order);
         let mut pieces = Pieces::new(seed);
@@ -95,7 +96,7 @@ impl Background {
                 }
                 Ok(())
             },
-            &AtomicBool::new(false),
+            cancel,
         )?;
         if markov.counted() == 0 {
             let least =

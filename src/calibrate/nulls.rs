@@ -358,7 +358,8 @@ impl NullOptions {
         }
         let mut source = genome.into_chunks(Background::chunk_shape());
         let seed = self.seed.unwrap_or(SEED);
-        let fitted = Background::fitted(&mut source, order, self.shuffle, seed, setting.threads);
+        let fitted =
+            Background::fitted(&mut source, order, self.shuffle, seed, setting.threads, setting.cancel);
         watch.end();
         let background = fitted.map_err(|error| match error {
             Error::Data(message) => Error::Data(format!("{}: {message}", path.display())),

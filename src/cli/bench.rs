@@ -84,7 +84,7 @@ pub(super) struct BenchArgs {
     #[arg(long, default_value = "5", value_parser = super::parse_positive, help_heading = heading::RUN)]
     rounds: usize,
     /// Let a round last about this many seconds
-    #[arg(long, default_value = "1", allow_negative_numbers = true, value_parser = parse_seconds, help_heading = heading::RUN)]
+    #[arg(long, default_value = "1", value_parser = parse_seconds, help_heading = heading::RUN)]
     seconds: f64,
 }
 

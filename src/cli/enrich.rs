@@ -124,7 +124,7 @@ impl EnrichArgs {
             return Ok((self.scored.read(path, prepared, session)?.regions, Vec::new()));
         }
         let _progress = Progress::start(session, "drawing background regions");
-        let drawn = matched_background(&prepared.genome, foreground, self.each, self.seed)?;
+        let drawn = matched_background(&prepared.genome, foreground, self.each, self.seed, &CANCELLED)?;
         ensure!(
             !drawn.regions.is_empty(),
             "no background regions were found beside the regions: they take up too much of the genome, or have a composition of their own; give --against BED"

@@ -328,7 +328,8 @@ pub(super) fn examples(path: &str) -> &'static [Example] {
     EXAMPLES.iter().find(|(name, _)| *name == path).map_or(&[], |(_, examples)| examples)
 }
 
-/// The command line of the program, with examples after each help text.
+/// The command line of the program, with examples after each help text. A negative number is a value, of which its option says
+/// what is wrong with it, and no option.
 pub(crate) fn command() -> Command {
     with_examples(super::Args::command(), "")
 }
@@ -340,6 +341,10 @@ fn with_examples(command: Command, path: &str) -> Command {
         let path = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
         command = command.mut_subcommand(&name, |subcommand| with_examples(subcommand, &path));
     }
+    command = command.mut_args(|arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    });
     match examples(path) {
         [] => command,
         examples => command.after_help(shown(examples)),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use bindscan::calibrate::nulls::Setting;
+use bindscan::genome::digest_of_contigs;
 use bindscan::genome::random_access::Lookup;
 use bindscan::io::output;
 use bindscan::regions::table::{Form, RowFormat, TableSink, Value};
@@ -56,8 +57,8 @@ pub(super) struct RegionArgs {
     /// Take the regions from this genome (FASTA or 2bit)
     #[arg(short, long, value_name = "GENOME", help_heading = heading::INPUT)]
     pub(super) genome: PathBuf,
-    /// Count sites with at least this score: one value for all models, or one for each
-    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = parse_threshold, help_heading = heading::SITES)]
+    /// Count sites with at least this score; repeat for one score a model
+    #[arg(long, value_name = "SCORE", value_parser = parse_threshold, help_heading = heading::SITES)]
     threshold: Vec<f32>,
     /// Count sites with at most this p-value
     ///
@@ -146,7 +147,7 @@ impl RegionArgs {
     pub(super) fn prepare(&self, models: &ModelArgs, needs_p: bool) -> Result<Prepared> {
         let models = models.open(1)?;
         let aliases = self.aliases.table()?;
-        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(aliases);
+        let genome = Lookup::open(&self.genome, self.mask_lowercase)?.with_aliases(aliases)?;
         let has_p = needs_p || self.pvalue.is_some();
         ensure!(
             has_p || !self.null.options().makes_new(),
@@ -164,6 +165,10 @@ impl RegionArgs {
             None => SiteChoice::Threshold(self.threshold.clone()),
         };
         let search = Search::new(models, choice, self.max_n, super::threads(self.threads))?;
+        if has_p {
+            let scanned = digest_of_contigs(genome.contigs());
+            self.null.options().warn_of_other_genome(&search.models, &scanned);
+        }
         Ok(Prepared { genome, search })
     }
 

@@ -128,15 +128,23 @@ pub fn score_all<S: AsRef<[u8]> + Sync>(
     let mut scores = vec![f32::NAN; sequences.len() * outputs];
     let batches = Mutex::new(sequences.chunks(BATCH).zip(scores.chunks_mut(BATCH * outputs)).enumerate());
     let take = || batches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    // The others need not go on once one has failed.
+    let failed = AtomicBool::new(false);
     let work = |scorer: &mut Scorer| -> Result<()> {
         while let Some((batch, (sequences, scores))) = take() {
             if cancel.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
+            if failed.load(Ordering::Relaxed) {
+                return Ok(());
+            }
             for (i, (sequence, row)) in sequences.iter().zip(scores.chunks_mut(outputs)).enumerate() {
                 let number = batch * BATCH + i;
                 let scored = scorer.score_codes(sequence.as_ref());
-                let place = |error| Error::Data(format!("sequence {}: {error}", number + 1));
+                let place = |error| {
+                    failed.store(true, Ordering::Relaxed);
+                    Error::Data(format!("sequence {}: {error}", number + 1))
+                };
                 row.copy_from_slice(&scored.map_err(place)?);
             }
         }

@@ -61,16 +61,7 @@ pub fn logo(model: &Model) -> Option<Logo> {
         let stated = stated.and_then(|values| values.get(base)).and_then(serde_json::Value::as_f64);
         stated.unwrap_or(0.25)
     };
-    let column = |position: usize| -> [f64; 4] {
-        let odds: [f64; 4] = std::array::from_fn(|base| {
-            background(base) * f64::from(network.weights[base * width + position]).exp2()
-        });
-        let sum: f64 = odds.iter().sum();
-        // So many sites that no correction for few is visible.
-        odds.map(|odds| 1e6 * odds / sum)
-    };
-    let counts: Vec<[f64; 4]> = (0..width).map(column).collect();
-    Some(Logo::from_counts(&counts, model.spec.alphabet))
+    Some(Logo::from_log_odds(network, std::array::from_fn(background), model.spec.alphabet))
 }
 
 impl EnrichmentReport<'_> {

@@ -3,8 +3,8 @@
 use crate::report::svg::escape;
 use std::fmt::Write;
 
-use crate::model::Alphabet;
 use crate::model::motif::information;
+use crate::model::{Alphabet, Network};
 use crate::report::svg::{Anchor, Label, Lettering};
 
 /// A logo: a stack of letters for each position.
@@ -39,6 +39,21 @@ impl Logo {
     pub fn from_counts(counts: &[[f64; 4]], alphabet: Alphabet) -> Logo {
         let heights = counts.iter().map(letters).collect();
         Logo { heights, low: 0.0, high: 2.0, unit: "bits", alphabet }
+    }
+
+    /// The frequencies that the log-odds of a motif matrix, in bits, are of, with this background.
+    pub(crate) fn from_log_odds(network: &Network, background: [f64; 4], alphabet: Alphabet) -> Logo {
+        /// So many sites that no correction for few is visible.
+        const MANY: f64 = 1e9;
+        let width = network.detector_length;
+        let scale = network.output.weights.first().copied().unwrap_or(1.0);
+        let column = |j: usize| {
+            let bits = |base: usize| f64::from(scale * network.weights[base * width + j]);
+            let odds: [f64; 4] = std::array::from_fn(|base| background[base] * bits(base).exp2());
+            let sum: f64 = odds.iter().sum();
+            odds.map(|odds| MANY * odds / sum)
+        };
+        Logo::from_counts(&(0..width).map(column).collect::<Vec<_>>(), alphabet)
     }
 
     /// Weights as they are: positive ones above the axis, negative ones below.

@@ -373,11 +373,12 @@ impl fmt::Debug for Running {
 }
 
 impl Running {
-    /// Ends the scan.
+    /// Ends the scan, and leaves the flag as it was: a later scan may have the same.
     fn stop(&mut self) {
         if self.thread.is_some() {
-            self.cancel.store(true, Ordering::Relaxed);
+            let before = self.cancel.swap(true, Ordering::Relaxed);
             self.finish();
+            self.cancel.fetch_and(before, Ordering::Relaxed);
         }
     }
 

@@ -113,10 +113,10 @@ impl Found {
         if need.all || need.scores {
             let lowest = targets.iter().map(|(_, target)| target.lowest()).fold(f32::INFINITY, f32::min);
             let least = (!need.all).then_some(lowest);
+            let by_output = ByOutput::new(targets.iter().map(|(_, target)| target.output));
             scanner.score_outputs(chunk, least, &mut |OutputScores { output, scores, row }| {
-                let of_output = targets.iter().zip(&ranks).filter(|((_, target), _)| target.output == output);
-                for (&(rank, target), &plan) in of_output {
-                    let kept = &kept[plan];
+                for i in by_output.of(output) {
+                    let ((rank, target), kept) = (targets[i], &kept[ranks[i]]);
                     let nan = |start| not_a_number(target, start);
                     if need.hits {
                         collect(scores, row, kept, target.hit_rule(), &mut hits[output]).map_err(nan)?;
@@ -136,5 +136,23 @@ impl Found {
         } else {
             Ok(())
         }
+    }
+}
+
+/// The ranks of targets, by the outputs of a scanner that they are of.
+pub(crate) struct ByOutput(Vec<(usize, usize)>);
+
+impl ByOutput {
+    /// Of targets with these outputs.
+    pub(crate) fn new(outputs: impl Iterator<Item = usize>) -> ByOutput {
+        let mut all: Vec<(usize, usize)> = outputs.zip(0..).collect();
+        all.sort_unstable();
+        ByOutput(all)
+    }
+
+    /// The ranks of the targets of an output, in order.
+    pub(crate) fn of(&self, output: usize) -> impl Iterator<Item = usize> {
+        let first = self.0.partition_point(|&(other, _)| other < output);
+        self.0[first..].iter().take_while(move |&&(other, _)| other == output).map(|&(_, rank)| rank)
     }
 }

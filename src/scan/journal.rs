@@ -272,7 +272,7 @@ impl Journal {
     }
 }
 
-/// File in which an interrupted scan leaves its state.
+/// Folder in which an interrupted scan leaves its state.
 pub fn folder_of(output: &Path) -> PathBuf {
     let name = output.file_name().unwrap_or_default().to_string_lossy();
     output.with_file_name(format!(".{name}.resume"))

@@ -330,9 +330,10 @@ impl<'a> Writer<'a> {
     fn suppress(&mut self, seen: u64) -> u64 {
         let mut settled_to = u64::MAX;
         let mut left = Vec::new();
-        for (rank, target) in self.layout.targets.iter().enumerate() {
-            let of_target = self.pending.iter().filter(|site| site.hit.target == rank);
-            let waiting: Vec<Located> = of_target.copied().collect();
+        // Those of a target stay in their order.
+        self.pending.sort_by_key(|site| site.hit.target);
+        for waiting in self.pending.chunk_by(|one, next| one.hit.target == next.hit.target) {
+            let target = &self.layout.targets[waiting[0].hit.target];
             let hits: Vec<Hit> = waiting.iter().map(|site| site.hit).collect();
             let sites = target.suppress(&hits, &(0..seen), |i| waiting[i].core.off_centre(target.window));
             settled_to = settled_to.min(sites.settled_to);
@@ -340,7 +341,7 @@ impl<'a> Writer<'a> {
             for waiting in waiting {
                 let hit = waiting.hit;
                 if kept.next_if(|site| (site.start, site.strand) == (hit.start, hit.strand)).is_some() {
-                    left.push(waiting);
+                    left.push(*waiting);
                 }
             }
         }

@@ -529,7 +529,7 @@ pub enum ScoreSink {
 }
 
 impl ScoreSink {
-    /// Its accepted values.
+    /// The form in which chunks of it are encoded.
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             ScoreSink::BedGraph(sink) if sink.is_compressed() => Encoding::BgzfLines,

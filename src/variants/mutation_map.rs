@@ -192,6 +192,9 @@ pub fn run(
     mut progress: impl FnMut(u64),
     cancel: &AtomicBool,
 ) -> Result<Summary> {
+    if sinks.iter().filter(|sink| matches!(sink, Sink::Maps(_))).count() > 1 {
+        return Err(crate::Error::Request("mutation maps are handed to one receiver only".into()));
+    }
     let workers = scanners
         .into_iter()
         .map(|scanners| {

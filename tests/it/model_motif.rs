@@ -85,7 +85,8 @@ fn errors_name_the_line() {
     for (text, line, reason) in [
         (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3"), Some(15), "row 2 of 2"),
         (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3 0.9"), Some(15), "sum to"),
-        (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3 nan"), Some(15), "sum to"),
+        (MEME.replace("0.1 0.2 0.3 0.4", "0.1 0.2 0.3 nan"), Some(15), "NaN is no probability"),
+        (MEME.replace("0.1 0.2 0.3 0.4", "-0.1 0.4 0.3 0.4"), Some(15), "-0.1 is no probability"),
         (
             MEME.replace(" 0.1 0.2 0.3 0.4\n", " 0.1 0.2 0.3 0.4\n 1 0 0 0\n"),
             Some(16),

@@ -434,6 +434,11 @@ fn a_calibration_knows_its_genome() {
     let said = warnings(at, &format!("{scan} other.fa"));
     assert!(said.contains(warning) && said.contains("(genome.fa)"), "{said}");
     assert!(!warnings(at, &format!("{scan} other.fa --background genome")).contains(warning));
+    fs::write(at.join("r.bed"), "chrI\t100\t4000\nsim2\t100\t4000\n").unwrap();
+    for words in ["regions r.bed --value logp", "regions r.bed --pvalue 1e-2", "enrich r.bed --pvalue 1e-2"] {
+        let said = warnings(at, &format!("{words} -m c.onnx -g other.fa -o x.tsv"));
+        assert!(said.contains(warning), "{words}: {said}");
+    }
     run_ok(at, "calibrate motif.onnx -o u.onnx --background uniform");
     assert!(!warnings(at, "scan -m u.onnx --pvalue 1e-3 -o x.bed other.fa").contains(warning));
 }

@@ -180,7 +180,10 @@ fn read_rows(lines: &[Line<'_>], width: usize) -> Result<Vec<[f64; 4]>, Fault> {
             return Err(Fault::new(line.number, format!("the matrix has more than the {width} rows stated")));
         }
         let sum: f64 = row.iter().sum();
-        if row.iter().any(|&p| !(0.0..=1.0 + ROUNDING).contains(&p)) || (sum - 1.0).abs() > ROUNDING {
+        if let Some(p) = row.iter().find(|p| !(0.0..=1.0 + ROUNDING).contains(*p)) {
+            return Err(Fault::new(line.number, format!("{p} is no probability")));
+        }
+        if (sum - 1.0).abs() > ROUNDING {
             return Err(Fault::new(line.number, format!("the probabilities sum to {sum}, not to 1")));
         }
         rows.push(row.map(|p| p / sum));

@@ -31,14 +31,11 @@ const ALIKE: f64 = 0.75;
 /// Bases shown on either side of the longest core.
 const FLANK: usize = 5;
 
-/// Counts that make the correction for few sites vanish.
-const MANY: f64 = 1e9;
-
 /// Logos, and a table of the sites.
 /// `q` has the q-value of each step of the null distribution.
 pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: Option<&[f64]>) -> String {
     if let (Some(background), Some(network)) = (target.matrix, target.network) {
-        let logo = matrix_logo(network, background, target.alphabet);
+        let logo = Logo::from_log_odds(network, background, target.alphabet);
         let svg = logo.to_svg(&format!("Logo of {}", target.target.name));
         let figure = format!("<figure>{svg}<figcaption>The matrix</figcaption></figure>\n");
         return logos(&figure) + &table(target, found, q, None);
@@ -150,19 +147,6 @@ fn turned(codes: &[u8], core: Core) -> (Vec<u8>, Core) {
     let mut turned = Vec::with_capacity(codes.len());
     reverse_complement_into(codes, &mut turned);
     (turned, core.reversed(codes.len() as i32))
-}
-
-/// The probabilities behind log-odds in bits.
-fn matrix_logo(network: &Network, background: [f64; 4], alphabet: Alphabet) -> Logo {
-    let width = network.detector_length;
-    let column = |j: usize| {
-        let odds: [f64; 4] = std::array::from_fn(|base| {
-            background[base] * f64::from(network.weights[base * width + j]).exp2()
-        });
-        let sum: f64 = odds.iter().sum();
-        odds.map(|p| MANY * p / sum)
-    };
-    Logo::from_counts(&(0..width).map(column).collect::<Vec<_>>(), alphabet)
 }
 
 /// The detectors that the scores of these sequences owe most to, the one that they owe most first, and how much: the

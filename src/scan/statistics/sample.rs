@@ -8,6 +8,7 @@ use super::Sampled;
 use crate::Result;
 use crate::engine::scanner::{OutputScores, Scanner, chunk_shape};
 use crate::scan::ambiguous::{self, Ambiguous, Rule, Windows};
+use crate::scan::chunk_hits::ByOutput;
 use crate::scores::Scores;
 use crate::scores::better_strand;
 use crate::seq::chunk::{Chunk, ChunkShape};
@@ -108,10 +109,13 @@ impl Sampler {
         counts: &mut [Sampled],
     ) -> Result<()> {
         let Sampler { block, ambiguous, kept, .. } = self;
-        let of_scanner = || targets.iter().enumerate().filter(|(_, target)| target.scanner == number);
+        let of_scanner = (0..targets.len()).filter(|&rank| targets[rank].scanner == number);
+        let of_scanner: Vec<usize> = of_scanner.collect();
+        let by_output = ByOutput::new(of_scanner.iter().map(|&rank| targets[rank].output));
         scanner.score_outputs(block, None, &mut |OutputScores { output, scores, row }| {
-            for (rank, target) in of_scanner().filter(|(_, target)| target.output == output) {
-                ambiguous.keep(block, Rule::from_target(target), Windows::from_scores(scores), kept);
+            for rank in by_output.of(output).map(|i| of_scanner[i]) {
+                let rule = Rule::from_target(&targets[rank]);
+                ambiguous.keep(block, rule, Windows::from_scores(scores), kept);
                 count(scores, row, kept, weight, &mut counts[rank]);
             }
             Ok(())
