@@ -5,6 +5,8 @@ use std::io;
 
 use noodles::core::Position;
 use noodles::vcf::header::StringMaps;
+use noodles::vcf::header::record::value::map::format;
+use noodles::vcf::header::record::value::map::info;
 use noodles::vcf::header::record::value::map::info::Type;
 use noodles::vcf::variant::Record;
 use noodles::vcf::variant::io::Write;
@@ -46,32 +48,45 @@ pub(crate) fn header(text: &[u8]) -> std::result::Result<vcf::Header, String> {
     vcf::io::Reader::new(text).read_header().map_err(reason)
 }
 
-/// Undoes what the library does to the text of INFO and the samples when it writes the line of a record, which begins at
-/// `begin` and is the last one of `lines`: it escapes characters that are escaped already where they have to be.
-pub(crate) fn unescape(lines: &mut Vec<u8>, begin: usize) {
+/// Undoes what the library does to texts when it writes the line of a record, which begins at `begin` and is the last one of
+/// `lines`: in fields of one text each, it escapes the % of escapes that are there already.
+pub(crate) fn unescape(header: &vcf::Header, lines: &mut Vec<u8>, begin: usize) {
     if !lines[begin..].contains(&b'%') {
         return;
     }
-    let line = lines.split_off(begin);
-    let mut tabs = line.iter().enumerate().filter(|&(_, &byte)| byte == b'\t').map(|(at, _)| at);
-    let info = tabs.nth(BEFORE_INFO - 1).unwrap_or(line.len());
-    let (site, mut rest) = line.split_at(info);
-    lines.extend_from_slice(site);
-    let code = |text: &[u8]| u8::from_str_radix(str::from_utf8(text).ok()?, 16).ok();
-    while let Some((&byte, behind)) = rest.split_first() {
-        let escaped = behind.get(..2).filter(|_| byte == b'%').and_then(code);
-        // A line break or a tab within a text stays as it is.
-        match escaped.filter(|code| !code.is_ascii_control()) {
-            Some(code) => {
-                lines.push(code);
-                rest = &behind[2..];
-            }
-            None => {
-                lines.push(byte);
-                rest = behind;
-            }
+    let Ok(line) = String::from_utf8(lines[begin..].to_vec()) else { return };
+    lines.truncate(begin);
+    let is_info_text = |key: &str| {
+        let field = header.infos().get(key);
+        field.is_some_and(|field| field.number() == info::Number::Count(1) && field.ty() == Type::String)
+    };
+    let is_sample_text = |key: &str| {
+        let field = header.formats().get(key).filter(|_| key != "GT");
+        let one = format::Number::Count(1);
+        field.is_some_and(|field| field.number() == one && field.ty() == format::Type::String)
+    };
+    let columns: Vec<&str> = line.trim_end_matches('\n').split('\t').collect();
+    let keys: Vec<&str> =
+        columns.get(BEFORE_SAMPLES - 1).map_or_else(Vec::new, |keys| keys.split(':').collect());
+    let whole = columns.iter().enumerate().map(|(rank, column)| match rank {
+        BEFORE_INFO => {
+            let field = |field: &str| match field.split_once('=') {
+                Some((key, text)) if is_info_text(key) => format!("{key}={}", text.replace("%25", "%")),
+                _ => field.to_owned(),
+            };
+            column.split(';').map(field).collect::<Vec<_>>().join(";")
         }
-    }
+        BEFORE_SAMPLES.. => {
+            let field = |(field, key): (&str, &&str)| match is_sample_text(key) {
+                true => field.replace("%25", "%"),
+                false => field.to_owned(),
+            };
+            column.split(':').zip(&keys).map(field).collect::<Vec<_>>().join(":")
+        }
+        _ => (*column).to_owned(),
+    });
+    lines.extend_from_slice(whole.collect::<Vec<_>>().join("\t").as_bytes());
+    lines.push(b'\n');
 }
 
 /// Turns lines of VCF into records of BCF.

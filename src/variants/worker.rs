@@ -128,7 +128,7 @@ impl<'a> Worker<'a> {
                     let written = guard::caught(|| writer.write_variant_record(header, record));
                     let why = match written {
                         Some(Ok(())) => {
-                            bcf::unescape(writer.get_mut(), begin);
+                            bcf::unescape(header, writer.get_mut(), begin);
                             continue;
                         }
                         Some(Err(error)) => error.to_string(),

@@ -111,6 +111,13 @@ impl Layer {
     }
 }
 
+/// Weights of so many units of which each sees so many numbers: what they give is neither large nor small, as in a trained
+/// network, so that sums do not cancel.
+fn weights(random: &mut Random, units: usize, seen: usize) -> Vec<f32> {
+    let scale = (3.0 / seen as f32).sqrt();
+    floats(random, units * seen).into_iter().map(|weight| weight * scale).collect()
+}
+
 impl Padded {
     fn random(random: &mut Random, windows: Range<usize>, filters: Range<usize>) -> Padded {
         let window = random.random_range(windows);
@@ -124,13 +131,13 @@ impl Padded {
                 1 => Layer::Mean { kernel, stride, pads },
                 2 if channels > 4 => {
                     let dilation = random.random_range(1..4);
-                    let weights = floats(random, channels * channels * 3);
+                    let weights = weights(random, channels, channels * 3);
                     Layer::Residual { dilation, weights, bias: floats(random, channels) }
                 }
                 _ => {
                     let outputs = random.random_range(filters.clone());
                     let dilation = random.random_range(1..3);
-                    let weights = floats(random, outputs * channels * kernel);
+                    let weights = weights(random, outputs, channels * kernel);
                     Layer::Convolution {
                         outputs,
                         kernel,
@@ -157,9 +164,9 @@ impl Padded {
             layers.push(layer);
         }
         let end = if random.random_range(0..2) == 0 {
-            End::Maximum(floats(random, channels))
+            End::Maximum(weights(random, 1, channels))
         } else {
-            End::Dense(floats(random, channels * positions))
+            End::Dense(weights(random, 1, channels * positions))
         };
         Padded { window, layers, end }
     }
@@ -341,7 +348,7 @@ fn sharing_what_padding_does_not_reach_changes_no_score() {
     let mut shared = 0;
     for seed in 0..30 {
         let mut random = Random::seed_from_u64(seed);
-        let network = Padded::random(&mut random, 60..180, 30..50);
+        let network = Padded::random(&mut random, 100..240, 30..50);
         let model = Model::from_bytes("padded", &network.onnx()).unwrap();
         let chunk = Chunk::whole("c", codes(&mut random, network.window + 400));
         for stride in [1, 2, 7] {
@@ -354,11 +361,12 @@ fn sharing_what_padding_does_not_reach_changes_no_score() {
             for piece in in_chunks(&chunk, &plan, 223, 0) {
                 let part = defined_part(&have, &piece, &plan);
                 let again = scores(&mut together, &piece, &plan).unwrap();
-                assert_eq!((again.forward, again.reverse), (part.forward, part.reverse), "seed {seed}");
+                let words = format!("seed {seed}, stride {stride}, {} windows", again.windows);
+                assert_eq!((again.forward, again.reverse), (part.forward, part.reverse), "{words}");
             }
         }
     }
-    assert!(shared > 20, "{shared} of 90 plans share layers");
+    assert!(shared > 15, "{shared} of 90 plans share layers");
 }
 
 /// A network that pads nothing has no flanks: both contexts are one.

@@ -531,7 +531,7 @@ fn sites_of_an_ensemble_are_the_same_in_any_order() {
 fn an_ensemble_is_of_models_with_the_same_outputs() {
     let directory = tempfile::tempdir().unwrap();
     save_folds(directory.path());
-    let model = |name: &str| Model::open(&directory.path().join(name)).unwrap();
+    let model = |name: &str| Model::open(directory.path().join(name)).unwrap();
     let plan = |model: Model| Planned::new(model, &PlanOptions::default()).unwrap();
     let swapped = model("b.onnx").with_outputs(&["score_1".to_owned(), "score_0".to_owned()]).unwrap();
     let error = Planned::mean(vec![plan(model("a.onnx")), plan(swapped)]).unwrap_err().to_string();

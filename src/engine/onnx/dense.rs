@@ -226,15 +226,15 @@ impl OnnxEngine {
         out: &mut Scores,
     ) -> Result<()> {
         let shared = self.sessions.shared(plan.window, plan.stride);
-        let most = (*shared).as_ref().map_or(1, |shared| self.together(plan, shared));
+        let (most, fewest) =
+            (*shared).as_ref().map_or((1, 1), |shared| (self.together(plan, shared), shared.fewest));
+        let fewest = fewest.max(FEWEST_POSITIONS.saturating_sub(plan.window).div_ceil(plan.stride) + 1);
         let channels = self.channels();
         for begin in (0..out.windows).step_by(most) {
             let count = most.min(out.windows - begin);
             // Windows past the last one are not looked at. A GPU always gets the same shape.
             let rows = match self.sessions.device {
-                Device::Cpu => {
-                    count.max(FEWEST_POSITIONS.saturating_sub(plan.window).div_ceil(plan.stride) + 1)
-                }
+                Device::Cpu => count.max(fewest),
                 Device::Cuda(_) => most,
             };
             let bases = (rows - 1) * plan.stride + plan.window;

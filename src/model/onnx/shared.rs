@@ -38,6 +38,8 @@ mod layer;
 /// Name of the input: f32 `[1, 4, 1, (windows - 1) · stride + window]`.
 pub const INPUT: &str = "shared_sequence";
 
+/// Columns of a matrix product, with fewer of which (65, to be exact) ONNX Runtime adds up in another order.
+const COLUMNS: usize = 128;
 /// Oldest version of the operators that is followed.
 const OLDEST_OPSET: i64 = 11;
 /// Cost of a value that a window takes from a stretch, in multiplications: 5 to 7 ns where those of a layer take 0.03.
@@ -60,6 +62,8 @@ pub struct Shared {
     pub widest: usize,
     /// Most values that a tensor has for each window.
     pub values: usize,
+    /// Windows that have as many columns in every matrix product of their ends as [`COLUMNS`].
+    pub fewest: usize,
 }
 
 /// Makes the graph of `model`, from `input` to the output named `output`, score the windows of `window` bases of a stretch, of
@@ -105,6 +109,7 @@ pub fn share(
         window_cost: 0.0,
         widest: 4,
         values: 4,
+        fewest: 1,
         shares: false,
     };
     let mut values = value::initial(graph, &input.name, Flow::Parts(first));
@@ -117,7 +122,7 @@ pub fn share(
     if !walk.shares {
         return Err("padding reaches too far into its windows, or they overlap too little".into());
     }
-    let Walk { rows, base_cost, cost, window_cost, widest, values, .. } = walk;
+    let Walk { rows, base_cost, cost, window_cost, widest, values, fewest, .. } = walk;
     let mut model = model.clone();
     let graph = model.graph.get_or_insert_default();
     graph.node = needed(rows.builder.graph.node, output);
@@ -130,7 +135,7 @@ pub fn share(
     graph.output.retain(|value| value.name() == output);
     // Declared shapes are those of the graph as it was.
     graph.value_info.clear();
-    Ok(Shared { graph: model, base_cost, cost, window_cost, widest, values })
+    Ok(Shared { graph: model, base_cost, cost, window_cost, widest, values, fewest })
 }
 
 /// The nodes that `output` depends on.
@@ -206,6 +211,7 @@ struct Walk<'a> {
     window_cost: f64,
     widest: usize,
     values: usize,
+    fewest: usize,
     /// True once a convolution is shared.
     shares: bool,
 }

@@ -45,7 +45,7 @@ fuzz_target!(|data: &[u8]| {
     for name in ["1", "chr1", "MT", ""] {
         assert!(aliases.names(name).is_empty() || aliases.names(name).iter().any(|other| other == name));
     }
-    let genome = genome.with_aliases(aliases);
+    let Some(genome) = checked(genome.with_aliases(aliases)) else { return };
     let regions = file(lines);
     let queries = checked(read_regions(regions.path()));
     let selected = queries.as_ref().and_then(|queries| checked(genome.select(queries)));

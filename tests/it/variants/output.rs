@@ -104,6 +104,7 @@ fn bcf_keeps_the_text_of_vcf() {
         ("TX=x", "GT", "1|.", ".|."),
         ("TX=x", "GT:N", ".", "./.:300,.,-70000"),
         ("TX=x", "FS:F", ".", "."),
+        ("TS=a%3Bb,c%3Dd", "FL", "p%3Aq,r", "x"),
         ("TX=x", "GT", "0", "1/1/0/1"),
     ];
     let line = |(info, format, a, b): (&str, &str, &str, &str)| {
@@ -111,6 +112,8 @@ fn bcf_keeps_the_text_of_vcf() {
     };
     let header = "##fileformat=VCFv4.3\n##contig=<ID=one>\n##FILTER=<ID=PASS,Description=\"p\">\n\
         ##INFO=<ID=TX,Number=1,Type=String,Description=\"t\">\n\
+        ##INFO=<ID=TS,Number=.,Type=String,Description=\"t\">\n\
+        ##FORMAT=<ID=FL,Number=.,Type=String,Description=\"t\">\n\
         ##FORMAT=<ID=GT,Number=1,Type=String,Description=\"g\">\n\
         ##FORMAT=<ID=FS,Number=1,Type=String,Description=\"t\">\n\
         ##FORMAT=<ID=N,Number=.,Type=Integer,Description=\"n\">\n\

@@ -1,6 +1,6 @@
 //! Layers on tensors in parts.
 
-use super::{End, Flow, Parts, Walk, build, constant, int, string};
+use super::{COLUMNS, End, Flow, Parts, Walk, build, constant, int, string};
 use crate::model::onnx::conv_geometry::{Convolution, Slide};
 use crate::model::onnx::proto::{AttributeProto, NodeProto};
 use crate::model::onnx::rows::along_channels;
@@ -150,6 +150,8 @@ impl Walk<'_> {
             let attributes = along(slide, pads).into_iter().chain([group.clone()]);
             walk.rows.emit("Conv", &[&[name], &others[..]].concat(), attributes)
         })?;
+        let shortest = [placed.left, placed.right].into_iter().filter(|&positions| positions > 0).min();
+        self.fewest = self.fewest.max(shortest.map_or(1, |positions| COLUMNS.div_ceil(positions)));
         let at_ends = placed.left + placed.right;
         self.spend(each, each * at_ends as f64, each * shape.positions as f64);
         self.note_ends(&placed, shape.channels.max(parts.shape.channels));
