@@ -186,6 +186,25 @@ impl Shape {
         Ok((layer, weights))
     }
 
+    /// Of padding in a node of its own: a layer that reads one position for each of its results.
+    pub(super) fn padding<F>(&self, node: &NodeProto, inputs: &Inputs<'_, F>) -> Result<Slide, String> {
+        let given = if inputs.get(1).is_some() { constant::list(inputs, 1)?.to_vec() } else { Vec::new() };
+        let pads = if given.is_empty() { ints(node, "pads").unwrap_or_default() } else { given };
+        let rank = self.axes.len();
+        if pads.len() != 2 * rank || inputs.get(3).is_some() {
+            return Err("has pads for other axes".into());
+        }
+        let mut slide = Slide::over(1);
+        for (i, axis) in self.axes.iter().enumerate() {
+            match ((usize::try_from(pads[i]), usize::try_from(pads[i + rank])), &axis[..]) {
+                ((Ok(0), Ok(0)), _) => {}
+                ((Ok(before), Ok(after)), [Over::Positions]) => slide.pads = (before, after),
+                _ => return Err("pads an axis that is not that of positions".into()),
+            }
+        }
+        Ok(slide)
+    }
+
     /// Of a pool over neighbours.
     pub(crate) fn local_pool(&self, node: &NodeProto) -> Result<(Slide, Shape), String> {
         let kernel = ints(node, "kernel_shape").ok_or("has no kernel_shape")?;

@@ -225,7 +225,7 @@ impl Walk {
                 (Shape::concat(&shapes, int(node, "axis", 0))?, Reading::Each)
             }
             "Pad" => {
-                let slide = pad(shape, node, inputs)?;
+                let slide = shape.padding(node, inputs)?;
                 (shape.slid(slide)?, Reading::Slide(slide))
             }
             "Conv" => {
@@ -284,25 +284,6 @@ fn combine(inputs: &Inputs<'_, Shape>) -> Result<(Shape, Reading), String> {
     };
     let fixed = (0..inputs.len()).filter_map(|i| inputs.constant(i)).any(by_position);
     Ok((widest.clone(), if fixed { Reading::Window } else { Reading::Each }))
-}
-
-/// Padding in a node of its own.
-fn pad(shape: &Shape, node: &NodeProto, inputs: &Inputs<'_, Shape>) -> Result<Slide, String> {
-    let given = if inputs.get(1).is_some() { constant::list(inputs, 1)?.to_vec() } else { Vec::new() };
-    let pads = if given.is_empty() { ints(node, "pads").unwrap_or_default() } else { given };
-    let rank = shape.axes.len();
-    if pads.len() != 2 * rank || inputs.get(3).is_some() {
-        return Err("has pads for other axes".into());
-    }
-    let mut slide = Slide::over(1);
-    for (i, axis) in shape.axes.iter().enumerate() {
-        match ((usize::try_from(pads[i]), usize::try_from(pads[i + rank])), &axis[..]) {
-            ((Ok(0), Ok(0)), _) => {}
-            ((Ok(before), Ok(after)), [Over::Positions]) => slide.pads = (before, after),
-            _ => return Err("pads an axis that is not that of positions".into()),
-        }
-    }
-    Ok(slide)
 }
 
 /// Positions that a tensor has before and behind those of the window.

@@ -1,10 +1,10 @@
 //! Layers on tensors in parts.
 
-use super::{COLUMNS, End, Flow, Parts, Walk, build, constant, int, string};
+use super::{COLUMNS, End, Flow, Parts, Walk, build, int, string};
 use crate::model::onnx::conv_geometry::{Convolution, Slide};
 use crate::model::onnx::proto::{AttributeProto, NodeProto};
 use crate::model::onnx::rows::along_channels;
-use crate::model::onnx::shape::{Over, Shape};
+use crate::model::onnx::shape::Shape;
 use crate::model::onnx::tensor::Tensor;
 use crate::model::onnx::value::{Inputs, Value};
 
@@ -270,20 +270,10 @@ impl Walk<'_> {
         node: &NodeProto,
         inputs: &Inputs<'_, Flow>,
     ) -> Result<Option<Parts>, String> {
-        let pads = constant::list(inputs, 1)?;
-        let rank = parts.shape.axes.len();
-        if string(node, "mode", "constant") != "constant" || pads.len() != 2 * rank || inputs.get(3).is_some()
-        {
+        if string(node, "mode", "constant") != "constant" {
             return Ok(None);
         }
-        let mut slide = Slide::over(1);
-        for (i, axis) in parts.shape.axes.iter().enumerate() {
-            match ((usize::try_from(pads[i]), usize::try_from(pads[i + rank])), &axis[..]) {
-                ((Ok(0), Ok(0)), _) => {}
-                ((Ok(before), Ok(after)), [Over::Positions]) => slide.pads = (before, after),
-                _ => return Ok(None),
-            }
-        }
+        let slide = parts.shape.padding(node, inputs)?;
         let shape = parts.shape.slid(slide)?;
         // A padded end has one position at least of its own.
         let own = |end: &End, pad: usize| if pad > 0 { end.positions.max(1) } else { end.positions };
