@@ -10,7 +10,7 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::dataset::{Dataset, TargetKind};
 use crate::{Error, Result};
@@ -133,14 +133,18 @@ pub fn metric_name(kind: TargetKind) -> &'static str {
     }
 }
 
-/// What the provenance of every model says of its training.
-pub(crate) fn provenance(dataset: &Dataset) -> [(&'static str, Value); 4] {
-    [
+/// The provenance of a model: what that of every one says of its training, and these `fields`.
+pub(crate) fn provenance(
+    dataset: &Dataset,
+    fields: impl IntoIterator<Item = (&'static str, Value)>,
+) -> Map<String, Value> {
+    let of_all = [
         ("trainer", json!(format!("bindscan {}", env!("CARGO_PKG_VERSION")))),
         ("data_sha256", json!(dataset.digest)),
         ("sequences", json!(dataset.len())),
         ("metric", json!(metric_name(dataset.kind))),
-    ]
+    ];
+    of_all.into_iter().chain(fields).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Refuses sizes of a training of which one is 0.

@@ -198,14 +198,7 @@ impl OnnxEngine {
             // Starts past the last window are not looked at.
             let positions = ((count - 1) * plan.stride + 1).max(fewest);
             let bases = positions + length - 1;
-            let channels = self.channels();
-            let input = self.runner.input(&[1, 4, 1, bases as i64])?;
-            self.codes.clear();
-            chunk.codes_at(start_of(out, begin) - before as i64, bases, &mut self.codes);
-            let beyond = self.sessions.beyond(chunk, start_of(out, begin) - before as i64, bases, strand);
-            let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
-            expand(codes, Layout::ImageChannels, input);
-            clear(input, Layout::ImageChannels, beyond);
+            self.feed_stretch(chunk, start_of(out, begin) - before as i64, bases, strand)?;
             let batch = Batch { begin, count, rows: 1, values: out.outputs * positions };
             let place = |window: usize, output: usize| {
                 let start = window * plan.stride;
@@ -214,6 +207,18 @@ impl OnnxEngine {
             self.run(&batch, place, strand, out)
                 .map_err(|failure: Failure| self.describe(failure, chunk, plan, strand))?;
         }
+        Ok(())
+    }
+
+    /// Fills the input with so many bases from contig position `start` on, as `strand` reads them.
+    fn feed_stretch(&mut self, chunk: &Chunk, start: i64, bases: usize, strand: Strand) -> Result<()> {
+        let channels = self.channels();
+        let input = self.runner.input(&[1, 4, 1, bases as i64])?;
+        self.codes.clear();
+        chunk.codes_at(start, bases, &mut self.codes);
+        let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
+        expand(codes, Layout::ImageChannels, input);
+        clear(input, Layout::ImageChannels, self.sessions.beyond(chunk, start, bases, strand));
         Ok(())
     }
 
@@ -229,7 +234,6 @@ impl OnnxEngine {
         let (most, fewest) =
             (*shared).as_ref().map_or((1, 1), |shared| (self.together(plan, shared), shared.fewest));
         let fewest = fewest.max(FEWEST_POSITIONS.saturating_sub(plan.window).div_ceil(plan.stride) + 1);
-        let channels = self.channels();
         for begin in (0..out.windows).step_by(most) {
             let count = most.min(out.windows - begin);
             // Windows past the last one are not looked at. A GPU always gets the same shape.
@@ -238,11 +242,7 @@ impl OnnxEngine {
                 Device::Cuda(_) => most,
             };
             let bases = (rows - 1) * plan.stride + plan.window;
-            let input = self.runner.input(&[1, 4, 1, bases as i64])?;
-            self.codes.clear();
-            chunk.codes_at(start_of(out, begin), bases, &mut self.codes);
-            let codes = oriented(&mut self.codes, strand, channels, &mut self.reversed);
-            expand(codes, Layout::ImageChannels, input);
+            self.feed_stretch(chunk, start_of(out, begin), bases, strand)?;
             let batch = Batch { begin, count, rows, values: out.outputs };
             let outputs = out.outputs;
             let place = |window: usize, output: usize| {

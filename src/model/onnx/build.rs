@@ -1,6 +1,8 @@
 //! The ONNX graph of a [`Network`]: `Pad → Conv → Relu → ReduceMax and/or ReduceMean → Gemm → Relu → Gemm →
 //! Sigmoid`, each node only where the network has it.
 
+use std::collections::HashSet;
+
 use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::Dimension;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
@@ -44,6 +46,12 @@ pub(crate) fn finish(mut builder: Builder) -> ModelProto {
         graph: Some(builder.graph),
         ..ModelProto::default()
     }
+}
+
+/// Drops the weights that no node reads.
+pub(super) fn drop_unread(graph: &mut GraphProto) {
+    let read: HashSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    graph.initializer.retain(|tensor| read.contains(tensor.name()));
 }
 
 /// A graph to which nodes are added.

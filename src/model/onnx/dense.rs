@@ -16,17 +16,14 @@ use super::constant::{self, axes, int, ints};
 use super::operator::{ENTANGLING, combines, is_of_each};
 use super::proto::NodeProto;
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
-use super::rows::{Rows, along_channels};
+use super::rows::{Rows, along_channels, followed};
 use super::shape::{Over, Shape};
 use super::tensor::{Tensor, permute};
 use super::value::{self, Inputs, Value, describe};
 use super::{ModelProto, opset};
-use crate::model::{Input, LONGEST_WINDOW};
+use crate::model::Input;
 
 mod layer;
-
-/// Oldest version of the operators that is followed.
-const OLDEST_OPSET: i64 = 11;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]
@@ -48,13 +45,7 @@ pub struct Rewrite {
 /// The first node that pads, that is no operation which windows can share, or that is used in another way than is
 /// known here; operators older than version 11.
 pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -> Result<Rewrite, String> {
-    if opset(model) < OLDEST_OPSET {
-        return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
-    }
-    if !(1..=LONGEST_WINDOW).contains(&window) {
-        return Err(format!("a window of {window} bases is not within 1 to {LONGEST_WINDOW}"));
-    }
-    let graph = model.graph.as_ref().ok_or("the model has no graph")?;
+    let graph = followed(model, window)?;
     if let Some(node) = graph.node.iter().find(|node| ENTANGLING.contains(&node.op_type())) {
         return Err(describe(node, NOT_SHARED));
     }

@@ -1,14 +1,33 @@
 //! Nodes of graphs whose tensors are `[1, channels, rows, positions]`: a stretch of bases in one row, or a window a row.
 
 use super::build::{self, Builder, dense::maximum_levels};
-use super::proto::AttributeProto;
+use super::opset;
+use super::proto::{AttributeProto, GraphProto, ModelProto};
 use super::shape::{Over, Shape};
 use super::tensor::Tensor;
+use crate::model::LONGEST_WINDOW;
 
 /// Numbers that constants may have in all (512 MiB): bounds the work on a graph made to explode.
 const BUDGET: usize = 1 << 27;
 
+/// Oldest version of the operators that is followed.
+const OLDEST_OPSET: i64 = 11;
+
 const TOO_LARGE: &str = "makes the graph too large";
+
+/// The graph of a model that can be followed for windows of `window` bases.
+///
+/// # Errors
+/// Operators older than version 11; a window of another length than there can be; no graph.
+pub(super) fn followed(model: &ModelProto, window: usize) -> Result<&GraphProto, String> {
+    if opset(model) < OLDEST_OPSET {
+        return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
+    }
+    if !(1..=LONGEST_WINDOW).contains(&window) {
+        return Err(format!("a window of {window} bases is not within 1 to {LONGEST_WINDOW}"));
+    }
+    Ok(model.graph.as_ref().ok_or("the model has no graph")?)
+}
 
 /// Adds nodes and constants to a graph, and names them.
 pub(super) struct Rows {

@@ -19,19 +19,19 @@
 //! become so long that nothing is saved, the three parts are joined to the tensor that the graph itself has there. Its own
 //! nodes follow, for a batch of windows.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::build;
 use super::constant::{self, BATCH, axes, int, ints, string};
 use super::operator::{combines, is_of_each};
 use super::proto::tensor_shape_proto::dimension::Value as Dim;
 use super::proto::{NodeProto, TensorProto};
-use super::rows::Rows;
+use super::rows::{Rows, followed};
 use super::shape::{Over, Shape};
 use super::tensor::Tensor;
 use super::value::{self, Inputs, Value, Values, describe};
 use super::{ModelProto, opset};
-use crate::model::{Input, LONGEST_WINDOW};
+use crate::model::Input;
 
 mod layer;
 
@@ -40,8 +40,6 @@ pub const INPUT: &str = "shared_sequence";
 
 /// Columns of a matrix product, with fewer of which (65, to be exact) ONNX Runtime adds up in another order.
 const COLUMNS: usize = 128;
-/// Oldest version of the operators that is followed.
-const OLDEST_OPSET: i64 = 11;
 /// Cost of a value that a window takes from a stretch, in multiplications: 5 to 7 ns where those of a layer take 0.03.
 const TAKEN: f64 = 200.0;
 /// Operators that run graphs of their own, which may read any tensor.
@@ -79,16 +77,10 @@ pub fn share(
     window: usize,
     stride: usize,
 ) -> Result<Shared, String> {
-    if opset(model) < OLDEST_OPSET {
-        return Err(format!("its operators are of version {}, older than {OLDEST_OPSET}", opset(model)));
-    }
-    if !(1..=LONGEST_WINDOW).contains(&window) {
-        return Err(format!("a window of {window} bases is not within 1 to {LONGEST_WINDOW}"));
-    }
+    let graph = followed(model, window)?;
     if let Some(batch) = input.batch {
         return Err(format!("its graph takes batches of {batch} windows only"));
     }
-    let graph = model.graph.as_ref().ok_or("the model has no graph")?;
     if let Some(node) = graph.node.iter().find(|node| WITH_GRAPHS.contains(&node.op_type())) {
         return Err(describe(node, "runs a graph of its own"));
     }
@@ -102,7 +94,8 @@ pub fn share(
         window,
         stride,
         starts: None,
-        taken: Vec::new(),
+        taken: HashMap::new(),
+        joined: HashSet::new(),
         given: graph.initializer.iter().map(TensorProto::name).collect(),
         base_cost: 0.0,
         cost: 0.0,
@@ -127,9 +120,7 @@ pub fn share(
     let graph = model.graph.get_or_insert_default();
     graph.node = needed(rows.builder.graph.node, output);
     graph.initializer.extend(rows.builder.graph.initializer);
-    let read: HashSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-    let read: HashSet<String> = read.into_iter().map(str::to_owned).collect();
-    graph.initializer.retain(|tensor| read.contains(tensor.name()));
+    build::drop_unread(graph);
     let one = || Dim::DimValue(1);
     graph.input = vec![build::value_info(INPUT, [one(), Dim::DimValue(4), one(), build::symbol("L")])];
     graph.output.retain(|value| value.name() == output);
@@ -139,16 +130,17 @@ pub fn share(
 }
 
 /// The nodes that `output` depends on.
-fn needed(mut nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
+fn needed(nodes: Vec<NodeProto>, output: &str) -> Vec<NodeProto> {
     let mut wanted = HashSet::from([output.to_owned()]);
-    for i in (0..nodes.len()).rev() {
-        if nodes[i].output.iter().any(|name| wanted.contains(name)) {
-            wanted.extend(nodes[i].input.iter().cloned());
-        } else {
-            nodes.remove(i);
+    let mut needed: Vec<NodeProto> = Vec::new();
+    for node in nodes.into_iter().rev() {
+        if node.output.iter().any(|name| wanted.contains(name)) {
+            wanted.extend(node.input.iter().cloned());
+            needed.push(node);
         }
     }
-    nodes
+    needed.reverse();
+    needed
 }
 
 /// A tensor that depends on the sequence.
@@ -203,7 +195,9 @@ struct Walk<'a> {
     /// Name of the tensor `[windows, 1]` of the bases at which windows start.
     starts: Option<String>,
     /// Positions that were taken from tensors of the stretch so far.
-    taken: Vec<((String, i64, usize, usize), String)>,
+    taken: HashMap<(String, i64, usize, usize), String>,
+    /// Names of tensors in parts that were joined.
+    joined: HashSet<String>,
     /// Names of constants that the graph has.
     given: HashSet<&'a str>,
     base_cost: f64,
@@ -365,8 +359,7 @@ impl<'a> Walk<'a> {
 
     /// Adds the tensor in parts as the graph itself has it, by its name.
     fn join(&mut self, name: &str, parts: &Parts) -> Result<(), String> {
-        let graph = &self.rows.builder.graph;
-        if graph.node.iter().any(|node| node.output.iter().any(|output| output == name)) {
+        if !self.joined.insert(name.to_owned()) {
             return Ok(());
         }
         let all = self.positions(parts, 0, parts.shape.positions)?;
@@ -424,7 +417,7 @@ impl<'a> Walk<'a> {
     fn take(&mut self, parts: &Parts, from: usize, to: usize) -> Result<String, String> {
         let first = parts.origin + (from * parts.step) as i64;
         let key = (parts.stretch.clone(), first, parts.step, to - from);
-        if let Some((_, name)) = self.taken.iter().find(|(taken, _)| *taken == key) {
+        if let Some(name) = self.taken.get(&key) {
             return Ok(name.clone());
         }
         let starts = self.starts()?;
@@ -436,7 +429,7 @@ impl<'a> Walk<'a> {
         let dims = vec![1, parts.shape.channels as i64, -1, (to - from) as i64];
         let dims = self.rows.constant(&Tensor::ints(dims))?;
         let name = self.rows.emit("Reshape", &[&found, &dims], []);
-        self.taken.push((key, name.clone()));
+        self.taken.insert(key, name.clone());
         Ok(name)
     }
 

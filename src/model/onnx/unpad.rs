@@ -10,6 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::build::drop_unread;
 use super::constant::{self, axes, int, ints};
 use super::conv_geometry::Slide;
 use super::operator::{ENTANGLING, combines, is_of_each};
@@ -88,14 +89,7 @@ pub fn unpad(model: &ModelProto, input: &Input, output: &str, window: usize) -> 
     let graph = model.graph.get_or_insert_default();
     graph.node = nodes;
     graph.initializer.extend(constants);
-    let read: HashSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
-    let unread: HashSet<String> = graph
-        .initializer
-        .iter()
-        .filter(|tensor| !read.contains(tensor.name()))
-        .map(|tensor| tensor.name().to_owned())
-        .collect();
-    graph.initializer.retain(|tensor| !unread.contains(tensor.name()));
+    drop_unread(graph);
     // Declared shapes hold for the window alone.
     graph.value_info.clear();
     let positions = sequence.axes.iter().position(|axis| axis[..] == [Over::Positions]);

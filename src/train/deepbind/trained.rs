@@ -107,11 +107,7 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
         ("cross_validated", json!(chosen.best().map(|(_, metric)| metric))),
         ("final_fits_on_training_data", json!(outcome.finals)),
     ];
-    trainer::provenance(dataset)
-        .into_iter()
-        .chain(fields)
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    trainer::provenance(dataset, fields)
 }
 
 /// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd

@@ -61,11 +61,7 @@ fn provenance(training: &Training<'_>, outcome: &Outcome) -> Map<String, Value> 
         ("epochs", json!(chosen.best + 1)),
         ("validated", json!(chosen.metric)),
     ];
-    trainer::provenance(dataset)
-        .into_iter()
-        .chain(fields)
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    trainer::provenance(dataset, fields)
 }
 
 /// The page on a training. `sets` are the model's scores on data, the held-out ones first; `notes` say what is odd about
