@@ -60,7 +60,7 @@ pub struct Shared {
     pub widest: usize,
     /// Most values that a tensor has for each window.
     pub values: usize,
-    /// Windows that have as many columns in every matrix product of their ends as [`COLUMNS`].
+    /// Windows that have enough columns in every matrix product of their ends for sums to keep one order.
     pub fewest: usize,
 }
 
