@@ -18,7 +18,7 @@ const BASES: usize = 500_000;
 /// A case of the benchmark.
 struct Case {
     name: &'static str,
-    detectors: usize,
+    filters: usize,
     length: usize,
     pooling: Pooling,
     hidden: Option<usize>,
@@ -29,10 +29,10 @@ struct Case {
     strands: StrandChoice,
 }
 
-/// The plain case: 16 detectors of length 24, maxima, one layer, window 101, every window, one strand.
+/// The plain case: 16 filters of length 24, maxima, one layer, window 101, every window, one strand.
 const PLAIN: Case = Case {
     name: "16x24 w101",
-    detectors: 16,
+    filters: 16,
     length: 24,
     pooling: Pooling::Max,
     hidden: None,
@@ -52,8 +52,8 @@ static CASES: [Case; 15] = [
     Case { name: "16x24 w101 max+avg 32 hidden", pooling: Pooling::MaxAndAverage, hidden: Some(32), ..PLAIN },
     Case { name: "16x36 w101", length: 36, ..PLAIN },
     Case { name: "16x24 w101 stride 10", stride: 10, ..PLAIN },
-    Case { name: "64x24 w101", detectors: 64, ..PLAIN },
-    Case { name: "1x12 w12 (matrix)", detectors: 1, length: 12, window: 12, ..PLAIN },
+    Case { name: "64x24 w101", filters: 64, ..PLAIN },
+    Case { name: "1x12 w12 (matrix)", filters: 1, length: 12, window: 12, ..PLAIN },
     Case {
         name: "published 16x24 w36 both strands",
         padded: true,
@@ -110,15 +110,15 @@ impl Case {
             weights: numbers(inputs * outputs),
             bias: numbers(outputs),
         };
-        let features = self.detectors * self.pooling.features_per_detector();
+        let features = self.filters * self.pooling.features_per_filter();
         let hidden = self.hidden.map(|width| dense(features, width));
         let output = dense(self.hidden.unwrap_or(features), 1);
         let pad = if self.padded { self.length - 1 } else { 0 };
         Network {
-            detectors: self.detectors,
-            detector_length: self.length,
-            weights: numbers(self.detectors * 4 * self.length),
-            thresholds: numbers(self.detectors),
+            filters: self.filters,
+            filter_length: self.length,
+            weights: numbers(self.filters * 4 * self.length),
+            biases: numbers(self.filters),
             rectify: true,
             padding: Padding { left: pad, right: pad, value: 0.25 },
             pooling: self.pooling,
@@ -133,7 +133,7 @@ impl Case {
             format: 1,
             name: "bench".into(),
             window: self.window,
-            detector_length: Some(self.length),
+            filter_length: Some(self.length),
             padding: if self.padded { PadKind::N } else { PadKind::None },
             alphabet: Alphabet::Dna,
             strands: Strands::Single,
@@ -160,9 +160,9 @@ impl Case {
     }
 }
 
-/// Fitted detectors are silent at most positions, and most count in favour of a site.
+/// Fitted filters are silent at most positions, and most count in favour of a site.
 fn like_fitted(mut network: Network) -> Network {
-    network.thresholds.iter_mut().for_each(|threshold| *threshold -= 3.0);
+    network.biases.iter_mut().for_each(|bias| *bias -= 3.0);
     network.output.weights.iter_mut().for_each(|weight| *weight = weight.abs());
     network
 }

@@ -52,7 +52,7 @@ fn null_engine() -> NullEngine {
         format: 1,
         name: "null".into(),
         window: PLAN.window,
-        detector_length: None,
+        filter_length: None,
         padding: PadKind::None,
         alphabet: Alphabet::Dna,
         strands: Strands::Both,

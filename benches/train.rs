@@ -1,4 +1,4 @@
-//! Steps of a fit: 16 detectors of 24 bases, batch 64, 101-base sequences, both strands, as the published protocol has
+//! Steps of a fit: 16 filters of 24 bases, batch 64, 101-base sequences, both strands, as the published protocol has
 //! them. `scripts/compare trainer` sets them beside PyTorch's.
 
 use std::hint::black_box;
@@ -23,8 +23,8 @@ fn steps(c: &mut Criterion) {
     let dataset = Dataset::from_classes(sequences(2000), sequences(2000)).unwrap();
     let ranks: Vec<u32> = (0..4000).collect();
     let base = Architecture {
-        detectors: 16,
-        detector_length: 24,
+        filters: 16,
+        filter_length: 24,
         padded: true,
         pooling: Pooling::Max,
         hidden: 0,
@@ -36,8 +36,8 @@ fn steps(c: &mut Criterion) {
         optimizer: Optimizer::Nesterov { momentum: 0.98 },
         rate: 1e-3,
         keep: 1.0,
-        penalty: Penalty { detectors: 1e-6, hidden: 1e-6, output: 1e-6 },
-        start: Start { detector_scale: 0.05, dense_scale: None, kmers: 0.0 },
+        penalty: Penalty { filters: 1e-6, hidden: 1e-6, output: 1e-6 },
+        start: Start { filter_scale: 0.05, dense_scale: None, kmers: 0.0 },
         averaged: false,
     };
     let mut group = c.benchmark_group("step");
@@ -50,7 +50,7 @@ fn steps(c: &mut Criterion) {
         ("max, hidden 32", Architecture { hidden: 32, ..base }),
         ("max and average", Architecture { pooling: both, ..base }),
         ("max and average, hidden 32", Architecture { pooling: both, hidden: 32, ..base }),
-        ("max, 64 detectors", Architecture { detectors: 64, ..base }),
+        ("max, 64 filters", Architecture { filters: 64, ..base }),
     ] {
         let examples = Examples::new(&dataset, &architecture);
         let mut fit = Fit::new(&examples, &ranks, architecture, settings, 1);

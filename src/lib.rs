@@ -76,7 +76,7 @@
 //!
 //! - **window**: the bases that a model scores at once; **stride**: bases between window starts.
 //! - **context**: what a padded network sees beside a window, its own padding or the real flanking bases.
-//! - **filter**: a first-layer convolution kernel with its bias (DeepBind's *motif detector*).
+//! - **filter**: a first-layer convolution kernel with its bias (DeepBind's *motif filter*).
 //! - **receptive field**: the input positions that one value of a layer depends on.
 //! - **target**: one output of one model, scored with a threshold of its own.
 //! - **hit**: a window that reaches the threshold; **site**: a hit that is left after overlapping ones are suppressed.

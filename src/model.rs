@@ -43,7 +43,7 @@ pub enum PadKind {
     N,
     /// Zero in each channel.
     Zero,
-    /// Nothing: detectors are only placed where they fit.
+    /// Nothing: filters are only placed where they fit.
     None,
 }
 
@@ -91,9 +91,9 @@ pub struct ModelSpec {
     pub name: String,
     /// Default window in bases.
     pub window: usize,
-    /// Length of the first layer's detectors in bases.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detector_length: Option<usize>,
+    /// Length of the first layer's filters in bases.
+    #[serde(rename = "detector_length", default, skip_serializing_if = "Option::is_none")]
+    pub filter_length: Option<usize>,
     /// Bases that a window sees past its ends.
     pub padding: PadKind,
     /// Bases past a window's ends in a contig, unless a scan says otherwise: padding, or the real bases beside it.
@@ -237,16 +237,16 @@ impl ModelSpec {
     }
 
     /// The specification of a network: window, outputs and so on as its layers say, DNA, both strands, no provenance.
-    /// The default window is the published program's, int(1.5 × detector length), or the detector length where the
+    /// The default window is the published program's, int(1.5 × filter length), or the filter length where the
     /// network does not pad.
     pub fn from_network(name: &str, network: &Network) -> ModelSpec {
-        let length = network.detector_length;
+        let length = network.filter_length;
         let padding = network.padding.kind();
         ModelSpec {
             format: 1,
             name: name::clean(name),
             window: if padding == PadKind::None { length } else { length * 3 / 2 },
-            detector_length: Some(length),
+            filter_length: Some(length),
             padding,
             context: Context::Padding,
             alphabet: Alphabet::Dna,
@@ -311,8 +311,8 @@ impl ModelSpec {
         let differs = |what: &str, stated: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
             Err(format!("{SPEC_KEY} says {what} {stated:?}, but the graph has {found:?}"))
         };
-        if self.detector_length.is_some() && self.detector_length != own.detector_length {
-            return differs("detector length", &self.detector_length, &own.detector_length);
+        if self.filter_length.is_some() && self.filter_length != own.filter_length {
+            return differs("filter length", &self.filter_length, &own.filter_length);
         }
         if self.padding != own.padding {
             return differs("padding", &self.padding, &own.padding);
@@ -490,7 +490,7 @@ impl Model {
         let mut notes = Vec::new();
         if !is_stated && input.length.is_none() && !free_window {
             notes.push(format!(
-                "no window is stated: {} bases follow from the detectors, --window sets others",
+                "no window is stated: {} bases follow from the filters, --window sets others",
                 spec.window
             ));
         }
@@ -573,16 +573,16 @@ impl Model {
         Ok(Model { spec, input, output, graph, network, digest, heads, notes, free_window, filed })
     }
 
-    /// A model of the DeepBind family. What the layers determine (detector length, padding, activation) is set in
+    /// A model of the DeepBind family. What the layers determine (filter length, padding, activation) is set in
     /// `spec` from them.
     ///
     /// # Errors
     /// Layers that do not fit together, and a specification that does not fit them.
     pub fn from_network(spec: ModelSpec, network: Network) -> Result<Model> {
         let own = ModelSpec::from_network(&spec.name, &network);
-        let (detector_length, padding, activation) = (own.detector_length, own.padding, own.activation);
+        let (filter_length, padding, activation) = (own.filter_length, own.padding, own.activation);
         let spec =
-            ModelSpec { detector_length, padding, activation, channels: None, ..spec }.with_clean_names();
+            ModelSpec { filter_length, padding, activation, channels: None, ..spec }.with_clean_names();
         let checked = network.check().and_then(|()| spec.check()).and_then(|()| spec.check_network(&network));
         checked.map_err(|message| Error::model(&spec.name, message))?;
         let graph = onnx::build::model(&network);
@@ -641,7 +641,7 @@ fn foreign_spec(
         format: 1,
         name: name::clean(name),
         window: input.length.unwrap_or(WINDOW_OF_UNKNOWN),
-        detector_length: None,
+        filter_length: None,
         padding: PadKind::None,
         context: Context::Padding,
         alphabet: Alphabet::Dna,

@@ -44,10 +44,10 @@ pub fn filters(model: &Model) -> Result<Vec<Filter>, String> {
 
 fn from_network(network: &Network) -> Vec<Filter> {
     let layer = recognize::FirstLayer {
-        detectors: network.detectors,
-        length: network.detector_length,
+        filters: network.filters,
+        length: network.filter_length,
         weights: network.weights.clone(),
-        thresholds: network.thresholds.clone(),
+        biases: network.biases.clone(),
         transfer: Transfer::Proportional,
     };
     from_layers(&[layer])
@@ -59,11 +59,11 @@ fn from_graph(graph: &ModelProto, input: &Input) -> Result<Vec<Filter>, String> 
 
 fn from_layers(layers: &[recognize::FirstLayer]) -> Vec<Filter> {
     let each = layers.iter().flat_map(|layer| {
-        (0..layer.detectors).map(move |k| {
+        (0..layer.filters).map(move |k| {
             let weight = |channel: usize, j: usize| layer.weights[(k * 4 + channel) * layer.length + j];
             let column = |j: usize| [0, 1, 2, 3].map(|channel| weight(channel, j));
             let weights = (0..layer.length).map(column).collect();
-            Filter { rank: 0, weights, bias: layer.thresholds[k], transfer: layer.transfer }
+            Filter { rank: 0, weights, bias: layer.biases[k], transfer: layer.transfer }
         })
     });
     each.enumerate().map(|(rank, filter)| Filter { rank, ..filter }).collect()

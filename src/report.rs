@@ -7,7 +7,7 @@ use std::fmt::Write;
 use crate::report::svg::escape;
 
 pub(crate) mod chart;
-pub(crate) mod detector;
+pub(crate) mod filter;
 
 use chart::Chart;
 

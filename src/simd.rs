@@ -1,4 +1,4 @@
-//! Sixteen detectors at a time: arrays that the compiler keeps in vector registers, and code compiled for the
+//! Sixteen filters at a time: arrays that the compiler keeps in vector registers, and code compiled for the
 //! instruction set that the CPU has.
 //!
 //! All operations are lane by lane, in a fixed order and without fused multiply-add, so that every instruction set
@@ -6,7 +6,7 @@
 
 use std::ops::{Add, AddAssign, Mul};
 
-/// Detectors in a vector.
+/// Filters in a vector.
 pub(crate) const WIDTH: usize = 16;
 
 /// Sixteen numbers, one cache line.

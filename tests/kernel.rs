@@ -29,13 +29,13 @@ fn dense(rng: &mut Xoshiro256PlusPlus, inputs: usize, outputs: usize) -> Dense {
 /// Shape of a random network.
 #[derive(Debug, Clone)]
 struct Shape {
-    detectors: usize,
+    filters: usize,
     length: usize,
     rectify: bool,
     padding: Padding,
     pooling: Pooling,
     hidden: Option<usize>,
-    /// Networks side by side: hidden units see the detectors of their own alone.
+    /// Networks side by side: hidden units see the filters of their own alone.
     members: usize,
     outputs: usize,
     sigmoid: bool,
@@ -47,12 +47,12 @@ struct Shape {
 impl Shape {
     fn network(&self) -> Network {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.seed);
-        let features = self.detectors * self.pooling.features_per_detector();
+        let features = self.filters * self.pooling.features_per_filter();
         let network = Network {
-            detectors: self.detectors,
-            detector_length: self.length,
-            weights: uniform(&mut rng, self.detectors * 4 * self.length, 1.0),
-            thresholds: uniform(&mut rng, self.detectors, 1.0).iter().map(|x| x + self.shift).collect(),
+            filters: self.filters,
+            filter_length: self.length,
+            weights: uniform(&mut rng, self.filters * 4 * self.length, 1.0),
+            biases: uniform(&mut rng, self.filters, 1.0).iter().map(|x| x + self.shift).collect(),
             rectify: self.rectify,
             padding: self.padding,
             pooling: self.pooling,
@@ -66,8 +66,8 @@ impl Shape {
 
     fn separated(&self, mut layer: Dense) -> Dense {
         for (at, weight) in layer.weights.iter_mut().enumerate() {
-            let (unit, detector) = (at / layer.inputs, at % layer.inputs % self.detectors);
-            if unit * self.members / layer.outputs != detector * self.members / self.detectors {
+            let (unit, filter) = (at / layer.inputs, at % layer.inputs % self.filters);
+            if unit * self.members / layer.outputs != filter * self.members / self.filters {
                 *weight = 0.0;
             }
         }
@@ -84,7 +84,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     ];
     let pooling = prop_oneof![Just(Pooling::Max), Just(Pooling::Average), Just(Pooling::MaxAndAverage)];
     (prop_oneof![4 => 1..20usize, 1 => 30..50usize], size, any::<bool>(), padding, pooling).prop_flat_map(
-        |(detectors, length, rectify, (left, right, value), pooling)| {
+        |(filters, length, rectify, (left, right, value), pooling)| {
             let (left, right) = match (left, right) {
                 (1, 1) => (length - 1, length - 1),
                 (left, right) => (left % (length + 3), right % (length + 3)),
@@ -93,7 +93,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             let shift = prop_oneof![Just(0.0f32), -20.0..0.0f32];
             (proptest::option::of((1..40usize, 1..4usize)), 1..10usize, any::<bool>(), shift, any::<u64>())
                 .prop_map(move |(hidden, outputs, sigmoid, shift, seed)| Shape {
-                    detectors,
+                    filters,
                     length,
                     rectify,
                     padding,
@@ -272,7 +272,7 @@ fn published_semantics_on_short_sequences() {
     for length in [4, 14, 24] {
         let padding = Padding { left: length - 1, right: length - 1, value: 0.25 };
         let shape = Shape {
-            detectors: 16,
+            filters: 16,
             length,
             rectify: true,
             padding,

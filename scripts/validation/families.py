@@ -12,7 +12,7 @@ from . import environment, program, scanning, table
 from .sequence import one_hot
 
 WINDOW = 101
-# The network that the default recipe makes: four fits of 32 tied detectors side by side.
+# The network that the default recipe makes: four fits of 32 tied filters side by side.
 DEEPBIND = environment.ROOT / "models/GABPA.onnx"
 TOLERANCE = 1e-4
 

@@ -1,12 +1,12 @@
 """Compare the speed of bindscan and of other programs on the same sequence, network and cores.
 
-The network is DeepBind's: 16 detectors, rectifier, global pool, dense output, random weights, window 101, no padding. The
+The network is DeepBind's: 16 filters, rectifier, global pool, dense output, random weights, window 101, no padding. The
 script writes it as ONNX, so that every program scores the same one, and compares their scores with an f64 computation of
 its own before it times anything. Networks in PyTorch and ONNX Runtime get one-hot columns in memory, matrix scanners their
 own encoding: none of that is timed. bindscan's `scan` rows are the whole command, from FASTA to BED. Scoring window by
 window is timed on a part of the sequence and given as a rate.
 
-Matrix scanners (lightmotif, MOODS) scan random matrices as long as the detectors, or motifs of a MEME file, each at the
+Matrix scanners (lightmotif, MOODS) scan random matrices as long as the filters, or motifs of a MEME file, each at the
 threshold at which it has a hit by chance in 100,000 windows.
 """
 
@@ -40,7 +40,7 @@ class Bench:
         self.coded = sequence.codes(self.bases)
         self.columns = sequence.one_hot(self.coded)
         self.net = network.random_network(
-            options.seed, options.detector_length, options.window, options.hidden, options.pools
+            options.seed, options.filter_length, options.window, options.hidden, options.pools
         )
         self.model = folder / "network.onnx"
         network.write(network.window_model(self.net, "both" if self.strands == 2 else "single"), self.model)
@@ -111,7 +111,7 @@ class Bench:
     def matrices(self):
         """Motifs, given or random; their log-odds for the strands scanned, and the threshold of each."""
         rng = np.random.default_rng(self.options.seed)
-        shape = (self.options.detector_length,)
+        shape = (self.options.filter_length,)
         found = motifs.read_meme(self.options.meme)[: self.options.motifs] if self.options.meme else []
         for i in range(len(found), 0 if self.options.meme else self.options.motifs):
             probabilities = rng.dirichlet([0.3] * 4, shape).clip(1e-3)
@@ -216,7 +216,7 @@ def report(bench):
     options = bench.options
     hidden = f", {options.hidden} hidden units" if options.hidden else ""
     print(
-        f"16 × {options.detector_length} network, {options.pool} pool{hidden}, window {options.window}, "
+        f"16 × {options.filter_length} network, {options.pool} pool{hidden}, window {options.window}, "
         f"stride {options.stride}; {bench.motifs} at "
         f"p = {P_VALUE:g}; strand {options.strands}; {options.cores} core(s); "
         f"{len(bench.bases) / 1e6:g} Mb. The ratio is bindscan's first row of the same kind to this one.\n"

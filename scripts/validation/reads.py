@@ -13,7 +13,7 @@ one contig and of several; CRAM 3.1 with its own codecs. Each gives the bytes of
 piped, in regions, with any number of threads, and the same records with tags.
 
 Then reads a second, and peak memory, with 1 and 2 threads, against a loop of pysam and PyTorch: batches of reads of one
-length, dense graph, both strands, the same network (16 detectors of length 24, window 50); medians of --rounds. --copies
+length, dense graph, both strands, the same network (16 filters of length 24, window 50); medians of --rounds. --copies
 repeats the Illumina reads, so that starting the programs does not matter.
 
 The exit code is 1 if anything differs.

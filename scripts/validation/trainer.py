@@ -1,6 +1,6 @@
 """Compare training steps a second with PyTorch's, on one core.
 
-Networks of 16 detectors of 24 bases, N-padded; batches of 64 sequences of 101 bases, both strands, the better one
+Networks of 16 filters of 24 bases, N-padded; batches of 64 sequences of 101 bases, both strands, the better one
 counting; Nesterov SGD. Both programs train the same networks on the same batches in one run, and take turns. PyTorch gets
 its input ready-made on the device: neither side reads or encodes anything. Printed is the median of several rounds.
 

@@ -33,7 +33,7 @@ PUBLISHED = {
     "USF1": "D00700.006",
 }
 ARRAYS = ["Cebpb", "Egr2", "Esr1", "Foxj2", "Sp1"]
-RNA = ["--alphabet", "rna", "--detector-length", "12", "--detectors", "128"]
+RNA = ["--alphabet", "rna", "--filter-length", "12", "--filters", "128"]
 RNA_PUBLISHED = "D00084.001"
 # Factors and options by which the recipe was chosen.
 CHOOSE_BY = ["ELK1", "ARID3A", "MYC", "GABPA"]
@@ -47,11 +47,11 @@ VARIANTS = {
     "better strand instead of symmetric": ["--strands", "both"],
     "max and average": ["--pool", "max+avg"],
     "no padding": ["--no-padding"],
-    "16 detectors": ["--detectors", "16"],
-    "64 detectors, 1 final fit": ["--detectors", "64", "--final", "1"],
+    "16 filters": ["--filters", "16"],
+    "64 filters, 1 final fit": ["--filters", "64", "--final", "1"],
     "1 final fit": ["--final", "1"],
     "2 final fits": ["--final", "2"],
-    "detectors of 16 bases": ["--detector-length", "16"],
+    "filters of 16 bases": ["--filter-length", "16"],
     "Nesterov SGD": ["--optimizer", "nesterov"],
     "1 negative a positive": ["--negatives-per-positive", "1"],
     "40 negatives a positive": ["--negatives-per-positive", "40"],

@@ -114,17 +114,17 @@ struct Grid {
 
 impl Grid {
     fn new(matrix: &Network, size: usize) -> Grid {
-        let width = matrix.detector_length;
+        let width = matrix.filter_length;
         let scale = f64::from(matrix.output.weights[0]);
         let term = |position: usize, base: usize| scale * f64::from(matrix.weights[base * width + position]);
         let columns: Vec<[f64; 4]> =
             (0..width).map(|position| std::array::from_fn(|base| term(position, base))).collect();
         let range: f64 = columns.iter().map(|column| max(column) - min(column)).sum();
         let unit = (range / size as f64).max(f64::MIN_POSITIVE);
-        let base = scale * f64::from(matrix.thresholds[0]) + f64::from(matrix.output.bias[0]);
+        let base = scale * f64::from(matrix.biases[0]) + f64::from(matrix.output.bias[0]);
         // A sum of `n` terms in single precision is off by no more than n / 2 · ε · the sum of their magnitudes.
         let size = columns.iter().map(|column| max(&column.map(f64::abs))).sum::<f64>()
-            + (scale * f64::from(matrix.thresholds[0])).abs()
+            + (scale * f64::from(matrix.biases[0])).abs()
             + f64::from(matrix.output.bias[0]).abs();
         let single = (width + 4) as f64 * 0.5 * f64::from(f32::EPSILON) * size;
         let mut grid = Grid { steps: Vec::new(), unit, base, lost: 0.0, single };
@@ -348,10 +348,10 @@ mod tests {
 
     fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
         Network {
-            detectors: 1,
-            detector_length: width,
+            filters: 1,
+            filter_length: width,
             weights: (0..4 * width).map(|_| rng.random::<f32>() * 6.0 - 4.0).collect(),
-            thresholds: vec![0.25],
+            biases: vec![0.25],
             rectify: false,
             padding: Padding::NONE,
             pooling: Pooling::Max,
@@ -363,7 +363,7 @@ mod tests {
 
     /// Score and probability of every word on one strand.
     fn by_enumeration(matrix: &Network, markov: &Markov, strand: Strand) -> Vec<(f64, f64)> {
-        let width = matrix.detector_length;
+        let width = matrix.filter_length;
         let (contexts, transitions) = (markov.contexts(), markov.probabilities());
         let word = |number: usize| {
             let bases: Vec<usize> = (0..width).map(|j| number >> (2 * j) & 3).collect();

@@ -107,11 +107,17 @@ pub(super) struct TrainArgs {
     #[arg(long, value_name = "RATIO", help_heading = heading::INPUT)]
     negatives_per_positive: Option<f64>,
     /// Set the number of filters of each fit [default: the recipe's]
-    #[arg(long, value_parser = super::parse_positive, help_heading = heading::NETWORK)]
-    detectors: Option<usize>,
+    #[arg(long, alias = "detectors", value_parser = super::parse_positive, help_heading = heading::NETWORK)]
+    filters: Option<usize>,
     /// Set the length of a filter [default: 16; with --recipe published 24]
-    #[arg(long, value_name = "BASES", value_parser = super::parse_positive, help_heading = heading::NETWORK)]
-    detector_length: Option<usize>,
+    #[arg(
+        long,
+        alias = "detector-length",
+        value_name = "BASES",
+        value_parser = super::parse_positive,
+        help_heading = heading::NETWORK
+    )]
+    filter_length: Option<usize>,
     /// Place filters only where they fit, instead of padding windows with N
     #[arg(long, help_heading = heading::NETWORK)]
     no_padding: bool,
@@ -229,8 +235,8 @@ struct Sizes {
     trials: usize,
     steps: usize,
     finals: usize,
-    detectors: usize,
-    /// Bases of a detector, where sequences have as many.
+    filters: usize,
+    /// Bases of a filter, where sequences have as many.
     length: usize,
     /// Negatives for each positive of the training data, unless it is said otherwise.
     ratio: f64,
@@ -434,8 +440,8 @@ impl TrainArgs {
             ("--trials", self.trials.is_some()),
             ("--folds", self.folds.is_some()),
             ("--steps", self.steps.is_some()),
-            ("--detectors", self.detectors.is_some()),
-            ("--detector-length", self.detector_length.is_some()),
+            ("--filters", self.filters.is_some()),
+            ("--filter-length", self.filter_length.is_some()),
             ("--no-padding", self.no_padding),
             ("--size", self.size.is_some()),
             ("--init-motif", self.init_motif.is_some()),
@@ -453,10 +459,10 @@ impl TrainArgs {
     fn sizes(&self) -> Sizes {
         let sizes = match self.recipe() {
             RecipeArg::Published => {
-                Sizes { trials: 30, steps: 20_000, finals: 6, detectors: 16, length: 24, ratio: 1.0 }
+                Sizes { trials: 30, steps: 20_000, finals: 6, filters: 16, length: 24, ratio: 1.0 }
             }
             RecipeArg::Tuned => {
-                Sizes { trials: 3, steps: 5_000, finals: 4, detectors: 32, length: 16, ratio: 10.0 }
+                Sizes { trials: 3, steps: 5_000, finals: 4, filters: 32, length: 16, ratio: 10.0 }
             }
         };
         let sizes = match self.quick {
@@ -469,7 +475,7 @@ impl TrainArgs {
             trials: self.trials.unwrap_or(sizes.trials),
             steps: self.steps.unwrap_or(sizes.steps),
             finals: self.finals.unwrap_or(sizes.finals),
-            detectors: self.detectors.unwrap_or(sizes.detectors),
+            filters: self.filters.unwrap_or(sizes.filters),
             length: sizes.length,
             ratio: sizes.ratio,
         }
@@ -501,15 +507,15 @@ impl TrainArgs {
 
     fn protocol(&self, sizes: &Sizes, strands: Strands, training: &Dataset) -> Protocol {
         let (_, longest) = training.lengths();
-        let length = self.detector_length.unwrap_or(sizes.length.min(longest));
+        let length = self.filter_length.unwrap_or(sizes.length.min(longest));
         let recipe = match self.recipe() {
             RecipeArg::Published => Recipe::Published,
             RecipeArg::Tuned => Recipe::Tuned,
         };
         let space = Space {
             recipe,
-            detectors: self.filters(sizes.detectors, training),
-            detector_length: length,
+            filters: self.filters(sizes.filters, training),
+            filter_length: length,
             padded: !self.no_padding,
             strands,
             outputs: training.outputs,
@@ -652,7 +658,7 @@ impl TrainArgs {
     /// Filters of each fit: with a known motif and few bound sequences, fewer.
     fn filters(&self, usual: usize, training: &Dataset) -> usize {
         match motif::bound(training) {
-            Some(bound) if self.init_motif.is_some() && self.detectors.is_none() => {
+            Some(bound) if self.init_motif.is_some() && self.filters.is_none() => {
                 usual.min((bound / BOUND_A_FILTER).max(FEWEST_FILTERS))
             }
             _ => usual,
@@ -668,7 +674,7 @@ impl TrainArgs {
         let filters = size.filters()?;
         Some(Distillation {
             filters,
-            length: self.detector_length.unwrap_or(DISTILLED_LENGTH.min(space.detector_length)),
+            length: self.filter_length.unwrap_or(DISTILLED_LENGTH.min(space.filter_length)),
             padded: space.padded,
             sequences: DISTILLED_SEQUENCES * steps,
             steps: DISTILLED_STEPS * steps,

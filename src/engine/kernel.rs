@@ -86,7 +86,7 @@ pub struct KernelEngine {
 #[derive(Debug)]
 pub(crate) struct Compiled {
     network: Network,
-    /// The detectors that are computed, in the order of their lanes.
+    /// The filters that are computed, in the order of their lanes.
     order: Vec<usize>,
     forward: StrandTables,
     reverse: StrandTables,
@@ -116,7 +116,7 @@ impl KernelEngine {
     /// A network whose parts do not fit together ([`Network::check`]).
     pub fn new(spec: ModelSpec, network: Network, simd: Simd) -> Result<KernelEngine> {
         network.check().map_err(|message| Error::model(&spec.name, message))?;
-        let order = prune::detectors(&network);
+        let order = prune::active_filters(&network);
         let forward = StrandTables::new(&network, &order, Strand::Forward, simd);
         let reverse = StrandTables::new(&network, &order, Strand::Reverse, simd);
         let quantized = Default::default();
@@ -196,13 +196,7 @@ impl KernelEngine {
 
         let margin = flanks(network, plan).0;
         let length = (out.windows - 1) * plan.stride + plan.window + 2 * margin;
-        self.buffers.load(
-            self.simd,
-            chunk,
-            out.start as i64 - margin as i64,
-            length,
-            network.detector_length,
-        );
+        self.buffers.load(self.simd, chunk, out.start as i64 - margin as i64, length, network.filter_length);
         let (simd, start) = (self.simd, out.start);
         let look = threshold.zip(compiled.quantized(plan)).and_then(|(threshold, quantized)| {
             let parts = (network, &compiled.forward, quantized, &*head);

@@ -232,7 +232,7 @@ impl Planned {
     pub fn shortest(&self) -> usize {
         let shortest = |model: &Model| {
             model.network.as_ref().map_or(model.input.length.unwrap_or(1), |network| {
-                network.detector_length.saturating_sub(network.padding.left + network.padding.right).max(1)
+                network.filter_length.saturating_sub(network.padding.left + network.padding.right).max(1)
             })
         };
         self.members().map(shortest).max().unwrap_or(1)

@@ -75,15 +75,15 @@ pub fn flanks(network: &Network, plan: &WindowPlan) -> (usize, usize) {
     }
 }
 
-/// Refuses a window on which no detector can be placed.
+/// Refuses a window on which no filter can be placed.
 pub fn check_window(spec: &ModelSpec, network: &Network, window: usize) -> Result<()> {
     if network.alignments(window) > 0 {
         return Ok(());
     }
-    let need = network.detector_length - network.padding.left - network.padding.right;
+    let need = network.filter_length - network.padding.left - network.padding.right;
     Err(Error::model(
         &spec.name,
-        format!("a window of {window} bases is shorter than the model's detectors; it needs {need} or more"),
+        format!("a window of {window} bases is shorter than the model's filters; it needs {need} or more"),
     ))
 }
 
@@ -97,12 +97,12 @@ pub fn window_scores(network: &Network, codes: &[u8], padded: bool) -> Vec<f64> 
         columns.splice(0..0, std::iter::repeat_n(pad, network.padding.left));
         columns.extend(std::iter::repeat_n(pad, network.padding.right));
     }
-    let (count, length) = (network.detectors, network.detector_length);
+    let (count, length) = (network.filters, network.filter_length);
     let alignments = columns.len() + 1 - length;
     let (mut maxima, mut means) = (vec![f64::NEG_INFINITY; count], vec![0.0; count]);
     for k in 0..count {
         for p in 0..alignments {
-            let mut activation = f64::from(network.thresholds[k]);
+            let mut activation = f64::from(network.biases[k]);
             for (j, column) in columns[p..p + length].iter().enumerate() {
                 for (channel, x) in column.iter().enumerate() {
                     activation += f64::from(network.weights[(k * 4 + channel) * length + j]) * x;

@@ -52,7 +52,7 @@ impl Shown {
 /// provenance states (or a uniform one).
 pub fn logo(model: &Model) -> Option<Logo> {
     let network = model.network.as_ref().ok()?;
-    let width = network.detector_length;
+    let width = network.filter_length;
     if !network.is_matrix(width) || network.hidden.is_some() {
         return None;
     }

@@ -1,9 +1,9 @@
 //! The parameter files of the published DeepBind models (Alipanahi et al. 2015).
 //!
-//! A file is text: a comment, then lines `key = v,v,…`. The detectors are written position by position
-//! (`[length][base][detector]`, bases A, C, G, T), and the weights of the first dense layer feature by feature, where
-//! the features of a model with average pooling alternate: maximum and mean of detector 0, of detector 1, and so on.
-//! A window is padded with N on both sides so that a detector may overhang by all but one base.
+//! A file is text: a comment, then lines `key = v,v,…`. The filters are written position by position
+//! (`[length][base][filter]`, bases A, C, G, T), and the weights of the first dense layer feature by feature, where
+//! the features of a model with average pooling alternate: maximum and mean of filter 0, of filter 1, and so on.
+//! A window is padded with N on both sides so that a filter may overhang by all but one base.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -103,19 +103,19 @@ impl<'a> Fields<'a> {
     }
 
     fn network(&self) -> Result<Network> {
-        let detectors = self.size("num_detectors", 1)?;
+        let filters = self.size("num_detectors", 1)?;
         let length = self.size("detector_len", 1)?;
         let hidden = self.size("num_hidden", 0)?;
         let pooling = if self.flag("has_avg_pooling")? { Pooling::MaxAndAverage } else { Pooling::Max };
-        let features = detectors * pooling.features_per_detector();
+        let features = filters * pooling.features_per_filter();
 
-        let by_position = self.list("detectors", length * 4 * detectors)?;
-        let weights = (0..detectors * 4 * length).map(|i| {
+        let by_position = self.list("detectors", length * 4 * filters)?;
+        let weights = (0..filters * 4 * length).map(|i| {
             let (k, channel, j) = (i / length / 4, i / length % 4, i % length);
-            by_position[(j * 4 + channel) * detectors + k]
+            by_position[(j * 4 + channel) * filters + k]
         });
         let weights = weights.collect();
-        let thresholds = self.list("thresholds", detectors)?.to_vec();
+        let biases = self.list("thresholds", filters)?.to_vec();
 
         let width = hidden.max(1);
         let first = Dense {
@@ -133,12 +133,12 @@ impl<'a> Fields<'a> {
         };
         let (hidden, output) = if hidden > 0 { (Some(first), second) } else { (None, first) };
         let padding = Padding::n(length - 1);
-        let (detector_length, rectify, sigmoid) = (length, true, false);
+        let (filter_length, rectify, sigmoid) = (length, true, false);
         Ok(Network {
-            detectors,
-            detector_length,
+            filters,
+            filter_length,
             weights,
-            thresholds,
+            biases,
             rectify,
             padding,
             pooling,
@@ -181,12 +181,12 @@ impl<'a> Fields<'a> {
 /// The first dense layer's weights from `[feature][output]`, features alternating, to `[output][feature]`, all maxima
 /// first.
 fn reorder(weights: &[f32], outputs: usize, pooling: Pooling) -> Vec<f32> {
-    let (features, kinds) = (weights.len() / outputs, pooling.features_per_detector());
-    let detectors = features / kinds;
+    let (features, kinds) = (weights.len() / outputs, pooling.features_per_filter());
+    let filters = features / kinds;
     let row = |output: usize| {
         (0..features).map(move |feature| {
-            let (kind, detector) = (feature / detectors, feature % detectors);
-            weights[(detector * kinds + kind) * outputs + output]
+            let (kind, filter) = (feature / filters, feature % filters);
+            weights[(filter * kinds + kind) * outputs + output]
         })
     };
     (0..outputs).flat_map(row).collect()

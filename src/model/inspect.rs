@@ -80,16 +80,17 @@ fn layers(network: &Network, window: usize) -> Vec<Layer> {
         });
     };
     let Padding { left, right, .. } = network.padding;
-    let (count, length) = (network.detectors, network.detector_length);
+    let (count, length) = (network.filters, network.filter_length);
     let placements = network.alignments(window);
     add("sequence".into(), &[4, window], 0, 1);
     if left + right > 0 {
         let value = pad_name(network.padding.kind());
         add(format!("pad with {value}, {left} left and {right} right"), &[4, left + window + right], 0, 1);
     }
-    let convolution = format!("convolution, {count} detectors of length {length}");
+    let filters = if count == 1 { "filter" } else { "filters" };
+    let convolution = format!("convolution, {count} {filters} of length {length}");
     let sees = length.min(window);
-    add(convolution, &[count, placements], network.weights.len() + network.thresholds.len(), sees);
+    add(convolution, &[count, placements], network.weights.len() + network.biases.len(), sees);
     if network.rectify {
         add("rectifier".into(), &[count, placements], 0, sees);
     }

@@ -316,7 +316,7 @@ impl Motif {
         if columns.iter().flatten().any(|score| !score.is_finite()) {
             return Err(fail("a base with probability 0 has no score; give a pseudocount".into()));
         }
-        let network = one_detector(&columns);
+        let network = one_filter(&columns);
         let mut spec = ModelSpec::from_network(&self.id, &network);
         let sum = |pick: fn(f32, f32) -> f32| {
             columns
@@ -351,13 +351,13 @@ impl Model {
 }
 
 /// The network that adds up one score a position.
-fn one_detector(columns: &[[f32; 4]]) -> Network {
+fn one_filter(columns: &[[f32; 4]]) -> Network {
     let weights = (0..4).flat_map(|base| columns.iter().map(move |column| column[base])).collect();
     Network {
-        detectors: 1,
-        detector_length: columns.len(),
+        filters: 1,
+        filter_length: columns.len(),
         weights,
-        thresholds: vec![0.0],
+        biases: vec![0.0],
         rectify: false,
         padding: Padding::NONE,
         pooling: Pooling::Max,

@@ -3,12 +3,12 @@
 //!
 //! Score of a window (Alipanahi et al. 2015, equations in the supplementary notes, section 1):
 //! `f(s) = net(pool(rect(conv(s))))`. With x the padded one-hot window,
-//! `a[p][k] = threshold[k] + Σ_j Σ_c detector[k][c][j] · x[c][p + j]`, `y = max(0, a)`, `z[k] = max_p y[p][k]` and,
+//! `a[p][k] = bias[k] + Σ_j Σ_c filter[k][c][j] · x[c][p + j]`, `y = max(0, a)`, `z[k] = max_p y[p][k]` and,
 //! with average pooling too, `z[K + k] = mean_p y[p][k]`; then the dense layers.
 
 use super::PadKind;
 
-/// Statistics of a detector's activations over a window that are kept.
+/// Statistics of a filter's activations over a window that are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooling {
     /// Their maximum: K features.
@@ -20,8 +20,8 @@ pub enum Pooling {
 }
 
 impl Pooling {
-    /// Features a detector gives.
-    pub fn features_per_detector(self) -> usize {
+    /// Features a filter gives.
+    pub fn features_per_filter(self) -> usize {
         if self == Pooling::MaxAndAverage { 2 } else { 1 }
     }
     /// True if maxima are among the features.
@@ -46,7 +46,7 @@ pub struct Padding {
 }
 
 impl Padding {
-    /// No padding: detectors are placed only where they fit.
+    /// No padding: filters are placed only where they fit.
     pub const NONE: Padding = Padding { left: 0, right: 0, value: 0.0 };
 
     /// `length` columns of N on each side.
@@ -93,14 +93,14 @@ impl Dense {
 /// A network of the DeepBind family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
-    /// Number of detectors, K.
-    pub detectors: usize,
-    /// Length of each detector in bases, m.
-    pub detector_length: usize,
+    /// Number of filters, K.
+    pub filters: usize,
+    /// Length of each filter in bases, m.
+    pub filter_length: usize,
     /// `weights[(k * 4 + channel) * m + j]`, shape `[K, 4, m]` as ONNX Conv has it; channels A, C, G, T.
     pub weights: Vec<f32>,
-    /// Convolution bias of each detector (the negative of the paper's activation threshold).
-    pub thresholds: Vec<f32>,
+    /// Convolution bias of each filter (the negative of the paper's activation threshold).
+    pub biases: Vec<f32>,
     /// True if activations are rectified (`max(0, a)`) before pooling.
     pub rectify: bool,
     /// Padding that the network puts around a window.
@@ -118,31 +118,31 @@ pub struct Network {
 impl Network {
     /// Features the pool gives.
     pub fn features(&self) -> usize {
-        self.detectors * self.pooling.features_per_detector()
+        self.filters * self.pooling.features_per_filter()
     }
 
-    /// Placements of a detector on a window of `window` bases: `window + left + right - m + 1`, or 0 if it does
+    /// Placements of a filter on a window of `window` bases: `window + left + right - m + 1`, or 0 if it does
     /// not fit.
     pub fn alignments(&self, window: usize) -> usize {
-        (window + self.padding.left + self.padding.right + 1).saturating_sub(self.detector_length)
+        (window + self.padding.left + self.padding.right + 1).saturating_sub(self.filter_length)
     }
 
-    /// True if the network, on windows of `window` bases, is a motif matrix: one linear detector, placed once a window.
+    /// True if the network, on windows of `window` bases, is a motif matrix: one linear filter, placed once a window.
     pub fn is_matrix(&self, window: usize) -> bool {
-        self.detectors == 1
+        self.filters == 1
             && self.pooling == Pooling::Max
             && self.padding == Padding::NONE
             && !self.rectify
             && self.hidden.is_none()
             && self.output.outputs == 1
             && !self.sigmoid
-            && window == self.detector_length
+            && window == self.filter_length
     }
 
     /// Checks that all shapes fit together and all numbers are finite; the error says which does not.
     pub fn check(&self) -> Result<(), String> {
-        if self.detectors == 0 || self.detector_length == 0 {
-            return Err("the convolution has no detectors or no length".into());
+        if self.filters == 0 || self.filter_length == 0 {
+            return Err("the convolution has no filters or no length".into());
         }
         let shape = |what: &str, have: usize, want: usize| {
             if have == want {
@@ -151,8 +151,8 @@ impl Network {
                 Err(format!("{what} has {have} values where {want} are needed"))
             }
         };
-        shape("detectors", self.weights.len(), self.detectors * 4 * self.detector_length)?;
-        shape("thresholds", self.thresholds.len(), self.detectors)?;
+        shape("filters", self.weights.len(), self.filters * 4 * self.filter_length)?;
+        shape("biases", self.biases.len(), self.filters)?;
         let mut width = self.features();
         for (what, layer) in
             self.hidden.iter().map(|h| ("hidden layer", h)).chain([("output layer", &self.output)])
@@ -168,7 +168,7 @@ impl Network {
             width = layer.outputs;
         }
         let layers = self.hidden.iter().chain([&self.output]).flat_map(|l| l.weights.iter().chain(&l.bias));
-        let numbers = self.weights.iter().chain(&self.thresholds).chain(layers);
+        let numbers = self.weights.iter().chain(&self.biases).chain(layers);
         if numbers.chain([&self.padding.value]).any(|x| !x.is_finite()) {
             return Err("a parameter is not finite (NaN or infinity)".into());
         }

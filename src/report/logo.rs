@@ -45,7 +45,7 @@ impl Logo {
     pub(crate) fn from_log_odds(network: &Network, background: [f64; 4], alphabet: Alphabet) -> Logo {
         /// So many sites that no correction for few is visible.
         const MANY: f64 = 1e9;
-        let width = network.detector_length;
+        let width = network.filter_length;
         let scale = network.output.weights.first().copied().unwrap_or(1.0);
         let column = |j: usize| {
             let bits = |base: usize| f64::from(scale * network.weights[base * width + j]);

@@ -119,8 +119,8 @@ struct Explained {
 impl Contributions {
     /// Prepares to explain scores of a network.
     pub fn new(network: &Network) -> Contributions {
-        let (filters, length) = (network.detectors, network.detector_length);
-        let biases = in_lanes(&network.thresholds);
+        let (filters, length) = (network.filters, network.filter_length);
+        let biases = in_lanes(&network.biases);
         let mut columns = Vec::with_capacity(length * CODES * biases.len());
         let mut gains = Vec::with_capacity(length * CODES * filters);
         let pad = [network.padding.value; 4];

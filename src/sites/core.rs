@@ -9,8 +9,8 @@
 //! - In a network of the DeepBind family, the score is a sum over bases as long as the same alignments win and the same
 //!   hidden units are active. A base contributes what it adds in that sum, compared with an N in its place
 //!   ([`Contributions`]). One pass over the window finds all contributions.
-//! - For any other network, a base contributes what substitutions of it take from the score, on average, as in a mutation map.
-//!   Stretches that can be masked without much loss are left out ([`substitutions`]).
+//! - For any other network, and for an ensemble, a base contributes what an N in its place takes from the score.
+//!   Stretches that can be masked without much loss are left out ([`masking`]).
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -125,21 +125,21 @@ pub enum CoreSource {
     Window,
     /// By the contributions of the filters.
     Contributions(Arc<Contributions>),
-    /// By substitutions.
-    Substitutions,
+    /// By masking bases.
+    Masking,
 }
 
 impl CoreSource {
     /// The source that suits a model. It does not depend on the engine. What carries the mean score of an ensemble is not what
-    /// carries that of one member: only substitutions ask all of them.
+    /// carries that of one member: only masking asks all of them.
     pub fn of(planned: &Planned) -> CoreSource {
         let window = planned.plan().window;
         let is_matrix = |model: &Model| model.network.as_ref().is_ok_and(|network| network.is_matrix(window));
         match &planned.model().network {
             _ if planned.members().all(is_matrix) => CoreSource::Window,
-            _ if planned.is_ensemble() => CoreSource::Substitutions,
+            _ if planned.is_ensemble() => CoreSource::Masking,
             Ok(network) => CoreSource::Contributions(Arc::new(Contributions::new(network))),
-            Err(_) => CoreSource::Substitutions,
+            Err(_) => CoreSource::Masking,
         }
     }
 }
@@ -222,8 +222,8 @@ impl Finder<'_> {
             CoreSource::Contributions(contributions) => {
                 Ok(contributions.core(self.output, self.chunk, hit, &self.plan, self.scratch))
             }
-            CoreSource::Substitutions => match self.scanner.engine() {
-                Some(engine) => substitutions(engine, self.output, self.chunk, hit, &self.plan),
+            CoreSource::Masking => match self.scanner.engine() {
+                Some(engine) => masking(engine, self.output, self.chunk, hit, &self.plan),
                 None => whole(),
             },
         }
@@ -246,7 +246,7 @@ impl Finder<'_> {
     /// Ends the search.
     ///
     /// # Errors
-    /// A failure of the engine that scores substitutions.
+    /// A failure of the engine that scores masked windows.
     pub fn finish(self) -> Result<()> {
         self.failure
     }
@@ -285,16 +285,16 @@ const STRETCHES: usize = 32;
 /// A stretch matters if masking it takes this share of what masking the stretch that matters most takes.
 const MATTERS: f64 = 0.1;
 
-/// Stretches of which bases are substituted, at most.
+/// Stretches of which bases are masked one by one, at most.
 const MOST_STRETCHES: usize = 8;
 
-/// Finds the core of a hit in `chunk` by substitutions, scored with an engine of its model. Stretches of bases are masked by N
-/// first. A base in one of the few stretches that matter contributes what the three substitutions of it take from the score,
-/// on average; other bases contribute nothing. That spares most of the work: a core is much shorter than its window.
+/// Finds the core of a hit in `chunk` by masking bases with N, scored with an engine of its model. Stretches of bases are
+/// masked first. A base in one of the few stretches that matter contributes what masking it takes from the score; other bases
+/// contribute nothing. That spares most of the work: a core is much shorter than its window.
 ///
 /// # Errors
 /// A failure of the engine.
-pub fn substitutions(
+pub fn masking(
     engine: &mut dyn Engine,
     output: usize,
     chunk: &Chunk,
@@ -309,32 +309,29 @@ pub fn substitutions(
     let length = changed.len().div_ceil(STRETCHES).max(SHORTEST_STRETCH);
     let stretches: Vec<Range<usize>> =
         changed.clone().step_by(length).map(|from| from..(from + length).min(changed.end)).collect();
-    let losses = variants.losses(&stretches, |stretch, codes| codes[stretch.clone()].fill(N))?;
+    let losses = variants.losses(&stretches)?;
     let least = MATTERS * losses.iter().copied().fold(0.0, f64::max);
     let mut matters: Vec<(Range<usize>, f64)> =
         stretches.into_iter().zip(losses).filter(|&(_, loss)| loss > 0.0 && loss >= least).collect();
     matters.sort_by(|(_, a), (_, b)| b.total_cmp(a));
     matters.truncate(MOST_STRETCHES);
-    let changes: Vec<(usize, u8)> = matters
+    let bases: Vec<Range<usize>> = matters
         .into_iter()
         .flat_map(|(stretch, _)| stretch)
-        .flat_map(|at| (0..N).map(move |base| (at, base)))
-        .filter(|&(at, base)| variants.codes[at] != base)
+        .filter(|&at| variants.codes[at] != N)
+        .map(|at| at..at + 1)
         .collect();
-    let losses = variants.losses(&changes, |&(at, base), codes| codes[at] = base)?;
+    let losses = variants.losses(&bases)?;
     let mut contributions = vec![0.0; variants.codes.len()];
-    for same_base in
-        changes.iter().zip(losses).collect::<Vec<_>>().chunk_by(|((a, _), _), ((b, _), _)| a == b)
-    {
-        let sum: f64 = same_base.iter().map(|(_, loss)| loss).sum();
-        contributions[same_base[0].0.0] = sum / same_base.len() as f64;
+    for (base, loss) in bases.iter().zip(losses) {
+        contributions[base.start] = loss;
     }
     let first = hit.start as i64 - variants.left as i64;
     let reach = reach(first..first + contributions.len() as i64, chunk, hit, plan);
     Ok(within(&contributions, first, &reach, hit).unwrap_or_else(|| Core::whole(plan.window as u64)))
 }
 
-/// Scores variants of a window.
+/// Scores a window with some of its bases masked.
 struct Variants<'a> {
     engine: &'a mut dyn Engine,
     output: usize,
@@ -363,20 +360,18 @@ impl<'a> Variants<'a> {
         Variants { engine, output, score: hit.score.into(), codes, left, plan, scores: Scores::default() }
     }
 
-    /// What each change, made by `make`, takes from the score.
-    fn losses<C>(&mut self, changes: &[C], make: impl Fn(&C, &mut [u8])) -> Result<Vec<f64>> {
+    /// What masking each stretch of bases takes from the score.
+    fn losses(&mut self, stretches: &[Range<usize>]) -> Result<Vec<f64>> {
         let (unit, window) = (self.codes.len(), self.plan.window);
-        let mut losses = Vec::with_capacity(changes.len());
-        for changes in changes.chunks(TOGETHER) {
-            let mut variants = Chunk::whole("variants", self.codes.repeat(changes.len()));
-            variants
-                .codes
-                .chunks_exact_mut(unit)
-                .zip(changes)
-                .for_each(|(codes, change)| make(change, codes));
+        let mut losses = Vec::with_capacity(stretches.len());
+        for stretches in stretches.chunks(TOGETHER) {
+            let mut variants = Chunk::whole("masked", self.codes.repeat(stretches.len()));
+            for (codes, stretch) in variants.codes.chunks_exact_mut(unit).zip(stretches) {
+                codes[stretch.clone()].fill(N);
+            }
             variants.start = (unit - self.left) as u64;
-            variants.own = unit as u64..((changes.len() + 1) * unit) as u64;
-            variants.end = (changes.len() * unit + window) as u64;
+            variants.own = unit as u64..((stretches.len() + 1) * unit) as u64;
+            variants.end = (stretches.len() * unit + window) as u64;
             self.engine.score(&variants, &self.plan, &mut self.scores)?;
             let Scores { forward, reverse, windows, .. } = &self.scores;
             let of_strand = if forward.is_empty() { reverse } else { forward };

@@ -14,9 +14,9 @@ use crate::report::logo::Logo;
 use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
 
-pub mod detector;
+pub mod filter;
 
-use detector::DetectorProfile;
+use filter::FilterProfile;
 
 /// Everything that the page shows. What is empty is left out of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,8 @@ pub struct TrainingReport {
     pub trials: Vec<Trial>,
     /// The model layer by layer ([`crate::model::inspect::inspect`]).
     pub layers: Vec<Layer>,
-    /// The detectors ([`detector::profiles`]).
-    pub detectors: Vec<DetectorProfile>,
+    /// The filters ([`filter::profiles`]).
+    pub filters: Vec<FilterProfile>,
     /// Letters of the logos.
     pub alphabet: Alphabet,
 }
@@ -122,8 +122,8 @@ const BARS: usize = 40;
 /// Fewer sites than this make no logo; the weights are shown instead.
 const SITES: usize = 10;
 
-/// Detectors that are shown; a merged ensemble has very many.
-const DETECTORS: usize = 24;
+/// Filters that are shown; a merged ensemble has very many.
+const FILTERS: usize = 24;
 
 impl TrainingReport {
     /// The page. It loads nothing and runs nothing.
@@ -132,7 +132,7 @@ impl TrainingReport {
             ("Accuracy", self.accuracy()),
             ("Curves", self.curves()),
             ("Scores", self.distributions()),
-            ("Detectors", self.logos()),
+            ("Filters", self.logos()),
             ("Search", self.search()),
             ("Training", self.fitting()),
             ("Layers", self.layers()),
@@ -305,8 +305,8 @@ impl TrainingReport {
 
     fn logos(&self) -> String {
         let mut figures = String::new();
-        for profile in self.detectors.iter().take(DETECTORS) {
-            let number = profile.detector + 1;
+        for profile in self.filters.iter().take(FILTERS) {
+            let number = profile.filter + 1;
             let (logo, made_of) = if profile.sites < SITES {
                 (
                     Logo::from_weights(&profile.weights, self.alphabet),
@@ -320,10 +320,10 @@ impl TrainingReport {
                 (Some(TargetKind::Real), Some(alone)) => ("Spearman", format!(" {alone:.2} alone, ")),
                 (_, Some(alone)) => ("AUC", format!(" {alone:.2} alone, ")),
             };
-            let svg = logo.to_svg(&format!("Logo of detector {number}"));
+            let svg = logo.to_svg(&format!("Logo of filter {number}"));
             let _ = writeln!(
                 figures,
-                "<figure>{svg}<figcaption>Detector {number}: {name}{value}{made_of}</figcaption></figure>"
+                "<figure>{svg}<figcaption>Filter {number}: {name}{value}{made_of}</figcaption></figure>"
             );
         }
         if figures.is_empty() {
@@ -334,10 +334,10 @@ impl TrainingReport {
             None => "bound".into(),
         };
         format!(
-            "<p class=\"soft\">Made of the stretches of sequences {bound} that activate a detector most, where they reach half \
-             of its highest activation. The most telling detectors come first.</p>\n\
+            "<p class=\"soft\">Made of the stretches of sequences {bound} that activate a filter most, where they reach half \
+             of its highest activation. The most telling filters come first.</p>\n\
              <div class=\"figures logos\">\n{figures}</div>{}",
-            more_than(self.detectors.len(), DETECTORS)
+            more_than(self.filters.len(), FILTERS)
         )
     }
 

@@ -14,7 +14,7 @@ use bindscan::seq::chunk::Chunk;
 use bindscan::seq::contig::Strand;
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use bindscan::sites::contributions::{Contributions, Scratch};
-use bindscan::sites::core::{Core, substitutions};
+use bindscan::sites::core::{Core, masking};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus as Random;
 
@@ -52,7 +52,7 @@ fn word_finder(random: &mut Random, padding: Padding, pooling: Pooling, hidden: 
             made.weights[channel * length + j + 1] = if channel == usize::from(code) { 1.0 } else { -1.0 };
         }
     }
-    made.thresholds = vec![-4.0, 0.0, 0.0, 0.0];
+    made.biases = vec![-4.0, 0.0, 0.0, 0.0];
     let layer = made.hidden.as_mut().unwrap_or(&mut made.output);
     layer.weights.iter_mut().step_by(layer.inputs).for_each(|weight| *weight = 3.0);
     if hidden.is_some() {
@@ -62,7 +62,7 @@ fn word_finder(random: &mut Random, padding: Padding, pooling: Pooling, hidden: 
 }
 
 #[test]
-fn contributions_and_substitutions_find_the_same_core() {
+fn contributions_and_masking_find_the_same_core() {
     let mut random = Random::seed_from_u64(3);
     let window = 60;
     for padding in [Padding::NONE, Padding::n(11)] {
@@ -102,7 +102,7 @@ fn contributions_and_substitutions_find_the_same_core() {
                 assert!(core.start + 1 >= from && core.end <= to + 1, "{what}: {core:?}");
                 assert!(core.end - core.start >= 8, "{what}: {core:?}");
                 assert!(core.summit.abs_diff((from + to) / 2) <= 1, "{what}: {core:?}");
-                let other = substitutions(&mut engine, 0, &chunk, &hit, &plan).unwrap();
+                let other = masking(&mut engine, 0, &chunk, &hit, &plan).unwrap();
                 assert!(core.summit.abs_diff(other.summit) <= 1, "{what}: {core:?} {other:?}");
                 let apart = core.start.abs_diff(other.start).max(core.end.abs_diff(other.end));
                 assert!(apart <= 2, "{what}: {core:?} {other:?}");
@@ -220,9 +220,9 @@ fn written(at: &Path) -> Vec<(String, usize, char)> {
     let words = word_finder(&mut random, Padding::NONE, Pooling::Max, None);
     // One filter alone ties wherever its word lies in a window.
     let alone = Network {
-        detectors: 1,
+        filters: 1,
         weights: words.weights[..48].to_vec(),
-        thresholds: words.thresholds[..1].to_vec(),
+        biases: words.biases[..1].to_vec(),
         output: Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![0.0] },
         ..words.clone()
     };

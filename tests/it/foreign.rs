@@ -173,17 +173,17 @@ fn eighths(seed: u64, count: usize) -> Vec<f32> {
     floats(&mut Random::seed_from_u64(seed), count).iter().map(|x| (x * 8.0).round() / 8.0).collect()
 }
 
-fn weights(detectors: usize) -> Vec<f32> {
-    eighths(detectors as u64, detectors * 4 * KERNEL)
+fn weights(filters: usize) -> Vec<f32> {
+    eighths(filters as u64, filters * 4 * KERNEL)
 }
 
 fn sequence() -> bindscan::model::onnx::proto::ValueInfoProto {
     value("sequence", &[None, Some(4), Some(WINDOW as i64)])
 }
 
-fn convolution(detectors: usize) -> (NodeProto, TensorProto) {
+fn convolution(filters: usize) -> (NodeProto, TensorProto) {
     let node = node("Conv", &["sequence", "weights"], "sums", vec![ints("kernel_shape", &[KERNEL])]);
-    (node, Tensor::floats([detectors, 4, KERNEL], weights(detectors)).write("weights"))
+    (node, Tensor::floats([filters, 4, KERNEL], weights(filters)).write("weights"))
 }
 
 fn read(proto: &ModelProto) -> bindscan::Result<Model> {
@@ -191,31 +191,31 @@ fn read(proto: &ModelProto) -> bindscan::Result<Model> {
 }
 
 /// Sums of the convolution at each place of the window.
-fn sums(detectors: usize, window: &[u8]) -> Vec<Vec<f32>> {
-    let weights = weights(detectors);
-    let weight = |detector: usize, base: u8, tap: usize| match base {
-        4.. => (0..4).map(|base| weights[(detector * 4 + base) * KERNEL + tap] / 4.0).sum::<f32>(),
-        base => weights[(detector * 4 + usize::from(base)) * KERNEL + tap],
+fn sums(filters: usize, window: &[u8]) -> Vec<Vec<f32>> {
+    let weights = weights(filters);
+    let weight = |filter: usize, base: u8, tap: usize| match base {
+        4.. => (0..4).map(|base| weights[(filter * 4 + base) * KERNEL + tap] / 4.0).sum::<f32>(),
+        base => weights[(filter * 4 + usize::from(base)) * KERNEL + tap],
     };
-    let sum = |detector: usize, place: usize| {
-        (0..KERNEL).map(|tap| weight(detector, window[place + tap], tap)).sum::<f32>()
+    let sum = |filter: usize, place: usize| {
+        (0..KERNEL).map(|tap| weight(filter, window[place + tap], tap)).sum::<f32>()
     };
-    (0..detectors).map(|detector| (0..=WINDOW - KERNEL).map(|place| sum(detector, place)).collect()).collect()
+    (0..filters).map(|filter| (0..=WINDOW - KERNEL).map(|place| sum(filter, place)).collect()).collect()
 }
 
-/// Fails unless the model gives, for each window, the highest sum of each detector over so many places.
-fn assert_highest(model: &Model, detectors: usize, places: usize) {
-    assert_eq!(model.spec.outputs.len(), detectors);
+/// Fails unless the model gives, for each window, the highest sum of each filter over so many places.
+fn assert_highest(model: &Model, filters: usize, places: usize) {
+    assert_eq!(model.spec.outputs.len(), filters);
     if !library_is_there() {
         return;
     }
     let codes = codes(&mut Random::seed_from_u64(9), 120);
     let found = score_any(model, &codes);
     for (window, codes) in codes.windows(WINDOW).enumerate() {
-        for (detector, sums) in sums(detectors, codes).iter().enumerate() {
+        for (filter, sums) in sums(filters, codes).iter().enumerate() {
             let want = sums[..places].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let have = found.forward[detector * found.windows + window];
-            assert!((have - want).abs() < 1e-4, "detector {detector} of window {window}: {have}, not {want}");
+            let have = found.forward[filter * found.windows + window];
+            assert!((have - want).abs() < 1e-4, "filter {filter} of window {window}: {have}, not {want}");
         }
     }
 }
@@ -227,8 +227,8 @@ fn score_any(model: &Model, codes: &[u8]) -> Scores {
 }
 
 /// A convolution, a pool over `kernel` places at a time, and what makes the output `score` of it.
-fn pooled(detectors: usize, kernel: usize, after: Vec<NodeProto>, dims: &[Option<i64>]) -> ModelProto {
-    let (convolution, weights) = convolution(detectors);
+fn pooled(filters: usize, kernel: usize, after: Vec<NodeProto>, dims: &[Option<i64>]) -> ModelProto {
+    let (convolution, weights) = convolution(filters);
     let pool = node(
         "MaxPool",
         &["sums"],
@@ -251,13 +251,13 @@ fn the_graph_tells_which_axis_of_an_output_is_that_of_positions() {
     let turned = || vec![node("Transpose", &["pooled"], "score", vec![ints("perm", &[0, 2, 1])])];
     let squeezed = || vec![node("Squeeze", &["pooled", "axis"], "score", vec![])];
     // More tracks than positions, more positions than tracks, as many, one position, one track, and both.
-    for (detectors, kernel) in [(20, 6), (3, 4), (4, 6), (3, places), (1, 6), (1, places)] {
+    for (filters, kernel) in [(20, 6), (3, 4), (4, 6), (3, places), (1, 6), (1, places)] {
         let positions = places / kernel;
-        let (a, b) = (Some(detectors as i64), Some(positions as i64));
+        let (a, b) = (Some(filters as i64), Some(positions as i64));
         for (after, dims) in [(same(), [None, a, b]), (turned(), [None, b, a])] {
             for dims in [dims, [None; 3]] {
-                let proto = pooled(detectors, kernel, after.clone(), &dims);
-                assert_highest(&read(&proto).unwrap(), detectors, positions * kernel);
+                let proto = pooled(filters, kernel, after.clone(), &dims);
+                assert_highest(&read(&proto).unwrap(), filters, positions * kernel);
             }
         }
     }

@@ -514,7 +514,7 @@ fn a_network_comes_out_that_inspect_motifs_and_scan_take() {
         assert!(inspected.contains(word), "{word} is missing:\n{inspected}");
     }
     let page = std::fs::read_to_string(path.join("net.html")).unwrap();
-    for word in ["A network of 8 layers", "on the validation data", "Detector"] {
+    for word in ["A network of 8 layers", "on the validation data", "Filter"] {
         assert!(page.contains(word), "{word} is missing");
     }
     let motifs = stdout(path, "motifs net.onnx --sequences data.tsv");

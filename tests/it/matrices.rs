@@ -13,10 +13,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 fn matrix(width: usize, rng: &mut Xoshiro256PlusPlus) -> Network {
     let output = Dense { inputs: 1, outputs: 1, weights: vec![1.0], bias: vec![rng.random_range(-1.0..1.0)] };
     Network {
-        detectors: 1,
-        detector_length: width,
+        filters: 1,
+        filter_length: width,
         weights: (0..4 * width).map(|_| rng.random_range(-3.0..2.0)).collect(),
-        thresholds: vec![0.0],
+        biases: vec![0.0],
         rectify: false,
         padding: Padding::NONE,
         pooling: Pooling::Max,

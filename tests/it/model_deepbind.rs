@@ -5,7 +5,7 @@ use std::path::Path;
 use bindscan::model::inspect::inspect;
 use bindscan::model::{Model, PadKind, Pooling, Strands, deepbind};
 
-/// Two detectors of length 2, maxima and means, one hidden unit; numbers tell where they stand.
+/// Two filters of length 2, maxima and means, one hidden unit; numbers tell where they stand.
 const PARAMETERS: &str = "# deepbind 0.1\r\nreverse_complement = 0\r\nnum_detectors = 2\r\ndetector_len = 2\r\n\
     has_avg_pooling = 1\r\nnum_hidden = 1\r\n\
     detectors = 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16\r\nthresholds = -1,-2\r\n\
@@ -19,9 +19,9 @@ fn parse(text: &str) -> Result<Model, String> {
 fn numbers_land_where_they_belong() {
     let model = parse(PARAMETERS).unwrap();
     let network = model.network.unwrap();
-    // The file counts [position][base][detector]; the network [detector][base][position].
+    // The file counts [position][base][filter]; the network [filter][base][position].
     assert_eq!(network.weights, [1., 9., 3., 11., 5., 13., 7., 15., 2., 10., 4., 12., 6., 14., 8., 16.]);
-    assert_eq!(network.thresholds, [-1., -2.]);
+    assert_eq!(network.biases, [-1., -2.]);
     assert_eq!(network.pooling, Pooling::MaxAndAverage);
     // Maximum and mean alternate in the file.
     assert_eq!(network.hidden.unwrap().weights, [1., 3., 2., 4.]);
@@ -29,7 +29,7 @@ fn numbers_land_where_they_belong() {
     assert_eq!((network.padding.left, network.padding.right, network.padding.value), (1, 1, 0.25));
     let spec = model.spec;
     assert_eq!((spec.name.as_str(), spec.window, spec.strands), ("D1", 3, Strands::Single));
-    assert_eq!((spec.padding, spec.detector_length), (PadKind::N, Some(2)));
+    assert_eq!((spec.padding, spec.filter_length), (PadKind::N, Some(2)));
     assert!(spec.provenance["source"].as_str().unwrap().contains("D1.txt"));
     assert_eq!(spec.provenance["source_sha256"].as_str().unwrap().len(), 64);
 }

@@ -54,7 +54,7 @@ fn scores_are_log_odds_in_bits() {
     let scores: Vec<f64> = all.map(|pair| score(&model, &pair)).collect();
     let (least, most) = scores.iter().fold((f64::MAX, f64::MIN), |(l, m), &s| (s.min(l), s.max(m)));
     assert!((f64::from(low) - least).abs() < 1e-5 && (f64::from(high) - most).abs() < 1e-5);
-    assert_eq!((model.spec.window, model.spec.detector_length), (2, Some(2)));
+    assert_eq!((model.spec.window, model.spec.filter_length), (2, Some(2)));
 
     let uniform = PwmOptions { background: Background::Uniform, pseudocount: 1.0 };
     let model = motif.to_model(&uniform).unwrap();

@@ -120,10 +120,10 @@ fn a_specification_has_numbers_that_a_model_can_have() {
 
 fn network(outputs: usize) -> Network {
     Network {
-        detectors: 2,
-        detector_length: 3,
+        filters: 2,
+        filter_length: 3,
         weights: (0..24).map(|i| i as f32 / 7.0).collect(),
-        thresholds: vec![-0.5, 0.25],
+        biases: vec![-0.5, 0.25],
         rectify: true,
         padding: Padding::n(2),
         pooling: Pooling::MaxAndAverage,
@@ -141,24 +141,24 @@ fn dense(inputs: usize, outputs: usize) -> impl Strategy<Value = Dense> {
 
 prop_compose! {
     fn any_network()(
-        (detectors, length, outputs) in (1usize..9, 1usize..12, 1usize..4),
+        (filters, length, outputs) in (1usize..9, 1usize..12, 1usize..4),
         pooling in prop::sample::select(vec![Pooling::Max, Pooling::Average, Pooling::MaxAndAverage]),
         width in prop::option::of(1usize..5),
         (left, right, value) in (0usize..12, 0usize..12, prop::sample::select(vec![0.0f32, 0.25])),
     )(
-        weights in prop::collection::vec(-4.0f32..4.0, detectors * 4 * length),
-        thresholds in prop::collection::vec(-4.0f32..4.0, detectors),
+        weights in prop::collection::vec(-4.0f32..4.0, filters * 4 * length),
+        biases in prop::collection::vec(-4.0f32..4.0, filters),
         hidden in match width {
-            Some(width) => dense(detectors * pooling.features_per_detector(), width).prop_map(Some).boxed(),
+            Some(width) => dense(filters * pooling.features_per_filter(), width).prop_map(Some).boxed(),
             None => Just(None).boxed(),
         },
-        output in dense(width.unwrap_or(detectors * pooling.features_per_detector()), outputs),
+        output in dense(width.unwrap_or(filters * pooling.features_per_filter()), outputs),
         (rectify, sigmoid) in any::<(bool, bool)>(),
-        (detectors, length, pooling) in Just((detectors, length, pooling)),
+        (filters, length, pooling) in Just((filters, length, pooling)),
         padding in Just(if left + right == 0 { Padding::NONE } else { Padding { left, right, value } }),
     ) -> Network {
         Network {
-            detectors, detector_length: length, weights, thresholds, rectify, padding, pooling, hidden, output, sigmoid,
+            filters, filter_length: length, weights, biases, rectify, padding, pooling, hidden, output, sigmoid,
         }
     }
 }

@@ -276,10 +276,10 @@ fn chain(seed: u64, layers: usize, window: usize, outputs: usize) -> Model {
     let output = Dense { inputs: 1, outputs, weights: vec![1.0; outputs], bias: vec![0.0; outputs] };
     // Only its input and output are kept.
     let network = Network {
-        detectors: 1,
-        detector_length: 4,
+        filters: 1,
+        filter_length: 4,
         weights: vec![0.0; 16],
-        thresholds: vec![0.0],
+        biases: vec![0.0],
         rectify: true,
         padding: Padding::NONE,
         pooling: Pooling::Max,

@@ -26,7 +26,7 @@ fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
 /// Parameters that a random network is drawn from.
 #[derive(Debug, Clone)]
 struct Shape {
-    detectors: usize,
+    filters: usize,
     length: usize,
     padding: Padding,
     pooling: Pooling,
@@ -38,12 +38,12 @@ struct Shape {
 
 impl Shape {
     fn network(&self, random: &mut Random) -> Network {
-        let features = self.detectors * self.pooling.features_per_detector();
+        let features = self.filters * self.pooling.features_per_filter();
         Network {
-            detectors: self.detectors,
-            detector_length: self.length,
-            weights: floats(random, self.detectors * 4 * self.length),
-            thresholds: floats(random, self.detectors),
+            filters: self.filters,
+            filter_length: self.length,
+            weights: floats(random, self.filters * 4 * self.length),
+            biases: floats(random, self.filters),
             rectify: self.rectify,
             padding: self.padding,
             pooling: self.pooling,
@@ -56,7 +56,7 @@ impl Shape {
 
 fn small() -> Shape {
     Shape {
-        detectors: 3,
+        filters: 3,
         length: 5,
         padding: Padding::NONE,
         pooling: Pooling::Max,
@@ -73,8 +73,8 @@ fn shapes() -> impl Strategy<Value = Shape> {
     let pooling = prop_oneof![Just(Pooling::Max), Just(Pooling::Average), Just(Pooling::MaxAndAverage)];
     let hidden = proptest::option::of(1usize..9);
     (1usize..20, 1usize..16, padding, pooling, hidden, 1usize..4, any::<bool>(), any::<bool>()).prop_map(
-        |(detectors, length, padding, pooling, hidden, outputs, rectify, sigmoid)| Shape {
-            detectors,
+        |(filters, length, padding, pooling, hidden, outputs, rectify, sigmoid)| Shape {
+            filters,
             length,
             padding,
             pooling,
@@ -131,7 +131,7 @@ proptest! {
         let random = &mut Random::seed_from_u64(seed);
         let network = shape.network(random);
         let padded = network.padding.left + network.padding.right;
-        let window = (network.detector_length + extra).saturating_sub(padded).max(1);
+        let window = (network.filter_length + extra).saturating_sub(padded).max(1);
         let context = if flank { Context::Flank } else { Context::Padding };
         let plan = WindowPlan { window, stride, strands, context };
         let mut chunk = Chunk::whole("contig", codes(random, length));
@@ -184,7 +184,7 @@ fn scores_are_the_same_bits_however_the_contig_is_cut() {
         return;
     }
     let random = &mut Random::seed_from_u64(19);
-    let shape = Shape { detectors: 16, length: 11, padding: Padding::n(10), outputs: 2, ..small() };
+    let shape = Shape { filters: 16, length: 11, padding: Padding::n(10), outputs: 2, ..small() };
     let network =
         Shape { pooling: Pooling::MaxAndAverage, hidden: Some(8), sigmoid: true, ..shape }.network(random);
     let chunk = Chunk::whole("contig", codes(random, 9_000));
@@ -404,7 +404,7 @@ fn a_flat_output_is_taken_as_one_score_a_window() {
 }
 
 #[test]
-fn a_window_shorter_than_the_detectors_is_refused() {
+fn a_window_shorter_than_the_filters_is_refused() {
     if !library_is_there() {
         return;
     }

@@ -185,10 +185,10 @@ fn with_controls(positions: usize, channels_first: bool, sums: usize) -> ModelPr
     };
     let kernel = WINDOW - positions + 1;
     let constants =
-        vec![tensor("detectors", &[2, 4, kernel]), tensor("share", &[1]), tensor("weights", &[2 + sums, 1])];
+        vec![tensor("filters", &[2, 4, kernel]), tensor("share", &[1]), tensor("weights", &[2 + sums, 1])];
     let mut nodes = vec![
         node("Transpose", &["sequence"], "turned", vec![ints("perm", &[0, 2, 1])]),
-        node("Conv", &["turned", "detectors"], "by_track", vec![ints("kernel_shape", &[kernel])]),
+        node("Conv", &["turned", "filters"], "by_track", vec![ints("kernel_shape", &[kernel])]),
         node("Transpose", &["by_track"], "found", vec![ints("perm", &[0, 2, 1])]),
     ];
     let control = if channels_first {

@@ -153,7 +153,7 @@ fn p_and_q_values_are_those_of_the_tracks() {
 }
 
 #[test]
-fn a_network_shows_its_detectors_and_a_scan_without_sites_says_so() {
+fn a_network_shows_its_filters_and_a_scan_without_sites_says_so() {
     let directory = simulated("40k", 2, 60);
     let at = directory.path();
     run_ok(
@@ -167,8 +167,8 @@ fn a_network_shows_its_detectors_and_a_scan_without_sites_says_so() {
         models.contains("CTCFL") && models.contains("<td>99</td><td>0</td><td>0.0</td><td>–</td><td>–</td>")
     );
     let strongest = between(&html, "<h2>Strongest sites</h2>", "</section>")[0];
-    assert!(strongest.contains("Detector ") && strongest.contains("There is no site"));
-    assert!(strongest.matches("<svg").count() >= 2, "logos of detectors and of the matrix");
+    assert!(strongest.contains("Filter ") && strongest.contains("There is no site"));
+    assert!(strongest.matches("<svg").count() >= 2, "logos of filters and of the matrix");
     assert!(!html.contains("NaN") && !html.contains("inf<"));
 }
 

@@ -89,7 +89,7 @@ fn tables_truth_and_motifs_agree() {
     }
     assert_ne!(fs::read(at.join("again/test.tsv")).unwrap(), fs::read(at.join("other/test.tsv")).unwrap());
 
-    let sizes = "--trials 1 --folds 2 --steps 40 --final 1 --detectors 4 --detector-length 8 --batch 16";
+    let sizes = "--trials 1 --folds 2 --steps 40 --final 1 --filters 4 --filter-length 8 --batch 16";
     run_ok(at, &format!("train a/b/train.tsv --target all --test a/b/test.tsv {sizes} -o model.onnx"));
     let said = stdout(at, "eval model.onnx a/b/test.tsv --target all --format tsv");
     for name in ["M1", "M2", "M3", "GATA.motif"] {

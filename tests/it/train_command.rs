@@ -12,7 +12,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tempfile::tempdir;
 
 /// Sizes that are done in a moment.
-const SMALL: &str = "--trials 2 --steps 300 --final 2 --detectors 6 --detector-length 10 --batch 16";
+const SMALL: &str = "--trials 2 --steps 300 --final 2 --filters 6 --filter-length 10 --batch 16";
 
 /// Bound sequences of 40 bases, one a line with a header; each has TGACGTCA somewhere.
 fn bound(count: usize, seed: u64) -> String {
@@ -51,7 +51,7 @@ fn a_model_comes_out_that_inspect_and_eval_take() {
     for word in [
         "creb",
         "window   40 bases",
-        "26 detectors of length 10",
+        "26 filters of length 10",
         "the same score on both",
         "held_out",
         "data_sha256",
@@ -103,7 +103,7 @@ fn affinities_of_kmers_are_learned() {
     let path = directory.path();
     write(path, "train.csv", &affinities(900, 1));
     write(path, "test.csv", &affinities(300, 2));
-    let small = "--trials 2 --steps 800 --final 2 --detectors 8 --detector-length 8 --batch 32";
+    let small = "--trials 2 --steps 800 --final 2 --filters 8 --filter-length 8 --batch 32";
     let output = run(path, &format!("train train.csv --target relKa -o max.onnx --test test.csv {small}"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
@@ -159,7 +159,7 @@ fn interrupt(path: &Path, words: &str, state: &str, whole: Duration) -> String {
 #[test]
 fn after_ctrl_c_resume_goes_on_to_the_same_model() {
     for (options, state) in [
-        ("--trials 12 --steps 600 --final 2 --detectors 6 --detector-length 10", "m.onnx.training.json"),
+        ("--trials 12 --steps 600 --final 2 --filters 6 --filter-length 10", "m.onnx.training.json"),
         ("--arch cnn --epochs 12 --final 2", "m.onnx.training"),
     ] {
         let directory = tempdir().unwrap();
@@ -196,7 +196,7 @@ fn bad_requests_end_with_one_line() {
         ("data.tsv -o m.onnx --recipe published --size small", "--size"),
         ("data.tsv -o m.onnx --init-motif data.tsv", "data.tsv"),
         ("unbound.tsv -o m.onnx", "one class"),
-        ("data.tsv -o m.onnx --no-padding --detector-length 41", "shorter than 41"),
+        ("data.tsv -o m.onnx --no-padding --filter-length 41", "shorter than 41"),
         ("data.tsv -o nowhere/m.onnx", "nowhere: no such folder"),
         ("data.tsv -o .", "is a folder"),
         ("data.tsv -o m.onnx --budget 0", "--budget 0"),
@@ -234,7 +234,7 @@ fn held_out_peaks_are_judged_as_eval_judges_them() {
     let path = directory.path();
     peaks(path);
     let data = "peaks.bed --genome genome.fa --width 40 --test-contigs chr2";
-    let small = "--trials 1 --steps 60 --final 1 --detectors 4 --detector-length 8 --batch 16";
+    let small = "--trials 1 --steps 60 --final 1 --filters 4 --filter-length 8 --batch 16";
     let output = run(path, &format!("train {data} -o m.onnx --report m.html {small}"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
@@ -261,7 +261,7 @@ fn peaks_of_another_genome_are_refused() {
     let bed = std::fs::read_to_string(path.join("peaks.bed")).unwrap();
     let others: String = (0..200).map(|i| format!("chr{}\t100\t300\n", i + 3)).collect();
     write(path, "other.bed", &(bed + "chr1\t5\t5\n" + &others));
-    let small = "--width 40 --trials 1 --steps 20 --final 1 --detectors 4 --detector-length 8";
+    let small = "--width 40 --trials 1 --steps 20 --final 1 --filters 4 --filter-length 8";
     let train = format!("train other.bed --genome genome.fa -o m.onnx {small}");
     let error = error_line(path, &train);
     assert!(

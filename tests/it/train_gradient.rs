@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 #[derive(Debug, Clone, Copy)]
 struct Shape {
-    detectors: usize,
+    filters: usize,
     length: usize,
     padded: bool,
     pooling: Pooling,
@@ -25,10 +25,10 @@ fn normal(rng: &mut Xoshiro256PlusPlus) -> f32 {
 }
 
 fn network(shape: Shape, rng: &mut Xoshiro256PlusPlus) -> Network {
-    let Shape { detectors, length, padded, pooling, hidden, outputs } = shape;
+    let Shape { filters, length, padded, pooling, hidden, outputs } = shape;
     let mut draw =
         |count: usize, scale: f32| -> Vec<f32> { (0..count).map(|_| scale * normal(rng)).collect() };
-    let features = detectors * pooling.features_per_detector();
+    let features = filters * pooling.features_per_filter();
     let mut dense = |inputs: usize, outputs: usize| Dense {
         inputs,
         outputs,
@@ -38,10 +38,10 @@ fn network(shape: Shape, rng: &mut Xoshiro256PlusPlus) -> Network {
     let hidden_layer = (hidden > 0).then(|| dense(features, hidden));
     let output = dense(if hidden > 0 { hidden } else { features }, outputs);
     Network {
-        detectors,
-        detector_length: length,
-        weights: draw(detectors * 4 * length, 0.3),
-        thresholds: draw(detectors, 0.1),
+        filters,
+        filter_length: length,
+        weights: draw(filters * 4 * length, 0.3),
+        biases: draw(filters, 0.1),
         rectify: true,
         padding: if padded { Padding::n(length - 1) } else { Padding::NONE },
         pooling,
@@ -86,7 +86,7 @@ fn loss_by_definition(
 fn parameters(network: &mut Network) -> Vec<&mut f32> {
     let layers = network.hidden.iter_mut().chain([&mut network.output]);
     let dense = layers.flat_map(|layer| layer.weights.iter_mut().chain(&mut layer.bias));
-    network.weights.iter_mut().chain(&mut network.thresholds).chain(dense).collect()
+    network.weights.iter_mut().chain(&mut network.biases).chain(dense).collect()
 }
 
 /// Checks networks until one is met with active units: more than a quarter of its gradients are not 0.
@@ -153,10 +153,10 @@ fn gradients_equal_finite_differences_in_every_variant() {
                     for (loss, outputs) in
                         [(Loss::Logistic, 1), (Loss::Squared, 1), (Loss::Squared, 3), (Loss::Logistic, 2)]
                     {
-                        // More than one vector of detectors, and lengths of every remainder by three.
-                        let (detectors, length) = [(3, 7), (16, 6), (18, 5)][seed as usize % 3];
+                        // More than one vector of filters, and lengths of every remainder by three.
+                        let (filters, length) = [(3, 7), (16, 6), (18, 5)][seed as usize % 3];
                         check(
-                            Shape { detectors, length, padded, pooling, hidden, outputs },
+                            Shape { filters, length, padded, pooling, hidden, outputs },
                             strands,
                             loss,
                             seed,
@@ -172,8 +172,7 @@ fn gradients_equal_finite_differences_in_every_variant() {
 #[test]
 fn what_cannot_be_fitted_is_refused() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
-    let shape =
-        Shape { detectors: 2, length: 6, padded: false, pooling: Pooling::Max, hidden: 0, outputs: 1 };
+    let shape = Shape { filters: 2, length: 6, padded: false, pooling: Pooling::Max, hidden: 0, outputs: 1 };
     let good = network(shape, &mut rng);
     let run = |network: &Network, sequences: &[Vec<u8>], targets: &[f32]| {
         loss_and_gradient(network, Strands::Both, Loss::Squared, sequences, targets)
@@ -199,8 +198,8 @@ struct Case {
     strands: String,
     padded: bool,
     loss: String,
-    detectors: usize,
-    detector_length: usize,
+    filters: usize,
+    filter_length: usize,
     outputs: usize,
     network: BTreeMap<String, Vec<f32>>,
     sequences: Vec<Vec<u8>>,
@@ -216,7 +215,7 @@ impl Case {
             "avg" => Pooling::Average,
             _ => Pooling::MaxAndAverage,
         };
-        let features = self.detectors * pooling.features_per_detector();
+        let features = self.filters * pooling.features_per_filter();
         let dense = |name: &str, inputs: usize| {
             let bias = self.network.get(&format!("{name}_bias"))?.clone();
             let weights = self.network[&format!("{name}_weights")].clone();
@@ -224,13 +223,13 @@ impl Case {
         };
         let hidden = dense("hidden", features);
         let output = dense("output", hidden.as_ref().map_or(features, |hidden| hidden.outputs)).unwrap();
-        let length = self.detector_length;
+        let length = self.filter_length;
         assert_eq!(output.outputs, self.outputs);
         Network {
-            detectors: self.detectors,
-            detector_length: length,
+            filters: self.filters,
+            filter_length: length,
             weights: self.network["weights"].clone(),
-            thresholds: self.network["thresholds"].clone(),
+            biases: self.network["biases"].clone(),
             rectify: true,
             padding: if self.padded { Padding::n(length - 1) } else { Padding::NONE },
             pooling,
@@ -251,7 +250,7 @@ fn gradients_equal_those_of_pytorch() {
         let (value, gradient) =
             loss_and_gradient(&case.network(), strands, loss, &case.sequences, &case.targets).unwrap();
         assert!((value - case.value).abs() < 1e-6, "{value}, PyTorch {}: {case:?}", case.value);
-        let mut layers = vec![("weights", &gradient.weights), ("thresholds", &gradient.thresholds)];
+        let mut layers = vec![("weights", &gradient.weights), ("biases", &gradient.biases)];
         if let Some(hidden) = &gradient.hidden {
             layers.extend([("hidden_weights", &hidden.weights), ("hidden_bias", &hidden.bias)]);
         }

@@ -9,7 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use tempfile::tempdir;
 
 /// Sizes that are done in a moment.
-const SMALL: &str = "--trials 1 --steps 300 --final 2 --detectors 20 --batch 16";
+const SMALL: &str = "--trials 1 --steps 300 --final 2 --filters 20 --batch 16";
 
 const CREB: &str = "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF creb\nletter-probability matrix: alength= 4 w= 8 nsites= 100\n\
     0.01 0.01 0.01 0.97\n0.01 0.01 0.97 0.01\n0.97 0.01 0.01 0.01\n0.01 0.97 0.01 0.01\n\
@@ -57,9 +57,9 @@ fn sizes_give_networks_of_their_filters_and_nearly_the_same_accuracy() {
     write_data(path);
     let mut areas = Vec::new();
     for (size, shape) in [
-        ("small", "48 detectors of length 15"),
-        ("medium", "82 detectors of length 15"),
-        ("ensemble", "82 detectors of length 16"),
+        ("small", "48 filters of length 15"),
+        ("medium", "82 filters of length 15"),
+        ("ensemble", "82 filters of length 16"),
     ] {
         train(path, &format!("peaks.bed --test-contigs chr2 -o {size}.onnx --size {size} {SMALL}"));
         let inspected = stdout(path, &format!("inspect {size}.onnx"));
@@ -126,7 +126,7 @@ fn few_summits_and_better_matrices_leave_the_matrix() {
     let inspected = stdout(path, "inspect few.onnx");
     assert!(inspected.contains("default window   8 bases") && inspected.contains("(default)"), "{inspected}");
     // One step teaches nothing, and the matrix is better.
-    let poor = "--trials 1 --steps 1 --final 1 --detectors 2 --batch 4";
+    let poor = "--trials 1 --steps 1 --final 1 --filters 2 --batch 4";
     let said = train(
         path,
         &format!(

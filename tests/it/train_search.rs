@@ -48,8 +48,8 @@ fn protocol(recipe: Recipe) -> Protocol {
     Protocol {
         space: Space {
             recipe,
-            detectors: 6,
-            detector_length: 10,
+            filters: 6,
+            filter_length: 10,
             padded: true,
             strands: Strands::Both,
             outputs: 1,
@@ -107,7 +107,7 @@ fn finds_the_motif_and_gives_the_same_bytes_on_any_number_of_threads() {
 
 /// Consensus of a filter, and of its reverse complement.
 fn consensus(network: &Network, filter: usize) -> [Vec<u8>; 2] {
-    let length = network.detector_length;
+    let length = network.filter_length;
     let weight = |base: u8, j: usize| network.weights[(filter * 4 + usize::from(base)) * length + j];
     let best = |j| (0..4u8).reduce(|a, b| if weight(b, j) > weight(a, j) { b } else { a }).unwrap();
     let forward: Vec<u8> = (0..length).map(best).collect();
@@ -143,7 +143,7 @@ fn the_motif_of_the_bound_sequences_is_a_filter() {
             assert!(motif.sites > 130.0 && motif.sites <= 150.0, "{motif:?}");
             assert!((motif.weight - 4.0 * motif.sites / (motif.sites + 30.0)).abs() < 1e-9, "{motif:?}");
             let halves = if strands == Strands::Symmetric { 2 } else { 1 };
-            let filters = outcome.network.detectors / halves;
+            let filters = outcome.network.filters / halves;
             assert_eq!(filters, if distilled { 4 } else { 13 });
             let found = consensus(&outcome.network, filters - 1);
             let holds = |word: &[u8]| found[0].windows(word.len()).any(|part| part == word);
@@ -168,7 +168,7 @@ fn a_known_motif_counts_as_sites() {
     (protocol.space.hidden, protocol.space.pooling) = (Some(0), Some(Pooling::Max));
     let alone = run(&data, &protocol, 1).unwrap().motif;
     let mut known = random_network(1, None, Pooling::Max, &mut Xoshiro256PlusPlus::seed_from_u64(1));
-    known.detector_length = MOTIF.len();
+    known.filter_length = MOTIF.len();
     let word = |base| MOTIF.iter().map(move |code| if *code == base { 1.9 } else { -5.0 });
     known.weights = (0..4u8).flat_map(word).collect();
     protocol.motifs = vec![known];
@@ -187,11 +187,11 @@ fn a_symmetric_network_scores_both_strands_alike() {
     (protocol.space.hidden, protocol.space.pooling) = (Some(0), Some(Pooling::Max));
     let outcome = run(&data, &protocol, 1).unwrap();
     assert!(outcome.trials[outcome.chosen].best().unwrap().1 > 0.9);
-    let Network { detectors, detector_length, weights, .. } = &outcome.network;
-    assert_eq!(*detectors, 2 * (2 * 6 + 1), "two fits and the motif, each detector both ways round");
+    let Network { filters, filter_length, weights, .. } = &outcome.network;
+    assert_eq!(*filters, 2 * (2 * 6 + 1), "two fits and the motif, each filter both ways round");
     assert!(outcome.finals.iter().all(|auc| auc.unwrap() > 0.9));
-    let turned: Vec<f32> = weights[..4 * detector_length].iter().rev().copied().collect();
-    assert_eq!(weights[detectors / 2 * 4 * detector_length..][..4 * detector_length], turned);
+    let turned: Vec<f32> = weights[..4 * filter_length].iter().rev().copied().collect();
+    assert_eq!(weights[filters / 2 * 4 * filter_length..][..4 * filter_length], turned);
     let mut scores = Vec::new();
     for codes in &data.sequences {
         let mut reverse = Vec::new();
@@ -296,12 +296,12 @@ fn data_that_cannot_be_fitted_are_refused() {
     assert!(error(&one_class, &protocol).contains("one class"));
     let mut unpadded = protocol.clone();
     unpadded.space.padded = false;
-    unpadded.space.detector_length = 31;
+    unpadded.space.filter_length = 31;
     assert!(error(&good, &unpadded).contains("shorter than 31 bases"));
     assert!(error(&good, &Protocol { folds: 1, ..protocol.clone() }).contains("2 folds"));
     let mut long = protocol.clone();
-    long.space.detector_length = 50;
-    assert!(error(&good, &long).contains("detectors of 50 bases are longer than every sequence (up to 40)"));
+    long.space.filter_length = 50;
+    assert!(error(&good, &long).contains("filters of 50 bases are longer than every sequence (up to 40)"));
     let mut lonely = good.clone();
     lonely.targets[2..].fill(0.0);
     assert!(error(&lonely, &protocol).contains("class 1 of column bound has 2 different sequences; 3 folds"));
@@ -351,9 +351,7 @@ fn a_merged_network_scores_the_mean() {
     for pooling in [Pooling::Max, Pooling::Average, Pooling::MaxAndAverage] {
         for hidden in [false, true] {
             let members: Vec<Network> = [(3, 4), (5, 2), (2, 6)]
-                .map(|(detectors, units)| {
-                    random_network(detectors, hidden.then_some(units), pooling, &mut rng)
-                })
+                .map(|(filters, units)| random_network(filters, hidden.then_some(units), pooling, &mut rng))
                 .into();
             let merged = merge(&members).unwrap();
             merged.check().unwrap();
@@ -374,13 +372,13 @@ fn a_merged_network_scores_the_mean() {
 }
 
 fn random_network(
-    detectors: usize,
+    filters: usize,
     hidden: Option<usize>,
     pooling: Pooling,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Network {
     let mut draw = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.random::<f32>() - 0.5).collect() };
-    let features = detectors * pooling.features_per_detector();
+    let features = filters * pooling.features_per_filter();
     let mut dense = |inputs: usize, outputs: usize| Dense {
         inputs,
         outputs,
@@ -390,10 +388,10 @@ fn random_network(
     let hidden = hidden.map(|units| dense(features, units));
     let output = dense(hidden.as_ref().map_or(features, |layer| layer.outputs), 2);
     Network {
-        detectors,
-        detector_length: 6,
-        weights: draw(detectors * 24),
-        thresholds: draw(detectors),
+        filters,
+        filter_length: 6,
+        weights: draw(filters * 24),
+        biases: draw(filters),
         rectify: true,
         padding: Padding::n(5),
         pooling,

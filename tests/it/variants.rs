@@ -53,9 +53,9 @@ impl Case {
         let flank = self.options.contains("flank");
         let window = self.window.min(contig.len());
         let whole = contig.len() <= self.window;
-        let needed = self.network.detector_length
+        let needed = self.network.filter_length
             - self.network.padding.left
-            - self.network.padding.right.min(self.network.detector_length - self.network.padding.left);
+            - self.network.padding.right.min(self.network.filter_length - self.network.padding.left);
         if window < needed {
             return Vec::new();
         }

@@ -83,7 +83,7 @@ def test_training_gives_a_model(tmp_path):
         rows.append("".join(letters) + f"\t{i % 2}")
     data = tmp_path / "data.tsv"
     data.write_text("\n".join(rows) + "\n")
-    options = {"trials": 1, "folds": 2, "steps": 60, "final": 1, "detectors": 4, "detector_length": 8}
+    options = {"trials": 1, "folds": 2, "steps": 60, "final": 1, "filters": 4, "filter_length": 8}
     model = bindscan.train(data, tmp_path / "model.onnx", **options)
     with_site, without = model.score(["A" * 11 + "CACGTGAC" + "A" * 11, "A" * 30])[:, 0]
     assert with_site > without

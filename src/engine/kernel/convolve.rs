@@ -25,7 +25,7 @@ impl Task for Index<'_> {
     }
 }
 
-/// Tables in one round over the positions; longer detectors take several rounds.
+/// Tables in one round over the positions; longer filters take several rounds.
 const TABLES: usize = 8;
 
 /// Positions computed side by side: independent sums, for the processor to overlap.
@@ -34,7 +34,7 @@ const SIDE: usize = 8;
 /// Look-up indices of a table, and more: all numbers of a `u8`, so that none needs a bounds check.
 const INDICES: usize = 256;
 
-/// The tables of 16 detectors in the order in which an instruction set reads them.
+/// The tables of 16 filters in the order in which an instruction set reads them.
 #[derive(Debug)]
 pub(crate) struct Tables {
     rounds: Vec<Round>,
@@ -122,7 +122,7 @@ impl Task for Arrange<'_> {
     }
 }
 
-/// Indices that are read (but need not mean anything) past the last position, for detectors with this many tables.
+/// Indices that are read (but need not mean anything) past the last position, for filters with this many tables.
 pub(crate) fn slack(tables: usize) -> usize {
     tables * TRIPLE + SPAN
 }

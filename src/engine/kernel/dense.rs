@@ -184,7 +184,7 @@ fn rectify<V: Vector>(x: &mut [Pair]) {
     }
 }
 
-/// An output layer on pooled features as they come: 16 detectors a vector.
+/// An output layer on pooled features as they come: 16 filters a vector.
 #[derive(Debug, Clone)]
 struct Linear {
     /// `weights[output * vectors + vector]`.
@@ -194,18 +194,18 @@ struct Linear {
 }
 
 impl Linear {
-    /// `layer` on maxima and means of `detectors` detectors, those in `order` in this order, the weights multiplied
+    /// `layer` on maxima and means of `filters` filters, those in `order` in this order, the weights multiplied
     /// by `scale(input)`.
-    fn new(layer: &Dense, detectors: usize, order: &[usize], scale: impl Fn(usize) -> f64) -> Linear {
+    fn new(layer: &Dense, filters: usize, order: &[usize], scale: impl Fn(usize) -> f64) -> Linear {
         let groups = order.len().div_ceil(WIDTH);
-        let statistics = layer.inputs / detectors;
+        let statistics = layer.inputs / filters;
         let vectors = statistics * groups;
         let mut weights = vec![Lanes::ZERO; layer.outputs * vectors];
         for (row, weights) in layer.weights.chunks_exact(layer.inputs).zip(weights.chunks_exact_mut(vectors))
         {
             for statistic in 0..statistics {
-                for (place, detector) in order.iter().enumerate() {
-                    let i = statistic * detectors + detector;
+                for (place, filter) in order.iter().enumerate() {
+                    let i = statistic * filters + filter;
                     let vector = statistic * groups + place / WIDTH;
                     weights[vector].0[place % WIDTH] = (f64::from(row[i]) * scale(i)) as f32;
                 }
@@ -276,20 +276,20 @@ struct Two {
 }
 
 impl Two {
-    /// The layers on maxima and means of the detectors in `order`, the hidden weights multiplied by `scale(input)`.
+    /// The layers on maxima and means of the filters in `order`, the hidden weights multiplied by `scale(input)`.
     fn new(network: &Network, hidden: &Dense, order: &[usize], scale: impl Fn(usize) -> f64) -> Two {
         let mut kept = order.to_vec();
         // In the network's order, those that a unit of an ensemble sees stay together.
         kept.sort_unstable();
-        let statistics = network.pooling.features_per_detector();
-        let place = |statistic: usize, detector: &usize| {
-            statistic * kept.len() + kept.partition_point(|other| other < detector)
+        let statistics = network.pooling.features_per_filter();
+        let place = |statistic: usize, filter: &usize| {
+            statistic * kept.len() + kept.partition_point(|other| other < filter)
         };
         let of_group =
             |statistic: usize, group: &[usize]| group.iter().map(|k| place(statistic, k)).collect();
         let places = (0..statistics).flat_map(|s| order.chunks(WIDTH).map(move |group| of_group(s, group)));
         let weight = |o: usize, i: usize| {
-            let i = i / kept.len() * network.detectors + kept[i % kept.len()];
+            let i = i / kept.len() * network.filters + kept[i % kept.len()];
             let weight = hidden.weights.get(o * hidden.inputs + i);
             weight.map_or(0.0, |&weight| (f64::from(weight) * scale(i)) as f32)
         };
@@ -330,13 +330,13 @@ impl Two {
 
 impl Head {
     /// The layers of `network`, where a mean is over `alignments` activations: features come as sums, and the
-    /// division is part of the weights. `order`: the detectors in the lanes.
+    /// division is part of the weights. `order`: the filters in the lanes.
     pub(crate) fn new(network: &Network, order: &[usize], alignments: usize) -> Head {
-        let detectors = network.detectors;
-        let maxima = if network.pooling.has_max() { detectors } else { 0 };
+        let filters = network.filters;
+        let maxima = if network.pooling.has_max() { filters } else { 0 };
         let pooled = |i: usize| if i < maxima { 1.0 } else { 1.0 / alignments as f64 };
         let layers = match &network.hidden {
-            None => Layers::One(Linear::new(&network.output, detectors, order, pooled)),
+            None => Layers::One(Linear::new(&network.output, filters, order, pooled)),
             Some(hidden) => Layers::Two(Box::new(Two::new(network, hidden, order, pooled))),
         };
         Head { layers, sigmoid: network.sigmoid, bounds: Vec::new() }
@@ -359,7 +359,7 @@ impl Head {
         &self.bounds
     }
 
-    /// Weights of one output for the features of 16 detectors a vector, if the score is linear in the features.
+    /// Weights of one output for the features of 16 filters a vector, if the score is linear in the features.
     pub(crate) fn weights(&self, output: usize) -> Option<&[Lanes]> {
         match &self.layers {
             Layers::One(layer) => Some(&layer.weights[output * layer.vectors..][..layer.vectors]),
@@ -387,7 +387,7 @@ impl Head {
 /// Scores of consecutive windows from their pooled features.
 pub(crate) struct Apply<'a> {
     pub(crate) head: &'a Head,
-    /// Features, 16 detectors a vector, all maxima before all sums: a [block](Vector) of windows for each vector.
+    /// Features, 16 filters a vector, all maxima before all sums: a [block](Vector) of windows for each vector.
     pub(crate) features: &'a [Lanes],
     /// Windows that each vector of features has room for, a multiple of [`WINDOWS`].
     pub(crate) room: usize,

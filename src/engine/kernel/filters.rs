@@ -11,14 +11,14 @@ use crate::model::Network;
 use crate::seq::alphabet::{ONE_HOT, complement};
 use crate::seq::contig::Strand;
 
-/// One column of 16 detectors: a row for each code.
+/// One column of 16 filters: a row for each code.
 pub(crate) type Column = [Lanes; 8];
 
-/// The detectors of a network as one strand reads the forward sequence: for the reverse strand each is reversed
+/// The filters of a network as one strand reads the forward sequence: for the reverse strand each is reversed
 /// and complemented, and the padding is mirrored.
 #[derive(Debug)]
-pub(crate) struct Detectors {
-    /// Detectors, 16 at a time; the last group is filled up with zeros.
+pub(crate) struct Filters {
+    /// Filters, 16 at a time; the last group is filled up with zeros.
     pub(crate) groups: Vec<Group>,
     /// Padding on the side of lower positions.
     pub(crate) before: usize,
@@ -26,10 +26,10 @@ pub(crate) struct Detectors {
     pub(crate) after: usize,
 }
 
-/// Sixteen detectors.
+/// Sixteen filters.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// Table i holds columns `3 i .. 3 i + 3`; the first one the threshold too.
+    /// Table i holds columns `3 i .. 3 i + 3`; the first one the bias too.
     pub(crate) tables: Tables,
     /// Activation of an alignment that lies on padding only.
     pub(crate) padded: Lanes,
@@ -39,27 +39,27 @@ pub(crate) struct Group {
     pub(crate) size: Lanes,
 }
 
-impl Detectors {
-    /// Tables of `network` for one strand, its detectors in the order `order`.
-    pub(crate) fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Detectors {
-        let length = network.detector_length;
+impl Filters {
+    /// Tables of `network` for one strand, its filters in the order `order`.
+    pub(crate) fn new(network: &Network, order: &[usize], strand: Strand, simd: Simd) -> Filters {
+        let length = network.filter_length;
         let reverse = strand == Strand::Reverse;
-        // Contribution of `code` at column `j` of detector `k`, in the direction of the forward sequence.
+        // Contribution of `code` at column `j` of filter `k`, in the direction of the forward sequence.
         let contribution = |k: usize, j: usize, code: usize| -> f64 {
             let (j, code) =
                 if reverse { (length - 1 - j, usize::from(complement(code as u8))) } else { (j, code) };
             let weight = |channel: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
             (0..4).map(|channel| weight(channel) * f64::from(ONE_HOT[code][channel])).sum()
         };
-        let groups = order.chunks(WIDTH).map(|detectors| Group::new(network, detectors, contribution, simd));
+        let groups = order.chunks(WIDTH).map(|filters| Group::new(network, filters, contribution, simd));
         let padding = network.padding;
         let (before, after) =
             if reverse { (padding.right, padding.left) } else { (padding.left, padding.right) };
-        Detectors { groups: groups.collect(), before, after }
+        Filters { groups: groups.collect(), before, after }
     }
 }
 
-/// Tables of these columns of 16 detectors, three a table; the first one includes `base`.
+/// Tables of these columns of 16 filters, three a table; the first one includes `base`.
 pub(crate) fn tables(base: &Lanes, columns: &[Column], simd: Simd) -> Tables {
     let mut tables = vec![[Lanes::ZERO; 256]; columns.len().div_ceil(TRIPLE)];
     for (i, (table, columns)) in tables.iter_mut().zip(columns.chunks(TRIPLE)).enumerate() {
@@ -80,21 +80,21 @@ pub(crate) fn tables(base: &Lanes, columns: &[Column], simd: Simd) -> Tables {
 impl Group {
     fn new(
         network: &Network,
-        detectors: &[usize],
+        filters: &[usize],
         contribution: impl Fn(usize, usize, usize) -> f64,
         simd: Simd,
     ) -> Group {
-        let length = network.detector_length;
+        let length = network.filter_length;
         let lanes = |f: &dyn Fn(usize) -> f64| {
             let mut lanes = Lanes::ZERO;
-            for (x, &detector) in lanes.0.iter_mut().zip(detectors) {
+            for (x, &filter) in lanes.0.iter_mut().zip(filters) {
                 // Adding zero turns -0 into 0: a sum that starts from such a row is never -0, and so a maximum
                 // over activations does not depend on the order in which they are seen.
-                *x = f(detector) as f32 + 0.0;
+                *x = f(filter) as f32 + 0.0;
             }
             lanes
         };
-        let threshold = |k: usize| f64::from(network.thresholds[k]);
+        let bias = |k: usize| f64::from(network.biases[k]);
         // Four channels of the padding's value are N times four times that value.
         let padding = 4.0 * f64::from(network.padding.value);
         let pad = |k: usize, j: usize| padding * contribution(k, j, 4);
@@ -105,7 +105,7 @@ impl Group {
             for codes in (0..125).map(|n: usize| [n / 25, n / 5 % 5, n % 5]) {
                 let [a, b, c] = codes.map(|code| code as u8);
                 table[usize::from(triple(a, b, c))] = lanes(&|k| {
-                    let base = if i == 0 { threshold(k) } else { 0.0 };
+                    let base = if i == 0 { bias(k) } else { 0.0 };
                     base + columns.clone().zip(codes).map(|(j, code)| contribution(k, j, code)).sum::<f64>()
                 });
             }
@@ -116,10 +116,10 @@ impl Group {
                 *row = lanes(&|k| contribution(k, j, code) - pad(k, j));
             }
         }
-        let padded = lanes(&|k| threshold(k) + (0..length).map(|j| pad(k, j)).sum::<f64>());
+        let padded = lanes(&|k| bias(k) + (0..length).map(|j| pad(k, j)).sum::<f64>());
         let size = lanes(&|k| {
             let greatest = |j: usize| (0..5).map(|code| contribution(k, j, code).abs()).fold(0.0, f64::max);
-            threshold(k).abs() + (0..length).map(|j| greatest(j) + pad(k, j).abs()).sum::<f64>()
+            bias(k).abs() + (0..length).map(|j| greatest(j) + pad(k, j).abs()).sum::<f64>()
         });
         Group { tables: Tables::new(&tables, simd), padded, columns, size }
     }

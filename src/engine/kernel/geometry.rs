@@ -23,12 +23,12 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     pub(crate) fn new(network: &Network, side: &StrandTables, plan: &WindowPlan, margin: usize) -> Geometry {
-        let detectors = &side.detectors;
+        let filters = &side.filters;
         let padded = plan.context == Context::Padding;
-        let padding = if padded { (detectors.before, detectors.after) } else { (0, 0) };
-        let bases = if padded { plan.window } else { plan.window + detectors.before + detectors.after };
-        let inner = (bases + 1).saturating_sub(network.detector_length);
-        let origin = if padded { margin } else { margin - detectors.before };
+        let padding = if padded { (filters.before, filters.after) } else { (0, 0) };
+        let bases = if padded { plan.window } else { plan.window + filters.before + filters.after };
+        let inner = (bases + 1).saturating_sub(network.filter_length);
+        let origin = if padded { margin } else { margin - filters.before };
         Geometry { padding, inner, origin }
     }
 }

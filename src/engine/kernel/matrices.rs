@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::engine::kernel::convolve::{self, Convolve, Index, To};
-use crate::engine::kernel::filters::Detectors;
+use crate::engine::kernel::filters::Filters;
 use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found, Pair, SPAN, WITH_N};
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
@@ -72,7 +72,7 @@ struct Bound {
 
 #[derive(Debug)]
 struct Compiled {
-    detectors: Detectors,
+    filters: Filters,
     /// Windows of each matrix.
     plans: Vec<WindowPlan>,
     shortest: usize,
@@ -108,7 +108,7 @@ impl MatrixScanner {
     /// Without a matrix.
     pub fn new(matrices: &[&Network], plan: &WindowPlan, simd: Simd) -> MatrixScanner {
         let plan_of = |matrix: &&Network| {
-            let (window, context) = (matrix.detector_length, Context::Padding);
+            let (window, context) = (matrix.filter_length, Context::Padding);
             WindowPlan { window, context, ..*plan }
         };
         let plans: Vec<WindowPlan> = matrices.iter().map(plan_of).collect();
@@ -121,24 +121,24 @@ impl MatrixScanner {
             StrandChoice::Reverse => &[Strand::Reverse],
         };
         let mut joined = Network {
-            detectors: matrices.len() * strands.len(),
-            detector_length: longest,
+            filters: matrices.len() * strands.len(),
+            filter_length: longest,
             weights: Vec::new(),
-            thresholds: Vec::new(),
+            biases: Vec::new(),
             ..matrices[0].clone()
         };
         for matrix in matrices {
             let (scale, shift) = (matrix.output.weights[0], matrix.output.bias[0]);
             for &strand in strands {
                 joined.weights.extend(as_read_on(matrix, strand, longest).map(|weight| scale * weight));
-                joined.thresholds.push(scale * matrix.thresholds[0] + shift);
+                joined.biases.push(scale * matrix.biases[0] + shift);
             }
         }
-        let order: Vec<usize> = (0..joined.detectors).collect();
-        let detectors = Detectors::new(&joined, &order, Strand::Forward, simd);
+        let order: Vec<usize> = (0..joined.filters).collect();
+        let filters = Filters::new(&joined, &order, Strand::Forward, simd);
         let (lanes, strands) = (strands.len(), plan.strands);
         MatrixScanner {
-            compiled: Arc::new(Compiled { detectors, plans, shortest, longest, lanes, strands }),
+            compiled: Arc::new(Compiled { filters, plans, shortest, longest, lanes, strands }),
             simd,
             codes: Vec::new(),
             triples: Vec::new(),
@@ -250,12 +250,12 @@ impl MatrixScanner {
 
     /// Bounds for these rules.
     fn bounds(&self, rules: &[HitRule]) -> Bounds {
-        let Compiled { detectors, lanes, longest, .. } = &*self.compiled;
+        let Compiled { filters, lanes, longest, .. } = &*self.compiled;
         let n = vec![N; longest + TRIPLE];
         let bound = |i: usize| {
             let (rank, strand) = (i / lanes, i % lanes);
             let (group, lane) = self.compiled.place(rank);
-            let (group, lane) = (&detectors.groups[group], lane + strand);
+            let (group, lane) = (&filters.groups[group], lane + strand);
             let threshold = self.threshold(strand, rules[rank].thresholds);
             let columns = self.compiled.plans[rank].window;
             let best = |j: usize| group.columns[j].iter().map(|row| f64::from(row.0[lane])).take(5);
@@ -294,7 +294,7 @@ impl MatrixScanner {
         self.triples.resize(self.codes.len() - (TRIPLE - 1), 0);
         self.simd.run(Index { codes: &self.codes, triples: &mut self.triples });
         let mut group: Vec<Scores> = Vec::new();
-        for g in 0..compiled.detectors.groups.len() {
+        for g in 0..compiled.filters.groups.len() {
             let members = self.members(g);
             group.resize_with(members.len(), Scores::default);
             for (scores, rank) in group.iter_mut().zip(members.clone()) {
@@ -333,7 +333,7 @@ impl MatrixScanner {
     /// Scores of group `g` at `count` positions.
     fn convolve(&mut self, g: usize, from: usize, count: usize) {
         self.simd.run(Convolve {
-            tables: &self.compiled.detectors.groups[g].tables,
+            tables: &self.compiled.filters.groups[g].tables,
             triples: &self.triples[from..],
             rectify: false,
             out: &mut self.activations[..count],
@@ -436,7 +436,7 @@ fn scatter(activations: &[Lanes], lane: usize, position: u64, scores: &mut Score
 
 /// Weights of a matrix as `strand` reads the forward sequence, shape `[4, length]`, zeros past the matrix's end.
 fn as_read_on(matrix: &Network, strand: Strand, length: usize) -> impl Iterator<Item = f32> {
-    let width = matrix.detector_length;
+    let width = matrix.filter_length;
     (0..4 * length).map(move |i| {
         let (channel, j) = (i / length, i % length);
         match strand {

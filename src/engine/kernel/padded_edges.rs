@@ -25,7 +25,7 @@ pub(crate) enum End {
     High,
 }
 
-/// The alignments of 16 detectors that overhang one end of the windows.
+/// The alignments of 16 filters that overhang one end of the windows.
 #[derive(Debug)]
 pub(crate) struct PaddedEdge {
     /// Tables of the columns whose alignments are not placed, in the order of the sequence: the padding is too short
@@ -383,7 +383,7 @@ impl<S: Statistic> Task for Join<'_, S> {
     }
 }
 
-/// Pools a window that is shorter than the detectors, and so overhung at both ends by some alignments.
+/// Pools a window that is shorter than the filters, and so overhung at both ends by some alignments.
 pub(crate) struct ShortWindow<'a> {
     pub(crate) group: &'a Group,
     /// Codes of the window.

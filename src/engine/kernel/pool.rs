@@ -54,7 +54,7 @@ impl Statistic for Sum {
     }
 }
 
-/// Results of a sliding window between calls, for 16 detectors, in [blocks](Vector).
+/// Results of a sliding window between calls, for 16 filters, in [blocks](Vector).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Running {
     /// `back[i]`: over positions `i ..` of the last whole block; the last entry is over nothing.
@@ -93,7 +93,7 @@ pub(crate) struct Step {
     pub(crate) ended: usize,
 }
 
-/// Slides one statistic over a [`Step`], for part `part` of the detectors.
+/// Slides one statistic over a [`Step`], for part `part` of the filters.
 ///
 /// `activations`: of all positions from the start of the block that `step.start` lies in, or an earlier one. `out`: one
 /// row for each window that ends in the step.

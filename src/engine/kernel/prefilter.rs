@@ -99,7 +99,7 @@ impl<'a> Prefilter<'a> {
             .filter(|strand| self.quantized.halves.iter().any(|half| half.strand == *strand))
             .collect();
         // Windows that cost as much as starting anew.
-        let anew = self.geometry.inner.max(self.network.detector_length).div_ceil(stride);
+        let anew = self.geometry.inner.max(self.network.filter_length).div_ceil(stride);
         let (mut pause, mut next_pause, mut known) = (0, PAUSE, false);
         for at in (0..starts).step_by(STRETCH) {
             let window = |start: usize| start.min(starts).div_ceil(stride);
@@ -413,23 +413,23 @@ mod tests {
     use crate::seq::chunk::Chunk;
     use crate::seq::window::{Context, StrandChoice};
 
-    /// A network whose scores are the maxima of its detectors.
-    fn maxima(detectors: usize, length: usize, rectify: bool, padding: Padding, seed: u64) -> Network {
+    /// A network whose scores are the maxima of its filters.
+    fn maxima(filters: usize, length: usize, rectify: bool, padding: Padding, seed: u64) -> Network {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let mut numbers =
             |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f32>>();
         let mut output = Dense {
-            inputs: detectors,
-            outputs: detectors,
-            weights: vec![0.0; detectors * detectors],
-            bias: vec![0.0; detectors],
+            inputs: filters,
+            outputs: filters,
+            weights: vec![0.0; filters * filters],
+            bias: vec![0.0; filters],
         };
-        output.weights.iter_mut().step_by(detectors + 1).for_each(|weight| *weight = 1.0);
+        output.weights.iter_mut().step_by(filters + 1).for_each(|weight| *weight = 1.0);
         Network {
-            detectors,
-            detector_length: length,
-            weights: numbers(detectors * 4 * length),
-            thresholds: numbers(detectors),
+            filters,
+            filter_length: length,
+            weights: numbers(filters * 4 * length),
+            biases: numbers(filters),
             rectify,
             padding,
             pooling: Pooling::Max,
@@ -477,7 +477,7 @@ mod tests {
 
         #[test]
         fn maxima_lie_within_their_bounds(
-            detectors in 1..40usize,
+            filters in 1..40usize,
             length in 1..40usize,
             rectify in any::<bool>(),
             padding in prop_oneof![Just(0usize), Just(1000), 1..45usize],
@@ -490,7 +490,7 @@ mod tests {
         ) {
             let padding = if padding == 1000 { length - 1 } else { padding };
             let padding = Padding { left: padding, right: padding, value };
-            let network = maxima(detectors, length, rectify, padding, seed);
+            let network = maxima(filters, length, rectify, padding, seed);
             let mut codes = bases;
             for code in codes.iter_mut().skip(unknown.0).take(unknown.1) {
                 *code = 4;
@@ -505,13 +505,13 @@ mod tests {
                 let (bounds, scores) = look(&mut engine, &chunk, &plan);
                 let (windows, order) = (scores.windows.min(STRETCH), engine.compiled.order.clone());
                 for (strand, [above, below]) in [&scores.forward, &scores.reverse].into_iter().zip(&bounds) {
-                    for (place, &detector) in order.iter().enumerate() {
-                        for (window, &max) in strand[detector * scores.windows..][..windows].iter().enumerate() {
+                    for (place, &filter) in order.iter().enumerate() {
+                        for (window, &max) in strand[filter * scores.windows..][..windows].iter().enumerate() {
                             let at = place / 16 * BLOCKS + window / BLOCK;
                             let (low, high) = (below[at].0[place % 16], above[at].0[place % 16]);
                             prop_assert!(
                                 low <= max && max <= high,
-                                "{simd}: {max} of detector {detector} in window {window} is not within {low} and {high}"
+                                "{simd}: {max} of filter {filter} in window {window} is not within {low} and {high}"
                             );
                         }
                     }

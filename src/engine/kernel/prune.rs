@@ -9,7 +9,7 @@ use crate::engine::kernel::filters::{Column, Group};
 use crate::engine::kernel::simd::WIDTH;
 use crate::model::Network;
 
-/// Bounds of one column of a detector.
+/// Bounds of one column of a filter.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reach {
     /// Upper bound of its share of the activation on padding alone, or 0.
@@ -27,7 +27,7 @@ impl Reach {
     }
 }
 
-/// The most columns on padding with which a detector can still be positive, or `None` if it never is. The first
+/// The most columns on padding with which a filter can still be positive, or `None` if it never is. The first
 /// columns lie on padding first; `padded` is the activation on padding alone.
 fn overhang(
     padded: f64,
@@ -45,7 +45,7 @@ fn overhang(
     Some(on_padding)
 }
 
-/// The most columns on padding with which one of 16 detectors, rectified, can be positive: 0 where overhanging
+/// The most columns on padding with which one of 16 filters, rectified, can be positive: 0 where overhanging
 /// alignments never are. `columns`: those that come to lie on padding first are first.
 pub(crate) fn columns_on_padding(group: &Group, columns: &[Column]) -> usize {
     let of_lane = |lane: usize| {
@@ -55,10 +55,10 @@ pub(crate) fn columns_on_padding(group: &Group, columns: &[Column]) -> usize {
     (0..WIDTH).filter_map(of_lane).max().unwrap_or(0)
 }
 
-/// The detectors that can be positive, or all if activations are not rectified. Where there is padding, those that
+/// The filters that can be positive, or all if activations are not rectified. Where there is padding, those that
 /// are positive with like numbers of columns on it come together, so that groups of them are alike. Never empty.
-pub(crate) fn detectors(network: &Network) -> Vec<usize> {
-    let all = 0..network.detectors;
+pub(crate) fn active_filters(network: &Network) -> Vec<usize> {
+    let all = 0..network.filters;
     if !network.rectify {
         return all.collect();
     }
@@ -72,11 +72,11 @@ pub(crate) fn detectors(network: &Network) -> Vec<usize> {
 
 /// The sum of [`overhang`] at both ends.
 fn both_ends(network: &Network, k: usize) -> Option<usize> {
-    let length = network.detector_length;
+    let length = network.filter_length;
     let weight = |j: usize, channel: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
     let pad =
         |j: usize| (0..4).map(|channel| weight(j, channel)).sum::<f64>() * f64::from(network.padding.value);
-    let padded = f64::from(network.thresholds[k]) + (0..length).map(pad).sum::<f64>();
+    let padded = f64::from(network.biases[k]) + (0..length).map(pad).sum::<f64>();
     let reach = |j: usize| {
         let Reach { gain, size } = Reach::new((0..4).map(|channel| weight(j, channel) - pad(j)));
         Reach { gain, size: size + pad(j).abs() }

@@ -20,7 +20,7 @@ mod avx512;
 mod neon;
 mod scalar;
 
-/// Detectors in a vector.
+/// Filters in a vector.
 pub(crate) const WIDTH: usize = 16;
 
 /// The environment variable that forces an instruction set.
@@ -168,7 +168,7 @@ pub(crate) type PartRow<V> = <<V as Vector>::Part as Numbers>::Row;
 
 /// Sixteen numbers in registers.
 ///
-/// Where a register holds eight, stages that read much take one half of the detectors after the other: half of the
+/// Where a register holds eight, stages that read much take one half of the filters after the other: half of the
 /// tables and half of the activations fit the first-level cache where all of them would not. What passes between such
 /// stages lies in memory in *blocks*: of a number of vectors, first all first parts and then all second ones.
 pub(crate) trait Vector: Numbers<Row = Lanes> {

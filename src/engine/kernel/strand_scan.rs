@@ -29,7 +29,7 @@ mod hidden_bounds;
 /// Positions that go through the stages together.
 const TILE: usize = 192;
 
-/// Features that are gathered before the dense layers run, in vectors: so many that the tables of half of the detectors,
+/// Features that are gathered before the dense layers run, in vectors: so many that the tables of half of the filters,
 /// which the next half drives out of the first-level cache, are used long enough, and so few that they stay in the
 /// second-level cache.
 const BATCH: usize = 1536;
@@ -77,17 +77,10 @@ struct Pooled {
 }
 
 impl Buffers {
-    /// Takes `length` codes from contig position `from` on, and derives the look-up indices for detectors of
-    /// `detector_length` columns.
-    pub(crate) fn load(
-        &mut self,
-        simd: Simd,
-        chunk: &Chunk,
-        from: i64,
-        length: usize,
-        detector_length: usize,
-    ) {
-        let slack = prefilter::SLACK + convolve::slack(detector_length.div_ceil(TRIPLE));
+    /// Takes `length` codes from contig position `from` on, and derives the look-up indices for filters of
+    /// `filter_length` columns.
+    pub(crate) fn load(&mut self, simd: Simd, chunk: &Chunk, from: i64, length: usize, filter_length: usize) {
+        let slack = prefilter::SLACK + convolve::slack(filter_length.div_ceil(TRIPLE));
         let indices = length + slack;
         self.codes.clear();
         chunk.codes_at(from, indices + TRIPLE - 1, &mut self.codes);
@@ -128,13 +121,13 @@ impl StrandJob<'_> {
         scores: &mut [f32],
     ) {
         let StrandJob { network, side, plan, .. } = self;
-        let vectors = side.detectors.groups.len() * network.pooling.features_per_detector();
+        let vectors = side.filters.groups.len() * network.pooling.features_per_filter();
         let room = room(vectors);
         buffers.features.resize(vectors * room, Lanes::ZERO);
         buffers.dense.resize(self.head.scratch(), [Lanes::ZERO; 2]);
         buffers.sieve.reset();
         buffers.repeats.reset();
-        buffers.groups.resize_with(side.detectors.groups.len(), GroupState::default);
+        buffers.groups.resize_with(side.filters.groups.len(), GroupState::default);
         let geometry = Geometry::new(network, side, plan, self.margin);
         let mut sweep =
             StrandScan { job: self, geometry, windows, room, filled: 0, scored: 0, buffers, scores };
@@ -196,7 +189,7 @@ impl StrandScan<'_> {
         let phase = ((self.job.start + first as u64) % inner as u64) as usize;
         let end = phase + (range.len() - 1) * stride + inner;
         let span = inner * (TILE / inner).max(1);
-        for (group, state) in self.job.side.detectors.groups.iter().zip(&mut self.buffers.groups) {
+        for (group, state) in self.job.side.filters.groups.iter().zip(&mut self.buffers.groups) {
             state.activations.resize(span, Lanes::ZERO);
             state.pending.resize(group.tables.lead(), Lanes::ZERO);
             if self.job.network.rectify {
@@ -262,12 +255,12 @@ impl StrandScan<'_> {
         }
     }
 
-    /// Windows shorter than the detectors.
+    /// Windows shorter than the filters.
     fn short_windows(&mut self, range: Range<usize>) {
         let StrandJob { network, side, simd, plan, margin, .. } = self.job;
         for window in range {
             self.make_room(1);
-            for (g, group) in side.detectors.groups.iter().enumerate() {
+            for (g, group) in side.filters.groups.iter().enumerate() {
                 let (mut max, mut sum) = (Lanes::ZERO, Lanes::ZERO);
                 simd.run(ShortWindow {
                     group,
@@ -302,7 +295,7 @@ impl StrandScan<'_> {
         let Buffers { triples, groups, features, .. } = &mut *self.buffers;
         let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
         simd.run(Pool {
-            tables: &side.detectors.groups[group].tables,
+            tables: &side.filters.groups[group].tables,
             triples: &triples[self.geometry.origin + first..],
             rectify: network.rectify,
             steps,
@@ -322,7 +315,7 @@ impl StrandScan<'_> {
         let (max, sum) = blocks(features, network.pooling, groups.len(), group, self.room);
         let values = &mut groups[group].activations[..self.geometry.inner];
         simd.run(Convolve {
-            tables: &side.detectors.groups[group].tables,
+            tables: &side.filters.groups[group].tables,
             triples: &triples[self.geometry.origin + position..],
             rectify: network.rectify,
             out: values,
@@ -427,7 +420,7 @@ fn blocks(
     (maxima.get_mut(place.clone()), sums.get_mut(place))
 }
 
-/// Activations of a group along a sequence, and what windows pool of them, for one part of the detectors after the other.
+/// Activations of a group along a sequence, and what windows pool of them, for one part of the filters after the other.
 struct Pool<'a> {
     tables: &'a Tables,
     /// Indices, from that of the first position on.

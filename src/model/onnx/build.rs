@@ -71,12 +71,11 @@ impl Builder {
             let value = self.constant("pad_value", &Tensor::floats([], vec![padding.value]));
             x = self.node("Pad", &[&x, &pads, &value], "padded", []);
         }
-        let (count, length) = (network.detectors, network.detector_length);
-        let detectors =
-            self.constant("detectors", &Tensor::floats([count, 4, length], network.weights.clone()));
-        let thresholds = self.constant("thresholds", &Tensor::floats([count], network.thresholds.clone()));
+        let (count, length) = (network.filters, network.filter_length);
+        let filters = self.constant("filters", &Tensor::floats([count, 4, length], network.weights.clone()));
+        let biases = self.constant("biases", &Tensor::floats([count], network.biases.clone()));
         let kernel = [ints("kernel_shape", &[length as i64])];
-        x = self.node("Conv", &[&x, &detectors, &thresholds], "activations", kernel);
+        x = self.node("Conv", &[&x, &filters, &biases], "activations", kernel);
         if network.rectify {
             x = self.node("Relu", &[&x], "rectified", []);
         }

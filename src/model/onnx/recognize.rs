@@ -195,16 +195,16 @@ impl Walk {
             (true, false) => Pooling::Max,
         };
         let convolution = &self.convolutions[first.convolution];
-        layers[0] = by_feature(&layers[0], features, convolution.detectors, pooling);
+        layers[0] = by_feature(&layers[0], features, convolution.filters, pooling);
         let count = layers.len();
         let (Some(output), hidden, None) = (layers.pop(), layers.pop(), layers.pop()) else {
             return Err(format!("it has {} hidden layers", count - 1));
         };
         let network = Network {
-            detectors: convolution.detectors,
-            detector_length: convolution.length,
+            filters: convolution.filters,
+            filter_length: convolution.length,
             weights: convolution.weights.clone(),
-            thresholds: convolution.thresholds.clone(),
+            biases: convolution.biases.clone(),
             rectify: first.rectified,
             padding: convolution.padding,
             pooling,
@@ -224,13 +224,13 @@ fn identity(width: usize) -> Dense {
 }
 
 /// `layer`, which reads `features` in the graph's order, as one that reads them in the order of [`Pooling`].
-fn by_feature(layer: &Dense, features: &[Feature], detectors: usize, pooling: Pooling) -> Dense {
-    let inputs = detectors * pooling.features_per_detector();
+fn by_feature(layer: &Dense, features: &[Feature], filters: usize, pooling: Pooling) -> Dense {
+    let inputs = filters * pooling.features_per_filter();
     let mut weights = vec![0.0; inputs * layer.outputs];
     for output in 0..layer.outputs {
         for (i, feature) in features.iter().enumerate() {
-            let means = if feature.average && pooling.has_max() { detectors } else { 0 };
-            weights[output * inputs + means + feature.detector] += layer.weights[output * layer.inputs + i];
+            let means = if feature.average && pooling.has_max() { filters } else { 0 };
+            weights[output * inputs + means + feature.filter] += layer.weights[output * layer.inputs + i];
         }
     }
     Dense { inputs, weights, ..layer.clone() }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{AROUND, ReportTarget, browser};
 use crate::dataset::metric::pearson;
 use crate::model::{Alphabet, Network};
-use crate::report::detector::{Detector, Stretch, active, counts, shares};
+use crate::report::filter::{Filter, Stretch, active, counts, shares};
 use crate::report::grouped;
 use crate::report::logo::Logo;
 use crate::report::svg::escape;
@@ -16,16 +16,16 @@ use crate::seq::contig::Strand;
 use crate::sites::core::{Core, CoreSource, Located};
 use crate::track::Target;
 
-/// Logos of a network's detectors.
+/// Logos of a network's filters.
 const LOGOS: usize = 4;
 
 /// Fewer stretches than this make no logo; the weights are shown instead.
 const STRETCHES: usize = 10;
 
-/// Leading detectors of which those that look alike share a logo.
+/// Leading filters of which those that look alike share a logo.
 const COMPARED: usize = 64;
 
-/// Lowest correlation of the weights of detectors that look alike.
+/// Lowest correlation of the weights of filters that look alike.
 const ALIKE: f64 = 0.75;
 
 /// Bases shown on either side of the longest core.
@@ -45,26 +45,23 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
     };
     let drawn: Vec<Vec<u8>> = found.drawn.iter().map(|site| as_read(site, target.target).0).collect();
     let mut figures = String::new();
-    let mut leading = leading_detectors(network, target.output, &drawn);
-    let first = leading.first().map(|&(k, _)| Detector::new(network, k));
-    for Distinct { detector: k, share, alike } in distinct(network, &mut leading) {
-        let detector = Detector::new(network, k);
+    let mut leading = leading_filters(network, target.output, &drawn);
+    let first = leading.first().map(|&(k, _)| Filter::new(network, k));
+    for Distinct { filter: k, share, alike } in distinct(network, &mut leading) {
+        let filter = Filter::new(network, k);
         let stretches: Vec<Stretch> =
-            drawn.iter().map(|codes| detector.strongest(codes, target.both_strands)).collect();
+            drawn.iter().map(|codes| filter.strongest(codes, target.both_strands)).collect();
         let active = active(&stretches);
         let (logo, made_of) = if active.len() < STRETCHES {
-            (
-                Logo::from_weights(&detector.weights, target.alphabet),
-                "weights; too few sites for a logo".into(),
-            )
+            (Logo::from_weights(&filter.weights, target.alphabet), "weights; too few sites for a logo".into())
         } else {
-            let counts = counts(&active, network.detector_length);
+            let counts = counts(&active, network.filter_length);
             (
                 Logo::from_counts(&counts, target.alphabet),
                 format!("in {} of {} sites", active.len(), drawn.len()),
             )
         };
-        let svg = logo.to_svg(&format!("Logo of detector {}", k + 1));
+        let svg = logo.to_svg(&format!("Logo of filter {}", k + 1));
         let others = match alike {
             0 => String::new(),
             1 => ", like 1 other".into(),
@@ -72,39 +69,39 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
         };
         let _ = writeln!(
             figures,
-            "<figure>{svg}<figcaption>Detector {}{others}: adds {share:.2} to the score, {made_of}</figcaption></figure>",
+            "<figure>{svg}<figcaption>Filter {}{others}: adds {share:.2} to the score, {made_of}</figcaption></figure>",
             k + 1
         );
     }
     logos(&figures) + &table(target, found, q, first.as_ref())
 }
 
-/// A detector that shows a motif of its own, with how many others show the same.
+/// A filter that shows a motif of its own, with how many others show the same.
 struct Distinct {
-    detector: usize,
+    filter: usize,
     /// Its contribution to the score.
     share: f64,
     alike: usize,
 }
 
-/// The first of the leading detectors that show different motifs.
+/// The first of the leading filters that show different motifs.
 fn distinct(network: &Network, leading: &mut Vec<(usize, f64)>) -> Vec<Distinct> {
     leading.truncate(COMPARED);
     let mut found: Vec<Distinct> = Vec::new();
-    for &(detector, share) in &*leading {
-        match found.iter_mut().find(|first| alike(network, first.detector, detector)) {
+    for &(filter, share) in &*leading {
+        match found.iter_mut().find(|first| alike(network, first.filter, filter)) {
             Some(first) => first.alike += 1,
-            None => found.push(Distinct { detector, share, alike: 0 }),
+            None => found.push(Distinct { filter, share, alike: 0 }),
         }
     }
     found.truncate(LOGOS);
     found
 }
 
-/// True if two detectors look for the same, perhaps shifted or on the other strand: the correlation of their weights, as far
+/// True if two filters look for the same, perhaps shifted or on the other strand: the correlation of their weights, as far
 /// as they overlap, is high.
 fn alike(network: &Network, a: usize, b: usize) -> bool {
-    let length = network.detector_length;
+    let length = network.filter_length;
     let weight = |k: usize, channel: usize, j: usize| network.weights[(k * 4 + channel) * length + j];
     let least = (length / 2).max(1);
     [false, true].into_iter().any(|reverse| {
@@ -149,18 +146,18 @@ fn turned(codes: &[u8], core: Core) -> (Vec<u8>, Core) {
     (turned, core.reversed(codes.len() as i32))
 }
 
-/// The detectors that the scores of these sequences owe most to, the one that they owe most first, and how much: the
-/// quadratic mean, since a detector that makes some of the sites tells more than one that adds a little everywhere.
-fn leading_detectors(network: &Network, output: usize, sequences: &[Vec<u8>]) -> Vec<(usize, f64)> {
+/// The filters that the scores of these sequences owe most to, the one that they owe most first, and how much: the
+/// quadratic mean, since a filter that makes some of the sites tells more than one that adds a little everywhere.
+fn leading_filters(network: &Network, output: usize, sequences: &[Vec<u8>]) -> Vec<(usize, f64)> {
     if sequences.is_empty() {
         return Vec::new();
     }
-    let detectors: Vec<Detector> = (0..network.detectors).map(|k| Detector::new(network, k)).collect();
-    let mut squares = vec![0.0; detectors.len()];
+    let filters: Vec<Filter> = (0..network.filters).map(|k| Filter::new(network, k)).collect();
+    let mut squares = vec![0.0; filters.len()];
     for codes in sequences {
         let maxima: Vec<f32> =
-            detectors.iter().map(|detector| detector.strongest(codes, false).activation).collect();
-        let means: Vec<f32> = detectors.iter().map(|detector| detector.mean(codes)).collect();
+            filters.iter().map(|filter| filter.strongest(codes, false).activation).collect();
+        let means: Vec<f32> = filters.iter().map(|filter| filter.mean(codes)).collect();
         let shares = shares(network, output, &maxima, &means);
         squares.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share.max(0.0).powi(2));
     }
@@ -177,7 +174,7 @@ fn table(
     target: &ReportTarget<'_>,
     found: &TargetStatistics,
     q: Option<&[f64]>,
-    first: Option<&Detector>,
+    first: Option<&Filter>,
 ) -> String {
     if found.strongest.is_empty() {
         return "<p>There is no site.</p>\n".into();
@@ -186,8 +183,8 @@ fn table(
     let read = |site: &FoundSite| {
         let (codes, core) = as_read(site, target.target);
         let (other, other_core) = turned(&codes, core);
-        let turn = first.filter(|_| symmetric).is_some_and(|detector| {
-            let activation = |codes: &[u8]| detector.strongest(codes, false).activation;
+        let turn = first.filter(|_| symmetric).is_some_and(|filter| {
+            let activation = |codes: &[u8]| filter.strongest(codes, false).activation;
             activation(&other) > activation(&codes)
         });
         if turn { (other, other_core) } else { (codes, core) }

@@ -1,9 +1,9 @@
 //! The convolution and its pools by table look-up, and their gradients by the same tables.
 //!
-//! Three consecutive columns of sixteen detectors have 125 possible contributions (N is a letter of its own, a quarter
-//! of each base), kept as a table of vectors: a detector of 24 bases takes 8 look-ups. The gradient of a table entry
+//! Three consecutive columns of sixteen filters have 125 possible contributions (N is a letter of its own, a quarter
+//! of each base), kept as a table of vectors: a filter of 24 bases takes 8 look-ups. The gradient of a table entry
 //! is the sum of what arrives at the placements that looked it up; folding the tables' gradients gives that of the
-//! detectors. A maximum is reached at one placement, so only that one is visited.
+//! filters. A maximum is reached at one placement, so only that one is visited.
 
 use crate::simd::{Lanes, WIDTH};
 use crate::train::deepbind::kmer_index::{ENTRIES, Row, STEP};
@@ -28,13 +28,13 @@ pub(crate) struct Pooled {
     pub(crate) sum: Lanes,
 }
 
-/// Fills the tables of sixteen detectors. `weights[4 j + base]` for the columns j, as many as the detectors are long.
+/// Fills the tables of sixteen filters. `weights[4 j + base]` for the columns j, as many as the filters are long.
 #[inline(always)]
-pub(crate) fn build(weights: &[Lanes], threshold: Lanes, tables: &mut [Table]) {
+pub(crate) fn build(weights: &[Lanes], bias: Lanes, tables: &mut [Table]) {
     for (g, (table, columns)) in tables.iter_mut().zip(weights.chunks(4 * STEP)).enumerate() {
         let [first, second, third] = [0, 1, 2].map(|i| letters(columns.get(4 * i..4 * i + 4)));
         for a in 0..5 {
-            let start = if g == 0 { threshold + first[a] } else { first[a] };
+            let start = if g == 0 { bias + first[a] } else { first[a] };
             for b in 0..5 {
                 let pair = start + second[b];
                 for c in 0..5 {
@@ -45,7 +45,7 @@ pub(crate) fn build(weights: &[Lanes], threshold: Lanes, tables: &mut [Table]) {
     }
 }
 
-/// Contribution of each letter at a column; none past the detector's end.
+/// Contribution of each letter at a column; none past the filter's end.
 #[inline(always)]
 fn letters(column: Option<&[Lanes]>) -> [Lanes; 5] {
     match column {
@@ -66,7 +66,7 @@ fn activations<const COUNT: usize>(tables: &[Table], phase: &[u8], at: usize) ->
     sums
 }
 
-/// Pools sixteen detectors over a row.
+/// Pools sixteen filters over a row.
 #[inline(always)]
 pub(crate) fn pool<const AVERAGE: bool>(tables: &[Table], row: Row<'_>) -> Pooled {
     let mut pooled = Pooled { maximum: Lanes::ZERO, at: [NOWHERE; WIDTH], sum: Lanes::ZERO };
@@ -132,9 +132,9 @@ pub(crate) fn scatter_sum(tables: &[Table], gradients: &mut [Table], row: Row<'_
     }
 }
 
-/// Adds the tables' gradients to those of the detectors (laid out as in [`build`]) and of their thresholds.
+/// Adds the tables' gradients to those of the filters (laid out as in [`build`]) and of their biases.
 #[inline(always)]
-pub(crate) fn fold(tables: &[Table], weights: &mut [Lanes], threshold: &mut Lanes) {
+pub(crate) fn fold(tables: &[Table], weights: &mut [Lanes], bias: &mut Lanes) {
     for (g, (table, columns)) in tables.iter().zip(weights.chunks_mut(4 * STEP)).enumerate() {
         let mut sums = [[Lanes::ZERO; 5]; STEP];
         for a in 0..5 {
@@ -150,7 +150,7 @@ pub(crate) fn fold(tables: &[Table], weights: &mut [Lanes], threshold: &mut Lane
             }
         }
         if g == 0 {
-            sums[0].iter().for_each(|&sum| *threshold += sum);
+            sums[0].iter().for_each(|&sum| *bias += sum);
         }
         for (column, sums) in columns.chunks_exact_mut(4).zip(&sums) {
             let share = sums[4] * Lanes::splat(0.25);

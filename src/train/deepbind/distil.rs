@@ -71,8 +71,8 @@ impl Distillation {
         let sequences = examples(dataset, self.sequences, &mut rng);
         let scores = score(teacher, strands, &sequences)?;
         let architecture = Architecture {
-            detectors: self.filters.min(teacher.detectors),
-            detector_length: self.length,
+            filters: self.filters.min(teacher.filters),
+            filter_length: self.length,
             padded: self.padded,
             pooling: teacher.pooling,
             hidden: 0,
@@ -113,7 +113,7 @@ impl Distillation {
         let targets: Vec<f32> = scores.chunks_exact(outputs).step_by(step).flatten().copied().collect();
         let features = score(&opened(teacher), architecture.strands, &sample)?;
         let regression = Regression::new(&features, &targets, teacher.features(), outputs);
-        let chosen = regression.choose(architecture.detectors);
+        let chosen = regression.choose(architecture.filters);
         let output = regression.fit(&chosen, teacher.features(), outputs);
         let mut network = Layout::new(*architecture).zero();
         for (k, &from) in chosen.iter().enumerate() {
@@ -131,7 +131,7 @@ fn settings() -> Settings {
         rate: RATE,
         keep: 1.0,
         penalty: Penalty::default(),
-        start: Start { detector_scale: 0.0, dense_scale: None, kmers: 0.0 },
+        start: Start { filter_scale: 0.0, dense_scale: None, kmers: 0.0 },
         averaged: true,
     }
 }
@@ -148,7 +148,7 @@ fn opened(network: &Network) -> Network {
 /// Copies a filter into a network whose filters may be longer (around it come zeros) or shorter (its strongest columns are
 /// kept).
 fn copy_filter(from: &Network, k: usize, into: &mut Network, place: usize) {
-    let (length, wanted) = (from.detector_length, into.detector_length);
+    let (length, wanted) = (from.filter_length, into.filter_length);
     let weight = |base: usize, j: usize| from.weights[(k * 4 + base) * length + j];
     let strength = |start: usize| -> f32 {
         let columns = (start..start + wanted.min(length)).flat_map(|j| (0..4).map(move |base| (base, j)));
@@ -163,7 +163,7 @@ fn copy_filter(from: &Network, k: usize, into: &mut Network, place: usize) {
             into.weights[(place * 4 + base) * wanted + offset + j] = weight(base, start + j);
         }
     }
-    into.thresholds[place] = from.thresholds[k];
+    into.biases[place] = from.biases[k];
 }
 
 /// Sequences like those of `dataset`: in turn a positive, a shuffle of one, and any sequence.

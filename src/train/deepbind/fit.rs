@@ -60,7 +60,7 @@ impl<'a> Examples<'a> {
     /// been checked: [`Dataset::require`].
     ///
     /// # Panics
-    /// If a sequence is too short for a detector, or the outputs are not those of the data.
+    /// If a sequence is too short for a filter, or the outputs are not those of the data.
     pub fn new(dataset: &'a Dataset, architecture: &Architecture) -> Examples<'a> {
         assert_eq!(dataset.outputs, architecture.outputs);
         let triplets = gradient::index(&dataset.sequences, architecture);
@@ -153,8 +153,8 @@ impl<'a> Fit<'a> {
         settings: Settings,
         mut rng: Xoshiro256PlusPlus,
     ) -> Fit<'a> {
-        let Architecture { pooling, hidden, detectors, .. } = architecture;
-        assert_eq!(architecture, Architecture { pooling, hidden, detectors, ..examples.architecture });
+        let Architecture { pooling, hidden, filters, .. } = architecture;
+        assert_eq!(architecture, Architecture { pooling, hidden, filters, ..examples.architecture });
         let layout = Layout::new(architecture);
         let parameters = layout.parameters(network);
         let size = if settings.averaged { layout.size() } else { 0 };
@@ -367,7 +367,7 @@ mod tests {
                 layout: self.layout,
                 memory: &mut self.memory,
                 rate: 0.01,
-                penalty: Penalty { detectors: 1e-3, hidden: 1e-3, output: 1e-3 },
+                penalty: Penalty { filters: 1e-3, hidden: 1e-3, output: 1e-3 },
                 parameters: &mut self.parameters,
                 gradient: &mut gradient,
                 averages: &mut averages,
@@ -391,8 +391,8 @@ mod tests {
             (Pooling::MaxAndAverage, 32, Strands::Symmetric),
         ] {
             let architecture = Architecture {
-                detectors: 20,
-                detector_length: 11,
+                filters: 20,
+                filter_length: 11,
                 padded: true,
                 pooling,
                 hidden,
@@ -400,7 +400,7 @@ mod tests {
                 strands,
             };
             let (layout, examples) = (Layout::new(architecture), Examples::new(&dataset, &architecture));
-            let start = Start { detector_scale: 0.3, dense_scale: None, kmers: 0.0 };
+            let start = Start { filter_scale: 0.3, dense_scale: None, kmers: 0.0 };
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
             let network = init::network(&dataset, &[0, 1, 7, 8], &architecture, start, &[], &mut rng);
             for optimizer in [Optimizer::Adam, Optimizer::Nesterov { momentum: 0.9 }] {

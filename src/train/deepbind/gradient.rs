@@ -1,6 +1,6 @@
 //! Loss and gradient of a batch.
 //!
-//! The batch goes through the network block by block of sixteen detectors, so that the tables of a block stay in the
+//! The batch goes through the network block by block of sixteen filters, so that the tables of a block stay in the
 //! nearest cache for all its sequences.
 
 use crate::model::{Network, Strands};
@@ -46,8 +46,8 @@ impl Loss {
 /// over both strands ([`crate::train::deepbind::rc_tied`]).
 ///
 /// # Errors
-/// A network that cannot be fitted (zero padding, unrectified detectors, a logistic output), and sequences on which
-/// no detector can be placed.
+/// A network that cannot be fitted (zero padding, unrectified filters, a logistic output), and sequences on which
+/// no filter can be placed.
 pub fn loss_and_gradient(
     network: &Network,
     strands: Strands,
@@ -62,7 +62,7 @@ pub fn loss_and_gradient(
         return Err(Error::Mismatch(format!("{} targets for {} sequences", targets.len(), sequences.len())));
     }
     if sequences.iter().any(|codes| network.alignments(codes.len()) == 0) {
-        return Err(Error::Data("a sequence is shorter than the detectors".into()));
+        return Err(Error::Data("a sequence is shorter than the filters".into()));
     }
     let layout = Layout::new(architecture);
     let parameters = layout.parameters(network);
@@ -88,7 +88,7 @@ pub fn loss_and_gradient(
 pub(crate) fn index(sequences: &[Vec<u8>], architecture: &Architecture) -> Triplets {
     let padding = architecture.padding();
     let both = architecture.strands != Strands::Single;
-    Triplets::new(sequences.iter().map(Vec::as_slice), architecture.detector_length, padding.left, both)
+    Triplets::new(sequences.iter().map(Vec::as_slice), architecture.filter_length, padding.left, both)
 }
 
 /// Memory that batches reuse.
@@ -111,7 +111,7 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// For batches of up to `examples`.
     pub(crate) fn new(layout: &Layout, examples: usize) -> Workspace {
-        let groups = groups(layout.architecture.detector_length);
+        let groups = groups(layout.architecture.filter_length);
         let rows = 2 * examples;
         Workspace {
             tables: vec![[Lanes::ZERO; ENTRIES]; groups],
@@ -224,7 +224,7 @@ impl Gradient<'_> {
         total
     }
 
-    /// From the gradient of the features to that of the detectors.
+    /// From the gradient of the features to that of the filters.
     #[inline(always)]
     fn convolution(&mut self) {
         let (layout, strands) = (self.layout, self.triplets.strands());
@@ -256,7 +256,7 @@ impl Gradient<'_> {
                 }
             }
             let size = layout.block();
-            let (weights, rest) = self.gradient.split_at_mut(layout.thresholds.start);
+            let (weights, rest) = self.gradient.split_at_mut(layout.biases.start);
             let weights = &mut weights[block * size..(block + 1) * size];
             convolution::fold(table_gradients, weights, &mut rest[block]);
         }
@@ -305,8 +305,8 @@ impl Task for Score<'_> {
 #[inline(always)]
 fn build(layout: &Layout, parameters: &[Lanes], block: usize, tables: &mut [Table]) {
     let size = layout.block();
-    let threshold = parameters[layout.thresholds.start + block];
-    convolution::build(&parameters[block * size..(block + 1) * size], threshold, tables);
+    let bias = parameters[layout.biases.start + block];
+    convolution::build(&parameters[block * size..(block + 1) * size], bias, tables);
 }
 
 /// Fills the pooled features of a batch.

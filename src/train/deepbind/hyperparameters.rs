@@ -15,8 +15,8 @@ use crate::train::deepbind::parameters::Architecture;
 pub enum Recipe {
     /// As DeepBind's authors did (Alipanahi et al. 2015, supplementary notes; ranges as the public
     /// re-implementations have them): Nesterov SGD with learning rate log-uniform in 5e-4 … 0.05 and momentum 0.95 +
-    /// 0.04 √u; dropout 0, 0, 0.25 or 0.5; initial scales log-uniform in 1e-7 … 1e-3 (detectors) and 1e-5 … 1e-2
-    /// (dense layers); L1 decay log-uniform in 1e-15 … 1e-3 (detectors) and 1e-10 … 1e-3 (dense layers); maximum or
+    /// 0.04 √u; dropout 0, 0, 0.25 or 0.5; initial scales log-uniform in 1e-7 … 1e-3 (filters) and 1e-5 … 1e-2
+    /// (dense layers); L1 decay log-uniform in 1e-15 … 1e-3 (filters) and 1e-10 … 1e-3 (dense layers); maximum or
     /// maximum and average; with or without 32 hidden units. Of the final fits the best on the training data is
     /// kept.
     Published,
@@ -43,10 +43,10 @@ impl Recipe {
 pub struct Space {
     /// Random numbers for the rest.
     pub recipe: Recipe,
-    /// Detectors.
-    pub detectors: usize,
-    /// Length of the detectors in bases.
-    pub detector_length: usize,
+    /// Filters.
+    pub filters: usize,
+    /// Length of the filters in bases.
+    pub filter_length: usize,
     /// True if windows are padded with N.
     pub padded: bool,
     /// Strands read.
@@ -91,7 +91,7 @@ impl Space {
         let momentum = (0.95 + 0.04 * uniform().sqrt()) as f32;
         let mut log = |low: f64, high: f64| (low.ln() + uniform() * (high / low).ln()).exp() as f32;
         let penalty =
-            Penalty { detectors: log(1e-15, 1e-3), hidden: log(1e-10, 1e-3), output: log(1e-10, 1e-3) };
+            Penalty { filters: log(1e-15, 1e-3), hidden: log(1e-10, 1e-3), output: log(1e-10, 1e-3) };
         let adam = self.adam.unwrap_or(!published);
         let rate = match adam {
             true if shallow => log(6e-3, 1.2e-2),
@@ -100,14 +100,14 @@ impl Space {
         };
         let start = match self.recipe {
             Recipe::Published => {
-                Start { detector_scale: log(1e-7, 1e-3), dense_scale: Some(log(1e-5, 1e-2)), kmers: 0.0 }
+                Start { filter_scale: log(1e-7, 1e-3), dense_scale: Some(log(1e-5, 1e-2)), kmers: 0.0 }
             }
-            Recipe::Tuned => Start { detector_scale: 0.05, dense_scale: None, kmers: 1.0 },
+            Recipe::Tuned => Start { filter_scale: 0.05, dense_scale: None, kmers: 1.0 },
         };
         Candidate {
             architecture: Architecture {
-                detectors: self.detectors,
-                detector_length: self.detector_length,
+                filters: self.filters,
+                filter_length: self.filter_length,
                 padded: self.padded,
                 pooling: self.pooling.unwrap_or(pooling),
                 hidden,
@@ -147,10 +147,10 @@ impl Candidate {
             "momentum": momentum,
             "learning_rate": decimal(settings.rate),
             "dropout": decimal(1.0 - settings.keep),
-            "l1_detectors": decimal(settings.penalty.detectors),
+            "l1_filters": decimal(settings.penalty.filters),
             "l1_hidden": decimal(settings.penalty.hidden),
             "l1_output": decimal(settings.penalty.output),
-            "detector_scale": decimal(settings.start.detector_scale),
+            "filter_scale": decimal(settings.start.filter_scale),
             "dense_scale": settings.start.dense_scale.map(decimal),
             "kmer_share": decimal(settings.start.kmers),
             "averaged": settings.averaged,

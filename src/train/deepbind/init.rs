@@ -10,15 +10,15 @@ use crate::model::{Dense, Network, Strands};
 use crate::seq::alphabet::{N, complement};
 use crate::train::deepbind::parameters::Architecture;
 
-/// Distribution of parameters before the first step. Weights are normal with mean 0, thresholds and biases are 0 (the
+/// Distribution of parameters before the first step. Weights are normal with mean 0, biases and biases are 0 (the
 /// bias of an output with real targets: their mean).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Start {
-    /// Standard deviation of the detectors' weights.
-    pub detector_scale: f32,
+    /// Standard deviation of the filters' weights.
+    pub filter_scale: f32,
     /// Standard deviation of the dense layers' weights; `None` for 1 / √inputs.
     pub dense_scale: Option<f32>,
-    /// Share of the detectors that begin as a k-mer that is over-represented in the positives (or in the sequences
+    /// Share of the filters that begin as a k-mer that is over-represented in the positives (or in the sequences
     /// with high targets).
     pub kmers: f32,
 }
@@ -32,9 +32,9 @@ pub(crate) fn network(
     motifs: &[Network],
     rng: &mut Xoshiro256PlusPlus,
 ) -> Network {
-    let Architecture { detectors, detector_length, pooling, hidden, outputs, .. } = *architecture;
-    let features = detectors * pooling.features_per_detector();
-    let mut weights = normals(detectors * 4 * detector_length, start.detector_scale, rng);
+    let Architecture { filters, filter_length, pooling, hidden, outputs, .. } = *architecture;
+    let features = filters * pooling.features_per_filter();
+    let mut weights = normals(filters * 4 * filter_length, start.filter_scale, rng);
     let mut dense = |inputs: usize, outputs: usize| Dense {
         inputs,
         outputs,
@@ -46,41 +46,41 @@ pub(crate) fn network(
     if dataset.kind == TargetKind::Real {
         output.bias = (0..outputs).map(|output| mean(dataset, ranks, output)).collect();
     }
-    let mut thresholds = vec![0.0; detectors];
+    let mut biases = vec![0.0; filters];
     let mut first = 0;
     for (motif, crossed) in
-        motifs.iter().flat_map(|motif| CROSSED.map(|crossed| (motif, crossed))).take(detectors)
+        motifs.iter().flat_map(|motif| CROSSED.map(|crossed| (motif, crossed))).take(filters)
     {
-        let filter = &mut weights[4 * detector_length * first..4 * detector_length * (first + 1)];
-        filter.iter_mut().zip(scaled(motif, detector_length)).for_each(|(weight, x)| *weight += x);
-        thresholds[first] = -crossed * BEST;
+        let filter = &mut weights[4 * filter_length * first..4 * filter_length * (first + 1)];
+        filter.iter_mut().zip(scaled(motif, filter_length)).for_each(|(weight, x)| *weight += x);
+        biases[first] = -crossed * BEST;
         if hidden == 0 {
             output_weights_to_begin_with(&mut output, first);
         }
         first += 1;
     }
-    let from_kmers = ((detectors - first) as f32 * start.kmers).round() as usize;
-    let length = KMER.min(detector_length);
+    let from_kmers = ((filters - first) as f32 * start.kmers).round() as usize;
+    let length = KMER.min(filter_length);
     let kmers = if from_kmers > 0 {
         enriched(dataset, ranks, length, architecture.strands, from_kmers)
     } else {
         Vec::new()
     };
     for (k, kmer) in (first..).zip(kmers) {
-        let offset = (detector_length - length) / 2;
+        let offset = (filter_length - length) / 2;
         for (j, base) in letters(kmer, length).enumerate() {
             for b in 0..4 {
                 let weight = if b == base { MATCH } else { -MATCH / 3.0 };
-                weights[(k * 4 + usize::from(b)) * detector_length + offset + j] += weight;
+                weights[(k * 4 + usize::from(b)) * filter_length + offset + j] += weight;
             }
         }
-        thresholds[k] = -MATCH * (length as f32 - 2.0 * 4.0 / 3.0);
+        biases[k] = -MATCH * (length as f32 - 2.0 * 4.0 / 3.0);
     }
     Network {
-        detectors,
-        detector_length,
+        filters,
+        filter_length,
         weights,
-        thresholds,
+        biases,
         rectify: true,
         padding: architecture.padding(),
         pooling,
@@ -90,7 +90,7 @@ pub(crate) fn network(
     }
 }
 
-/// Activation of the best site of a motif, before the threshold.
+/// Activation of the best site of a motif, before the bias.
 const BEST: f32 = 2.0;
 
 /// Shares of a motif's best score above which the filters that begin as it are active.
@@ -105,7 +105,7 @@ fn output_weights_to_begin_with(output: &mut Dense, feature: usize) {
 /// The weights of a matrix as a filter of `length` bases: N gives 0, the best site [`BEST`]. Of a longer matrix the columns
 /// that matter most are kept; a shorter one lies in the middle.
 fn scaled(motif: &Network, length: usize) -> Vec<f32> {
-    let width = motif.detector_length;
+    let width = motif.filter_length;
     let column = |j: usize| [0, 1, 2, 3].map(|base| motif.weights[base * width + j]);
     let centred = |j: usize| {
         let mean = column(j).iter().sum::<f32>() / 4.0;
@@ -127,10 +127,10 @@ fn scaled(motif: &Network, length: usize) -> Vec<f32> {
     weights
 }
 
-/// Length of the k-mers that detectors begin as.
+/// Length of the k-mers that filters begin as.
 const KMER: usize = 8;
 
-/// Weight of a k-mer's own base; the other three have minus a third of it, so that an N gives 0. The threshold is
+/// Weight of a k-mer's own base; the other three have minus a third of it, so that an N gives 0. The bias is
 /// crossed with fewer than two mismatches.
 const MATCH: f32 = 0.25;
 

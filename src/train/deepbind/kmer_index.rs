@@ -8,14 +8,14 @@ pub(crate) const STEP: usize = 3;
 /// Places of a table: 5³ 3-mers, rounded up so that an index masked with `ENTRIES - 1` is always in range.
 pub(crate) const ENTRIES: usize = 128;
 
-/// Look-ups that a detector of `length` bases takes.
+/// Look-ups that a filter of `length` bases takes.
 pub(crate) fn groups(length: usize) -> usize {
     length.div_ceil(STEP)
 }
 
 /// All sequences of a data set, padded, on one or both strands.
 ///
-/// A placement p of a detector needs the 3-mers at p, p + 3, p + 6 and so on. The row of a strand therefore holds
+/// A placement p of a filter needs the 3-mers at p, p + 3, p + 6 and so on. The row of a strand therefore holds
 /// the 3-mers at 0, 3, 6, …, then those at 1, 4, 7, …, then those at 2, 5, 8, …: the ones of a placement lie side
 /// by side, and those of the next placement of the same phase one further.
 #[derive(Debug, Clone)]
@@ -32,12 +32,12 @@ pub(crate) struct Triplets {
 pub(crate) struct Row<'a> {
     /// 3-mers by phase.
     pub(crate) phases: [&'a [u8]; STEP],
-    /// Placements of a detector.
+    /// Placements of a filter.
     pub(crate) placements: usize,
 }
 
 impl Triplets {
-    /// Rows of `sequences` (codes) for detectors of `length` bases, with `pad` columns of N on both sides, for the
+    /// Rows of `sequences` (codes) for filters of `length` bases, with `pad` columns of N on both sides, for the
     /// forward strand or both. Every sequence must be long enough for one placement.
     pub(crate) fn new<'a>(
         sequences: impl IntoIterator<Item = &'a [u8]>,
@@ -48,11 +48,11 @@ impl Triplets {
         let groups = groups(length);
         let strands = if both { 2 } else { 1 };
         let mut triplets = Triplets { groups, strands, entries: Vec::new(), starts: vec![0] };
-        // The last 3-mer may reach past the detector, where the weights are 0.
+        // The last 3-mer may reach past the filter, where the weights are 0.
         let tail = pad + groups * STEP - length;
         let mut padded = Vec::new();
         for codes in sequences {
-            assert!(codes.len() + 2 * pad >= length, "a detector does not fit a sequence");
+            assert!(codes.len() + 2 * pad >= length, "a filter does not fit a sequence");
             for strand in 0..strands {
                 padded.clear();
                 padded.resize(pad, N);

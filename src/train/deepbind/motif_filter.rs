@@ -76,10 +76,10 @@ pub(crate) fn add(
     dataset: &Dataset,
     known: &[Network],
 ) -> Option<(Network, MotifFilter)> {
-    let search = Search::new(dataset, network.detector_length, strands)?;
+    let search = Search::new(dataset, network.filter_length, strands)?;
     let own = search.promising(network).into_iter().map(|matrix| (matrix, None));
     let known = known.iter().map(|motif| {
-        let frequencies = frequencies(motif, network.detector_length);
+        let frequencies = frequencies(motif, network.filter_length);
         (Matrix::new(&frequencies, &search.background), Some(frequencies))
     });
     // Known motifs first: of equally good ones, the first is taken.
@@ -186,15 +186,15 @@ impl<'a> Search<'a> {
 
     /// The filters that raise the scores of bound sequences most, as matrices.
     fn promising(&self, network: &Network) -> Vec<Matrix> {
-        let length = network.detector_length;
+        let length = network.filter_length;
         let weight = |filter: usize, base: usize, j: usize| network.weights[(filter * 4 + base) * length + j];
-        let mut ranked: Vec<(f32, Matrix)> = (0..network.detectors)
+        let mut ranked: Vec<(f32, Matrix)> = (0..network.filters)
             .into_par_iter()
             .map(|filter| {
                 let columns = (0..length).map(|j| std::array::from_fn(|base| weight(filter, base, j)));
                 let matrix = Matrix::from_weights(columns);
                 let mean = |sequences: &[&[u8]]| {
-                    let active = |score: f32| f64::from((score + network.thresholds[filter]).max(0.0));
+                    let active = |score: f32| f64::from((score + network.biases[filter]).max(0.0));
                     let scores = self.scores(&matrix, sequences);
                     scores.into_iter().map(active).sum::<f64>() / sequences.len() as f64
                 };
@@ -298,11 +298,11 @@ impl<'a> Search<'a> {
         let shift = weight * (share * mean(&of_bound) + (1.0 - share) * mean(&of_unbound));
 
         let mut network = network.clone();
-        network.detectors += 1;
+        network.filters += 1;
         for base in 0..4 {
             network.weights.extend(matrix.columns.iter().map(|column| column[base]));
         }
-        network.thresholds.push(-threshold);
+        network.biases.push(-threshold);
         network.output.inputs += 1;
         network.output.weights.push(weight as f32);
         network.output.bias[0] -= shift as f32;
@@ -325,7 +325,7 @@ fn best_run(values: &[f64], length: usize, first: usize) -> usize {
 /// Frequencies of the bases in the columns of a matrix of log-odds in bits, cut or filled up to `length` columns: of a longer
 /// one those are kept that matter most, a shorter one lies in the middle.
 fn frequencies(motif: &Network, length: usize) -> Vec<[f64; 4]> {
-    let width = motif.detector_length;
+    let width = motif.filter_length;
     let column = |j: usize| {
         let odds = [0, 1, 2, 3].map(|base| f64::from(motif.weights[base * width + j]).exp2());
         let total: f64 = odds.iter().sum();

@@ -38,11 +38,11 @@ impl Memory {
     }
 }
 
-/// L1 penalty of each layer's weights; thresholds and biases have none.
+/// L1 penalty of each layer's weights; biases and biases have none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Penalty {
-    /// β₁, of the detectors.
-    pub detectors: f32,
+    /// β₁, of the filters.
+    pub filters: f32,
     /// β₂, of the hidden layer.
     pub hidden: f32,
     /// β₃, of the output layer.
@@ -71,7 +71,7 @@ impl Task for Update<'_> {
     fn run(self) {
         let Update { layout, memory, rate, penalty, parameters, gradient, averages, averaging } = self;
         for (range, strength) in [
-            (layout.detectors.clone(), penalty.detectors),
+            (layout.filters.clone(), penalty.filters),
             (layout.hidden_weights.clone(), penalty.hidden),
             (layout.output_weights.clone(), penalty.output),
         ] {

@@ -1,6 +1,6 @@
 //! The parameters of a network as the fit holds them: vectors of sixteen, padded with zeros.
 //!
-//! A padded detector or hidden unit has weights, activation and gradient 0, and so remains 0 throughout.
+//! A padded filter or hidden unit has weights, activation and gradient 0, and so remains 0 throughout.
 
 use std::ops::Range;
 
@@ -10,13 +10,13 @@ use crate::simd::{Lanes, WIDTH};
 /// The shape of a network to be fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Architecture {
-    /// Detectors, K.
-    pub detectors: usize,
-    /// Length of each detector in bases, m.
-    pub detector_length: usize,
+    /// Filters, K.
+    pub filters: usize,
+    /// Length of each filter in bases, m.
+    pub filter_length: usize,
     /// True if a window is padded with m - 1 columns of N on each side, as the published models are.
     pub padded: bool,
-    /// Statistics kept of each detector.
+    /// Statistics kept of each filter.
     pub pooling: Pooling,
     /// Units of the hidden layer; 0 for none.
     pub hidden: usize,
@@ -29,14 +29,14 @@ pub struct Architecture {
 impl Architecture {
     /// The padding of the network.
     pub fn padding(&self) -> Padding {
-        if self.padded { Padding::n(self.detector_length - 1) } else { Padding::NONE }
+        if self.padded { Padding::n(self.filter_length - 1) } else { Padding::NONE }
     }
 
     /// The shape of `network`, read on `strands`; an error says why it cannot be fitted.
     pub fn from_network(network: &Network, strands: Strands) -> Result<Architecture, String> {
         let architecture = Architecture {
-            detectors: network.detectors,
-            detector_length: network.detector_length,
+            filters: network.filters,
+            filter_length: network.filter_length,
             padded: network.padding.left > 0,
             pooling: network.pooling,
             hidden: network.hidden.as_ref().map_or(0, |hidden| hidden.outputs),
@@ -44,12 +44,10 @@ impl Architecture {
             strands,
         };
         if network.padding != architecture.padding() {
-            return Err("only N padding of all but one base of a detector, or none, can be fitted".into());
+            return Err("only N padding of all but one base of a filter, or none, can be fitted".into());
         }
         if !network.rectify || network.sigmoid {
-            return Err(
-                "only rectified detectors and outputs without a logistic function can be fitted".into()
-            );
+            return Err("only rectified filters and outputs without a logistic function can be fitted".into());
         }
         Ok(architecture)
     }
@@ -59,16 +57,16 @@ impl Architecture {
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) architecture: Architecture,
-    /// Vectors of detectors.
+    /// Vectors of filters.
     pub(crate) blocks: usize,
     /// Vectors of pooled features: all maxima, then all means.
     pub(crate) features: usize,
     /// Vectors of hidden units.
     pub(crate) hidden: usize,
-    /// Detectors: `[block][column][base]`.
-    pub(crate) detectors: Range<usize>,
+    /// Filters: `[block][column][base]`.
+    pub(crate) filters: Range<usize>,
     /// One vector a block.
-    pub(crate) thresholds: Range<usize>,
+    pub(crate) biases: Range<usize>,
     /// `[feature][vector of hidden units]`, features counted singly.
     pub(crate) hidden_weights: Range<usize>,
     pub(crate) hidden_bias: Range<usize>,
@@ -80,8 +78,8 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(architecture: Architecture) -> Layout {
-        let blocks = architecture.detectors.div_ceil(WIDTH);
-        let features = blocks * architecture.pooling.features_per_detector();
+        let blocks = architecture.filters.div_ceil(WIDTH);
+        let features = blocks * architecture.pooling.features_per_filter();
         let hidden = architecture.hidden.div_ceil(WIDTH);
         let mut end = 0;
         let mut take = |count: usize| {
@@ -93,8 +91,8 @@ impl Layout {
             blocks,
             features,
             hidden,
-            detectors: take(blocks * architecture.detector_length * 4),
-            thresholds: take(blocks),
+            filters: take(blocks * architecture.filter_length * 4),
+            biases: take(blocks),
             hidden_weights: take(features * WIDTH * hidden),
             hidden_bias: take(hidden),
             output_weights: take(architecture.outputs * if hidden > 0 { hidden } else { features }),
@@ -112,14 +110,14 @@ impl Layout {
         if self.hidden > 0 { self.hidden } else { self.features }
     }
 
-    /// Columns of one block of detectors, in vectors.
+    /// Columns of one block of filters, in vectors.
     pub(crate) fn block(&self) -> usize {
-        self.architecture.detector_length * 4
+        self.architecture.filter_length * 4
     }
 
     /// Place of a pooled feature, counted as in [`Network`], among the padded ones.
     fn feature(&self, index: usize) -> usize {
-        let count = self.architecture.detectors;
+        let count = self.architecture.filters;
         index / count * self.blocks * WIDTH + index % count
     }
 
@@ -127,18 +125,18 @@ impl Layout {
     /// [`Network`].
     fn for_each(&self, mut visit: impl FnMut(usize, usize, Part, usize)) {
         let a = &self.architecture;
-        let length = a.detector_length;
-        for k in 0..a.detectors {
+        let length = a.filter_length;
+        for k in 0..a.filters {
             let (block, lane) = (k / WIDTH, k % WIDTH);
             for j in 0..length {
                 for base in 0..4 {
-                    let at = self.detectors.start + (block * length + j) * 4 + base;
-                    visit(at, lane, Part::Detectors, (k * 4 + base) * length + j);
+                    let at = self.filters.start + (block * length + j) * 4 + base;
+                    visit(at, lane, Part::Filters, (k * 4 + base) * length + j);
                 }
             }
-            visit(self.thresholds.start + block, lane, Part::Thresholds, k);
+            visit(self.biases.start + block, lane, Part::Biases, k);
         }
-        let features = a.detectors * a.pooling.features_per_detector();
+        let features = a.filters * a.pooling.features_per_filter();
         for unit in 0..a.hidden {
             for i in 0..features {
                 let at = self.hidden_weights.start + self.feature(i) * self.hidden + unit / WIDTH;
@@ -189,13 +187,13 @@ impl Layout {
             weights: vec![0.0; inputs * outputs],
             bias: vec![0.0; outputs],
         };
-        let features = a.detectors * a.pooling.features_per_detector();
+        let features = a.filters * a.pooling.features_per_filter();
         let hidden = (a.hidden > 0).then(|| dense(features, a.hidden));
         Network {
-            detectors: a.detectors,
-            detector_length: a.detector_length,
-            weights: vec![0.0; a.detectors * 4 * a.detector_length],
-            thresholds: vec![0.0; a.detectors],
+            filters: a.filters,
+            filter_length: a.filter_length,
+            weights: vec![0.0; a.filters * 4 * a.filter_length],
+            biases: vec![0.0; a.filters],
             rectify: true,
             padding: a.padding(),
             pooling: a.pooling,
@@ -209,8 +207,8 @@ impl Layout {
 /// A list of numbers in a [`Network`].
 #[derive(Debug, Clone, Copy)]
 enum Part {
-    Detectors,
-    Thresholds,
+    Filters,
+    Biases,
     HiddenWeights,
     HiddenBias,
     OutputWeights,
@@ -220,8 +218,8 @@ enum Part {
 impl Part {
     fn of(self, network: &mut Network) -> Option<&mut Vec<f32>> {
         match self {
-            Part::Detectors => Some(&mut network.weights),
-            Part::Thresholds => Some(&mut network.thresholds),
+            Part::Filters => Some(&mut network.weights),
+            Part::Biases => Some(&mut network.biases),
             Part::HiddenWeights => network.hidden.as_mut().map(|hidden| &mut hidden.weights),
             Part::HiddenBias => network.hidden.as_mut().map(|hidden| &mut hidden.bias),
             Part::OutputWeights => Some(&mut network.output.weights),

@@ -164,8 +164,8 @@ impl Protocol {
             ("steps", self.steps),
             ("checkpoints", self.checkpoints),
             ("final fits", self.finals),
-            ("detectors", space.detectors),
-            ("detector length", space.detector_length),
+            ("filters", space.filters),
+            ("filter length", space.filter_length),
             ("batch", space.batch),
         ])?;
         if self.folds < 2 {
@@ -174,13 +174,13 @@ impl Protocol {
                 self.folds
             )));
         }
-        let shortest = if space.padded { 1 } else { space.detector_length };
+        let shortest = if space.padded { 1 } else { space.filter_length };
         dataset.require(self.folds * LEAST_IN_A_FOLD, shortest)?;
         let (_, longest) = dataset.lengths();
-        if space.detector_length > longest {
+        if space.filter_length > longest {
             return Err(Error::Data(format!(
-                "detectors of {} bases are longer than every sequence (up to {longest})",
-                space.detector_length
+                "filters of {} bases are longer than every sequence (up to {longest})",
+                space.filter_length
             )));
         }
         self.check_classes(dataset)

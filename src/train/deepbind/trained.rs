@@ -12,13 +12,13 @@ use crate::train::deepbind::hyperparameters::{Recipe, Space};
 use crate::train::deepbind::search::{Outcome, Protocol, Trial};
 use crate::train::metric_name;
 use crate::train::report;
-use crate::train::report::detector::profiles;
+use crate::train::report::filter::profiles;
 use crate::train::report::{Compared, ScoredSet, TrainingReport};
 use crate::train::trainer;
 use crate::train::trainer::Point;
 
 /// The model that a run gave. Its default window is the middle length of the sequences it was fitted to: scores mean
-/// what they meant in training for windows of that length. (The published models' default of 1.5 detectors is another
+/// what they meant in training for windows of that length. (The published models' default of 1.5 filters is another
 /// length than theirs.) The provenance holds all that it takes to make it again, and how well it did.
 ///
 /// # Errors
@@ -47,14 +47,14 @@ pub fn model(
 fn main_motif(network: &Network, dataset: &Dataset, both_strands: bool) -> Option<MainMotif> {
     let best = profiles(network, dataset, both_strands).into_iter().find(|profile| profile.sites > 0)?;
     let counts = best.counts.iter().map(|counts| counts.map(|count| count as u32)).collect();
-    Some(MainMotif { filter: best.detector, sites: best.sites, counts })
+    Some(MainMotif { filter: best.filter, sites: best.sites, counts })
 }
 
 /// Context of the model's windows in a contig. Of sequences much longer than a filter, little depends on the padding, and a
 /// scan that pads no window is four times as fast.
 fn context(dataset: &Dataset, protocol: &Protocol) -> Context {
-    let Space { recipe, detector_length, .. } = protocol.space;
-    let long = dataset.lengths().0 >= LONG * detector_length;
+    let Space { recipe, filter_length, .. } = protocol.space;
+    let long = dataset.lengths().0 >= LONG * filter_length;
     match recipe == Recipe::Tuned && dataset.kind == TargetKind::Binary && long {
         true => Context::Flank,
         false => Context::Padding,
@@ -84,7 +84,7 @@ fn provenance(dataset: &Dataset, protocol: &Protocol, outcome: &Outcome) -> Map<
                 "steps": protocol.steps,
                 "checkpoints": protocol.checkpoints,
                 "final_fits": protocol.finals,
-                "detectors": protocol.space.detectors,
+                "filters": protocol.space.filters,
                 "distilled": protocol.distillation.map(|to| json!({
                     "filters": to.filters,
                     "length": to.length,
@@ -132,9 +132,9 @@ pub fn report(
     TrainingReport {
         name: model.spec.name.clone(),
         summary: format!(
-            "{} detectors of {} bases, fitted to {} sequences.",
-            network.detectors,
-            network.detector_length,
+            "{} filters of {} bases, fitted to {} sequences.",
+            network.filters,
+            network.filter_length,
             dataset.len()
         ),
         facts: report::facts(&model.spec.provenance),
@@ -144,7 +144,7 @@ pub fn report(
         compared: Compared::HyperParameters,
         layers: inspect(model).layers,
         trials: outcome.trials.iter().enumerate().map(trial).collect(),
-        detectors: profiles(network, dataset, protocol.space.strands != Strands::Single),
+        filters: profiles(network, dataset, protocol.space.strands != Strands::Single),
         alphabet: model.spec.alphabet,
     }
 }

@@ -47,7 +47,7 @@ pub fn model(network: &Network, labels: Labels) -> Result<Model> {
         format: 1,
         name: crate::model::name::clean(&name),
         window: network.window,
-        detector_length: network.first_kernel(),
+        filter_length: network.first_kernel(),
         padding: if network.architecture.is_padded() { PadKind::Zero } else { PadKind::None },
         context: Context::Padding,
         alphabet,

@@ -13,7 +13,7 @@ use crate::train::layers::network::Network;
 use crate::train::layers::training::{Fitted, Outcome, Training};
 use crate::train::metric_name;
 use crate::train::report;
-use crate::train::report::detector::profiles;
+use crate::train::report::filter::profiles;
 use crate::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial};
 use crate::train::trainer;
 
@@ -102,7 +102,7 @@ pub fn report(
         compared: Compared::Weights,
         layers: inspect(model).layers,
         trials: outcome.fits.iter().enumerate().map(trial).collect(),
-        detectors: first_layer(&outcome.network)
+        filters: first_layer(&outcome.network)
             .map(|layer| profiles(&layer, dataset, both))
             .unwrap_or_default(),
         alphabet: model.spec.alphabet,
@@ -120,7 +120,7 @@ fn checkpoints(fit: &Fitted) -> Vec<Checkpoint> {
     .collect()
 }
 
-/// The first layer as the detectors of a DeepBind network, whose output does not matter; `None` if it is no
+/// The first layer as the filters of a DeepBind network, whose output does not matter; `None` if it is no
 /// convolution of neighbouring bases.
 fn first_layer(network: &Network) -> Option<model::Network> {
     let Some(Module::Convolution(layer)) = network.modules.first() else { return None };
@@ -131,23 +131,18 @@ fn first_layer(network: &Network) -> Option<model::Network> {
     if layer.sizes.groups > 1 || layer.sizes.dilation > 1 {
         return None;
     }
-    let (weights, thresholds) = export::filters(layer, next);
-    let detectors = layer.sizes.filters;
+    let (weights, biases) = export::filters(layer, next);
+    let filters = layer.sizes.filters;
     Some(model::Network {
-        detectors,
-        detector_length: layer.sizes.kernel,
+        filters,
+        filter_length: layer.sizes.kernel,
         weights,
-        thresholds,
+        biases,
         rectify: true,
         padding: Padding::NONE,
         pooling: Pooling::Max,
         hidden: None,
-        output: model::Dense {
-            inputs: detectors,
-            outputs: 1,
-            weights: vec![1.0; detectors],
-            bias: vec![0.0],
-        },
+        output: model::Dense { inputs: filters, outputs: 1, weights: vec![1.0; filters], bias: vec![0.0] },
         sigmoid: false,
     })
 }

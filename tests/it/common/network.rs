@@ -18,17 +18,17 @@ fn dense(random: &mut Random, inputs: usize, outputs: usize) -> Dense {
 /// A network with random weights.
 pub(crate) fn network(
     random: &mut Random,
-    (detectors, detector_length): (usize, usize),
+    (filters, filter_length): (usize, usize),
     padding: Padding,
     pooling: Pooling,
     (hidden, outputs): (Option<usize>, usize),
 ) -> Network {
-    let features = detectors * pooling.features_per_detector();
+    let features = filters * pooling.features_per_filter();
     Network {
-        detectors,
-        detector_length,
-        weights: numbers(random, detectors * 4 * detector_length),
-        thresholds: numbers(random, detectors),
+        filters,
+        filter_length,
+        weights: numbers(random, filters * 4 * filter_length),
+        biases: numbers(random, filters),
         rectify: true,
         padding,
         pooling,
@@ -52,9 +52,9 @@ pub(crate) fn save(name: &str, network: &Network, window: usize, directory: &Pat
     model.save(directory.join(format!("{name}.onnx"))).unwrap();
 }
 
-/// A network with a detector for each word, of such a weight; each output is what one of them finds.
+/// A network with a filter for each word, of such a weight; each output is what one of them finds.
 pub(crate) fn word_network(words: &[(&str, f32)]) -> Model {
-    let (detectors, detector_length) = (words.len(), words[0].0.len());
+    let (filters, filter_length) = (words.len(), words[0].0.len());
     let mut weights = Vec::new();
     for (word, factor) in words {
         for base in "ACGT".chars() {
@@ -65,22 +65,17 @@ pub(crate) fn word_network(words: &[(&str, f32)]) -> Model {
             weights.extend(word.chars().enumerate().map(weight));
         }
     }
-    let identity = (0..detectors * detectors).map(|i| f32::from(i % (detectors + 1) == 0)).collect();
+    let identity = (0..filters * filters).map(|i| f32::from(i % (filters + 1) == 0)).collect();
     let network = Network {
-        detectors,
-        detector_length,
+        filters,
+        filter_length,
         weights,
-        thresholds: vec![0.5; detectors],
+        biases: vec![0.5; filters],
         rectify: true,
-        padding: Padding::n(detector_length - 1),
+        padding: Padding::n(filter_length - 1),
         pooling: Pooling::Max,
         hidden: None,
-        output: Dense {
-            inputs: detectors,
-            outputs: detectors,
-            weights: identity,
-            bias: vec![0.0; detectors],
-        },
+        output: Dense { inputs: filters, outputs: filters, weights: identity, bias: vec![0.0; filters] },
         sigmoid: false,
     };
     Model::from_network(ModelSpec::from_network("words", &network), network).unwrap()

@@ -13,7 +13,7 @@ use bindscan::engine::Engine;
 use bindscan::engine::reference::ReferenceEngine;
 use bindscan::model::{Dense, Model, ModelSpec, Network, Padding, Pooling, deepbind};
 use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-use bindscan::train::report::detector::profiles;
+use bindscan::train::report::filter::profiles;
 
 use super::{codes, shared};
 
@@ -78,16 +78,16 @@ fn published_models_reach_their_auc() {
     }
 }
 
-/// One detector without padding, which counts the letters that agree with GATAAG.
+/// One filter without padding, which counts the letters that agree with GATAAG.
 pub(super) fn toy() -> Model {
     let motif = codes("GATAAG");
     let mut weights = vec![0.0; 4 * motif.len()];
     motif.iter().enumerate().for_each(|(j, &code)| weights[usize::from(code) * motif.len() + j] = 1.0);
     let network = Network {
-        detectors: 1,
-        detector_length: motif.len(),
+        filters: 1,
+        filter_length: motif.len(),
         weights,
-        thresholds: vec![-3.5],
+        biases: vec![-3.5],
         rectify: true,
         padding: Padding::NONE,
         pooling: Pooling::Max,
@@ -144,7 +144,7 @@ fn outputs_are_matched_by_name_or_by_number() {
 }
 
 #[test]
-fn detectors_are_shown_by_what_activates_them() {
+fn filters_are_shown_by_what_activates_them() {
     let model = toy();
     let network = model.network.as_ref().unwrap();
     let both = profiles(network, &toy_data(), true);

@@ -4,7 +4,7 @@ use bindscan::dataset::TargetKind;
 use bindscan::dataset::metric::measure;
 use bindscan::model::Alphabet;
 use bindscan::model::inspect::Layer;
-use bindscan::train::report::detector::DetectorProfile;
+use bindscan::train::report::filter::FilterProfile;
 use bindscan::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial, facts};
 
 use crate::common::html::elements;
@@ -43,19 +43,19 @@ fn trial(number: usize) -> Trial {
     }
 }
 
-fn profile(detector: usize, sites: usize) -> DetectorProfile {
+fn profile(filter: usize, sites: usize) -> FilterProfile {
     let column = |j: usize| {
         let mut counts = [1.0, 2.0, 3.0, 1.0].map(|x| x * sites as f64 / 60.0);
-        counts[(j * 7 + detector) % 4] += sites as f64 * if (3..12).contains(&j) { 0.9 } else { 0.05 };
+        counts[(j * 7 + filter) % 4] += sites as f64 * if (3..12).contains(&j) { 0.9 } else { 0.05 };
         counts
     };
-    let weight = |j: usize| [0, 1, 2, 3].map(|c| ((j * 5 + c * 3 + detector) % 7) as f64 / 3.5 - 1.0);
-    DetectorProfile {
-        detector,
+    let weight = |j: usize| [0, 1, 2, 3].map(|c| ((j * 5 + c * 3 + filter) % 7) as f64 / 3.5 - 1.0);
+    FilterProfile {
+        filter,
         sites,
         counts: (0..24).map(column).collect(),
         weights: (0..24).map(weight).collect(),
-        alone: (detector != 2).then_some(0.9 - 0.02 * detector as f64),
+        alone: (filter != 2).then_some(0.9 - 0.02 * filter as f64),
     }
 }
 
@@ -74,7 +74,7 @@ fn layer(name: &str, stride: Option<usize>) -> Layer {
 fn report() -> TrainingReport {
     TrainingReport {
         name: "ELK1 <GM12878> & friends".into(),
-        summary: "16 detectors of 24 bases, fitted to 5,084 bound and 5,084 unbound sequences of 101 bases."
+        summary: "16 filters of 24 bases, fitted to 5,084 bound and 5,084 unbound sequences of 101 bases."
             .into(),
         facts: vec![
             ("Data".into(), "ELK1_GM12878_AC.seq.gz, SHA-256 1f0c…".into()),
@@ -89,8 +89,8 @@ fn report() -> TrainingReport {
         search_score: "cross-validated AUC".into(),
         compared: Compared::HyperParameters,
         trials: (1..=30).map(trial).collect(),
-        layers: vec![layer("convolution, 16 detectors of length 24", Some(1)), layer("output layer", None)],
-        detectors: (0..16).map(|k| profile(k, if k == 5 { 3 } else { 900 - 40 * k })).collect(),
+        layers: vec![layer("convolution, 16 filters of length 24", Some(1)), layer("output layer", None)],
+        filters: (0..16).map(|k| profile(k, if k == 5 { 3 } else { 900 - 40 * k })).collect(),
         alphabet: Alphabet::Dna,
     }
 }
@@ -155,7 +155,7 @@ fn what_is_missing_is_left_out() {
         outcomes: Vec::new(),
         trials: Vec::new(),
         layers: Vec::new(),
-        detectors: Vec::new(),
+        filters: Vec::new(),
         ..report()
     };
     let seen = elements(&bare.to_html());

@@ -88,7 +88,7 @@ fn check(case: &Case, genome: &[(String, Vec<u8>)], line: &str) -> usize {
     let end = start + columns[3].len();
     let info = info(line);
     let outputs = case.network.output.outputs;
-    let shortest = case.network.detector_length.saturating_sub(case.network.padding.left * 2).max(1);
+    let shortest = case.network.filter_length.saturating_sub(case.network.padding.left * 2).max(1);
     let mut compared = 0;
     for output in 0..outputs {
         let prefix = if outputs == 1 {

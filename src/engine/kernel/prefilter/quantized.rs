@@ -35,7 +35,7 @@ pub(crate) fn margin(columns: usize) -> f64 {
     (columns + 16) as f64 * f64::from(f32::EPSILON)
 }
 
-/// A detector in one lane, in steps.
+/// A filter in one lane, in steps.
 #[derive(Debug, Clone)]
 pub(crate) struct Lane {
     /// For each column, what each code falls short of the best one.
@@ -116,7 +116,7 @@ impl Errors {
     }
 }
 
-/// A network's detectors in fixed point, 32 to a rank.
+/// A network's filters in fixed point, 32 to a rank.
 #[derive(Debug)]
 pub(crate) struct QuantizedBounds {
     pub(crate) ranks: Vec<PackedGroup>,
@@ -134,7 +134,7 @@ pub(crate) struct PackedGroup {
     pub(crate) outside: Row,
 }
 
-/// Sixteen detectors on one strand.
+/// Sixteen filters on one strand.
 #[derive(Debug)]
 pub(crate) struct GroupStrand {
     /// 0 for forward, 1 for reverse.
@@ -168,7 +168,7 @@ impl QuantizedBounds {
     ) -> Option<QuantizedBounds> {
         let padding = network.padding;
         let sized = |side: &StrandTables| {
-            side.detectors.groups.iter().all(|group| group.size.0.iter().all(|&x| x < 1e30))
+            side.filters.groups.iter().all(|group| group.size.0.iter().all(|&x| x < 1e30))
         };
         if network.pooling != Pooling::Max
             || padding.left != padding.right
@@ -182,7 +182,7 @@ impl QuantizedBounds {
             .filter(|(w, _)| **w)
             .map(|(_, s)| s)
             .collect();
-        let groups = sides[0].detectors.groups.len();
+        let groups = sides[0].filters.groups.len();
         let places: Vec<(usize, usize)> =
             (0..groups).flat_map(|group| wanted.iter().map(move |&strand| (strand, group))).collect();
         let mut coarse = QuantizedBounds { ranks: Vec::new(), halves: Vec::new() };
@@ -200,8 +200,8 @@ impl QuantizedBounds {
         places: &[(usize, usize)],
         padding: usize,
     ) {
-        let length = network.detector_length;
-        let group = |&(strand, group): &(usize, usize)| &sides[strand].detectors.groups[group];
+        let length = network.filter_length;
+        let group = |&(strand, group): &(usize, usize)| &sides[strand].filters.groups[group];
         let fits = padding.min(length - 1);
         let outside = padding > fits;
         let (mut lanes, mut scaled) = (Vec::new(), Vec::new());

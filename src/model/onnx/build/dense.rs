@@ -16,7 +16,7 @@ use crate::model::{Dense, Network};
 /// `[N, outputs, 1, L - window + 1]`.
 ///
 /// # Panics
-/// If the network is padded, or its detectors are longer than the window.
+/// If the network is padded, or its filters are longer than the window.
 pub fn model(network: &Network, window: usize) -> ModelProto {
     assert_eq!(network.padding.left + network.padding.right, 0, "padded");
     let mut builder = Builder::default();
@@ -41,12 +41,12 @@ pub(in crate::model::onnx) fn maximum_levels(width: usize) -> [(usize, usize); 3
 impl Builder {
     /// Adds all nodes, pooling over `alignments` positions; returns the name of the last one's output.
     fn dense_network(&mut self, network: &Network, alignments: usize) -> String {
-        let (count, length) = (network.detectors, network.detector_length);
-        let detectors = Tensor::floats([count, 4, 1, length], network.weights.clone());
-        let detectors = self.constant("detectors", &detectors);
-        let thresholds = self.constant("thresholds", &Tensor::floats([count], network.thresholds.clone()));
+        let (count, length) = (network.filters, network.filter_length);
+        let filters = Tensor::floats([count, 4, 1, length], network.weights.clone());
+        let filters = self.constant("filters", &filters);
+        let biases = self.constant("biases", &Tensor::floats([count], network.biases.clone()));
         let kernel = [ints("kernel_shape", &[1, length as i64])];
-        let mut x = self.node("Conv", &[INPUT, &detectors, &thresholds], "activations", kernel);
+        let mut x = self.node("Conv", &[INPUT, &filters, &biases], "activations", kernel);
         if network.rectify {
             x = self.node("Relu", &[&x], "rectified", []);
         }

@@ -12,14 +12,14 @@ use crate::model::onnx::value;
 /// A convolution on one-hot bases, with the shift and scale that follow it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FirstLayer {
-    /// Number of detectors, K.
-    pub detectors: usize,
+    /// Number of filters, K.
+    pub filters: usize,
     /// Length of each in bases, m.
     pub length: usize,
     /// `[K, 4, m]`, channels A, C, G, T.
     pub weights: Vec<f32>,
-    /// One a detector.
-    pub thresholds: Vec<f32>,
+    /// One a filter.
+    pub biases: Vec<f32>,
     /// The function that follows.
     pub transfer: Transfer,
 }
@@ -66,10 +66,10 @@ pub fn first_layers(model: &ModelProto, input: &Input) -> Result<Vec<FirstLayer>
         }
         let found = &walk.convolutions[convolution];
         layers.push(FirstLayer {
-            detectors: found.detectors,
+            filters: found.filters,
             length: found.length,
             weights: found.weights.clone(),
-            thresholds: found.thresholds.clone(),
+            biases: found.biases.clone(),
             transfer: if rectified { Transfer::Proportional } else { transfer(graph, name) },
         });
     }

@@ -15,11 +15,11 @@ const LARGEST_PADDING: i64 = 1 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
     pub(crate) padding: Padding,
-    pub(crate) detectors: usize,
+    pub(crate) filters: usize,
     pub(crate) length: usize,
-    /// `[detectors, 4, length]`
+    /// `[filters, 4, length]`
     pub(crate) weights: Vec<f32>,
-    pub(crate) thresholds: Vec<f32>,
+    pub(crate) biases: Vec<f32>,
 }
 
 /// Padding of the sequence. A window padded twice must be padded with the same value.
@@ -100,12 +100,12 @@ fn own_padding(node: &NodeProto, axis: usize, axes: usize, kernel: usize) -> Res
     }
 }
 
-/// Weights `[detectors, channel, length]` with the channels in the order A, C, G, T.
+/// Weights `[filters, channel, length]` with the channels in the order A, C, G, T.
 fn in_order(weights: &[f32], channels: [usize; 4], length: usize) -> Vec<f32> {
-    let of = |detector: &[f32], channel: usize| detector[channel * length..(channel + 1) * length].to_vec();
+    let of = |filter: &[f32], channel: usize| filter[channel * length..(channel + 1) * length].to_vec();
     weights
         .chunks_exact(4 * length)
-        .flat_map(|detector| channels.into_iter().flat_map(move |channel| of(detector, channel)))
+        .flat_map(|filter| channels.into_iter().flat_map(move |channel| of(filter, channel)))
         .collect()
 }
 
@@ -158,21 +158,20 @@ impl Walk {
         if length == 0 || dims.iter().product::<usize>() != dims[0] * 4 * length {
             return Err(format!("has weights of dimensions {dims:?}, not of 4 bases by positions"));
         }
-        // Where positions come before the bases of an image, the weights are [detector][position][base].
+        // Where positions come before the bases of an image, the weights are [filter][position][base].
         let bases_last = flow.axes.last() == Some(&Axis::Fixed(4));
         let weights =
             if bases_last { permute(weights, &[dims[0], length, 4], &[0, 2, 1]) } else { weights.to_vec() };
         let weights = in_order(&weights, self.channels, length);
-        let thresholds = match inputs.get(2) {
+        let biases = match inputs.get(2) {
             None => vec![0.0; dims[0]],
             Some(_) => inputs.weights(2)?.1.to_vec(),
         };
-        if thresholds.len() != dims[0] {
-            return Err(format!("has {} biases for {} detectors", thresholds.len(), dims[0]));
+        if biases.len() != dims[0] {
+            return Err(format!("has {} biases for {} filters", biases.len(), dims[0]));
         }
         let padding = around(padding, own)?;
-        Ok(self
-            .new_activations(axes, Convolution { padding, detectors: dims[0], length, weights, thresholds }))
+        Ok(self.new_activations(axes, Convolution { padding, filters: dims[0], length, weights, biases }))
     }
 
     /// Adds a constant to the sums of a convolution or of a dense layer.
@@ -203,7 +202,7 @@ impl Walk {
         let each = 4 * convolution.length;
         for (k, factor) in factors.into_iter().enumerate() {
             convolution.weights[k * each..(k + 1) * each].iter_mut().for_each(|w| *w *= factor);
-            convolution.thresholds[k] *= factor;
+            convolution.biases[k] *= factor;
         }
         Ok(self.new_activations(flow.axes.clone(), convolution))
     }
@@ -213,7 +212,7 @@ impl Walk {
         match &flow.stage {
             Stage::Activations { convolution, rectified: false } => {
                 let mut convolution = self.convolutions[*convolution].clone();
-                add(&mut convolution.thresholds);
+                add(&mut convolution.biases);
                 Ok(self.new_activations(flow.axes.clone(), convolution))
             }
             Stage::Units { features, layers, sigmoid: false } if !layers.is_empty() => {
@@ -236,22 +235,21 @@ impl Walk {
             return Err("does not follow the convolution".into());
         };
         let mut convolution = self.convolutions[convolution].clone();
-        if int(node, "training_mode", 0) != 0 || flow.axes.get(1) != Some(&Axis::Fixed(convolution.detectors))
-        {
-            return Err("is not of the detectors, or in training mode".into());
+        if int(node, "training_mode", 0) != 0 || flow.axes.get(1) != Some(&Axis::Fixed(convolution.filters)) {
+            return Err("is not of the filters, or in training mode".into());
         }
         let parameters =
             [inputs.weights(1)?.1, inputs.weights(2)?.1, inputs.weights(3)?.1, inputs.weights(4)?.1];
-        if parameters.iter().any(|values| values.len() != convolution.detectors) {
-            return Err("has parameters for another number of detectors".into());
+        if parameters.iter().any(|values| values.len() != convolution.filters) {
+            return Err("has parameters for another number of filters".into());
         }
         let [scale, shift, mean, variance] = parameters;
         let epsilon = float(node, "epsilon", 1e-5);
         let each = 4 * convolution.length;
-        for k in 0..convolution.detectors {
+        for k in 0..convolution.filters {
             let factor = scale[k] / (variance[k] + epsilon).sqrt();
             convolution.weights[k * each..(k + 1) * each].iter_mut().for_each(|w| *w *= factor);
-            convolution.thresholds[k] = (convolution.thresholds[k] - mean[k]) * factor + shift[k];
+            convolution.biases[k] = (convolution.biases[k] - mean[k]) * factor + shift[k];
         }
         Ok(self.new_activations(flow.axes.clone(), convolution))
     }
@@ -274,9 +272,9 @@ impl Walk {
             // Axes of 1 only.
             stage if !pools_positions => stage.clone(),
             &Stage::Activations { convolution, rectified } => {
-                let detectors = 0..self.convolutions[convolution].detectors;
-                let feature = |detector| Feature { convolution, rectified, average, detector };
-                Stage::Features(detectors.map(feature).collect())
+                let filters = 0..self.convolutions[convolution].filters;
+                let feature = |filter| Feature { convolution, rectified, average, filter };
+                Stage::Features(filters.map(feature).collect())
             }
             _ => return Err("pools over positions, but not after the convolution".into()),
         };

@@ -20,7 +20,7 @@ pub(crate) enum Axis {
     Batch,
     /// Positions along a window; their number may be open.
     Positions,
-    /// Anything else: bases, detectors, features, outputs, or an axis of 1.
+    /// Anything else: bases, filters, features, outputs, or an axis of 1.
     Fixed(usize),
 }
 
@@ -29,7 +29,7 @@ pub(crate) enum Axis {
 pub(crate) enum Stage {
     /// One-hot columns within this padding.
     Sequence(Padding),
-    /// The sums of a convolution, by its number in the walk; its detectors are the only long fixed axis.
+    /// The sums of a convolution, by its number in the walk; its filters are the only long fixed axis.
     Activations { convolution: usize, rectified: bool },
     /// Pooled activations, row-major over the fixed axes.
     Features(Vec<Feature>),
@@ -43,7 +43,7 @@ pub(crate) struct Feature {
     pub(crate) convolution: usize,
     pub(crate) rectified: bool,
     pub(crate) average: bool,
-    pub(crate) detector: usize,
+    pub(crate) filter: usize,
 }
 
 /// A dense layer, and whether a rectifier follows it.

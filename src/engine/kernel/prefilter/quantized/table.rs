@@ -6,7 +6,7 @@ use crate::engine::kernel::prefilter::quantized::{Errors, Lane, step};
 use crate::engine::kernel::simd::{BYTES, Bytes, Row, Task, Vector};
 use crate::engine::kernel::triple::{TRIPLE, triple};
 
-/// Tables that lie side by side, so that those of a detector share no part of the cache.
+/// Tables that lie side by side, so that those of a filter share no part of the cache.
 const SIDE_BY_SIDE: usize = 8;
 
 /// Positions computed side by side.
@@ -18,7 +18,7 @@ type Chunk = [[Row; SIDE_BY_SIDE]; 256];
 /// Indices that `SIDE` positions of a chunk look at.
 const SPAN: usize = SIDE_BY_SIDE * TRIPLE + SIDE;
 
-/// Tables of 32 detectors: for each three columns, the deficit that three codes add.
+/// Tables of 32 filters: for each three columns, the deficit that three codes add.
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
     chunks: Vec<Chunk>,

@@ -74,7 +74,7 @@ impl Task for Windows<'_> {
     }
 }
 
-/// Activations of 16 detectors that bound those with given deficits.
+/// Activations of 16 filters that bound those with given deficits.
 pub(crate) struct Decode<'a> {
     pub(crate) deficits: &'a [Row],
     /// Lanes of a row: 0 for the first 16, 1 for the others.
@@ -102,9 +102,9 @@ impl Task for Decode<'_> {
     }
 }
 
-/// The features that give one output its highest score within bounds: for 16 detectors, [blocks](Vector) of the same size.
+/// The features that give one output its highest score within bounds: for 16 filters, [blocks](Vector) of the same size.
 pub(crate) struct Favour<'a> {
-    /// The output's weights of these detectors.
+    /// The output's weights of these filters.
     pub(crate) weights: &'a Lanes,
     pub(crate) least: &'a [Lanes],
     pub(crate) greatest: &'a [Lanes],

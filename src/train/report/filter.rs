@@ -5,20 +5,20 @@ use std::collections::HashSet;
 use crate::dataset::metric::{auc, spearman};
 use crate::dataset::{Dataset, TargetKind};
 use crate::model::Network;
-use crate::report::detector::{Detector, Stretch, active, counts};
+use crate::report::filter::{Filter, Stretch, active, counts};
 
-/// One detector, seen through the data.
+/// One filter, seen through the data.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DetectorProfile {
-    /// Rank of the detector in the network, from 0.
-    pub detector: usize,
+pub struct FilterProfile {
+    /// Rank of the filter in the network, from 0.
+    pub filter: usize,
     /// Stretches that `counts` are made of.
     pub sites: usize,
-    /// `counts[position]`: how often A, C, G, T stand there in the stretches that activate the detector.
+    /// `counts[position]`: how often A, C, G, T stand there in the stretches that activate the filter.
     pub counts: Vec<[f64; 4]>,
     /// `weights[position]` of A, C, G, T.
     pub weights: Vec<[f64; 4]>,
-    /// Accuracy of the detector's highest activation on its own: AUC for classes, Spearman's coefficient for
+    /// Accuracy of the filter's highest activation on its own: AUC for classes, Spearman's coefficient for
     /// numbers. `None` if it is the same everywhere.
     pub alone: Option<f64>,
 }
@@ -26,28 +26,28 @@ pub struct DetectorProfile {
 /// Sequences that are looked at, of the bound (or highest) and of the others: the first so many.
 const SEQUENCES: usize = 1000;
 
-/// Looks at every detector of `network`, the most telling first.
+/// Looks at every filter of `network`, the most telling first.
 ///
 /// For each of the bound sequences (of numbers: the sequences with the highest ones) the stretch that activates the
-/// detector most is found, on both strands if so asked and only where it lies within the sequence; those with half of
+/// filter most is found, on both strands if so asked and only where it lies within the sequence; those with half of
 /// the highest activation or more are counted. Only the first output of `dataset` is used, and 1,000 sequences of each
-/// kind. On both strands a detector that is another's reverse complement shows nothing more, and is left out.
-pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<DetectorProfile> {
+/// kind. On both strands a filter that is another's reverse complement shows nothing more, and is left out.
+pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec<FilterProfile> {
     let targets = dataset.target_column(0);
     let rows = rows_to_look_at(&targets, dataset.kind);
     let chosen: Vec<f32> = rows.iter().map(|&row| targets[row]).collect();
     let front = rows.len() / 2;
     let mut known = HashSet::new();
-    let mut is_new = |&detector: &usize| {
-        let (forward, reverse) = orientations(network, detector);
+    let mut is_new = |&filter: &usize| {
+        let (forward, reverse) = orientations(network, filter);
         let shown = both_strands && known.contains(&reverse);
         known.insert(forward);
         !shown
     };
-    let mut profiles: Vec<DetectorProfile> = (0..network.detectors)
+    let mut profiles: Vec<FilterProfile> = (0..network.filters)
         .filter(&mut is_new)
-        .map(|detector| {
-            let look_up = Detector::new(network, detector);
+        .map(|filter| {
+            let look_up = Filter::new(network, filter);
             let best: Vec<Stretch> =
                 rows.iter().map(|&row| look_up.strongest(&dataset.sequences[row], both_strands)).collect();
             let activations: Vec<f32> = best.iter().map(|stretch| stretch.activation).collect();
@@ -60,23 +60,23 @@ pub fn profiles(network: &Network, dataset: &Dataset, both_strands: bool) -> Vec
                 TargetKind::Binary => chosen.iter().take_while(|&&target| target > 0.5).count(),
                 TargetKind::Real => front,
             };
-            let (sites, counts) = count(&best[..bound], network.detector_length);
-            DetectorProfile { detector, sites, counts, weights: look_up.weights, alone }
+            let (sites, counts) = count(&best[..bound], network.filter_length);
+            FilterProfile { filter, sites, counts, weights: look_up.weights, alone }
         })
         .collect();
     let middle = if dataset.kind == TargetKind::Binary { 0.5 } else { 0.0 };
-    let telling = |profile: &DetectorProfile| profile.alone.map_or(0.0, |alone| (alone - middle).abs());
-    profiles.sort_by(|a, b| telling(b).total_cmp(&telling(a)).then(a.detector.cmp(&b.detector)));
+    let telling = |profile: &FilterProfile| profile.alone.map_or(0.0, |alone| (alone - middle).abs());
+    profiles.sort_by(|a, b| telling(b).total_cmp(&telling(a)).then(a.filter.cmp(&b.filter)));
     profiles
 }
 
-/// The bits of a detector's weights and threshold, and those of its reverse complement.
-fn orientations(network: &Network, detector: usize) -> (Vec<u32>, Vec<u32>) {
-    let size = 4 * network.detector_length;
-    let weights = &network.weights[detector * size..(detector + 1) * size];
-    let threshold = network.thresholds[detector].to_bits();
+/// The bits of a filter's weights and bias, and those of its reverse complement.
+fn orientations(network: &Network, filter: usize) -> (Vec<u32>, Vec<u32>) {
+    let size = 4 * network.filter_length;
+    let weights = &network.weights[filter * size..(filter + 1) * size];
+    let bias = network.biases[filter].to_bits();
     let bits = |weights: &mut dyn Iterator<Item = &f32>| {
-        weights.map(|weight| weight.to_bits()).chain([threshold]).collect()
+        weights.map(|weight| weight.to_bits()).chain([bias]).collect()
     };
     // As in `symmetric::unfold`.
     (bits(&mut weights.iter()), bits(&mut weights.iter().rev()))

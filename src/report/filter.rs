@@ -1,34 +1,34 @@
-//! Detectors of a network as look-ups: where in a sequence they fit best, and what a score owes to them.
+//! Filters of a network as look-ups: where in a sequence they fit best, and what a score owes to them.
 
 use crate::model::{Network, Pooling};
 use crate::seq::alphabet::{ONE_HOT, reverse_complement_into};
 
-/// A detector as a look-up: what each code adds at each position.
+/// A filter as a look-up: what each code adds at each position.
 #[derive(Debug, Clone)]
-pub(crate) struct Detector {
+pub(crate) struct Filter {
     /// `weights[position]` of A, C, G, T.
     pub(crate) weights: Vec<[f64; 4]>,
     columns: Vec<[f32; 5]>,
-    threshold: f32,
+    bias: f32,
     /// An activation is never lower.
     least: f32,
 }
 
-/// The stretch of a sequence that activates a detector most.
+/// The stretch of a sequence that activates a filter most.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Stretch {
     /// Its effect.
     pub(crate) activation: f32,
     /// Its start, on the strand on which it is read.
     pub(crate) start: usize,
-    /// Its codes, on that strand; none if the detector is active nowhere.
+    /// Its codes, on that strand; none if the filter is active nowhere.
     pub(crate) codes: Vec<u8>,
 }
 
-impl Detector {
-    /// Detector number `k` of `network`.
-    pub(crate) fn new(network: &Network, k: usize) -> Detector {
-        let length = network.detector_length;
+impl Filter {
+    /// Filter number `k` of `network`.
+    pub(crate) fn new(network: &Network, k: usize) -> Filter {
+        let length = network.filter_length;
         let weight = |channel: usize, j: usize| f64::from(network.weights[(k * 4 + channel) * length + j]);
         let weights: Vec<[f64; 4]> =
             (0..length).map(|j| [0, 1, 2, 3].map(|channel| weight(channel, j))).collect();
@@ -40,12 +40,12 @@ impl Detector {
         };
         let columns = weights.iter().map(column).collect();
         let least = if network.rectify { 0.0 } else { f32::MIN };
-        Detector { weights, columns, threshold: network.thresholds[k], least }
+        Filter { weights, columns, bias: network.biases[k], least }
     }
 
     fn activation(&self, window: &[u8]) -> f32 {
         let sum: f32 = self.columns.iter().zip(window).map(|(column, &code)| column[usize::from(code)]).sum();
-        (self.threshold + sum).max(self.least)
+        (self.bias + sum).max(self.least)
     }
 
     /// Mean activation over the places within `codes`; 0 if it does not fit.
@@ -55,8 +55,8 @@ impl Detector {
         places.map(|window| self.activation(window)).sum::<f32>() / count
     }
 
-    /// The stretch within `codes`, or on either strand of it, that activates the detector most; the first of equals. A
-    /// sequence shorter than the detector activates it as little as any.
+    /// The stretch within `codes`, or on either strand of it, that activates the filter most; the first of equals. A
+    /// sequence shorter than the filter activates it as little as any.
     pub(crate) fn strongest(&self, codes: &[u8], both_strands: bool) -> Stretch {
         let mut reverse = Vec::new();
         if both_strands {
@@ -75,10 +75,10 @@ impl Detector {
     }
 }
 
-/// A stretch counts if it activates the detector by this share of its highest activation, or more.
+/// A stretch counts if it activates the filter by this share of its highest activation, or more.
 const SHARE: f32 = 0.5;
 
-/// Codes of the stretches that activate a detector by half of the highest activation or more.
+/// Codes of the stretches that activate a filter by half of the highest activation or more.
 pub(crate) fn active(stretches: &[Stretch]) -> Vec<&[u8]> {
     let highest = stretches.iter().map(|stretch| stretch.activation).fold(0.0, f32::max);
     let enough = |stretch: &&Stretch| {
@@ -99,10 +99,10 @@ pub(crate) fn counts(stretches: &[&[u8]], length: usize) -> Vec<[f64; 4]> {
     counts
 }
 
-/// By how much `output` falls if a detector is taken away, for each detector: `maxima` and `means` are their activations
+/// By how much `output` falls if a filter is taken away, for each filter: `maxima` and `means` are their activations
 /// over the window.
 pub(crate) fn shares(network: &Network, output: usize, maxima: &[f32], means: &[f32]) -> Vec<f64> {
-    let count = network.detectors;
+    let count = network.filters;
     let features: Vec<f32> = match network.pooling {
         Pooling::Max => maxima.to_vec(),
         Pooling::Average => means.to_vec(),
@@ -111,7 +111,7 @@ pub(crate) fn shares(network: &Network, output: usize, maxima: &[f32], means: &[
     let of = |layer: &crate::model::Dense, row: usize, feature: usize| {
         f64::from(layer.weights[row * layer.inputs + feature]) * f64::from(features[feature])
     };
-    // Weights of a row of the first dense layer that belong to detector k.
+    // Weights of a row of the first dense layer that belong to filter k.
     let owed =
         |layer, row, k: usize| (k..features.len()).step_by(count).map(|i| of(layer, row, i)).sum::<f64>();
     let Some(hidden) = &network.hidden else {
@@ -136,14 +136,14 @@ mod tests {
     use crate::model::{Dense, Padding};
 
     #[test]
-    fn a_share_is_what_the_score_loses_without_the_detector() {
+    fn a_share_is_what_the_score_loses_without_the_filter() {
         let number = |i: usize| ((i * 37 + 11) % 23) as f32 / 11.0 - 1.0;
         let numbers = |from: usize, count: usize| (from..from + count).map(number).collect::<Vec<f32>>();
         let (count, length) = (3, 4);
         for (pooling, hidden) in
             [(Pooling::Max, true), (Pooling::Average, false), (Pooling::MaxAndAverage, true)]
         {
-            let features = count * pooling.features_per_detector();
+            let features = count * pooling.features_per_filter();
             let layer = |inputs: usize, outputs: usize, from: usize| Dense {
                 inputs,
                 outputs,
@@ -151,10 +151,10 @@ mod tests {
                 bias: numbers(from + 3, outputs),
             };
             let network = Network {
-                detectors: count,
-                detector_length: length,
+                filters: count,
+                filter_length: length,
                 weights: numbers(5, count * 4 * length),
-                thresholds: vec![0.1; count],
+                biases: vec![0.1; count],
                 rectify: true,
                 padding: Padding::NONE,
                 pooling,
@@ -163,16 +163,16 @@ mod tests {
                 sigmoid: false,
             };
             let codes: Vec<u8> = (0..30).map(|i| (i * i % 7 % 4) as u8).collect();
-            let detectors: Vec<Detector> = (0..count).map(|k| Detector::new(&network, k)).collect();
+            let filters: Vec<Filter> = (0..count).map(|k| Filter::new(&network, k)).collect();
             let maxima: Vec<f32> =
-                detectors.iter().map(|detector| detector.strongest(&codes, false).activation).collect();
-            let means: Vec<f32> = detectors.iter().map(|detector| detector.mean(&codes)).collect();
+                filters.iter().map(|filter| filter.strongest(&codes, false).activation).collect();
+            let means: Vec<f32> = filters.iter().map(|filter| filter.mean(&codes)).collect();
             assert!(maxima.iter().all(|&x| x > 0.0));
             let shares = shares(&network, 1, &maxima, &means);
             for (k, share) in shares.into_iter().enumerate() {
                 let mut without = network.clone();
                 without.weights[k * 4 * length..(k + 1) * 4 * length].fill(0.0);
-                without.thresholds[k] = 0.0;
+                without.biases[k] = 0.0;
                 let fall =
                     window_scores(&network, &codes, false)[1] - window_scores(&without, &codes, false)[1];
                 assert!((share - fall).abs() < 1e-4, "{pooling:?} {k}: {share} {fall}");
