@@ -48,6 +48,7 @@ mod train;
 pub(crate) mod usage;
 mod variants;
 mod version;
+mod warnings;
 
 use invocation::Invocation;
 
@@ -152,7 +153,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
         matches => matches.map_err(|error| usage::with_hint(error, &words))?,
     };
     let args = Args::from_arg_matches(&matches)?;
-    let invocation = Invocation::new(&command, &matches);
+    let invocation = Invocation::new(&command, &matches, &words);
     let inputs = invocation.inputs();
     output::protect(inputs.clone());
     start_log(&args);
@@ -174,13 +175,14 @@ fn start_log(args: &Args) {
         (_, 1) => log::LevelFilter::Info,
         _ => log::LevelFilter::Debug,
     };
-    env_logger::Builder::new()
+    let printed = env_logger::Builder::new()
         .filter_module("bindscan", level)
         .format(|out, record| {
             let (level, text) = (record.level().as_str().to_lowercase(), record.args().to_string());
             writeln!(out, "bindscan: {level}: {}", printable(&text))
         })
-        .init();
+        .build();
+    warnings::install(printed);
 }
 
 impl Args {

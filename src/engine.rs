@@ -1,7 +1,7 @@
 //! Engines score every window of a chunk.
 
 use crate::scores::Scores;
-use crate::seq::window::WindowPlan;
+use crate::seq::window::{Context, StrandChoice, WindowPlan};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ use crate::model::{Model, ModelSpec};
 use crate::seq::chunk::Chunk;
 use crate::{Error, Result};
 
+pub mod dense;
 pub mod ensemble;
 pub mod kernel;
 #[cfg(feature = "onnx")]
@@ -18,6 +19,7 @@ pub mod reference;
 pub mod scanner;
 pub mod scorer;
 pub mod speed;
+mod stretch;
 pub mod summary;
 
 /// Device on which an engine computes.
@@ -56,6 +58,27 @@ impl FromStr for Device {
     }
 }
 
+/// Extent to which overlapping windows are computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Each window by itself.
+    Nothing,
+    /// The first layers, where padding does not reach.
+    Interior,
+    /// The whole network.
+    Everything,
+}
+
+impl fmt::Display for Sharing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Sharing::Nothing => "windows one at a time",
+            Sharing::Interior => "windows share their first layers",
+            Sharing::Everything => "densely",
+        })
+    }
+}
+
 /// Scores windows with one model. Every engine gives the same scores within 1e-4 · max(1, |score|).
 pub trait Engine: Send {
     /// The model's specification.
@@ -72,6 +95,11 @@ pub trait Engine: Send {
     /// # Errors
     /// A window length that the model cannot take, or a failure of the device.
     fn score(&mut self, chunk: &Chunk, plan: &WindowPlan, out: &mut Scores) -> Result<()>;
+
+    /// Extent to which the windows of the last chunk were computed together.
+    fn sharing(&self) -> Sharing {
+        Sharing::Everything
+    }
 
     /// The engines whose scores this one averages; none unless it is an ensemble.
     fn members(&mut self) -> &mut [Box<dyn Engine>] {
@@ -102,6 +130,8 @@ pub enum EngineKind {
     Auto,
     /// The compiled scan kernel ([`kernel`]): the DeepBind family.
     Kernel,
+    /// Convolutional networks of any kind without padding, or with real bases in its place ([`dense`]).
+    Dense,
     /// Plain f64: the oracle ([`mod@reference`]).
     Reference,
     /// ONNX Runtime (feature `onnx`).
@@ -110,7 +140,8 @@ pub enum EngineKind {
 
 impl EngineKind {
     /// Every engine there is.
-    pub const ALL: [EngineKind; 3] = [EngineKind::Kernel, EngineKind::Onnx, EngineKind::Reference];
+    pub const ALL: [EngineKind; 4] =
+        [EngineKind::Kernel, EngineKind::Dense, EngineKind::Onnx, EngineKind::Reference];
 }
 
 impl fmt::Display for EngineKind {
@@ -118,6 +149,7 @@ impl fmt::Display for EngineKind {
         f.pad(match self {
             EngineKind::Auto => "auto",
             EngineKind::Kernel => "kernel",
+            EngineKind::Dense => "dense",
             EngineKind::Reference => "reference",
             EngineKind::Onnx => "onnx",
         })
@@ -139,8 +171,8 @@ impl FromStr for EngineKind {
 /// Purpose for which engines are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
-    /// Many windows under one plan: preparing for that plan pays.
-    Contigs,
+    /// Many windows under this plan: preparing for it pays.
+    Contigs(WindowPlan),
     /// Short sequences, each perhaps with a window of its own.
     Sequences,
 }
@@ -158,6 +190,12 @@ pub fn open(
 ) -> Result<Vec<Box<dyn Engine>>> {
     let kind = match (kind, &model.network, device) {
         (EngineKind::Auto, Ok(_), Device::Cpu) => EngineKind::Kernel,
+        (EngineKind::Auto, Err(_), Device::Cpu) => {
+            if let Some(engine) = best_dense(model, workload)? {
+                return Ok(copies(&engine, workers));
+            }
+            EngineKind::Onnx
+        }
         (EngineKind::Auto, ..) => EngineKind::Onnx,
         (kind, ..) => kind,
     };
@@ -167,6 +205,19 @@ pub fn open(
     if device != Device::Cpu {
         let message = format!("the {kind} engine computes on the CPU; --device {device} needs --engine onnx");
         return Err(Error::Request(message));
+    }
+    if kind == EngineKind::Dense {
+        let plan = match workload {
+            Workload::Contigs(plan) => plan,
+            Workload::Sequences => WindowPlan {
+                window: model.spec.window,
+                stride: 1,
+                strands: StrandChoice::Forward,
+                context: Context::Padding,
+            },
+        };
+        let simd = kernel::Simd::from_environment()?;
+        return Ok(copies(&dense::DenseEngine::new(model, &plan, simd)?, workers));
     }
     let network = model.network.as_ref().map_err(|why| {
         let message =
@@ -181,6 +232,21 @@ pub fn open(
     })
 }
 
+/// The dense engine, where it scores the windows of contigs with the least work.
+///
+/// # Errors
+/// An instruction set that is forced and that there is not.
+fn best_dense(model: &Model, workload: Workload) -> Result<Option<dense::DenseEngine>> {
+    let Workload::Contigs(plan) = workload else { return Ok(None) };
+    match dense::DenseEngine::new(model, &plan, kernel::Simd::from_environment()?) {
+        Ok(engine) => Ok(Some(engine).filter(|engine| engine.is_best_for(&plan))),
+        Err(reason) => {
+            log::info!("{reason}");
+            Ok(None)
+        }
+    }
+}
+
 #[cfg(feature = "onnx")]
 fn open_onnx(
     model: &Model,
@@ -189,7 +255,7 @@ fn open_onnx(
     workload: Workload,
 ) -> Result<Vec<Box<dyn Engine>>> {
     let first = onnx::OnnxEngine::new(model, device)?;
-    let first = if workload == Workload::Contigs { first.scoring_together() } else { first };
+    let first = if matches!(workload, Workload::Contigs(_)) { first.scoring_together() } else { first };
     let others = (1..workers).map(|_| first.for_another_worker()).collect::<Result<Vec<_>>>()?;
     Ok([first].into_iter().chain(others).map(|engine| Box::new(engine) as Box<dyn Engine>).collect())
 }

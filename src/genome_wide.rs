@@ -122,7 +122,7 @@ pub fn rank_places(
     if plan.stride != 1 {
         return Err(Error::Request("places are ranked by every window: plan a stride of 1".into()));
     }
-    let mut engines = planned.engines(threads, Workload::Contigs)?;
+    let mut engines = planned.engines(threads, Workload::Contigs(*planned.plan()))?;
     let mut candidates = Vec::new();
     for (rank, contig) in contigs.iter().enumerate() {
         let scores = score_contig(&mut engines, &contig.codes, plan, cancelled)?;

@@ -312,7 +312,7 @@ impl NullOptions {
             return Ok(exact);
         }
         let amount = Amount { windows: self.windows.unwrap_or(WINDOWS), seed: self.seed.unwrap_or(SEED) };
-        let engines = planned.engines(setting.threads, Workload::Contigs)?;
+        let engines = planned.engines(setting.threads, Workload::Contigs(*planned.plan()))?;
         let name = &planned.model.spec.name;
         watch.stage(&format!("{name}: scoring background"));
         let show = |done: u64, total: u64| watch.background(name, done, total);

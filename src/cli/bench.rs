@@ -152,7 +152,7 @@ impl BenchArgs {
             strands: self.strand.into(),
             context: model.spec.context,
         };
-        let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs)?;
+        let mut engines = engine::open(model, kind, self.device, self.threads, Workload::Contigs(plan))?;
         let first = &mut engines[0];
         let (left, right) = first.flanks(&plan);
         let mut scores = Scores::default();

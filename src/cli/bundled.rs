@@ -78,7 +78,8 @@ fn row(model: &Model) -> String {
 
 /// Speed of a scan on one core: every window of random bases.
 fn megabases_per_second(planned: &Planned) -> Result<f64> {
-    let mut engines = engine::open(planned.model(), EngineKind::Auto, Device::Cpu, 1, Workload::Contigs)?;
+    let mut engines =
+        engine::open(planned.model(), EngineKind::Auto, Device::Cpu, 1, Workload::Contigs(*planned.plan()))?;
     let chunk = random_chunk(BASES);
     let mut scores = Scores::default();
     let (began, mut bases) = (Instant::now(), 0);

@@ -74,7 +74,7 @@ pub(super) struct EvalArgs {
     #[arg(long, value_name = "both|+|-", allow_hyphen_values = true, help_heading = heading::MODEL)]
     strand: Option<StrandArg>,
     /// Choose the engine; auto takes the fastest one that can run the model
-    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference", help_heading = heading::MODEL)]
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|dense|onnx|reference", help_heading = heading::MODEL)]
     engine: EngineKind,
     /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", help_heading = heading::MODEL)]

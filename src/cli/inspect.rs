@@ -4,13 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bindscan::engine::speed::windows_per_second;
+use bindscan::engine::{self, Device, EngineKind, Workload};
 use bindscan::model::inspect::inspect;
 use bindscan::model::name::printable;
-use bindscan::model::{Heads, Model, OpenOptions};
+use bindscan::model::{Heads, Model, OpenOptions, Strands};
+use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
 use clap::Args;
 
 use super::heading;
 use super::models::MotifFileArgs;
+use super::progress::bases_per_second;
 
 /// Describe a model: layers, window, receptive field, metadata, and how it is scanned
 #[derive(Debug, Args)]
@@ -43,20 +47,7 @@ impl InspectArgs {
 
 /// Speed at which a model that is no DeepBind network is scanned here, with its padding and with real flanks: lines of the
 /// page.
-#[cfg(feature = "onnx")]
 fn speeds(model: &Model) -> String {
-    use bindscan::engine::Device;
-    use bindscan::engine::onnx::OnnxEngine;
-    use bindscan::engine::speed::windows_per_second;
-    use bindscan::model::Strands;
-    use bindscan::seq::window::{Context, StrandChoice, WindowPlan};
-
-    use super::progress::bases_per_second;
-
-    let mut engine = match OnnxEngine::new(model, Device::Cpu) {
-        Ok(engine) => engine.scoring_together(),
-        Err(reason) => return line("speed", &format!("not measured: {reason}")),
-    };
     let strands = match model.spec.strands {
         Strands::Both => StrandChoice::Both,
         Strands::Single | Strands::Symmetric => StrandChoice::Forward,
@@ -64,26 +55,20 @@ fn speeds(model: &Model) -> String {
     let mut page = String::new();
     for (context, words) in [(Context::Padding, "--context padding"), (Context::Flank, "--context flank")] {
         let plan = WindowPlan { window: model.spec.window, stride: 1, strands, context };
-        page += &match windows_per_second(&mut engine, &plan, f64::INFINITY) {
-            Ok(rate) => {
-                let (left, right) = engine.flanks_of(&plan);
-                let beside = match context {
-                    Context::Flank => format!(", which sees {left} + {right} bases beside a window"),
-                    Context::Padding => String::new(),
-                };
-                let how = engine.sharing();
-                let rate = bases_per_second(rate as u64, 1.0);
-                line("speed", &format!("{rate}, {strands}, one thread, {how} ({words}{beside})"))
-            }
+        page += &match speed(model, &plan, words) {
+            Ok(speed) => line("speed", &speed),
             Err(reason) => line("speed", &format!("none with {words}: {reason}")),
         };
     }
     page
 }
 
-#[cfg(not(feature = "onnx"))]
-fn speeds(_: &Model) -> String {
-    line("speed", "none: this bindscan is built without ONNX Runtime (Cargo feature onnx)")
+fn speed(model: &Model, plan: &WindowPlan, words: &str) -> bindscan::Result<String> {
+    let mut engines = engine::open(model, EngineKind::Auto, Device::Cpu, 1, Workload::Contigs(*plan))?;
+    let engine = &mut *engines[0];
+    let rate = bases_per_second(windows_per_second(engine, plan, f64::INFINITY)? as u64, 1.0);
+    let (strands, name, how) = (plan.strands, engine.description(), engine.sharing());
+    Ok(format!("{rate}, {strands}, one thread, engine {name}, {how} ({words})"))
 }
 
 fn line(key: &str, value: &str) -> String {

@@ -12,6 +12,8 @@ pub(super) struct Invocation {
     /// The subcommand, and that of it if it has any.
     names: Vec<String>,
     arguments: Vec<Given>,
+    /// The words behind the program's name, as a shell reads them.
+    typed: Vec<String>,
 }
 
 /// An argument that was given.
@@ -25,7 +27,7 @@ struct Given {
     paths: Vec<PathBuf>,
 }
 
-/// Options that never change a result: these are left out wherever a command is shown.
+/// Options that never change a result.
 const TECHNICAL: [&str; 5] = ["threads", "chunk_size", "resume", "quiet", "verbose"];
 
 /// Options that do not change what is in a track, but where it is written, and how.
@@ -42,9 +44,10 @@ const PERHAPS_INPUTS: [&str; 1] = ["background"];
 const COMPANIONS: [&str; 7] = ["fai", "gzi", "bai", "csi", "crai", "tbi", "data"];
 
 impl Invocation {
-    /// The subcommand that `matches` of `command` hold.
-    pub(super) fn new(command: &Command, matches: &ArgMatches) -> Invocation {
-        let mut invocation = Invocation { names: Vec::new(), arguments: Vec::new() };
+    /// The subcommand that `matches` of `command`, made from `words`, hold.
+    pub(super) fn new(command: &Command, matches: &ArgMatches, words: &[OsString]) -> Invocation {
+        let typed = words.iter().skip(1).map(|word| quoted(word)).collect();
+        let mut invocation = Invocation { names: Vec::new(), arguments: Vec::new(), typed };
         let (mut command, mut matches) = (command, matches);
         while let Some((name, given)) = matches.subcommand() {
             invocation.names.push(name.to_owned());
@@ -70,8 +73,18 @@ impl Invocation {
         invocation
     }
 
-    /// The command, without options that never change a result.
+    /// The command as it was typed.
     pub(super) fn text(&self) -> String {
+        let mut text = "bindscan".to_owned();
+        self.typed.iter().for_each(|word| {
+            text.push(' ');
+            text += word;
+        });
+        text
+    }
+
+    /// The command, without options that never change a result.
+    pub(super) fn of_result(&self) -> String {
         self.without(&[&TECHNICAL])
     }
 
@@ -168,8 +181,9 @@ mod tests {
 
     fn parsed(words: &str) -> Invocation {
         let command = crate::cli::Args::command();
-        let matches = command.clone().try_get_matches_from(words.split_whitespace()).unwrap();
-        Invocation::new(&command, &matches)
+        let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
+        let matches = command.clone().try_get_matches_from(&words).unwrap();
+        Invocation::new(&command, &matches, &words)
     }
 
     #[test]
@@ -182,8 +196,9 @@ mod tests {
     #[test]
     fn the_content_of_a_track_does_not_depend_on_where_it_is_written() {
         let invocation = parsed("bindscan scan -m A -t 3 g.fa --threshold 9 --quiet -o a.bed -o b.bw");
+        assert_eq!(invocation.text(), "bindscan scan -m A -t 3 g.fa --threshold 9 --quiet -o a.bed -o b.bw");
         assert_eq!(
-            invocation.text(),
+            invocation.of_result(),
             "bindscan scan --model A --threshold 9 --output a.bed --output b.bw g.fa"
         );
         assert_eq!(invocation.of_content(), "bindscan scan --model A --threshold 9 g.fa");

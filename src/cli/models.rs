@@ -93,7 +93,7 @@ pub(super) struct PlanArgs {
     /// Choose the engine; auto takes the fastest one that can run the model
     ///
     /// kernel is the built-in engine, onnx is ONNX Runtime, reference is slow and exact (64-bit), for comparison.
-    #[arg(long, default_value = "auto", value_name = "auto|kernel|onnx|reference", help_heading = heading::MODEL)]
+    #[arg(long, default_value = "auto", value_name = "auto|kernel|dense|onnx|reference", help_heading = heading::MODEL)]
     engine: EngineKind,
     /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu", help_heading = heading::MODEL)]

@@ -20,6 +20,7 @@ use super::heading;
 use super::models::{Place, Planned};
 use super::progress::{bases_per_second, grouped};
 use super::track::TrackFile;
+use super::warnings;
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
@@ -177,6 +178,7 @@ impl Report {
             genome: if piped { "standard input".into() } else { name(context.genome) },
             targets: context.report_targets(),
             facts: context.facts(&tracks),
+            notes: warnings::so_far(),
             run: format!(
                 "{}, {}, {seconds:.2} s, {}{resumed}",
                 utc(SystemTime::now()),
@@ -192,7 +194,7 @@ impl Report {
 }
 
 /// Date and time as `2026-01-31 18:05 UTC`.
-fn utc(time: SystemTime) -> String {
+pub(super) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (mut days, minutes) = (seconds / 86_400, seconds % 86_400 / 60);
     let is_leap =

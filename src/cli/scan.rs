@@ -402,7 +402,7 @@ impl ScanArgs {
             input: &self.genome,
             shard: self.shard,
             models,
-            command: session.invocation.text(),
+            command: session.invocation.of_result(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
 use bindscan::Error;
@@ -35,8 +35,9 @@ use clap::{Args, ValueEnum};
 
 use super::data::{DataArgs, Ratios, Reading};
 use super::heading;
+use super::report::utc;
 use super::significance::NullProgress;
-use super::{CANCELLED, Session, message, progress};
+use super::{CANCELLED, Session, message, progress, warnings};
 
 mod layers;
 mod meter;
@@ -326,7 +327,7 @@ impl TrainArgs {
         model.save(&self.output)?;
         self.recommend(&mut model, &training, &outcomes, resources.threads, session)?;
         model.save(&self.output)?;
-        self.conclude(&state, || {
+        self.conclude(&state, session, || {
             outcomes.extend(judge(&model, "training", &training, threads, self.seed)?);
             Ok(trained::report(&model, &training, &protocol, &outcome, outcomes, notes))
         })?;
@@ -390,10 +391,31 @@ impl TrainArgs {
     }
 
     /// Ends a training whose model is saved: writes the page, if there is to be one, and removes the state.
-    fn conclude(&self, state: &Path, report: impl FnOnce() -> Result<TrainingReport>) -> Result<()> {
+    fn conclude(
+        &self,
+        state: &Path,
+        session: Session,
+        report: impl FnOnce() -> Result<TrainingReport>,
+    ) -> Result<()> {
         if let Some(path) = &self.report {
+            let mut report = report()?;
+            let run = format!("{}, {:.0} s", utc(SystemTime::now()), session.elapsed().as_secs_f64());
+            let mut facts = vec![
+                ("Command".to_owned(), session.invocation.text()),
+                ("Version".to_owned(), format!("bindscan {}", env!("CARGO_PKG_VERSION"))),
+                ("Data".to_owned(), self.data.path().display().to_string()),
+            ];
+            let files = [("Genome", self.data.genome()), ("Test data", self.test.as_deref())];
+            facts.extend(
+                files.iter().filter_map(|(name, path)| {
+                    Some(((*name).to_owned(), path.as_ref()?.display().to_string()))
+                }),
+            );
+            facts.push(("Run".to_owned(), run));
+            report.facts.splice(..0, facts);
+            report.notes.extend(warnings::so_far());
             let mut file = Output::create(path)?;
-            file.write(report()?.to_html().as_bytes())?;
+            file.write(report.to_html().as_bytes())?;
             file.finish()?;
         }
         // Gone already if nothing was ever noted.

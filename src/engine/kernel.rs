@@ -62,7 +62,7 @@ mod padded_edges;
 mod pool;
 pub(crate) mod prefilter;
 mod prune;
-mod simd;
+pub(crate) mod simd;
 mod strand_scan;
 mod strand_tables;
 mod triple;

@@ -7,18 +7,19 @@
 //! [`onnx::shared`](crate::model::onnx::shared). The library is loaded at run time; [`library`] says where it is looked for.
 
 use std::borrow::Cow;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::reference::{check_window, flanks};
-use crate::engine::{Device, Engine};
+use crate::engine::stretch::{not_a_number, oriented, other_length, past_ends};
+use crate::engine::{Device, Engine, Sharing};
 use crate::model::onnx::dense::{Rewrite, rewrite};
 use crate::model::onnx::receptive_field::{self, Node};
 use crate::model::onnx::shared::{Shared, share};
 use crate::model::onnx::unpad::{Unpadded, unpad};
 use crate::model::{ACGT, Input, Layout, Model, ModelSpec};
 use crate::scores::Scores;
-use crate::seq::alphabet::{N, ONE_HOT, one_hot, reverse_complement_into};
+use crate::seq::alphabet::{ONE_HOT, one_hot};
 use crate::seq::chunk::Chunk;
 use crate::seq::contig::Strand;
 use crate::seq::window::{Context, WindowPlan};
@@ -58,27 +59,6 @@ enum Form {
     DenseFlanked(usize),
     /// The graph by which windows of so many bases, one each so many bases, share what padding does not reach.
     Shared { window: usize, stride: usize },
-}
-
-/// Extent to which overlapping windows are computed together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// Each window by itself.
-    Nothing,
-    /// The first layers, where padding does not reach.
-    Interior,
-    /// The whole network.
-    Everything,
-}
-
-impl Display for Sharing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Sharing::Nothing => "windows one at a time",
-            Sharing::Interior => "windows share their first layers",
-            Sharing::Everything => "densely",
-        })
-    }
 }
 
 /// A model that is not of the DeepBind family without its padding, and its dense graph or why there is none.
@@ -184,10 +164,7 @@ impl Sessions {
         if self.model.network.is_ok() {
             return (0, 0);
         }
-        let offset = start - chunk.start as i64;
-        let before = (-offset).clamp(0, length as i64) as usize;
-        let behind = (offset + length as i64 - chunk.codes.len() as i64).clamp(0, length as i64) as usize;
-        if strand == Strand::Forward { (before, behind) } else { (behind, before) }
+        past_ends(chunk, start, length, strand)
     }
 
     /// The model without its padding, or why there is none.
@@ -299,15 +276,6 @@ impl OnnxEngine {
         self
     }
 
-    /// Extent to which the windows of the last chunk were computed together.
-    pub fn sharing(&self) -> Sharing {
-        match self.form {
-            Form::Window | Form::Flanked(_) => Sharing::Nothing,
-            Form::Dense(_) | Form::DenseFlanked(_) => Sharing::Everything,
-            Form::Shared { .. } => Sharing::Interior,
-        }
-    }
-
     fn on(sessions: Arc<Sessions>) -> Result<Self> {
         let runner = sessions.runner(Form::Window)?;
         let (form, codes, reversed) = (Form::Window, Vec::new(), Vec::new());
@@ -322,11 +290,6 @@ impl OnnxEngine {
             codes,
             reversed,
         })
-    }
-
-    /// Real bases beside a window, before and after it on the forward strand, that its score depends on.
-    pub fn flanks_of(&self, plan: &WindowPlan) -> (usize, usize) {
-        self.fed_flanks(plan)
     }
 
     fn model(&self) -> &Model {
@@ -368,13 +331,7 @@ impl OnnxEngine {
             return Ok(Form::Flanked(plan.window));
         }
         match model.input.length {
-            Some(length) if length != plan.window => Err(Error::model(
-                &model.spec.name,
-                format!(
-                    "its graph takes windows of {length} bases only, not of {}; use --window {length}",
-                    plan.window
-                ),
-            )),
+            Some(length) if length != plan.window => Err(other_length(&model.spec.name, length, plan)),
             _ => Ok(Form::Window),
         }
     }
@@ -555,9 +512,7 @@ impl OnnxEngine {
                 "its output has the shape {shape:?}, where [{rows}, {values}] is needed for its outputs"
             ),
             Failure::NotANumber { start } => {
-                let (first, last) = (start + 1, start + plan.window as u64);
-                let contig = &chunk.contig.name;
-                format!("the score of the window {contig}:{first}-{last}, strand {strand}, is not a number")
+                return not_a_number(&self.model().spec.name, chunk, start, plan, strand);
             }
         };
         Error::model(&self.model().spec.name, message)
@@ -581,6 +536,14 @@ impl Engine for OnnxEngine {
                 let (left, right) = self.fed_flanks(plan);
                 (left.max(right), left.max(right))
             }
+        }
+    }
+
+    fn sharing(&self) -> Sharing {
+        match self.form {
+            Form::Window | Form::Flanked(_) => Sharing::Nothing,
+            Form::Dense(_) | Form::DenseFlanked(_) => Sharing::Everything,
+            Form::Shared { .. } => Sharing::Interior,
         }
     }
 
@@ -633,26 +596,6 @@ pub(crate) fn shape(layout: Layout, rows: usize, length: usize) -> Vec<i64> {
         Layout::LastColumns => vec![rows, length, 1, 4],
         Layout::LastImage => vec![rows, length, 4, 1],
     }
-}
-
-/// The codes as `strand` reads them, each base as the channel that stands for it.
-fn oriented<'a>(
-    codes: &'a mut [u8],
-    strand: Strand,
-    channels: [usize; 4],
-    reversed: &'a mut Vec<u8>,
-) -> &'a [u8] {
-    let read = if strand == Strand::Forward {
-        codes
-    } else {
-        reversed.clear();
-        reverse_complement_into(codes, reversed);
-        reversed
-    };
-    if channels != ACGT {
-        read.iter_mut().filter(|code| **code < N).for_each(|code| *code = channels[usize::from(*code)] as u8);
-    }
-    read
 }
 
 /// Writes the one-hot columns of one window.

@@ -319,7 +319,7 @@ pub fn scanners(models: &[Planned], workers: usize) -> Result<(Vec<Scanners>, Ve
     for (rank, planned) in models.iter().enumerate() {
         let scanner = made[0].len();
         if planned.as_matrix().is_none() {
-            let engines = planned.engines(workers, Workload::Contigs)?;
+            let engines = planned.engines(workers, Workload::Contigs(planned.plan))?;
             planned.log(&engines[0].description());
             places[rank] = Place { scanner, output: 0 };
             for (worker, engine) in made.iter_mut().zip(engines) {

@@ -13,6 +13,7 @@ use super::{
     onnx,
 };
 use crate::model::Input;
+use crate::model::onnx::dense::program::Program;
 use crate::model::onnx::receptive_field;
 use crate::model::onnx::receptive_field::Node;
 use crate::model::onnx::unpad::Unpadded;
@@ -312,7 +313,11 @@ impl Inspection<'_> {
             return line(f, "scanned by", "the kernel engine: it is a network of the DeepBind family");
         }
         match onnx::dense::rewrite(graph, input, output, spec.window) {
-            Ok(_) => line(f, "scanned by", "the onnx engine, densely: all windows of a stretch at once")?,
+            Ok(dense) => {
+                let engine =
+                    if Program::new(&dense).is_ok() { "dense engine" } else { "onnx engine, densely" };
+                line(f, "scanned by", format_args!("the {engine}: all windows of a stretch at once"))?;
+            }
             Err(reason) => {
                 let how = match onnx::shared::share(graph, input, output, spec.window, 1) {
                     Ok(_) => "windows share their first layers, if that pays",

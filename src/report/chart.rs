@@ -71,10 +71,19 @@ impl Axis {
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].map(|x| x * power).into_iter().find(|&x| x >= rough * 0.999);
         let step = step.unwrap_or(rough);
-        let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+        // All ticks of an axis have the same unit.
+        let most = self.low.abs().max(self.high.abs());
+        let (unit, suffix) = [(1e9, "G"), (1e6, "M"), (1e3, "k")]
+            .into_iter()
+            .find(|(unit, _)| most >= 10.0 * unit)
+            .unwrap_or((1.0, ""));
+        let decimals = (-(step / unit).log10().floor()).clamp(0.0, 9.0) as usize;
         let (first, last) =
             ((self.low / step - 1e-9).ceil() as i64, (self.high / step + 1e-9).floor() as i64);
-        (first..=last).map(|i| i as f64 * step).map(|value| (value, number(value, decimals))).collect()
+        (first..=last)
+            .map(|i| i as f64 * step)
+            .map(|value| (value, number(value / unit, decimals, suffix)))
+            .collect()
     }
 
     fn logarithmic_ticks(&self) -> Vec<(f64, String)> {
@@ -87,25 +96,23 @@ impl Axis {
     }
 }
 
-/// As [`significant`], with k, M or G from ten thousand on.
+/// As [`significant`], with k, M or G from a thousand on.
 fn short(value: f64) -> String {
     match value {
         1e9.. => format!("{}G", significant(value / 1e9)),
         1e6.. => format!("{}M", significant(value / 1e6)),
-        1e4.. => format!("{}k", significant(value / 1e3)),
+        1e3.. => format!("{}k", significant(value / 1e3)),
         // The axis has no room for more letters.
         ..9e-4 => format!("{value:.0e}"),
         _ => significant(value),
     }
 }
 
-/// With so many decimals; thousands are shortened.
-fn number(value: f64, decimals: usize) -> String {
-    if decimals == 0 && value.abs() >= 10_000.0 {
-        return format!("{}k", significant(value / 1000.0));
-    }
+/// With so many decimals and a suffix for its unit; 0 has neither.
+fn number(value: f64, decimals: usize, suffix: &str) -> String {
     let text = format!("{value:.decimals$}");
-    if text.trim_start_matches('-').bytes().all(|b| b == b'0' || b == b'.') { "0".into() } else { text }
+    let is_zero = text.trim_start_matches('-').bytes().all(|b| b == b'0' || b == b'.');
+    if is_zero { "0".into() } else { text + suffix }
 }
 
 /// As few digits as tell the value: three significant ones at most.
@@ -125,27 +132,37 @@ pub(crate) fn significant(value: f64) -> String {
 /// Size of the drawing and of its margins.
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 270.0;
-const LEFT: f64 = 54.0;
 const RIGHT: f64 = 18.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 42.0;
+
+/// Room left of the ticks' labels, for the axis' own, and that between labels and axis.
+const LABEL: f64 = 20.0;
+const GAP: f64 = 6.0;
+/// Width of a letter of a tick's label.
+const LETTER: f64 = 6.6;
+/// Letters of a tick's label that there is room for in any case, so that charts side by side look alike.
+const LETTERS: usize = 4;
 
 /// A chart under construction: axes, and marks drawn in the order in which they are added.
 #[derive(Debug)]
 pub(crate) struct Chart {
     x: Axis,
     y: Axis,
+    /// Width of the left margin.
+    left: f64,
     marks: String,
 }
 
 impl Chart {
     pub(crate) fn new(x: Axis, y: Axis) -> Chart {
-        Chart { x, y, marks: String::new() }
+        let letters = y.ticks().iter().map(|(_, label)| label.chars().count()).fold(LETTERS, usize::max);
+        Chart { x, y, left: LABEL + LETTER * letters as f64 + GAP, marks: String::new() }
     }
 
     fn point(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let (across, up) = (self.x.place(x), self.y.place(y));
-        (LEFT + across * (WIDTH - LEFT - RIGHT), TOP + (1.0 - up) * (HEIGHT - TOP - BOTTOM))
+        (self.left + across * (WIDTH - self.left - RIGHT), TOP + (1.0 - up) * (HEIGHT - TOP - BOTTOM))
     }
 
     /// A line through the points that are finite.
@@ -204,7 +221,7 @@ impl Chart {
             "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\"><title>{}</title>",
             escape(title)
         );
-        let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
+        let (left, right, bottom) = (self.left, WIDTH - RIGHT, HEIGHT - BOTTOM);
         for (value, label) in self.x.ticks() {
             let (x, _) = self.point((value, self.y.low));
             let _ = write!(
@@ -218,19 +235,19 @@ impl Chart {
             let (_, y) = self.point((self.x.low, value));
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
+                "<path class=\"grid\" d=\"M{left:.1} {y:.1}H{right}\"/>\
                  <text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-                LEFT - 6.0,
+                left - GAP,
                 y + 4.0
             );
         }
         let _ = write!(
             svg,
-            "<path class=\"axis\" d=\"M{LEFT} {TOP}V{bottom}H{right}\"/>{}\
+            "<path class=\"axis\" d=\"M{left:.1} {TOP}V{bottom}H{right}\"/>{}\
              <text class=\"label\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>\
              <text class=\"label\" transform=\"translate(13 {}) rotate(-90)\" text-anchor=\"middle\">{}</text></svg>",
             self.marks,
-            f64::midpoint(LEFT, right),
+            f64::midpoint(left, right),
             HEIGHT - 7.0,
             escape(&self.x.label),
             f64::midpoint(TOP, bottom),
@@ -251,7 +268,7 @@ mod tests {
     #[test]
     fn ticks_are_round_numbers_within_the_axis() {
         assert_eq!(labels(&Axis::share("")), ["0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Axis::new("", 0.0, 20_000.0)), ["0", "5000", "10k", "15k", "20k"]);
+        assert_eq!(labels(&Axis::new("", 0.0, 20_000.0)), ["0", "5k", "10k", "15k", "20k"]);
         assert_eq!(labels(&Axis::new("", -1.1, 0.9)), ["-1.0", "-0.5", "0", "0.5"]);
         let rates = Axis::around_log("", [5e-4, 0.05].into_iter());
         assert_eq!(labels(&rates), ["5e-4", "0.001", "0.002", "0.005", "0.01", "0.02", "0.05"]);

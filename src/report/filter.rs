@@ -1,4 +1,5 @@
-//! Filters of a network as look-ups: where in a sequence they fit best, and what a score owes to them.
+//! Filters of a network as look-ups: where in a sequence they fit best, what a score owes to them, and which show the same
+//! motif.
 
 use crate::model::{Network, Pooling};
 use crate::seq::alphabet::{ONE_HOT, reverse_complement_into};
@@ -129,6 +130,82 @@ pub(crate) fn shares(network: &Network, output: usize, maxima: &[f32], means: &[
     (0..count).map(fall).collect()
 }
 
+/// Lowest correlation of the weights of filters that show the same motif.
+const ALIKE: f64 = 0.75;
+
+/// A filter that shows a motif of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Distinct {
+    /// Its rank among the filters that were compared.
+    pub(crate) rank: usize,
+    /// How many of those behind it show the same.
+    pub(crate) alike: usize,
+}
+
+/// The filters, by their `weights[position]` of A, C, G, T, that are the first to show a motif.
+pub(crate) fn distinct(filters: &[&[[f64; 4]]]) -> Vec<Distinct> {
+    let mut found: Vec<Distinct> = Vec::new();
+    for (rank, weights) in filters.iter().enumerate() {
+        match found.iter_mut().find(|first| are_alike(filters[first.rank], weights)) {
+            Some(first) => first.alike += 1,
+            None => found.push(Distinct { rank, alike: 0 }),
+        }
+    }
+    found
+}
+
+/// The words of a caption for the filters that show the same as the one before: nothing for none.
+pub(crate) fn like_others(alike: usize) -> String {
+    match alike {
+        0 => String::new(),
+        1 => ", like 1 other".into(),
+        several => format!(", like {several} others"),
+    }
+}
+
+/// True if two filters of one length look for the same, perhaps shifted or on the other strand: the correlation of their
+/// weights, as far as they overlap, is high.
+fn are_alike(a: &[[f64; 4]], b: &[[f64; 4]]) -> bool {
+    let length = a.len();
+    let least = (length / 2).max(1);
+    [false, true].into_iter().any(|reverse| {
+        let other = |channel: usize, j: usize| match reverse {
+            false => b[j][channel],
+            true => b[length - 1 - j][3 - channel],
+        };
+        (0..=2 * (length - least)).any(|shift| {
+            // Column `j` of the one lies on column `j + by` of the other.
+            let by = shift as isize - (length - least) as isize;
+            let columns = (0..length).filter_map(|j| Some((j, j.checked_add_signed(by)?)));
+            let pairs = columns.filter(|(_, other)| *other < length);
+            let pairs =
+                pairs.flat_map(|(j, at)| (0..4).map(move |channel| (a[j][channel], other(channel, at))));
+            correlation(pairs) >= ALIKE
+        })
+    })
+}
+
+/// Pearson's correlation coefficient of pairs; 0 where one of them is the same everywhere.
+fn correlation(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+    let [mut n, mut x, mut y, mut xx, mut yy, mut xy] = [0.0; 6];
+    for (a, b) in pairs {
+        (n, x, y) = (n + 1.0, x + a, y + b);
+        (xx, yy, xy) = (xx + a * a, yy + b * b, xy + a * b);
+    }
+    let scale = ((n * xx - x * x) * (n * yy - y * y)).sqrt();
+    if scale > 0.0 { (n * xy - x * y) / scale } else { 0.0 }
+}
+
+/// The lowest number of a filter that is this one or its exact reverse complement. Filters that are tied to their reverse
+/// complements are one motif with two numbers.
+pub(crate) fn first_orientation(network: &Network, k: usize) -> usize {
+    let size = 4 * network.filter_length;
+    let weights = |k: usize| network.weights[k * size..(k + 1) * size].iter();
+    let is_complement =
+        |&other: &usize| network.biases[other] == network.biases[k] && weights(other).eq(weights(k).rev());
+    (0..k).find(is_complement).unwrap_or(k)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +255,16 @@ mod tests {
                 assert!((share - fall).abs() < 1e-4, "{pooling:?} {k}: {share} {fall}");
             }
         }
+    }
+
+    #[test]
+    fn filters_that_show_the_same_are_one() {
+        let column = |base: usize| std::array::from_fn(|channel| if channel == base { 3.0 } else { -1.0 });
+        let motif = |bases: &[usize]| bases.iter().map(|&base| column(base)).collect::<Vec<[f64; 4]>>();
+        let (first, shifted) = (motif(&[0, 1, 2, 2, 3, 0, 0, 1]), motif(&[1, 2, 2, 3, 0, 0, 1, 3]));
+        let (turned, another) = (motif(&[2, 3, 3, 0, 1, 1, 2, 3]), motif(&[3, 3, 0, 0, 3, 3, 1, 1]));
+        let filters: Vec<&[[f64; 4]]> = [&first, &another, &shifted, &turned].map(Vec::as_slice).to_vec();
+        assert_eq!(distinct(&filters), [Distinct { rank: 0, alike: 2 }, Distinct { rank: 1, alike: 0 }]);
+        assert_eq!([0, 1, 2].map(like_others), ["", ", like 1 other", ", like 2 others"]);
     }
 }

@@ -26,6 +26,8 @@ pub struct ScanReport<'a> {
     pub targets: Vec<ReportTarget<'a>>,
     /// Settings of the run: names and values.
     pub facts: Vec<(String, String)>,
+    /// Warnings, one sentence each.
+    pub notes: Vec<String>,
     /// Properties that differ between two runs of the same command: time and threads. They are one line of the page.
     pub run: String,
     /// The view along the genome.
@@ -72,8 +74,7 @@ impl ScanReport<'_> {
         let sections = [
             ("Models", self.models(summary, statistics)),
             ("Sites per contig", self.contigs(statistics)),
-            ("Scores", self.scores(statistics)),
-            ("p-values", self.p_values(statistics)),
+            ("Scores and p-values", self.distributions(statistics)),
             ("Strongest sites", self.strongest(summary, statistics)),
             ("Along the genome", self.browser.to_html(&self.first_locus(statistics))),
             ("What was run", self.run(summary)),
@@ -89,8 +90,8 @@ impl ScanReport<'_> {
         let mut rows = String::new();
         for (ReportTarget { target, .. }, found) in self.targets.iter().zip(&statistics.targets) {
             let sites = found.sites.total();
-            let threshold = target.threshold().map_or_else(|| "–".into(), |threshold| format!("{threshold}"));
-            let best = found.strongest.first().map_or("–".into(), |site| format!("{}", site.hit.score));
+            let threshold = target.threshold().map_or_else(|| "–".into(), decimal);
+            let best = found.strongest.first().map_or("–".into(), |site| decimal(site.hit.score));
             let _ = writeln!(
                 rows,
                 "<tr><th scope=\"row\">{}</th><td>{}</td><td>{threshold}</td><td>{}</td><td>{}</td><td>{}</td><td>{best}</td></tr>",
@@ -152,22 +153,20 @@ impl ScanReport<'_> {
         note + &table(&heads, &rows)
     }
 
-    fn scores(&self, statistics: &Statistics) -> String {
-        let each = self.targets.iter().zip(&statistics.targets).take(DETAILED);
-        let drawn: String = each.map(|(target, found)| score_chart(target.target, found)).collect();
-        figures(&drawn) + &more_than(self.targets.len(), DETAILED)
-    }
-
-    /// Counts of windows with p-values this low, for targets with a null distribution.
-    fn p_values(&self, statistics: &Statistics) -> String {
-        let each = self.targets.iter().zip(&statistics.targets).take(DETAILED);
-        let drawn: String = each.filter_map(|(target, found)| p_value_chart(target, found)).collect();
-        if drawn.is_empty() {
-            return drawn;
-        }
-        figures(&drawn)
-            + "\n<p class=\"soft\">Where the line runs above the dashed one, more windows have p-values so low than \
-               background would have.</p>\n"
+    /// Scores of windows and sites, and for targets with a null distribution the counts of windows with p-values this low.
+    fn distributions(&self, statistics: &Statistics) -> String {
+        let each = || self.targets.iter().zip(&statistics.targets).take(DETAILED);
+        let scores = each().map(|(target, found)| score_chart(target.target, found));
+        let p_values: Vec<String> =
+            each().filter_map(|(target, found)| p_value_chart(target, found)).collect();
+        let explained = if p_values.is_empty() {
+            ""
+        } else {
+            "\n<p class=\"soft\">p-values: where the line runs above the dashed one, more windows have p-values so low than \
+             background would have.</p>\n"
+        };
+        let drawn: String = scores.chain(p_values.iter().cloned()).collect();
+        figures(&drawn) + explained + &more_than(self.targets.len(), DETAILED)
     }
 
     fn strongest(&self, summary: &ScanSummary, statistics: &Statistics) -> String {
@@ -214,7 +213,7 @@ impl ScanReport<'_> {
         }
         facts.push(("Scanned".into(), scanned));
         facts.push(("Run".into(), self.run.clone()));
-        report::facts(&facts)
+        report::facts(&facts) + &report::notes(&self.notes)
     }
 }
 
@@ -257,12 +256,14 @@ fn score_chart(target: &Target, found: &TargetStatistics) -> String {
     ];
     let chart = match threshold {
         Some(threshold) => {
-            legend.push(("guide".to_owned(), format!("threshold {threshold}")));
+            legend.push(("guide".to_owned(), format!("threshold {}", decimal(threshold))));
             chart.mark("guide", threshold.into())
         }
         None => chart,
     };
-    figure(&target.name, &chart, &format!("Scores of windows and sites: {}", target.name), &legend)
+    let (heading, title) =
+        (format!("Scores of {}", target.name), format!("Scores of windows and sites: {}", target.name));
+    figure(&heading, &chart, &title, &legend)
 }
 
 /// Lower p-values are not drawn.
@@ -281,23 +282,25 @@ fn p_value_chart(report: &ReportTarget<'_>, found: &TargetStatistics) -> Option<
     }
     observed.retain(|&(p, _)| p >= LOWEST_P);
     let &(lowest, _) = observed.first()?;
-    let least = 10f64.powf(lowest.log10().floor());
+    let most = (-lowest.log10()).ceil().max(1.0);
     // Of two strands of background, at least one has such a p-value with this probability.
     let background = |p: f64| if report.both_strands { 1.0 - (1.0 - p).powi(2) } else { p };
-    let expected: Vec<(f64, f64)> = (0..=-4 * least.log10() as i32)
-        .map(|quarter| 10f64.powf(f64::from(-quarter) / 4.0))
-        .map(|p| (p, background(p)))
+    let expected: Vec<(f64, f64)> = (0..=(4.0 * most) as i32)
+        .map(|quarter| f64::from(quarter) / 4.0)
+        .map(|minus_log10| (minus_log10, background(10f64.powf(-minus_log10))))
         .collect();
+    let observed: Vec<(f64, f64)> = observed.into_iter().map(|(p, share)| (-p.log10(), share)).collect();
     let shares = observed.iter().chain(&expected).map(|point| point.1);
     let lowest_share = 10f64.powf(shares.fold(1.0, f64::min).log10().floor());
     let chart = Chart::new(
-        Axis::shares_down_to("p-value", least),
+        Axis::new("−log10 p", 0.0, most),
         Axis::shares_down_to("Share of windows as low", lowest_share),
     );
     let chart = chart.line("guide", &expected).line("s1", &observed);
     let legend = [("s1".to_owned(), windows_label(found)), ("guide".to_owned(), "background".to_owned())];
     let name = &report.target.name;
-    Some(figure(name, &chart, &format!("p-values of the windows: {name}"), &legend))
+    let heading = format!("p-values of {name}");
+    Some(figure(&heading, &chart, &format!("p-values of the windows: {name}"), &legend))
 }
 
 fn windows_label(found: &TargetStatistics) -> String {
@@ -330,6 +333,11 @@ fn per_mbp(sites: u64, bases: u64) -> String {
 
 fn share(part: u64, whole: u64) -> String {
     if whole == 0 { "–".into() } else { format!("{:.0} %", 100.0 * part as f64 / whole as f64) }
+}
+
+/// A score as the page shows it.
+fn decimal(score: f32) -> String {
+    format!("{score:.3}")
 }
 
 /// A length in bases with its unit.

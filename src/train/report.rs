@@ -9,7 +9,9 @@ use crate::dataset::TargetKind;
 use crate::dataset::metric::{Measured, Metric, precision_recall_curve, roc_curve};
 use crate::model::Alphabet;
 use crate::model::inspect::Layer;
+use crate::model::usage::{BoundScores, Threshold};
 use crate::report::chart::{Axis, Chart, significant};
+use crate::report::filter::{Distinct, distinct, like_others};
 use crate::report::logo::Logo;
 use crate::report::svg::escape;
 use crate::report::{self, capitalized, figure, figures, grouped, more_than};
@@ -37,6 +39,10 @@ pub struct TrainingReport {
     pub compared: Compared,
     /// Every trial of the search.
     pub trials: Vec<Trial>,
+    /// Recommended thresholds.
+    pub thresholds: Vec<Threshold>,
+    /// Scores of bound sequences, from which follows the share of them that reaches a threshold.
+    pub bound: Option<BoundScores>,
     /// The model layer by layer ([`crate::model::inspect::inspect`]).
     pub layers: Vec<Layer>,
     /// The filters ([`filter::profiles`]).
@@ -122,17 +128,21 @@ const BARS: usize = 40;
 /// Fewer sites than this make no logo; the weights are shown instead.
 const SITES: usize = 10;
 
-/// Filters that are shown; a merged ensemble has very many.
+/// Logos that are shown; a merged ensemble has very many filters.
 const FILTERS: usize = 24;
+
+/// The most telling filters, of which those that look alike share a logo.
+const COMPARED: usize = 256;
 
 impl TrainingReport {
     /// The page. It loads nothing and runs nothing.
     pub fn to_html(&self) -> String {
         let sections = [
             ("Accuracy", self.accuracy()),
+            ("Thresholds", self.thresholds()),
             ("Curves", self.curves()),
             ("Scores", self.distributions()),
-            ("Filters", self.logos()),
+            ("Motifs", self.logos()),
             ("Search", self.search()),
             ("Training", self.fitting()),
             ("Layers", self.layers()),
@@ -197,6 +207,47 @@ impl TrainingReport {
             "<div class=\"scroll\"><table class=\"sets\">\n<thead><tr><th scope=\"col\">Data</th><th scope=\"col\">Sequences</th>\
              {heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
              <p class=\"soft\">In brackets: 95 % bootstrap intervals, and of AUPRC positives to negatives.</p>"
+        )
+    }
+
+    /// What a site is at each recommended threshold.
+    fn thresholds(&self) -> String {
+        let Some(first) = self.thresholds.first() else { return String::new() };
+        let judged = self.thresholds.iter().any(|threshold| threshold.genome_wide.is_some());
+        let mut heads = vec!["Threshold".to_owned(), "Score".into(), "p-value".into()];
+        if let Some(bound) = &self.bound {
+            heads.push(format!("Bound sequences ({}) above", bound.data));
+        }
+        if judged {
+            heads.extend(["Sites", "Precision", "Recall"].map(str::to_owned));
+        }
+        let mut rows = String::new();
+        for threshold in &self.thresholds {
+            let mut cells = vec![format!("{:.3}", threshold.score), significant(threshold.p_value)];
+            if let Some(bound) = &self.bound {
+                cells.push(format!("{:.0} %", 100.0 * bound.share_above(threshold.score)));
+            }
+            if judged {
+                let found = threshold.genome_wide;
+                let share = |share: f64| format!("{share:.3}");
+                cells.push(found.map_or_else(|| "–".into(), |found| grouped(found.sites)));
+                cells.push(found.map_or_else(|| "–".into(), |found| share(found.precision)));
+                cells.push(found.map_or_else(|| "–".into(), |found| share(found.recall)));
+            }
+            let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+            let _ = writeln!(rows, "<tr><th scope=\"row\">{}</th>{cells}</tr>", threshold.level.name());
+        }
+        let heads: String =
+            heads.iter().map(|head| format!("<th scope=\"col\">{}</th>", escape(head))).collect();
+        let on_contigs = if judged {
+            " Sites, precision and recall: on whole held-out contigs, against the peaks."
+        } else {
+            ""
+        };
+        format!(
+            "<div class=\"scroll\"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n\
+             <p class=\"soft\">p-value: share of the windows of background ({}) that reach it, on one strand.{on_contigs}</p>",
+            escape(&first.background)
         )
     }
 
@@ -305,8 +356,12 @@ impl TrainingReport {
 
     fn logos(&self) -> String {
         let mut figures = String::new();
-        for profile in self.filters.iter().take(FILTERS) {
-            let number = profile.filter + 1;
+        let weights: Vec<&[[f64; 4]]> =
+            self.filters.iter().take(COMPARED).map(|profile| &*profile.weights).collect();
+        let distinct = distinct(&weights);
+        for &Distinct { rank, alike } in distinct.iter().take(FILTERS) {
+            let profile = &self.filters[rank];
+            let number = profile.filter;
             let (logo, made_of) = if profile.sites < SITES {
                 (
                     Logo::from_weights(&profile.weights, self.alphabet),
@@ -323,7 +378,8 @@ impl TrainingReport {
             let svg = logo.to_svg(&format!("Logo of filter {number}"));
             let _ = writeln!(
                 figures,
-                "<figure>{svg}<figcaption>Filter {number}: {name}{value}{made_of}</figcaption></figure>"
+                "<figure>{svg}<figcaption>Filter {number}{}: {name}{value}{made_of}</figcaption></figure>",
+                like_others(alike)
             );
         }
         if figures.is_empty() {
@@ -335,9 +391,9 @@ impl TrainingReport {
         };
         format!(
             "<p class=\"soft\">Made of the stretches of sequences {bound} that activate a filter most, where they reach half \
-             of its highest activation. The most telling filters come first.</p>\n\
+             of its highest activation. The most telling filters come first; those that look for the same share a logo.</p>\n\
              <div class=\"figures logos\">\n{figures}</div>{}",
-            more_than(self.filters.len(), FILTERS)
+            more_than(distinct.len(), FILTERS)
         )
     }
 

@@ -6,9 +6,9 @@ use crate::common::onnx::{
     assert_same, codes, floats, int, ints, library_is_there, model, node, scores, value,
 };
 use crate::common::{error_line, run, stdout};
-use bindscan::engine::Device;
-use bindscan::engine::onnx::{OnnxEngine, Sharing};
+use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::window_scores;
+use bindscan::engine::{Device, Engine, Sharing};
 use bindscan::model::onnx::proto::attribute_proto::AttributeType;
 use bindscan::model::onnx::proto::tensor_proto::{DataLocation, DataType};
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;

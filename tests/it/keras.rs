@@ -164,7 +164,7 @@ fn the_program_writes_what_it_says() {
         "bindscan: sequence [N, 200, 4] -> logits_profile_predictions [N, 100], logcount_predictions [N, 1] written to m.onnx\n"
     );
     let page = stdout(directory.path(), "inspect m.onnx --head logcount_predictions");
-    assert!(page.contains("scanned by       the onnx engine, densely"), "{page}");
+    assert!(page.contains("scanned by       the dense engine: all"), "{page}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn inspection_of_a_foreign_graph_lists_its_nodes() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/pytorch/deep.dynamo.onnx");
     let model = Model::open(path).unwrap();
     let text = inspect(&model).to_string();
-    for part in ["Conv ", "[4, 4, 5]", "Gemm", "the onnx engine, densely", "every layer is valid"] {
+    for part in ["Conv ", "[4, 4, 5]", "Gemm", "the dense engine: all windows", "every layer is valid"] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }

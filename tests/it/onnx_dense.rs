@@ -1,12 +1,15 @@
-//! Dense graphs of window classifiers that are not of the DeepBind family, against their own graphs window by window.
+//! Dense graphs of window classifiers that are not of the DeepBind family, against their own graphs window by window: run by
+//! ONNX Runtime and by the dense engine.
 //!
 //! Without the ONNX Runtime library these tests are skipped, unless `BINDSCAN_REQUIRE_ONNXRUNTIME=1` is set.
 
 use std::path::Path;
 
 use crate::common::onnx::{assert_same, codes, floats, in_chunks, int, ints, library_is_there, scores};
-use bindscan::engine::Device;
-use bindscan::engine::onnx::{OnnxEngine, Sharing};
+use bindscan::engine::dense::DenseEngine;
+use bindscan::engine::kernel::Simd;
+use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::{Device, Engine, Sharing};
 use bindscan::model::inspect::inspect;
 use bindscan::model::onnx::dense::rewrite;
 use bindscan::model::onnx::proto::{AttributeProto, GraphProto, NodeProto};
@@ -61,6 +64,38 @@ fn assert_dense_as_windows(model: &Model, chunk: &Chunk, plan: &WindowPlan) {
     let have = scores(&mut engine, chunk, plan).unwrap();
     assert_eq!(engine.sharing(), Sharing::Everything, "{}", inspect(model));
     assert_same(&have, &want);
+    assert_same(&by_dense_engine(model, chunk, plan), &want);
+}
+
+/// The scores of the dense engine: the same bits on every instruction set, and for windows by themselves.
+fn by_dense_engine(model: &Model, chunk: &Chunk, plan: &WindowPlan) -> Scores {
+    let all: Vec<Scores> = Simd::available()
+        .into_iter()
+        .map(|simd| scores(&mut DenseEngine::new(model, plan, simd).unwrap(), chunk, plan).unwrap())
+        .collect();
+    assert!(all.iter().all(|scores| *scores == all[0]), "{}", inspect(model));
+    let mut engine = DenseEngine::new(model, plan, Simd::detect()).unwrap();
+    let far = WindowPlan { stride: 1 << 20, ..*plan };
+    for window in [0, all[0].windows / 2, all[0].windows - 1] {
+        let start = all[0].start + (window * plan.stride) as u64;
+        let mut alone = Chunk::whole("window", chunk.codes.clone());
+        alone.codes.drain(..(start - chunk.start) as usize);
+        alone.end = alone.codes.len() as u64;
+        let alone = scores(&mut engine, &alone, &far).unwrap();
+        assert_eq!((alone.windows, engine.sharing()), (1, Sharing::Nothing));
+        for (one, many) in [(&alone.forward, &all[0].forward), (&alone.reverse, &all[0].reverse)] {
+            for (output, one) in one.iter().enumerate() {
+                let many = many[output * all[0].windows + window];
+                assert_eq!(
+                    one.to_bits(),
+                    many.to_bits(),
+                    "output {output} of window {window}: {}",
+                    inspect(model)
+                );
+            }
+        }
+    }
+    all.into_iter().next().unwrap()
 }
 
 #[test]
@@ -217,7 +252,29 @@ impl Chain {
 
     /// A layer of any kind that fits the positions left.
     fn layer(&mut self) {
-        let kind = self.random.random_range(0..5);
+        const FUNCTIONS: [&str; 20] = [
+            "Relu",
+            "LeakyRelu",
+            "Elu",
+            "Selu",
+            "Celu",
+            "Exp",
+            "Sigmoid",
+            "HardSigmoid",
+            "HardSwish",
+            "Mish",
+            "Tanh",
+            "Softplus",
+            "Softsign",
+            "ThresholdedRelu",
+            "Neg",
+            "Abs",
+            "Clip",
+            "Softmax",
+            "LogSoftmax",
+            "Identity",
+        ];
+        let kind = self.random.random_range(0..8);
         let kernel = self.random.random_range(1..6usize).min(self.positions);
         let stride = self.random.random_range(1..4usize);
         let dilation = self.random.random_range(1..4usize).min((self.positions - 1) / kernel.max(2) + 1);
@@ -244,9 +301,26 @@ impl Chain {
                 self.node(if kind == 2 { "MaxPool" } else { "AveragePool" }, &[], attributes);
                 self.positions = (self.positions - reach(1)).div_ceil(stride);
             }
+            4 => {
+                let op = ["PRelu", "Add", "Sub", "Mul", "Max", "Min"][self.random.random_range(0..6)];
+                let numbers = Tensor::floats([self.channels, 1], floats(&mut self.random, self.channels));
+                self.node(op, &[numbers], vec![]);
+            }
+            5 => {
+                let count = self.channels;
+                let mut parameters = [(); 4].map(|()| floats(&mut self.random, count));
+                parameters[3].iter_mut().for_each(|variance| *variance = variance.abs() + 0.5);
+                self.node(
+                    "BatchNormalization",
+                    &parameters.map(|values| Tensor::floats([count], values)),
+                    vec![],
+                );
+            }
             _ => {
-                let slopes = Tensor::floats([self.channels, 1], floats(&mut self.random, self.channels));
-                self.node("PRelu", &[slopes], vec![]);
+                let op = FUNCTIONS[self.random.random_range(0..FUNCTIONS.len())];
+                let bounds = [Tensor::floats([], vec![-0.5]), Tensor::floats([], vec![0.75])];
+                let of_channels = matches!(op, "Softmax" | "LogSoftmax").then(|| int("axis", 1));
+                self.node(op, if op == "Clip" { &bounds } else { &[] }, of_channels.into_iter().collect());
             }
         }
     }
@@ -313,7 +387,7 @@ fn chain(seed: u64, layers: usize, window: usize, outputs: usize) -> Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_chains_score_densely_as_window_by_window(

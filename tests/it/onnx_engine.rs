@@ -5,9 +5,9 @@
 use std::path::Path;
 
 use crate::common::onnx::{assert_same, codes, floats, in_chunks, library_is_there, scores};
-use bindscan::engine::onnx::{OnnxEngine, Sharing};
+use bindscan::engine::onnx::OnnxEngine;
 use bindscan::engine::reference::ReferenceEngine;
-use bindscan::engine::{Device, Engine};
+use bindscan::engine::{Device, Engine, Sharing};
 use bindscan::model::onnx::proto::tensor_shape_proto::dimension::Value as Dim;
 use bindscan::model::onnx::proto::type_proto::Value as TypeValue;
 use bindscan::model::onnx::proto::{NodeProto, ValueInfoProto, tensor_shape_proto::Dimension};

@@ -4,8 +4,10 @@
 
 use std::ops::Range;
 
-use bindscan::engine::onnx::{OnnxEngine, Sharing};
-use bindscan::engine::{Device, Engine};
+use bindscan::engine::dense::DenseEngine;
+use bindscan::engine::kernel::Simd;
+use bindscan::engine::onnx::OnnxEngine;
+use bindscan::engine::{Device, Engine, Sharing};
 use bindscan::model::Model;
 use bindscan::model::onnx::proto::NodeProto;
 use bindscan::model::onnx::tensor::Tensor;
@@ -298,7 +300,7 @@ fn flanks_are_what_each_layer_would_have_seen() {
     if !library_is_there() {
         return;
     }
-    let mut dense = 0;
+    let (mut dense, mut by_own) = (0, 0);
     for seed in 0..24 {
         let mut random = Random::seed_from_u64(seed);
         let network = Padded::random(&mut random, 30..60, 5..8);
@@ -315,15 +317,24 @@ fn flanks_are_what_each_layer_would_have_seen() {
             let mut densely = OnnxEngine::new(&model, Device::Cpu).unwrap().scoring_together();
             assert_same(&scores(&mut densely, &chunk, &plan).unwrap(), &want);
             dense += usize::from(stride == 1 && densely.sharing() == Sharing::Everything);
-            // The same in pieces, which have as many bases beside them as the engine asks for.
-            let (left, right) = densely.flanks(&plan);
-            for piece in in_chunks(&chunk, &plan, 29, left.max(right)) {
-                let want = defined_part(&want, &piece, &plan);
-                assert_same(&scores(&mut densely, &piece, &plan).unwrap(), &want);
+            let mut engines: Vec<Box<dyn Engine>> = vec![Box::new(densely)];
+            if let Ok(engine) = DenseEngine::new(&model, &plan, Simd::detect()) {
+                engines.push(Box::new(engine));
+                by_own += 1;
+            }
+            for engine in &mut engines {
+                assert_same(&scores(&mut **engine, &chunk, &plan).unwrap(), &want);
+                // The same in pieces, which have as many bases beside them as the engine asks for.
+                let (left, right) = engine.flanks(&plan);
+                for piece in in_chunks(&chunk, &plan, 29, left.max(right)) {
+                    let want = defined_part(&want, &piece, &plan);
+                    assert_same(&scores(&mut **engine, &piece, &plan).unwrap(), &want);
+                }
             }
         }
     }
     assert!(dense > 15, "{dense} of 24 networks were scanned densely");
+    assert!(by_own > 30, "{by_own} of 48 plans were scanned by the dense engine");
 }
 
 /// The scores of a piece's windows, of all.

@@ -147,9 +147,13 @@ fn a_page_tells_of_the_whole_scan_after_an_interruption() {
         let page = || {
             let html = fs::read_to_string(at.join("page.html")).unwrap();
             fs::remove_file(at.join("page.html")).unwrap();
-            // The time that it took differs.
-            let (from, row) = html.split_once("<dt>Run</dt>").unwrap();
-            from.to_owned() + row.split_once("</dd>").unwrap().1
+            // The command and the time that it took differ.
+            let mut shown = html;
+            for name in ["<dt>Run</dt>", "<dt>Command</dt>"] {
+                let (from, row) = shown.split_once(name).unwrap();
+                shown = from.to_owned() + row.split_once("</dd>").unwrap().1;
+            }
+            shown
         };
         run_ok(at, &scan);
         let want = (fs::read(at.join("sites.bed")).unwrap(), page());

@@ -391,8 +391,9 @@ fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
     let amount = Amount { windows: 6 << 20, seed: 3 };
     assert_eq!((amount.full(), Amount { windows: 4 << 20, seed: 3 }.full()), (Some(4 << 20), None));
     let made = |workers: usize, hurried: bool| {
-        let engines =
-            open(&model, EngineKind::Kernel, Device::Cpu, workers, Workload::Contigs).unwrap().into_iter();
+        let engines = open(&model, EngineKind::Kernel, Device::Cpu, workers, Workload::Contigs(plan))
+            .unwrap()
+            .into_iter();
         let engines: Vec<Box<dyn Engine>> = match hurried {
             true => engines.collect(),
             false => engines.map(|engine| Box::new(Unhurried(engine)) as Box<dyn Engine>).collect(),
@@ -407,7 +408,7 @@ fn windows_that_are_ruled_out_do_not_change_a_null_distribution() {
     let want = made(1, false);
     assert!(made(1, true) == want && made(2, true) == want);
     let full = Amount { windows: 4 << 20, seed: 3 };
-    let engines = open(&model, EngineKind::Kernel, Device::Cpu, 2, Workload::Contigs).unwrap();
+    let engines = open(&model, EngineKind::Kernel, Device::Cpu, 2, Workload::Contigs(plan)).unwrap();
     let first =
         sample(engines, &plan, &Background::uniform(), full, |_, _| (), &AtomicBool::new(false)).unwrap();
     for (all, first) in want.iter().zip(&first) {

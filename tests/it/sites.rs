@@ -216,7 +216,7 @@ fn printed_scores_read_back_bit_for_bit() {
         let model = Model::open(at.join(format!("{name}.onnx"))).unwrap();
         let plan =
             WindowPlan { window: 24, stride: 1, strands: StrandChoice::Both, context: Context::Padding };
-        let mut engines = open(&model, EngineKind::Kernel, Device::Cpu, 1, Workload::Contigs).unwrap();
+        let mut engines = open(&model, EngineKind::Kernel, Device::Cpu, 1, Workload::Contigs(plan)).unwrap();
         let mut scores = Scores::default();
         let chunk = Chunk::whole("c", encode(&bases).unwrap());
         engines[0].score(&chunk, &plan, &mut scores).unwrap();

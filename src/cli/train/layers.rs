@@ -152,7 +152,7 @@ pub(super) fn run(args: &TrainArgs, session: Session) -> Result<()> {
     };
     let measured = args.note(&mut model, scaling, &outcomes)?;
     model.save(&args.output)?;
-    args.conclude(&state, || {
+    args.conclude(&state, session, || {
         outcomes.extend(judge("validation", &validation)?);
         outcomes.extend(judge("training", &fitted)?);
         Ok(trained::report(&model, &training, &outcome, outcomes, notes))

@@ -1,7 +1,8 @@
 //! Scoring all windows of a stretch in one run: with a dense graph, or with one by which they share their first layers.
 
-use super::{Batch, Failure, Form, OnnxEngine, TENSOR_VALUES, clear, expand, oriented, start_of};
+use super::{Batch, Failure, Form, OnnxEngine, TENSOR_VALUES, clear, expand, start_of};
 use crate::engine::Device;
+use crate::engine::stretch::oriented;
 use crate::model::onnx::dense::Rewrite;
 use crate::model::onnx::shared::{self, Shared};
 use crate::model::onnx::{ModelProto, build};

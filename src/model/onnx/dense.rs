@@ -11,6 +11,8 @@
 //! A node that reads past a window's ends (padding), ties all positions together in another way (recurrence, attention) or
 //! is not known gives the reason why there is no dense graph.
 
+use std::collections::HashMap;
+
 use super::build::{self, INPUT, OUTPUT};
 use super::constant::{self, axes, int, ints};
 use super::operator::{ENTANGLING, combines, is_of_each};
@@ -24,6 +26,7 @@ use super::{ModelProto, opset};
 use crate::model::Input;
 
 mod layer;
+pub mod program;
 
 /// A dense graph, and what it costs.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct Rewrite {
     pub window_cost: f64,
     /// Most channels that a tensor has.
     pub widest: usize,
+    /// Of the tensors of the graph that was rewritten, by their new names: every so many positions belong to one window.
+    pub(crate) steps: HashMap<String, usize>,
 }
 
 /// Makes the graph of `model`, from `input` to the output named `output`, dense for windows of `window` bases. Or
@@ -56,6 +61,7 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
         cost: 0.0,
         window_cost: 0.0,
         widest: 4,
+        steps: HashMap::new(),
     };
     let mut values = value::initial(
         graph,
@@ -69,11 +75,11 @@ pub fn rewrite(model: &ModelProto, input: &Input, output: &str, window: usize) -
     }
     let last = value::last(&values, output)?;
     walk.finish(last, window)?;
-    let Walk { cost, window_cost, widest, rows, .. } = walk;
+    let Walk { cost, window_cost, widest, rows, steps, .. } = walk;
     let built = build::finish(rows.builder);
     let graph =
         ModelProto { ir_version: model.ir_version, opset_import: model.opset_import.clone(), ..built };
-    Ok(Rewrite { graph, cost, window_cost, widest })
+    Ok(Rewrite { graph, cost, window_cost, widest, steps })
 }
 
 /// A tensor of the graph as it is for one window, and where the dense graph has it.
@@ -110,6 +116,7 @@ struct Walk {
     cost: f64,
     window_cost: f64,
     widest: usize,
+    steps: HashMap<String, usize>,
 }
 
 /// Knowledge of a tensor.
@@ -127,6 +134,8 @@ impl Walk {
         let flow = self.apply(node, inputs)?.tidy();
         flow.shape.check()?;
         self.widest = self.widest.max(flow.shape.channels);
+        // A slice may leave the tensor as it is, of which windows then have fewer positions.
+        self.steps.entry(flow.name.clone()).or_insert(flow.step);
         Ok(Value::Flow(flow))
     }
 

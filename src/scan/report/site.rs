@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use super::{AROUND, ReportTarget, browser};
-use crate::dataset::metric::pearson;
+use super::{AROUND, ReportTarget, browser, decimal};
 use crate::model::{Alphabet, Network};
-use crate::report::filter::{Filter, Stretch, active, counts, shares};
+use crate::report::filter::{
+    Distinct, Filter, Stretch, active, counts, distinct, first_orientation, like_others, shares,
+};
 use crate::report::grouped;
 use crate::report::logo::Logo;
 use crate::report::svg::escape;
@@ -24,9 +25,6 @@ const STRETCHES: usize = 10;
 
 /// Leading filters of which those that look alike share a logo.
 const COMPARED: usize = 64;
-
-/// Lowest correlation of the weights of filters that look alike.
-const ALIKE: f64 = 0.75;
 
 /// Bases shown on either side of the longest core.
 const FLANK: usize = 5;
@@ -47,10 +45,16 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
     let mut figures = String::new();
     let mut leading = leading_filters(network, target.output, &drawn);
     let first = leading.first().map(|&(k, _)| Filter::new(network, k));
-    for Distinct { filter: k, share, alike } in distinct(network, &mut leading) {
+    leading.truncate(COMPARED);
+    let filters: Vec<Filter> = leading.iter().map(|&(k, _)| Filter::new(network, k)).collect();
+    let weights: Vec<&[[f64; 4]]> = filters.iter().map(|filter| &*filter.weights).collect();
+    for Distinct { rank, alike } in distinct(&weights).into_iter().take(LOGOS) {
+        let (leader, share) = leading[rank];
+        let k = first_orientation(network, leader);
         let filter = Filter::new(network, k);
+        let both_strands = target.both_strands || k != leader;
         let stretches: Vec<Stretch> =
-            drawn.iter().map(|codes| filter.strongest(codes, target.both_strands)).collect();
+            drawn.iter().map(|codes| filter.strongest(codes, both_strands)).collect();
         let active = active(&stretches);
         let (logo, made_of) = if active.len() < STRETCHES {
             (Logo::from_weights(&filter.weights, target.alphabet), "weights; too few sites for a logo".into())
@@ -61,65 +65,14 @@ pub(super) fn strongest(target: &ReportTarget<'_>, found: &TargetStatistics, q: 
                 format!("in {} of {} sites", active.len(), drawn.len()),
             )
         };
-        let svg = logo.to_svg(&format!("Logo of filter {}", k + 1));
-        let others = match alike {
-            0 => String::new(),
-            1 => ", like 1 other".into(),
-            several => format!(", like {several} others"),
-        };
+        let svg = logo.to_svg(&format!("Logo of filter {k}"));
+        let others = like_others(alike);
         let _ = writeln!(
             figures,
-            "<figure>{svg}<figcaption>Filter {}{others}: adds {share:.2} to the score, {made_of}</figcaption></figure>",
-            k + 1
+            "<figure>{svg}<figcaption>Filter {k}{others}: adds {share:.2} to the score, {made_of}</figcaption></figure>"
         );
     }
     logos(&figures) + &table(target, found, q, first.as_ref())
-}
-
-/// A filter that shows a motif of its own, with how many others show the same.
-struct Distinct {
-    filter: usize,
-    /// Its contribution to the score.
-    share: f64,
-    alike: usize,
-}
-
-/// The first of the leading filters that show different motifs.
-fn distinct(network: &Network, leading: &mut Vec<(usize, f64)>) -> Vec<Distinct> {
-    leading.truncate(COMPARED);
-    let mut found: Vec<Distinct> = Vec::new();
-    for &(filter, share) in &*leading {
-        match found.iter_mut().find(|first| alike(network, first.filter, filter)) {
-            Some(first) => first.alike += 1,
-            None => found.push(Distinct { filter, share, alike: 0 }),
-        }
-    }
-    found.truncate(LOGOS);
-    found
-}
-
-/// True if two filters look for the same, perhaps shifted or on the other strand: the correlation of their weights, as far
-/// as they overlap, is high.
-fn alike(network: &Network, a: usize, b: usize) -> bool {
-    let length = network.filter_length;
-    let weight = |k: usize, channel: usize, j: usize| network.weights[(k * 4 + channel) * length + j];
-    let least = (length / 2).max(1);
-    [false, true].into_iter().any(|reverse| {
-        let other = |channel: usize, j: usize| match reverse {
-            false => weight(b, channel, j),
-            true => weight(b, 3 - channel, length - 1 - j),
-        };
-        (0..=2 * (length - least)).any(|shift| {
-            // Column `j` of the one lies on column `j + by` of the other.
-            let by = shift as isize - (length - least) as isize;
-            let columns = (0..length).filter_map(|j| Some((j, j.checked_add_signed(by)?)));
-            let pairs = columns.filter(|(_, other)| *other < length);
-            let pairs = pairs.flat_map(|(j, at)| (0..4).map(move |channel| (channel, j, at)));
-            let (own, others): (Vec<f32>, Vec<f32>) =
-                pairs.map(|(channel, j, at)| (weight(a, channel, j), other(channel, at))).unzip();
-            pearson(&own, &others).is_some_and(|correlation| correlation >= ALIKE)
-        })
-    })
 }
 
 fn logos(figures: &str) -> String {
@@ -198,13 +151,15 @@ fn table(
     let significance = |hit: &Hit| {
         let Some(null) = null else { return String::new() };
         let step = null.step(hit.score, hit.strand);
-        let q = q.map(|q| format!("<td>{:.1e}</td>", q[step])).unwrap_or_default();
-        format!("<td>{:.1e}</td>{q}", null.p_of(step))
+        let q = q.map(|q| format!("<td>{}</td>", minus_log10(q[step]))).unwrap_or_default();
+        format!("<td>{}</td>{q}", minus_log10(null.p_of(step)))
     };
     let heads = match (null, q) {
         (None, _) => "",
-        (Some(_), None) => "<th scope=\"col\">p</th>",
-        (Some(_), Some(_)) => "<th scope=\"col\">p</th><th scope=\"col\">q</th>",
+        (Some(_), None) => "<th scope=\"col\">−log<sub>10</sub> p</th>",
+        (Some(_), Some(_)) => {
+            "<th scope=\"col\">−log<sub>10</sub> p</th><th scope=\"col\">−log<sub>10</sub> q</th>"
+        }
     };
     let mut rows = String::new();
     for (site, (codes, core)) in found.strongest.iter().zip(&sequences) {
@@ -215,7 +170,7 @@ fn table(
             escape(&browser::locus(&site.contig.name, site.hit.start, target.target.window, AROUND)),
             escape(&browser::locus(&site.contig.name, span.start, span.end - span.start, 0)),
             if symmetric { '.' } else { site.hit.strand.symbol() },
-            site.hit.score,
+            decimal(site.hit.score),
             significance(&site.hit),
             around(codes, *core, before + flank, after + flank, target.alphabet)
         );
@@ -228,6 +183,11 @@ fn table(
         grouped(sequences.len() as u64),
         grouped(found.sites.total())
     )
+}
+
+/// As narrowPeak has p- and q-values; 0 and not -0 for 1.
+fn minus_log10(p: f64) -> String {
+    format!("{:.2}", 0.0 - p.max(f64::MIN_POSITIVE).log10())
 }
 
 /// The bases around a core's summit, so many before it and from it on; blank past what the score depends on.

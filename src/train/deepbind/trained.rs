@@ -142,6 +142,8 @@ pub fn report(
         outcomes: sets,
         search_score: format!("cross-validated {}", metric_name(dataset.kind)),
         compared: Compared::HyperParameters,
+        thresholds: model.spec.thresholds.clone(),
+        bound: model.spec.bound.clone(),
         layers: inspect(model).layers,
         trials: outcome.trials.iter().enumerate().map(trial).collect(),
         filters: profiles(network, dataset, protocol.space.strands != Strands::Single),

@@ -100,6 +100,8 @@ pub fn report(
         outcomes: sets,
         search_score: format!("{} on the validation data", metric_name(dataset.kind)),
         compared: Compared::Weights,
+        thresholds: model.spec.thresholds.clone(),
+        bound: model.spec.bound.clone(),
         layers: inspect(model).layers,
         trials: outcome.fits.iter().enumerate().map(trial).collect(),
         filters: first_layer(&outcome.network)

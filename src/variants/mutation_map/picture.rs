@@ -41,6 +41,10 @@ const SEQUENCE: f64 = 11.0;
 const TICKS: f64 = 14.0;
 const GAP: f64 = 12.0;
 const MARGIN: f64 = 10.0;
+/// Width of the scale of colours with its gap, less what it sticks out to the left.
+const SCALE: f64 = 78.0;
+/// Width of a letter of the legend.
+const LETTER: f64 = 4.0;
 
 const ROW_HEIGHT: f64 = logo::TOP + logo::HEIGHT + SEQUENCE + 4.0 * CELL + TICKS + GAP;
 
@@ -48,9 +52,10 @@ const ROW_HEIGHT: f64 = logo::TOP + logo::HEIGHT + SEQUENCE + 4.0 * CELL + TICKS
 /// do not say what they are.
 pub(crate) fn svg(panels: &[Panel], what: &str, layout: RowLayout, lettering: Lettering) -> String {
     let row = layout.columns.unwrap_or(ROW);
-    let columns = panels.iter().map(|panel| panel.columns(row)).max().unwrap_or(0).max(40);
+    let columns = panels.iter().map(|panel| panel.columns(row)).max().unwrap_or(0);
     // The number of the last position may stick out.
     let width = 3.0 * MARGIN + logo::AXIS_WIDTH + columns as f64 * logo::COLUMN;
+    let width = width.max(2.0 * MARGIN + logo::AXIS_WIDTH + SCALE + LETTER * legend(what).len() as f64);
     let height: f64 = panels.iter().map(|panel| panel.height(row)).sum::<f64>() + 2.0 * MARGIN;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
@@ -68,6 +73,11 @@ pub(crate) fn svg(panels: &[Panel], what: &str, layout: RowLayout, lettering: Le
         y += panel.height(row);
     }
     svg + "</svg>\n"
+}
+
+/// What cells and letters show.
+fn legend(what: &str) -> String {
+    format!("{what} by a substitution to the row's base; letters: greatest loss")
 }
 
 /// Layout of the maps of a picture.
@@ -168,10 +178,14 @@ impl Panel {
             let _ = write!(svg, "<path d=\"M{x:.1} {y:.1}v2.5\" stroke=\"#777\" stroke-width=\".6\"/>");
             Label::new(number, (x, y + 9.0), Anchor::Middle, 7.0, "#555").draw(svg, lettering);
         }
-        let words = format!(
-            "{what} of the substitution by the base of the row; letters: greatest loss; positions: 1-based"
-        );
-        Label::new(&words, (x + 102.0, top + 10.5), Anchor::Start, 8.0, "#555").draw(svg, lettering);
+        Label::new(
+            &legend(what),
+            (MARGIN + logo::AXIS_WIDTH + SCALE, top + 10.5),
+            Anchor::Start,
+            8.0,
+            "#555",
+        )
+        .draw(svg, lettering);
         svg.push('\n');
     }
 

@@ -4,6 +4,7 @@ use bindscan::dataset::TargetKind;
 use bindscan::dataset::metric::measure;
 use bindscan::model::Alphabet;
 use bindscan::model::inspect::Layer;
+use bindscan::model::usage::{BoundScores, GenomeWide, Level, Threshold};
 use bindscan::train::report::filter::FilterProfile;
 use bindscan::train::report::{Checkpoint, Compared, ScoredSet, TrainingReport, Trial, facts};
 
@@ -49,12 +50,19 @@ fn profile(filter: usize, sites: usize) -> FilterProfile {
         counts[(j * 7 + filter) % 4] += sites as f64 * if (3..12).contains(&j) { 0.9 } else { 0.05 };
         counts
     };
-    let weight = |j: usize| [0, 1, 2, 3].map(|c| ((j * 5 + c * 3 + filter) % 7) as f64 / 3.5 - 1.0);
+    // The tenth filter looks for the same as the second.
+    let mut x = if filter == 9 { 1 } else { filter as u64 };
+    let mut weight = |_| {
+        [(); 4].map(|()| {
+            x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (x >> 40) as f64 / (1 << 23) as f64 - 1.0
+        })
+    };
     FilterProfile {
         filter,
         sites,
         counts: (0..24).map(column).collect(),
-        weights: (0..24).map(weight).collect(),
+        weights: (0..24).map(&mut weight).collect(),
         alone: (filter != 2).then_some(0.9 - 0.02 * filter as f64),
     }
 }
@@ -71,7 +79,12 @@ fn layer(name: &str, stride: Option<usize>) -> Layer {
     }
 }
 
+fn threshold(level: Level, score: f32, genome_wide: Option<GenomeWide>) -> Threshold {
+    Threshold { level, score, p_value: level.p_value(), background: "hg38.fa".into(), genome_wide }
+}
+
 fn report() -> TrainingReport {
+    let found = GenomeWide { sites: 1234, precision: 0.5, recall: 0.25 };
     TrainingReport {
         name: "ELK1 <GM12878> & friends".into(),
         summary: "16 filters of 24 bases, fitted to 5,084 bound and 5,084 unbound sequences of 101 bases."
@@ -89,6 +102,12 @@ fn report() -> TrainingReport {
         search_score: "cross-validated AUC".into(),
         compared: Compared::HyperParameters,
         trials: (1..=30).map(trial).collect(),
+        thresholds: vec![
+            threshold(Level::Lenient, 1.0, Some(found)),
+            threshold(Level::Default, 2.5, Some(found)),
+            threshold(Level::Strict, 4.0, None),
+        ],
+        bound: BoundScores::of("held out", (0..=100).map(|i| i as f32 / 25.0).collect()),
         layers: vec![layer("convolution, 16 filters of length 24", Some(1)), layer("output layer", None)],
         filters: (0..16).map(|k| profile(k, if k == 5 { 3 } else { 900 - 40 * k })).collect(),
         alphabet: Alphabet::Dna,
@@ -100,10 +119,15 @@ fn the_page_is_well_formed_and_has_everything() {
     let html = report().to_html();
     let seen = elements(&html);
     let count = |name: &str| seen.iter().filter(|other| *other == name).count();
-    assert_eq!(count("h2"), 8);
-    // ROC, precision and recall, two histograms, 16 logos, the search, loss and score.
-    assert_eq!(count("svg"), 2 + 2 + 16 + 1 + 2);
-    assert_eq!(count("tr"), 1 + 2 + 1 + 30 + 1 + 2);
+    assert_eq!(count("h2"), 9);
+    // ROC, precision and recall, two histograms, 15 logos, the search, loss and score.
+    assert_eq!(count("svg"), 2 + 2 + 15 + 1 + 2);
+    assert_eq!(count("tr"), 1 + 2 + 1 + 3 + 1 + 30 + 1 + 2);
+    assert!(html.contains("Filter 1, like 1 other: AUC 0.88 alone") && !html.contains("Filter 9"));
+    assert!(html.contains(
+        "<th scope=\"row\">default</th><td>2.500</td><td>0.0001</td><td>38 %</td><td>1,234</td><td>0.500</td>\
+         <td>0.250</td>"
+    ));
     assert!(html.contains("<td>[N, 16]</td><td>24</td><td>1</td><td>1,552</td>"));
     assert_eq!(count("circle"), 29, "one trial failed");
     assert!(html.contains("<h1>ELK1 &lt;GM12878&gt; &amp; friends</h1>"));
@@ -126,7 +150,7 @@ fn numbers_instead_of_classes_make_a_scatter_plot() {
     let outcomes = vec![scored("test", TargetKind::Real, 5000, 1.0)];
     let html = TrainingReport { outcomes, alphabet: Alphabet::Rna, ..report() }.to_html();
     assert!(html.contains("one of 3 sequences is drawn") && !html.contains("ROC"));
-    assert_eq!(elements(&html).iter().filter(|name| *name == "svg").count(), 1 + 16 + 1 + 2);
+    assert_eq!(elements(&html).iter().filter(|name| *name == "svg").count(), 1 + 15 + 1 + 2);
     assert!(html.contains("Spearman 0.90 alone"));
 }
 
@@ -154,6 +178,7 @@ fn what_is_missing_is_left_out() {
         notes: Vec::new(),
         outcomes: Vec::new(),
         trials: Vec::new(),
+        thresholds: Vec::new(),
         layers: Vec::new(),
         filters: Vec::new(),
         ..report()

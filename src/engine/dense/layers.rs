@@ -1,0 +1,276 @@
+//! Layers of the dense engine: the inner loops, compiled for every instruction set.
+//!
+//! Tensors are `[position][block]`: the channels of a position lie together, sixteen to a block. Lanes past the last channel
+//! hold anything; nothing reads them. Each number is summed up in one order, by taps and then by channels, so that it does not
+//! depend on where a stretch begins, how long it is, or which instruction set there is.
+
+use crate::engine::kernel::simd::{Lanes, Task, Vector, WIDTH};
+
+/// Positions of a tile: as many sums of sixteen channels as fit the registers beside weights and a factor.
+const TILE: usize = 6;
+/// Blocks of a tile where there are registers for so many.
+const WIDE: usize = 4;
+/// Registers from which on there are.
+const MANY: usize = 32;
+
+/// Where an operation reads a tensor: the rows of the first position, positions from one result to the next, and blocks of a
+/// position.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) lanes: &'a [Lanes],
+    pub(super) stride: usize,
+    pub(super) blocks: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The blocks of the position that lies `ahead` of that of a result.
+    #[inline(always)]
+    fn at(&self, result: usize, ahead: usize) -> &'a [Lanes] {
+        &self.lanes[(result * self.stride + ahead) * self.blocks..][..self.blocks]
+    }
+}
+
+/// The number that is kept of a sum.
+#[inline(always)]
+fn rectified<V: Vector>(sum: V, rectify: bool) -> V {
+    if rectify { sum.max(V::splat(0.0)) } else { sum }
+}
+
+/// A convolution of a tensor.
+pub(super) struct Convolution<'a> {
+    pub(super) input: Rows<'a>,
+    /// Channels of the input.
+    pub(super) channels: usize,
+    /// `weights[(block * taps + tap) * channels + channel]`.
+    pub(super) weights: &'a [Lanes],
+    pub(super) bias: &'a [Lanes],
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
+    /// True if numbers below 0 become 0.
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl Task for Convolution<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let blocks = self.bias.len();
+        let mut block = 0;
+        if V::REGISTERS >= MANY {
+            while block + WIDE <= blocks {
+                self.blocks::<V, WIDE>(block);
+                block += WIDE;
+            }
+            if block + 2 <= blocks {
+                self.blocks::<V, 2>(block);
+                block += 2;
+            }
+        }
+        while block < blocks {
+            self.blocks::<V, 1>(block);
+            block += 1;
+        }
+    }
+}
+
+impl Convolution<'_> {
+    /// So many blocks of all results.
+    #[inline(always)]
+    fn blocks<V: Vector, const B: usize>(&mut self, block: usize) {
+        let results = self.out.len() / self.bias.len();
+        let mut result = 0;
+        while result + TILE <= results {
+            self.tile::<V, B, TILE>(block, result);
+            result += TILE;
+        }
+        while result < results {
+            self.tile::<V, B, 1>(block, result);
+            result += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<V: Vector, const B: usize, const P: usize>(&mut self, block: usize, result: usize) {
+        let (blocks, size) = (self.bias.len(), self.taps * self.channels);
+        let weights: [&[Lanes]; B] =
+            std::array::from_fn(|b| &self.weights[(block + b) * size..(block + b + 1) * size]);
+        let bias: [V; B] = std::array::from_fn(|b| V::load(&self.bias[block + b]));
+        let mut sums = [bias; P];
+        for tap in 0..self.taps {
+            let rows: [&[Lanes]; P] = std::array::from_fn(|p| self.input.at(result + p, tap * self.dilation));
+            for from in (0..self.channels).step_by(WIDTH) {
+                let numbers: [&[f32; WIDTH]; P] = std::array::from_fn(|p| &rows[p][from / WIDTH].0);
+                let width = WIDTH.min(self.channels - from);
+                let weights: [&[Lanes]; B] =
+                    std::array::from_fn(|b| &weights[b][tap * self.channels + from..][..width]);
+                for channel in 0..width {
+                    let factors: [V; B] = std::array::from_fn(|b| V::load(&weights[b][channel]));
+                    for p in 0..P {
+                        let x = V::splat(numbers[p][channel]);
+                        for b in 0..B {
+                            sums[p][b] = x.mul_add(factors[b], sums[p][b]);
+                        }
+                    }
+                }
+            }
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            let out = &mut self.out[(result + p) * blocks + block..][..B];
+            for (sum, out) in sums.into_iter().zip(out) {
+                rectified(sum, self.rectify).store(out);
+            }
+        }
+    }
+}
+
+/// A convolution of the sequence: a base is one of a few columns, so its products are looked up.
+pub(super) struct Lookup<'a> {
+    /// Codes of the first position; [`Lookup::CODES`] of them.
+    pub(super) codes: &'a [u8],
+    pub(super) stride: usize,
+    /// `table[(tap * CODES + code) * blocks + block]`.
+    pub(super) table: &'a [Lanes],
+    pub(super) bias: &'a [Lanes],
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl Lookup<'_> {
+    /// Codes: the four channels, N, and nothing, which lies past a contig's ends.
+    pub(super) const CODES: usize = 6;
+}
+
+impl Task for Lookup<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(mut self) {
+        let blocks = self.bias.len();
+        let mut block = 0;
+        while block + WIDE <= blocks {
+            self.blocks::<V, WIDE>(block);
+            block += WIDE;
+        }
+        while block < blocks {
+            self.blocks::<V, 1>(block);
+            block += 1;
+        }
+    }
+}
+
+impl Lookup<'_> {
+    #[inline(always)]
+    fn blocks<V: Vector, const B: usize>(&mut self, block: usize) {
+        let blocks = self.bias.len();
+        let bias: [V; B] = std::array::from_fn(|b| V::load(&self.bias[block + b]));
+        for (result, out) in self.out.chunks_exact_mut(blocks).enumerate() {
+            let codes = &self.codes[result * self.stride..];
+            let mut sums = bias;
+            for tap in 0..self.taps {
+                let row = tap * Lookup::CODES + usize::from(codes[tap * self.dilation]);
+                let row = &self.table[row * blocks + block..][..B];
+                for b in 0..B {
+                    sums[b] = sums[b].add(V::load(&row[b]));
+                }
+            }
+            for (sum, out) in sums.into_iter().zip(&mut out[block..]) {
+                rectified(sum, self.rectify).store(out);
+            }
+        }
+    }
+}
+
+/// A convolution of each channel by itself.
+pub(super) struct Depthwise<'a> {
+    pub(super) input: Rows<'a>,
+    /// `weights[tap * blocks + block]`.
+    pub(super) weights: &'a [Lanes],
+    pub(super) bias: &'a [Lanes],
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl Task for Depthwise<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let blocks = self.bias.len();
+        for (result, out) in self.out.chunks_exact_mut(blocks).enumerate() {
+            for (block, out) in out.iter_mut().enumerate() {
+                let mut sum = V::load(&self.bias[block]);
+                for tap in 0..self.taps {
+                    let x = V::load(&self.input.at(result, tap * self.dilation)[block]);
+                    sum = x.mul_add(V::load(&self.weights[tap * blocks + block]), sum);
+                }
+                rectified(sum, self.rectify).store(out);
+            }
+        }
+    }
+}
+
+/// The highest of some positions.
+pub(super) struct Maximum<'a> {
+    pub(super) input: Rows<'a>,
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl Task for Maximum<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (result, out) in self.out.chunks_exact_mut(self.input.blocks).enumerate() {
+            for (block, out) in out.iter_mut().enumerate() {
+                let mut most = V::load(&self.input.at(result, 0)[block]);
+                for tap in 1..self.taps {
+                    most = most.max(V::load(&self.input.at(result, tap * self.dilation)[block]));
+                }
+                most.store(out);
+            }
+        }
+    }
+}
+
+/// A number of each channel times another, plus a third: tensors, or constants of one row.
+pub(super) struct MulAdd<'a> {
+    pub(super) input: Rows<'a>,
+    pub(super) factor: Operand<'a>,
+    pub(super) term: Operand<'a>,
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+}
+
+/// A factor or a term.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operand<'a> {
+    /// The same row for every position.
+    Row(&'a [Lanes]),
+    /// A row for each position.
+    Rows(Rows<'a>),
+}
+
+impl<'a> Operand<'a> {
+    #[inline(always)]
+    fn at(&self, result: usize) -> &'a [Lanes] {
+        match self {
+            Operand::Row(row) => row,
+            Operand::Rows(rows) => rows.at(result, 0),
+        }
+    }
+}
+
+impl Task for MulAdd<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for (result, out) in self.out.chunks_exact_mut(self.input.blocks).enumerate() {
+            let (input, factor, term) =
+                (self.input.at(result, 0), self.factor.at(result), self.term.at(result));
+            for (block, out) in out.iter_mut().enumerate() {
+                let x = V::load(&input[block]);
+                let sum = x.mul_add(V::load(&factor[block]), V::load(&term[block]));
+                rectified(sum, self.rectify).store(out);
+            }
+        }
+    }
+}
