@@ -399,6 +399,7 @@ impl ScanArgs {
 
     fn scanned<'a>(&'a self, models: &'a [Planned], session: Session) -> summary::Scanned<'a> {
         summary::Scanned {
+            file: self.summary.path(),
             input: &self.genome,
             shard: self.shard,
             models,

@@ -1,5 +1,6 @@
 //! The counts of a scan as JSON, which MultiQC shows as a table.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -16,13 +17,16 @@ use super::models::Planned;
 pub(super) struct SummaryArgs {
     /// Write the counts of the scan as JSON, which MultiQC shows
     ///
-    /// MultiQC finds files whose names end in _mqc.json. The object has the counts, the version, the command and the models.
+    /// MultiQC finds files whose names end in _mqc.json, and names the sample by what stands before it; give each run
+    /// a name of its own. The object has the counts, the version, the command and the models.
     #[arg(long, value_name = "JSON", help_heading = heading::OUTPUT)]
     summary_json: Option<PathBuf>,
 }
 
 /// Input that was scanned.
 pub(super) struct Scanned<'a> {
+    /// The summary's file.
+    pub(super) file: Option<&'a Path>,
     pub(super) input: &'a Path,
     pub(super) shard: Option<Shard>,
     pub(super) models: &'a [Planned],
@@ -43,7 +47,12 @@ const COUNTS: [(&str, &str); 7] = [
 impl SummaryArgs {
     /// Opens the file, if one is wanted: what cannot be written is found out before the scan.
     pub(super) fn open(&self) -> Result<Option<Output>> {
-        Ok(self.summary_json.as_deref().map(Output::create).transpose()?)
+        Ok(self.path().map(Output::create).transpose()?)
+    }
+
+    /// The file, if one is wanted.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.summary_json.as_deref()
     }
 }
 
@@ -102,15 +111,25 @@ fn model(planned: &Planned) -> Value {
     })
 }
 
-/// The name of the input without its folder and extensions, and the shard.
+/// The sample: what stands before `_mqc.json` in the name of the summary's file, so that runs on one genome are samples of
+/// their own; under another name, the input without its folder and extensions. The shard follows.
 fn sample(scanned: &Scanned<'_>) -> String {
-    let name = scanned.input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let bare = match name.as_str() {
-        "-" => "standard input",
+    let file = scanned.file.and_then(Path::file_name).and_then(OsStr::to_str);
+    let named = file.and_then(|name| name.strip_suffix("_mqc.json")).filter(|name| !name.is_empty());
+    let bare = named.map_or_else(|| input_name(scanned.input), str::to_owned);
+    match scanned.shard {
+        Some(shard) => format!("{bare} {shard}"),
+        None => bare,
+    }
+}
+
+fn input_name(input: &Path) -> String {
+    let name = input.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    match name.as_str() {
+        "-" => "standard input".to_owned(),
         name => {
             let name = name.strip_suffix(".gz").unwrap_or(name);
-            name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+            name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned()
         }
-    };
-    scanned.shard.map_or_else(|| bare.to_owned(), |shard| format!("{bare} {shard}"))
+    }
 }

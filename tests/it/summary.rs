@@ -19,7 +19,7 @@ fn the_counts_are_those_of_the_scan() {
     let directory = simulated("20k", 2, 10);
     let at = directory.path();
     let found = summary(at, SCAN);
-    let counts = &found["data"]["genome"];
+    let counts = &found["data"]["scan"];
     let sites = fs::read_to_string(at.join("sites.bed")).unwrap().lines().count();
     assert!(sites > 0);
     assert_eq!(counts["sites"], sites);
@@ -43,13 +43,31 @@ fn it_does_not_depend_on_threads_and_names_its_shard() {
     assert_eq!(summary(at, &format!("{SCAN} -t 1")), summary(at, &format!("{SCAN} -t 3 --chunk-size 999")));
     let shards: Vec<Value> = (1..=2)
         .map(|shard| {
-            summary(at, &format!("{SCAN} --shard {shard}/2"))["data"][format!("genome {shard}/2")].clone()
+            summary(at, &format!("{SCAN} --shard {shard}/2"))["data"][format!("scan {shard}/2")].clone()
         })
         .collect();
-    let whole = summary(at, SCAN)["data"]["genome"].clone();
+    let whole = summary(at, SCAN)["data"]["scan"].clone();
     for count in ["sites", "windows"] {
         let sum: u64 = shards.iter().map(|shard| shard[count].as_u64().unwrap()).sum();
         assert_eq!(whole[count], sum, "{count}");
+    }
+}
+
+/// MultiQC joins the tables of all files, and would show one of two runs on the same genome.
+#[test]
+fn the_sample_has_the_name_of_the_file() {
+    let directory = simulated("20k", 1, 10);
+    let at = directory.path();
+    let names = [
+        ("first_mqc.json", "first"),
+        ("second.run_mqc.json", "second.run"),
+        ("_mqc.json", "genome"),
+        ("scan.json", "genome"),
+    ];
+    for (file, sample) in names {
+        run_ok(at, &format!("{SCAN} --quiet --summary-json {file}"));
+        let found: Value = serde_json::from_str(&fs::read_to_string(at.join(file)).unwrap()).unwrap();
+        assert_eq!(found["data"].as_object().unwrap().keys().collect::<Vec<_>>(), [sample], "{file}");
     }
 }
 
@@ -69,7 +87,7 @@ fn reads_have_counts_of_their_own() {
     let reads = format!("@SQ\tSN:sim1\tLN:20000\n{}{}{}", read(0, 0), read(0, 500), read(1024, 900));
     fs::write(at.join("reads.sam"), reads).unwrap();
     let found = summary(at, "scan -m motif.onnx reads.sam --threshold 0 -o sites.bed");
-    let counts = &found["data"]["reads"];
+    let counts = &found["data"]["scan"];
     assert_eq!((&counts["segments"], &counts["reads_skipped"]), (&2.into(), &1.into()));
     assert_eq!((&counts["bases"], &counts["sites_clipped"]), (&400.into(), &0.into()));
 }
