@@ -1,6 +1,6 @@
 """Run all checks that need no Python packages, and with --extras those that need some.
 
-`--extras peers,torch,motifs,foreign,snakemake` runs every check; that takes hours and installs several GB. Each check runs
+`--extras peers,torch,motifs,foreign,snakemake,multiqc` runs every check; that takes hours and installs several GB. Each check runs
 with its default options. One that lacks a program, or the test data, skips itself with a line. A list of all checks and
 their results comes last. The exit code is 1 if one of them failed.
 """

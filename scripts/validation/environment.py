@@ -33,6 +33,7 @@ EXTRAS = {
     "pymemesuite": "fimo",
     "onnxscript": "foreign",
     "snakemake": "snakemake",
+    "multiqc": "multiqc",
     "tensorflow": "keras",
     "tf_keras": "keras",
 }

@@ -334,5 +334,5 @@ def main(options):
             f"{MODEL}, both strands, {options.cores} core(s), medians of {options.rounds} runs in turn; "
             f"PyTorch {torch.__version__}.\n"
         )
-        print(table.markdown(["task", "program", "lines", "time or rate", "times bindscan's"], rows), "\n")
+        print(table.markdown(["task", "program", "lines", "time or rate", "time to bindscan's"], rows) + "\n")
         print("\n".join(small_costs(options, path, wheel, unpacked)))

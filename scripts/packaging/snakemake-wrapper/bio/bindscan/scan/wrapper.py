@@ -1,4 +1,5 @@
 __author__ = "The bindscan authors"
+__copyright__ = "Copyright 2026, The bindscan authors"
 __license__ = "MIT"
 
 from snakemake.shell import shell
