@@ -9,7 +9,7 @@ if [[ "${1:-}" == --help ]]; then
     cat <<'HELP'
 usage: scripts/test --python [PYTEST ARGUMENTS]
 
-Builds the wheel (maturin), installs it in target/python with numpy and pytest, and runs tests/python. It is built in the
+Builds the wheel (maturin), installs it in target/python with numpy, pandas, polars and pytest, and runs tests/python. It is built in the
 release profile, or the one that BINDSCAN_PYTHON_PROFILE names: dev in a working tree that has that.
 HELP
     exit 0
@@ -19,7 +19,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 environment=target/python
 profile=${BINDSCAN_PYTHON_PROFILE:-release}
 if [[ ! -x $environment/bin/pip ]]; then python3 -m venv "$environment"; fi
-"$environment/bin/pip" install --quiet --disable-pip-version-check 'maturin>=1.9,<2' 'numpy>=1.23' 'pytest>=8'
+"$environment/bin/pip" install --quiet --disable-pip-version-check 'maturin>=1.9,<2' 'numpy>=1.23' 'pytest>=8' 'pandas>=2' 'polars>=1'
 rm -rf "$environment/wheels"
 PATH="$PWD/$environment/bin:$PATH" "$environment/bin/maturin" build --quiet --profile "$profile" --out "$environment/wheels" \
     --config "profile.$profile.package.bindscan.opt-level=1" \

@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 import threading
@@ -79,11 +80,21 @@ def test_a_table_has_what_an_iteration_left(genome):
     assert sites.summary["sites"] == len(whole["start"]) and next(sites, None) is None
 
 
-def test_tables_go_into_pandas(genome):
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(bindscan.load("ELK1").scan(genome, threshold=1.0).table())
-    assert list(frame.columns) == ["contig", "start", "end", "name", "strand", "score"]
-    assert (frame.end > frame.start).all()
+@pytest.mark.parametrize("package", ["pandas", "polars"])
+def test_tables_go_into_data_frames(genome, package):
+    # Not skipped where it is missing: scripts/test --python installs both.
+    frames = importlib.import_module(package)
+    scan = lambda **choice: bindscan.load(["ELK1", MATRIX]).scan(genome, **choice).table()
+    for table in (scan(threshold=1.0), scan(pvalue=1e-3, background_length=1_048_576), scan(threshold=1e9)):
+        frame = frames.DataFrame(table)
+        assert list(frame.columns) == list(table) and len(frame) == len(table["start"])
+        assert list(frame.columns)[:6] == ["contig", "start", "end", "name", "strand", "score"]
+        assert (frame["end"] > frame["start"]).all()
+        for name, values in table.items():
+            np.testing.assert_array_equal(frame[name].to_numpy(), values)
+            if values.dtype.kind != "U":
+                assert frame[name].to_numpy().dtype == values.dtype
+        assert len(set(frame["name"].to_list())) == (2 if len(frame) else 0)
 
 
 def test_tracks_are_those_of_the_command(genome, command):

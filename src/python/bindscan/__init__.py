@@ -476,6 +476,12 @@ class Model:
         Returns:
             The table of ``bindscan variants`` as columns: a dict of NumPy arrays with a row for each alternative allele and
             model. Scores are NaN where an allele has none; ``status`` says why.
+
+        >>> table = load("ELK1").variants("tests/data/calls.vcf", "tests/data/genome.fa")
+        >>> table["ref"].tolist(), table["alt"].tolist(), table["status"].tolist()
+        (['G', 'A'], ['T', 'C'], ['scored', 'scored'])
+        >>> (table["difference"] < -1).tolist()
+        [False, True]
         """
         import numpy as np
 
@@ -582,6 +588,13 @@ def train(data, output, **options) -> Model:
 
     Raises:
         BindscanError: with the words of the program.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = os.path.join(folder, "ebox.onnx")
+    ...     ebox = train("tests/data/bound.tsv", file, trials=1, folds=2, steps=60, final=1, detectors=4, detector_length=8)
+    >>> scores = ebox.score(["TTTTTTTTTTCACGTGACTTTTTTTTTTTT", "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTT"])
+    >>> bool(scores[0, 0] > scores[1, 0])
+    True
     """
     command = [sys.executable, "-m", "bindscan", "train", os.fspath(data), "--output", os.fspath(output)]
     for name, value in options.items():
