@@ -44,3 +44,22 @@ rule merge_scores:
             {params.bindscan} merge "${{shards[@]}}" -o {output:q}/"$name"
         done 2> {log:q}
         """
+
+
+rule summary:
+    input:
+        shards=expand("results/shards/{shard}.json", shard=SHARDS),
+        sites=[f"results/sites.{sites}" for sites in config["sites"][:1]],
+    output:
+        "results/bindscan_mqc.json",
+    log:
+        "results/logs/summary.log",
+    params:
+        sample=Path(config["genome"].removesuffix(".gz")).stem,
+    resources:
+        mem_mb=500,
+        runtime=10,
+    conda:
+        "../envs/python.yaml"
+    script:
+        "../scripts/summary.py"

@@ -4,7 +4,6 @@ rule report:
         models=model_files(),
     output:
         page=report("results/report.html", category="sites"),
-        summary="results/bindscan_mqc.json",
     log:
         "results/logs/report.log",
     params:
@@ -19,4 +18,4 @@ rule report:
         "../envs/bindscan.yaml"
     shell:
         "{params.bindscan} scan {params.models} {input.genome:q} {params.options} --threads {threads} "
-        "-o /dev/null --format bed --report {output.page:q} --summary-json {output.summary:q} 2> {log:q}"
+        "-o /dev/null --format bed --report {output.page:q} 2> {log:q}"

@@ -5,6 +5,7 @@ rule scan:
     output:
         # Where only scores are wanted, the sites' file is missing.
         sites=temp([f"results/shards/{{shard}}-of-{{of}}.{sites}" for sites in config["sites"]]),
+        summary=temp("results/shards/{shard}-of-{of}.json"),
         **{
             f"scores_{scores}": temp(directory(f"results/shards/{{shard}}-of-{{of}}.scores.{scores}"))
             for scores in config["scores"]
@@ -28,4 +29,4 @@ rule scan:
     shell:
         "mkdir -p results/shards {params.folders} && "
         "{params.bindscan} scan {params.models} {input.genome:q} {params.options} --shard {wildcards.shard}/{wildcards.of} "
-        "--threads {threads} --resume {params.sites} {params.scores} 2> {log:q}"
+        "--threads {threads} --resume --summary-json {output.summary:q} {params.sites} {params.scores} 2> {log:q}"
