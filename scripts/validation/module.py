@@ -209,9 +209,9 @@ def scoring(options, folder, binary, path, letters):
         agree(name, scores, results["PyTorch"])
     user = (Network, one_hot, both_strands)
     code = {"bindscan in Python": lines(module_score), "PyTorch": lines(*user, torch_score)}
-    own = seconds["bindscan in Python"]
+    own, task = seconds["bindscan in Python"], f"score {len(sequences):,} × {LENGTH} bases"
     return [
-        (f"score {len(sequences):,} × {LENGTH} bases", name, code.get(name, "–"), f"{taken:.3g} s", table.significant(taken / own))
+        (task, name, code.get(name, "–"), f"{taken:.3g} s", table.significant(taken / own))
         for name, taken in seconds.items()
     ]
 
