@@ -67,11 +67,11 @@ class Network(torch.nn.Module):
 
     def __init__(self, path):
         super().__init__()
-        tensors = onnx.load(path).graph.initializer
-        weights = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in tensors}
+        graph = onnx.load(path).graph
+        weights = {tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+        layers = [node for node in graph.node if node.op_type in ("Conv", "Gemm")]
+        self.conv, self.dense = ([weights[name] for name in layer.input[1:]] for layer in layers)
         self.pad = int(weights["pads"][-1])
-        self.conv = weights["detectors"], weights["thresholds"]
-        self.dense = weights["output_weights"], weights["output_bias"]
 
     def forward(self, columns):
         return linear(conv1d(columns, *self.conv).relu().amax(2), *self.dense)[:, 0]
@@ -127,8 +127,8 @@ def torch_scan_densely(genome, path, threshold, piece=1 << 15):
         for i in range(0, columns.shape[2] - window + 1, piece):
             part = columns[:, :, i : i + piece + window - 1]
             strands = []
-            for detectors in (weights, weights.flip(1, 2)):
-                maxima = max_pool1d(conv1d(part, detectors, bias).relu(), places, 1)
+            for filters in (weights, weights.flip(1, 2)):
+                maxima = max_pool1d(conv1d(part, filters, bias).relu(), places, 1)
                 strands.append(conv1d(maxima, *dense)[0, 0])
             scores = torch.maximum(*strands)
             found.append(scores[scores >= threshold])

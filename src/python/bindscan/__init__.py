@@ -591,7 +591,7 @@ def train(data, output, **options) -> Model:
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = os.path.join(folder, "ebox.onnx")
-    ...     ebox = train("tests/data/bound.tsv", file, trials=1, folds=2, steps=60, final=1, detectors=4, detector_length=8)
+    ...     ebox = train("tests/data/bound.tsv", file, trials=1, folds=2, steps=60, final=1, filters=4, filter_length=8)
     >>> scores = ebox.score(["TTTTTTTTTTCACGTGACTTTTTTTTTTTT", "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTT"])
     >>> bool(scores[0, 0] > scores[1, 0])
     True
