@@ -319,9 +319,9 @@ impl Taken {
     }
 }
 
-/// The best candidates none of which lies near a better one, so many at the most, the best first.
+/// At most `most` candidates, the best first, leaving out any that lies near a better one.
 fn apart(mut candidates: Vec<Candidate>, apart: u64, most: usize) -> Vec<Candidate> {
-    // Each that is kept keeps so many windows from counting, at most.
+    // A candidate that is kept rules out at most this many windows.
     let enough = most.saturating_mul(2 * apart as usize + 1);
     let order = |a: &Candidate, b: &Candidate| {
         let place = |candidate: &Candidate| (candidate.contig, candidate.position);

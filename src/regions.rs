@@ -84,7 +84,7 @@ impl<'a> Job<'a> {
 pub struct Rows {
     /// Text.
     pub text: Vec<u8>,
-    /// Entries written, or whatever the text has to be described by.
+    /// Number of entries written.
     pub entries: u64,
     /// Regions in the batch.
     regions: u64,

@@ -1,4 +1,4 @@
-//! Background sequence: what a window looks like that nothing binds.
+//! Background sequence: a model of sequence without binding sites, from which windows are drawn.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -72,9 +72,9 @@ fn of_strand([fine, coarse]: &[Grid; 2], markov: &Markov, strand: Strand, buffer
     Null::new(steps, Origin::Exact)
 }
 
-/// Sums of `lowest` and more, ascending, with the probability of each or a higher one. Each is the lowest of those whose
-/// probabilities are alike, to a ratio of [`STEP`], be it one that no word has; they are chosen from the highest downwards, so
-/// that they are the same for any `lowest`.
+/// Sums from `lowest` on, ascending, each with the probability of that sum or a higher one. Of sums whose probabilities differ
+/// by less than the ratio [`STEP`], only the lowest is given, even if no word has it. They are chosen from the highest
+/// downwards, so that `lowest` does not change the others.
 fn steps_from(
     grid: &Grid,
     lowest: usize,

@@ -133,7 +133,8 @@ fn join(mut rows: impl ExactSizeIterator<Item = Distribution>, outputs: usize) -
     joined
 }
 
-/// Counts the scores of each row in some blocks, those below the row's bin of `from` only as far as that costs nothing.
+/// Counts the scores of each row in some blocks. Scores below the row's bin in `from` need not be counted; they are where it
+/// takes no extra time.
 fn count_blocks(
     engines: &mut [Box<dyn Engine>],
     drawer: &Drawer<'_>,

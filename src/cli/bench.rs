@@ -71,7 +71,7 @@ pub(super) struct BenchArgs {
     /// Choose the strands to score
     #[arg(long, value_name = "both|+|-", default_value = "both", allow_hyphen_values = true, help_heading = heading::MODEL)]
     strand: StrandArg,
-    /// Measure these engines, separated by commas [default: kernel,onnx]
+    /// Measure these engines, separated by commas [default: kernel,dense,onnx]
     #[arg(long = "engine", value_name = "ENGINE,...", value_delimiter = ',', help_heading = heading::RUN)]
     engines: Vec<EngineKind>,
     /// Choose the device that ONNX Runtime uses: cpu, cuda or cuda:N
@@ -138,7 +138,7 @@ impl BenchArgs {
 
     fn kinds(&self) -> Vec<EngineKind> {
         match (self.engines.as_slice(), self.device) {
-            ([], Device::Cpu) => vec![EngineKind::Kernel, EngineKind::Onnx],
+            ([], Device::Cpu) => vec![EngineKind::Kernel, EngineKind::Dense, EngineKind::Onnx],
             ([], Device::Cuda(_)) => vec![EngineKind::Onnx],
             (chosen, _) => chosen.to_vec(),
         }

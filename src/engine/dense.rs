@@ -33,7 +33,7 @@ use packed::Packed;
 use run::{Buffers, Positions};
 
 /// Numbers of the widest tensor of a stretch, about: what the second-level cache holds.
-const STRETCH: usize = 1 << 18;
+const STRETCH: usize = 1 << 17;
 /// Window starts of a stretch for each base of a window, at least: stretches overlap by a window.
 const WINDOWS: usize = 4;
 /// The code for a base past a contig's end, where a network pads with zeros.

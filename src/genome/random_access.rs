@@ -138,7 +138,7 @@ impl Lookup {
             out.extend_from_slice(&codes[stretch.start as usize..stretch.end as usize]);
             return Ok(());
         }
-        // A thread that failed has left a reader that goes to a contig before it reads.
+        // If another thread panicked while it held the lock, the reader is still good: it seeks before each read.
         let mut mapped = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
         let Mapped { reader, lookups } = &mut *mapped;
         *lookups += 1;

@@ -13,8 +13,9 @@ use crate::seq::window::StrandChoice;
 /// Highest p-value of a window that can be a site by its q-value: rates are known for this and lower ones.
 pub const HIGHEST_P: f64 = 2e-3;
 
-/// Fewest peaks that a rate rests on: it is then right to a third. With more, rates would go on in proportion to p-values
-/// from higher ones, and these are a guess in the tail of a network; proportion makes errors of twice and more.
+/// Fewest peaks from which a rate is estimated; its error is then about a third. Below the p-value that has so few, rates are
+/// extrapolated in proportion to p-values, which may be wrong by a factor of two in the tail of a network: a higher minimum
+/// would extrapolate more.
 const SUPPORT: u64 = 10;
 
 /// Ratio of the p-values of two steps, about.

@@ -1,8 +1,8 @@
 //! Overlap that a shard has to read past its seams.
 //!
-//! True if a hit is a site hangs on the better hits that overlap it, and so on from hit to hit: a chain of falling scores
-//! can run any distance. A shard therefore reads past its seams until no hit that it owns can be reached by a chain from
-//! beyond. What it then finds among its own positions is what a scan of the whole finds there.
+//! A hit becomes a site unless a better hit that overlaps it does, and that one depends on better hits in turn: a chain of
+//! falling scores can run any distance. A shard therefore reads past its seams until no chain from beyond reaches a hit that
+//! it owns. It then finds the same sites among its positions as a scan of the whole genome.
 
 use std::ops::Range;
 

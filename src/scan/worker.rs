@@ -27,8 +27,8 @@ pub(super) struct Part {
     /// End of the segment; of its last chunk only.
     pub(super) segment_end: Option<u64>,
     pub(super) first: bool,
-    /// Hits left of the settled stretch, to be joined with what the previous chunk left, and sites whose lines may stand
-    /// among theirs.
+    /// Hits left of the settled stretch, which are decided together with those that the previous chunk left, and sites whose
+    /// lines come between these.
     pub(super) head: Vec<Located>,
     /// Lines of the wanted sites within the settled stretch, a site track each, and the number of sites.
     pub(super) lines: Vec<Vec<u8>>,
@@ -180,7 +180,7 @@ impl<'a> Worker<'a> {
         })?;
         self.locator = locator;
         self.layout.sort(&mut sites);
-        // Hits of a longer window may wait from before such a chunk until behind it. None waits where all are kept.
+        // A hit with a longer window may wait from before a short chunk until after it. Where all hits are kept, none waits.
         let is_short = chunk.own.end - chunk.own.start < layout.most_seen();
         let may_wait = layout.overlaps == Overlaps::Suppress && layout.targets.len() > 1;
         if settled.start > settled.end || (may_wait && is_short && !chunk.first) {

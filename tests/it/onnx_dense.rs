@@ -252,7 +252,7 @@ impl Chain {
 
     /// A layer of any kind that fits the positions left.
     fn layer(&mut self) {
-        const FUNCTIONS: [&str; 20] = [
+        const FUNCTIONS: [&str; 18] = [
             "Relu",
             "LeakyRelu",
             "Elu",
@@ -261,8 +261,6 @@ impl Chain {
             "Exp",
             "Sigmoid",
             "HardSigmoid",
-            "HardSwish",
-            "Mish",
             "Tanh",
             "Softplus",
             "Softsign",

@@ -123,6 +123,56 @@ impl Convolution<'_> {
     }
 }
 
+/// A convolution with few outputs: products of sixteen channels at a time. The input has a multiple of sixteen channels.
+pub(super) struct Dot<'a> {
+    pub(super) input: Rows<'a>,
+    /// `weights[(output * taps + tap) * blocks + block]`, blocks of the input's channels.
+    pub(super) weights: &'a [Lanes],
+    /// A block for all outputs.
+    pub(super) bias: &'a [Lanes],
+    pub(super) outputs: usize,
+    pub(super) taps: usize,
+    pub(super) dilation: usize,
+    pub(super) rectify: bool,
+    pub(super) out: &'a mut [Lanes],
+}
+
+impl Task for Dot<'_> {
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let blocks = self.input.blocks;
+        let size = self.taps * blocks;
+        for (result, out) in self.out.chunks_exact_mut(self.bias.len()).enumerate() {
+            out.copy_from_slice(self.bias);
+            for output in 0..self.outputs {
+                let weights = &self.weights[output * size..][..size];
+                // Four sums at a time, as each product waits for the one before it.
+                let mut sums = [V::splat(0.0); 4];
+                for tap in 0..self.taps {
+                    let row = self.input.at(result, tap * self.dilation);
+                    for (block, (x, weight)) in row.iter().zip(&weights[tap * blocks..]).enumerate() {
+                        sums[block % 4] = V::load(x).mul_add(V::load(weight), sums[block % 4]);
+                    }
+                }
+                let mut sum = Lanes::ZERO;
+                sums[0].add(sums[1]).add(sums[2].add(sums[3])).store(&mut sum);
+                let mut half = WIDTH / 2;
+                while half > 0 {
+                    for lane in 0..half {
+                        sum.0[lane] += sum.0[lane + half];
+                    }
+                    half /= 2;
+                }
+                let number = &mut out[output / WIDTH].0[output % WIDTH];
+                *number += sum.0[0];
+                if self.rectify {
+                    *number = number.max(0.0);
+                }
+            }
+        }
+    }
+}
+
 /// A convolution of the sequence: a base is one of a few columns, so its products are looked up.
 pub(super) struct Lookup<'a> {
     /// Codes of the first position; [`Lookup::CODES`] of them.

@@ -28,6 +28,7 @@ pub(super) enum Layer {
     OneHot,
     Lookup { table: Vec<Lanes>, bias: Vec<Lanes> },
     Convolution { weights: Vec<Lanes>, bias: Vec<Lanes>, channels: usize },
+    Dot { weights: Vec<Lanes>, bias: Vec<Lanes> },
     Depthwise { weights: Vec<Lanes>, bias: Vec<Lanes> },
     Maximum,
     MulAdd { factor: Option<Vec<Lanes>>, term: Option<Vec<Lanes>> },
@@ -91,7 +92,11 @@ fn rectified<'a>(
     let before = steps.get_mut(packed.tensor.checked_sub(1)?)?;
     let can = matches!(
         before.layer,
-        Layer::Lookup { .. } | Layer::Convolution { .. } | Layer::Depthwise { .. } | Layer::MulAdd { .. }
+        Layer::Lookup { .. }
+            | Layer::Convolution { .. }
+            | Layer::Dot { .. }
+            | Layer::Depthwise { .. }
+            | Layer::MulAdd { .. }
     );
     let fits = matches!(operation.kind, Kind::Each(Function::Relu))
         && readers[read.tensor] == 1
@@ -124,6 +129,9 @@ fn share_buffers(steps: &mut [Step], output: View) -> usize {
     }
     count
 }
+
+/// Most outputs that are computed one by one: sixteen together would be mostly zeros.
+const FEW: usize = 4;
 
 /// Blocks of sixteen channels.
 pub(super) fn blocks(channels: usize) -> usize {
@@ -172,6 +180,10 @@ fn step(operation: &Operation, inputs: Vec<View>, of_inputs: &[usize]) -> Step {
                     weights: rows(outputs, taps, |tap, output| weights[output * taps + tap]),
                     bias,
                 }
+            } else if channels.is_multiple_of(WIDTH) && outputs <= FEW {
+                let weights =
+                    rows(channels, outputs * taps, |row, channel| weight(row / taps, channel, row % taps));
+                Layer::Dot { weights, bias }
             } else {
                 let mut packed = vec![Lanes::ZERO; blocks(outputs) * taps * channels];
                 for output in 0..outputs {

@@ -1,6 +1,6 @@
 //! Runs a packed program: on all positions of a stretch, or on those of one window.
 
-use super::layers::{Convolution, Depthwise, Lookup, Maximum, MulAdd, Operand as Factor, Rows};
+use super::layers::{Convolution, Depthwise, Dot, Lookup, Maximum, MulAdd, Operand as Factor, Rows};
 use super::packed::{Layer, Packed, Step, blocks};
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
 use crate::model::onnx::dense::program::{Combining, Function, Operand, View};
@@ -102,6 +102,10 @@ impl Buffers {
                 let (input, channels) = (input(0), *channels);
                 simd.run(Convolution { input, channels, weights, bias, taps, dilation, rectify, out });
             }
+            Layer::Dot { weights, bias } => {
+                let (input, outputs) = (input(0), step.channels);
+                simd.run(Dot { input, weights, bias, outputs, taps, dilation, rectify, out });
+            }
             Layer::Depthwise { weights, bias } => {
                 simd.run(Depthwise { input: input(0), weights, bias, taps, dilation, rectify, out });
             }
@@ -182,10 +186,19 @@ impl Buffers {
                         row[channel / WIDTH].0[channel % WIDTH]
                     }),
                 };
-                let mut operands = operands.iter();
-                let first = operands.next().map_or(0.0, &mut number);
-                let all =
-                    operands.fold(first, |so_far, operand| combined(combining, so_far, number(operand)));
+                let mut operands = operands.iter().map(&mut number);
+                let first = operands.next().unwrap_or(0.0);
+                let all = match (combining, operands.next()) {
+                    (_, None) => first,
+                    (Combining::Where, Some(then)) => {
+                        let otherwise = operands.next().unwrap_or(0.0);
+                        if first == 0.0 { otherwise } else { then }
+                    }
+                    (_, Some(second)) => {
+                        let two = combined(combining, first, second);
+                        operands.fold(two, |so_far, next| combined(combining, so_far, next))
+                    }
+                };
                 out[channel / WIDTH].0[channel % WIDTH] = all;
             }
         }
@@ -193,6 +206,10 @@ impl Buffers {
             out.iter_mut().for_each(|lanes| lanes.0 = lanes.0.map(|x| Function::Relu.of(x)));
         }
     }
+}
+
+fn truth(is_true: bool) -> f32 {
+    if is_true { 1.0 } else { 0.0 }
 }
 
 fn combined(combining: Combining, a: f32, b: f32) -> f32 {
@@ -203,6 +220,13 @@ fn combined(combining: Combining, a: f32, b: f32) -> f32 {
         Combining::Div => a / b,
         Combining::Max => a.max(b),
         Combining::Min => a.min(b),
+        Combining::Pow => a.powf(b),
+        Combining::Greater => truth(a > b),
+        Combining::GreaterOrEqual => truth(a >= b),
+        Combining::Less => truth(a < b),
+        Combining::LessOrEqual => truth(a <= b),
+        // Not of two.
+        Combining::Where => b,
         Combining::PRelu => {
             if a < 0.0 {
                 a * b

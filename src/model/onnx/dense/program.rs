@@ -100,7 +100,7 @@ pub enum Operand {
     Constant(Vec<f32>),
 }
 
-/// Functions of two numbers.
+/// Functions of two numbers; what is true is 1, what is not is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of ONNX")]
 pub enum Combining {
@@ -110,7 +110,14 @@ pub enum Combining {
     Div,
     Max,
     Min,
+    Pow,
     PRelu,
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+    /// Of three: the second where the first is not 0, else the third.
+    Where,
 }
 
 /// Functions of one number, with their parameters.
@@ -296,7 +303,8 @@ impl Lowering<'_> {
                 let (taps, dilation) = taps();
                 let groups = int(node, "group", 1).max(1) as usize;
                 let is_depthwise = groups == channels && outputs == channels;
-                if width != taps || of_group * groups != channels || (groups > GROUPS && !is_depthwise) {
+                let is_whole = of_group * groups == channels && outputs.is_multiple_of(groups);
+                if width != taps || !is_whole || (groups > GROUPS && !is_depthwise) {
                     return Err(UNKNOWN.into());
                 }
                 let bias = match inputs.get(2) {
@@ -343,7 +351,13 @@ impl Lowering<'_> {
             "Div" => self.combine(node, inputs, Combining::Div),
             "Max" => self.combine(node, inputs, Combining::Max),
             "Min" => self.combine(node, inputs, Combining::Min),
+            "Pow" => self.combine(node, inputs, Combining::Pow),
             "PRelu" => self.combine(node, inputs, Combining::PRelu),
+            "Greater" => self.combine(node, inputs, Combining::Greater),
+            "GreaterOrEqual" => self.combine(node, inputs, Combining::GreaterOrEqual),
+            "Less" => self.combine(node, inputs, Combining::Less),
+            "LessOrEqual" => self.combine(node, inputs, Combining::LessOrEqual),
+            "Where" => self.combine(node, inputs, Combining::Where),
             _ => self.of_first(node, Kind::Each(Function::read(node, inputs)?), first()?),
         }
     }
