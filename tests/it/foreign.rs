@@ -860,7 +860,7 @@ fn arithmetic_on_shapes_is_followed() {
     let found = read(&model(sequence(), nodes.concat(), constants, outputs)).unwrap();
     assert_eq!(found.spec.outputs.len(), 4);
     let text = bindscan::model::inspect::inspect(&found).to_string();
-    assert!(text.contains("densely"), "{text}");
+    assert!(text.contains("all windows of a stretch at once"), "{text}");
     if library_is_there() {
         let codes = codes(&mut Random::seed_from_u64(8), 200);
         assert_same(&score_with(&found, &codes, true), &score_with(&found, &codes, false));

@@ -106,6 +106,26 @@ proptest! {
 }
 
 #[test]
+fn bases_between_n_lose_no_hit() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(7);
+    let matrices: Vec<Network> = [1, 2, 5, 12].map(|width| matrix(width, &mut rng)).into();
+    let matrices: Vec<&Network> = matrices.iter().collect();
+    // Every second base is N, or all but one; and a contig whose last base begins a span.
+    let second = (0..1500).map(|i| if i % 2 == 0 { (i / 2 % 4) as u8 } else { 4 }).collect();
+    let lone = (0..1500).map(|i| if i == 700 { 2 } else { 4 }).collect();
+    let ends = (0..257).map(|i| if i < 256 { 0 } else { 1 }).collect();
+    for codes in [second, lone, ends] {
+        let chunk = Chunk::whole("contig", codes);
+        for strands in [StrandChoice::Both, StrandChoice::Forward, StrandChoice::Reverse] {
+            let plan = WindowPlan { window: 1, stride: 1, strands, context: Context::Padding };
+            for quantile in [0.5, 0.9, 0.999] {
+                check(&matrices, &plan, &chunk, quantile, HitStrands::Each).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn a_very_long_matrix_loses_no_hit() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(5);
     let matrices = [1200, 700, 3].map(|width| matrix(width, &mut rng));

@@ -252,13 +252,14 @@ impl Chain {
 
     /// A layer of any kind that fits the positions left.
     fn layer(&mut self) {
-        const FUNCTIONS: [&str; 18] = [
+        const FUNCTIONS: [&str; 19] = [
             "Relu",
             "LeakyRelu",
             "Elu",
             "Selu",
             "Celu",
             "Exp",
+            "Erf",
             "Sigmoid",
             "HardSigmoid",
             "Tanh",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::engine::Engine;
 use crate::engine::kernel::convolve::{self, Convolve, Index, To};
 use crate::engine::kernel::filters::Filters;
-use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found, Pair, SPAN, WITH_N};
+use crate::engine::kernel::matrices::dinucleotides::{Candidates, Deficits, Found, Pair, SPAN};
 use crate::engine::kernel::prefilter::quantized;
 use crate::engine::kernel::prefilter::quantized::Lane;
 use crate::engine::kernel::simd::{Lanes, Simd, WIDTH};
@@ -190,8 +190,9 @@ impl MatrixScanner {
         let mut parts: Vec<Range<usize>> = Vec::new();
         for start in (from..to).step_by(SPAN) {
             let end = to.min(start + SPAN);
-            let seen = &self.dinucleotides[start..end + self.compiled.longest];
-            if seen.iter().all(|&dinucleotide| dinucleotide == WITH_N) {
+            // A base between two N is in no dinucleotide, but is seen.
+            let seen = &self.codes[start..end + self.compiled.longest];
+            if seen.iter().all(|&code| code == N) {
                 continue;
             }
             match parts.last_mut() {

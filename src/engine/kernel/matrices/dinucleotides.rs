@@ -25,7 +25,7 @@ use crate::engine::kernel::simd::{BYTES, Bytes, Row, Task, Vector};
 const DINUCLEOTIDES: usize = 16;
 
 /// Stands for every dinucleotide with an N; look-ups give 0 for it.
-pub(crate) const WITH_N: u8 = 0x80;
+const WITH_N: u8 = 0x80;
 
 /// Registers of deficits that are summed side by side: as many as leave room for tables where there are 16.
 const REGISTERS: usize = 8;

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{INPUT, OUTPUT, Rewrite};
-use crate::model::onnx::constant::{float, int, ints, list};
+use crate::model::onnx::constant::{float, int, ints, list, string};
 use crate::model::onnx::proto::NodeProto;
 use crate::model::onnx::value::{self, Inputs, Value, describe};
 
@@ -129,6 +129,9 @@ pub enum Function {
     Elu(f32),
     Selu(f32, f32),
     Celu(f32),
+    Gelu,
+    GeluByTanh,
+    Erf,
     Exp,
     Log,
     Sqrt,
@@ -171,6 +174,12 @@ impl Function {
             }
             Function::Selu(alpha, gamma) => gamma * if x > 0.0 { x } else { alpha * x.exp_m1() },
             Function::Celu(alpha) => x.max(0.0) + (alpha * (x / alpha).exp_m1()).min(0.0),
+            Function::Gelu => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
+            Function::GeluByTanh => {
+                let inner = (2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x);
+                0.5 * x * (1.0 + inner.tanh())
+            }
+            Function::Erf => libm::erff(x),
             Function::Exp => x.exp(),
             Function::Log => x.ln(),
             Function::Sqrt => x.sqrt(),
@@ -204,6 +213,9 @@ impl Function {
             "Elu" => Function::Elu(alpha(1.0)),
             "Selu" => Function::Selu(alpha(1.673_263_2), float(node, "gamma", 1.050_701)),
             "Celu" => Function::Celu(alpha(1.0)),
+            "Gelu" if string(node, "approximate", "none") == "tanh" => Function::GeluByTanh,
+            "Gelu" => Function::Gelu,
+            "Erf" => Function::Erf,
             "Exp" => Function::Exp,
             "Log" => Function::Log,
             "Sqrt" => Function::Sqrt,
