@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::Engine;
+use super::{Engine, Sharing};
 use crate::Result;
 use crate::scores::Scores;
 use crate::seq::alphabet::N;
@@ -18,6 +18,8 @@ const ENOUGH: Duration = Duration::from_millis(100);
 const WINDOWS: (usize, usize) = (8, 1 << 17);
 /// Factor between tries.
 const GROWTH: usize = 8;
+/// A try took longer than the one before it if by this factor.
+const GREW: f64 = 1.25;
 
 /// Measures how many windows `engine` scores in a second under `plan`, both strands of a window counting once. It takes some
 /// tenths of a second, or as long as a few windows take; less if it is more than `enough` windows.
@@ -30,17 +32,24 @@ pub fn windows_per_second(engine: &mut dyn Engine, plan: &WindowPlan, enough: f6
     let mut windows = WINDOWS.0;
     // The first window opens and checks graphs.
     engine.score(&chunk(1, plan, flank), plan, &mut scores)?;
+    let mut before: Option<(usize, f64)> = None;
     loop {
         let chunk = chunk(windows, plan, flank);
         let started = Instant::now();
         engine.score(&chunk, plan, &mut scores)?;
-        let elapsed = started.elapsed();
-        let rate = windows as f64 / elapsed.as_secs_f64().max(1e-9);
-        if elapsed >= ENOUGH || windows >= WINDOWS.1 || rate > enough {
+        let seconds = started.elapsed().as_secs_f64().max(1e-9);
+        // Where windows share what is computed, the bases beside them cost as much as the first ones, however few there are:
+        // what more windows take is what counts.
+        let marginal = before.filter(|(_, earlier)| seconds > GREW * earlier);
+        let marginal = marginal.map(|(fewer, earlier)| (windows - fewer) as f64 / (seconds - earlier));
+        let is_exact = engine.sharing() == Sharing::Nothing || marginal.is_some();
+        let rate = marginal.unwrap_or(windows as f64 / seconds);
+        let is_long = seconds >= ENOUGH.as_secs_f64();
+        if (is_long && is_exact) || windows >= WINDOWS.1 || rate > enough {
             return Ok(rate);
         }
-        let factor = if elapsed < ENOUGH / GROWTH as u32 { GROWTH } else { 2 };
-        windows = (windows * factor).min(WINDOWS.1);
+        before = Some((windows, seconds));
+        windows = (windows * GROWTH).min(WINDOWS.1);
     }
 }
 

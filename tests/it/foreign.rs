@@ -824,6 +824,38 @@ fn names_of_models_are_fit_for_all_outputs() {
 }
 
 #[test]
+fn dilated_convolutions_that_pad_the_same_are_read() {
+    if !library_is_there() {
+        return;
+    }
+    let same = |mode: &str| AttributeProto {
+        name: Some("auto_pad".into()),
+        r#type: Some(AttributeType::String as i32),
+        s: Some(mode.as_bytes().to_vec().into()),
+        ..AttributeProto::default()
+    };
+    // Four taps three apart reach over nine bases more.
+    for (mode, pads) in [("SAME_UPPER", [4, 5]), ("SAME_LOWER", [5, 4])] {
+        let scores = |padding: AttributeProto| {
+            let sizes = vec![ints("kernel_shape", &[4]), ints("dilations", &[3]), padding];
+            let nodes = vec![
+                node("Conv", &["sequence", "w"], "c", sizes),
+                node("Flatten", &["c"], "flat", vec![]),
+                node("MatMul", &["flat", "v"], "score", vec![]),
+            ];
+            let weights = vec![
+                Tensor::floats([2, 4, 4], eighths(1, 32)).write("w"),
+                Tensor::floats([40, 1], eighths(2, 40)).write("v"),
+            ];
+            let input = value("sequence", &[None, Some(4), Some(20)]);
+            let found = read(&model(input, nodes, weights, vec![value("score", &[None, Some(1)])])).unwrap();
+            score_with(&found, &codes(&mut Random::seed_from_u64(8), 60), false)
+        };
+        assert_eq!(scores(same(mode)), scores(ints("pads", &pads)), "{mode}");
+    }
+}
+
+#[test]
 fn arithmetic_on_shapes_is_followed() {
     // A residual block whose shortcut is cropped by (length before - length after) / 2 on both sides.
     let constants = vec![

@@ -12,6 +12,10 @@ const TILE: usize = 6;
 const WIDE: usize = 4;
 /// Registers from which on there are.
 const MANY: usize = 32;
+/// Columns of weights from which on a convolution takes them in passes: weights of a tile would not stay in the cache.
+const LARGE: usize = 1024;
+/// Columns of a pass (64 kB).
+const COLUMNS: usize = 256;
 
 /// Where an operation reads a tensor: the rows of the first position, positions from one result to the next, and blocks of a
 /// position.
@@ -55,6 +59,10 @@ impl Task for Convolution<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let blocks = self.bias.len();
+        if self.taps * self.channels >= LARGE {
+            self.in_passes::<V>();
+            return;
+        }
         let mut block = 0;
         if V::REGISTERS >= MANY {
             while block + WIDE <= blocks {
@@ -123,9 +131,102 @@ impl Convolution<'_> {
     }
 }
 
-/// A convolution with few outputs: products of sixteen channels at a time. The input has a multiple of sixteen channels.
+/// Columns of the weights that are taken in one pass over all positions: taps and channels, from the first to the one behind the
+/// last.
+#[derive(Debug, Clone, Copy)]
+struct Pass {
+    taps: (usize, usize),
+    channels: (usize, usize),
+}
+
+impl Convolution<'_> {
+    /// All blocks of a convolution with so many weights that they come from afar: some of them at a time for all positions.
+    /// Sums wait in `out` and keep their order.
+    #[inline(always)]
+    fn in_passes<V: Vector>(&mut self) {
+        let (blocks, taps, channels) = (self.bias.len(), self.taps, self.channels);
+        self.out.chunks_exact_mut(blocks).for_each(|out| out.copy_from_slice(self.bias));
+        // Several taps of few channels, or some channels of one tap.
+        let (of_taps, of_channels) = ((COLUMNS / channels).max(1), channels.min(COLUMNS));
+        for tap in (0..taps).step_by(of_taps) {
+            for channel in (0..channels).step_by(of_channels) {
+                let pass = Pass {
+                    taps: (tap, (tap + of_taps).min(taps)),
+                    channels: (channel, (channel + of_channels).min(channels)),
+                };
+                let mut block = 0;
+                if V::REGISTERS >= MANY {
+                    while block + WIDE <= blocks {
+                        self.pass::<V, WIDE>(block, pass);
+                        block += WIDE;
+                    }
+                }
+                while block < blocks {
+                    self.pass::<V, 1>(block, pass);
+                    block += 1;
+                }
+            }
+        }
+        if self.rectify {
+            let zero = V::splat(0.0);
+            self.out.iter_mut().for_each(|lanes| V::load(lanes).max(zero).store(lanes));
+        }
+    }
+
+    #[inline(always)]
+    fn pass<V: Vector, const B: usize>(&mut self, block: usize, pass: Pass) {
+        let results = self.out.len() / self.bias.len();
+        let mut result = 0;
+        while result + TILE <= results {
+            self.add::<V, B, TILE>(block, result, pass);
+            result += TILE;
+        }
+        while result < results {
+            self.add::<V, B, 1>(block, result, pass);
+            result += 1;
+        }
+    }
+
+    /// Adds the products of a pass to sums that `out` has.
+    #[inline(always)]
+    fn add<V: Vector, const B: usize, const P: usize>(&mut self, block: usize, result: usize, pass: Pass) {
+        let (blocks, size) = (self.bias.len(), self.taps * self.channels);
+        let weights: [&[Lanes]; B] =
+            std::array::from_fn(|b| &self.weights[(block + b) * size..(block + b + 1) * size]);
+        let mut sums: [[V; B]; P] = std::array::from_fn(|p| {
+            let out = &self.out[(result + p) * blocks + block..][..B];
+            std::array::from_fn(|b| V::load(&out[b]))
+        });
+        for tap in pass.taps.0..pass.taps.1 {
+            let rows: [&[Lanes]; P] = std::array::from_fn(|p| self.input.at(result + p, tap * self.dilation));
+            for from in (pass.channels.0..pass.channels.1).step_by(WIDTH) {
+                let numbers: [&[f32; WIDTH]; P] = std::array::from_fn(|p| &rows[p][from / WIDTH].0);
+                let width = WIDTH.min(pass.channels.1 - from);
+                let weights: [&[Lanes]; B] =
+                    std::array::from_fn(|b| &weights[b][tap * self.channels + from..][..width]);
+                for channel in 0..width {
+                    let factors: [V; B] = std::array::from_fn(|b| V::load(&weights[b][channel]));
+                    for p in 0..P {
+                        let x = V::splat(numbers[p][channel]);
+                        for b in 0..B {
+                            sums[p][b] = x.mul_add(factors[b], sums[p][b]);
+                        }
+                    }
+                }
+            }
+        }
+        for (p, sums) in sums.into_iter().enumerate() {
+            let out = &mut self.out[(result + p) * blocks + block..][..B];
+            sums.into_iter().zip(out).for_each(|(sum, out)| sum.store(out));
+        }
+    }
+}
+
+/// A convolution with few outputs: products of sixteen channels at a time.
 pub(super) struct Dot<'a> {
     pub(super) input: Rows<'a>,
+    /// Channels of the input.
+    pub(super) channels: usize,
     /// `weights[(output * taps + tap) * blocks + block]`, blocks of the input's channels.
     pub(super) weights: &'a [Lanes],
     /// A block for all outputs.
@@ -142,6 +243,8 @@ impl Task for Dot<'_> {
     fn run<V: Vector>(self) {
         let blocks = self.input.blocks;
         let size = self.taps * blocks;
+        // Of the last block, lanes past the last channel hold anything.
+        let (whole, rest) = (self.channels / WIDTH, self.channels % WIDTH);
         for (result, out) in self.out.chunks_exact_mut(self.bias.len()).enumerate() {
             out.copy_from_slice(self.bias);
             for output in 0..self.outputs {
@@ -150,8 +253,14 @@ impl Task for Dot<'_> {
                 let mut sums = [V::splat(0.0); 4];
                 for tap in 0..self.taps {
                     let row = self.input.at(result, tap * self.dilation);
-                    for (block, (x, weight)) in row.iter().zip(&weights[tap * blocks..]).enumerate() {
+                    let weights = &weights[tap * blocks..][..blocks];
+                    for (block, (x, weight)) in row.iter().zip(weights).take(whole).enumerate() {
                         sums[block % 4] = V::load(x).mul_add(V::load(weight), sums[block % 4]);
+                    }
+                    if let (Some(x), Some(weight)) = (row.get(whole), weights.get(whole)) {
+                        let mut known = Lanes::ZERO;
+                        known.0[..rest].copy_from_slice(&x.0[..rest]);
+                        sums[whole % 4] = V::load(&known).mul_add(V::load(weight), sums[whole % 4]);
                     }
                 }
                 let mut sum = Lanes::ZERO;

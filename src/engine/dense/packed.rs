@@ -180,7 +180,7 @@ fn step(operation: &Operation, inputs: Vec<View>, of_inputs: &[usize]) -> Step {
                     weights: rows(outputs, taps, |tap, output| weights[output * taps + tap]),
                     bias,
                 }
-            } else if channels.is_multiple_of(WIDTH) && outputs <= FEW {
+            } else if channels >= WIDTH && outputs <= FEW {
                 let weights =
                     rows(channels, outputs * taps, |row, channel| weight(row / taps, channel, row % taps));
                 Layer::Dot { weights, bias }

@@ -103,8 +103,9 @@ impl Buffers {
                 simd.run(Convolution { input, channels, weights, bias, taps, dilation, rectify, out });
             }
             Layer::Dot { weights, bias } => {
-                let (input, outputs) = (input(0), step.channels);
-                simd.run(Dot { input, weights, bias, outputs, taps, dilation, rectify, out });
+                let (input, channels) = (input(0), packed.channels(first.tensor));
+                let outputs = step.channels;
+                simd.run(Dot { input, channels, weights, bias, outputs, taps, dilation, rectify, out });
             }
             Layer::Depthwise { weights, bias } => {
                 simd.run(Depthwise { input: input(0), weights, bias, taps, dilation, rectify, out });
@@ -129,7 +130,7 @@ impl Buffers {
                 }
             }
             Layer::Combine(combining, operands) => {
-                self.combine(packed, step, reads, (*combining, operands), out)
+                self.combine(packed, step, reads, (*combining, operands), out);
             }
             Layer::Concat => {
                 let blocks = blocks(step.channels);

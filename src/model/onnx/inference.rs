@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::constant::int;
+use super::constant::{int, ints, string};
 use super::proto::tensor_proto::DataType;
 use super::proto::{AttributeProto, ModelProto, NodeProto, TensorProto};
 use super::tensor::Tensor;
@@ -48,14 +48,40 @@ pub(super) fn to_inference(model: &mut ModelProto) -> Result<Vec<String>, String
     let mode = Mode { used: &used, off: &off, old };
     let mut training = Vec::new();
     parts(model, &mut |part| {
-        if let Part::Node(node) = part
-            && mode.leave_training(node)?
-        {
-            training.push(describe(node, "was in training mode"));
+        if let Part::Node(node) = part {
+            pad_explicitly(node);
+            if mode.leave_training(node)? {
+                training.push(describe(node, "was in training mode"));
+            }
         }
         Ok(())
     })?;
     Ok(training)
+}
+
+/// Gives a dilated convolution that pads "the same" its pads in numbers: ONNX Runtime refuses it otherwise. With a stride, they
+/// depend on the input's length, and the node is left as it is.
+fn pad_explicitly(node: &mut NodeProto) {
+    let at_end = match string(node, "auto_pad", "NOTSET") {
+        "SAME_UPPER" => true,
+        "SAME_LOWER" => false,
+        _ => return,
+    };
+    let (Some(kernel), Some(dilations)) = (ints(node, "kernel_shape"), ints(node, "dilations")) else {
+        return;
+    };
+    let strides = ints(node, "strides").unwrap_or_default();
+    let is_dilated = dilations.iter().any(|&dilation| dilation > 1);
+    if node.op_type() != "Conv" || !is_dilated || strides.iter().any(|&stride| stride != 1) {
+        return;
+    }
+    let reach = |(&taps, &dilation): (&i64, &i64)| (taps - 1).saturating_mul(dilation).max(0);
+    let reaches: Vec<i64> = kernel.iter().zip(&dilations).map(reach).collect();
+    let less = reaches.iter().map(|reach| reach / 2);
+    let more = reaches.iter().map(|reach| reach - reach / 2);
+    let pads: Vec<i64> = if at_end { less.chain(more).collect() } else { more.chain(less).collect() };
+    node.attribute.retain(|attribute| !["auto_pad", "pads"].contains(&attribute.name()));
+    node.attribute.push(build::ints("pads", &pads));
 }
 
 /// The name of a `Constant` node's result.
