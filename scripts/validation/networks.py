@@ -8,12 +8,12 @@ small files are those of --cases, from which their outputs, stored by their make
 Each network scans the forward strand of random sequence in both contexts, and every window's score is compared with the
 framework's: of one head, the first five outputs at most; of a profile, the maximum over its positions. With flanks, the
 framework's convolutional layers are given the window and the bases beside it, and what they make of those is cut off before
-the head. Where layers slide over a sequence without padding, the framework runs them once on the whole stretch, to compare as many
-windows; else, and to time it, it is given windows in batches, for --seconds at most (half as long with flanks).
+the head. Where layers slide over a sequence without padding, the framework runs them once on the whole stretch, to compare
+as many windows; else, and to time it, it is given windows in batches, for --seconds at most (half as long with flanks).
 
 Speed is that of `scan --overlaps keep` (FASTA to BED, a threshold that one window in 1,000 reaches; one thread, processor
-time, less that of a scan of 512 windows; of one output), of the framework and of ONNX Runtime in Python with the same windows in batches,
-and, for networks that the dense engine scans, of ONNX Runtime on the same dense graph (`scan --engine onnx`).
+time, less that of a scan of 512 windows; of one output), of the framework and of ONNX Runtime in Python with the same
+windows in batches, and, for networks that the dense engine scans, of ONNX Runtime on the same dense graph (`scan --engine onnx`).
 
 Needs ONNX Runtime (scripts/install-onnxruntime). The exit code is 1 if a score differs by more than
 1e-4 · max(1, |score|), or a network cannot be read.
@@ -283,9 +283,10 @@ def keras_networks(cases, folder):
     name, size = "ChromBPNet, log counts", "as published, 512 filters"
     yield name, lambda: Keras(name, size, "Keras 2 .h5", *chrombpnet(), 8, head="logcount_predictions", cut="add_7")
     file = "resnet_keras3.keras"
-    yield stored("ResNet, normalised", "small, window 240", file, lambda: load(keras, file), 250, head="classes", cut="add_2")
+    yield stored("ResNet, normalised", "small, window 240", file, lambda: load(keras, file), 250, head="counts", cut="add_2")
     file = "basset_keras2.h5"
-    yield stored("Keras CNN, padded", "small, window 300", file, lambda: load(tf_keras, file), 250, cut="max_pooling1d_1", step=12)
+    yield stored("Keras CNN, padded", "small, window 300", file, lambda: load(tf_keras, file), 250,
+                 cut="max_pooling1d_1", step=12)
     file = "lstm_keras2.h5"
     yield stored("LSTM, bidirectional", "small, window 120", file, lambda: load(tf_keras, file), 250)
     yield stored("BPNet with control", "24 filters, window 2,114", "bpnet_control.h5", control, 50, head="profile_predictions")
@@ -408,7 +409,8 @@ def compare(binary, network, path, folder, options):
     small = lambda value: "–" if value is None else f"{value:.0e}".replace("e-0", "e-")
     scored = f"{compared['padding']:,}" + ("" if by_stretch is None else f" ({len(theirs):,} one by one)")
     first = [network.name, network.size, network.source, describe("padding"), describe("flank"), scored,
-             table.significant(float(theirs.std(axis=0).max()), 2), small(worst["padding"]), f"{compared['flank']:,}" if "flank" in compared else "–", small(worst.get("flank"))]
+             table.significant(float(theirs.std(axis=0).max()), 2), small(worst["padding"]),
+             f"{compared['flank']:,}" if "flank" in compared else "–", small(worst.get("flank"))]
     number = lambda value: "–" if value is None else table.significant(value)
     flank_speed = speeds.get("flank")
     ratio, onnx = next(iter(same_graph.values()), (None, None))
