@@ -191,10 +191,18 @@ pub fn open(
     let kind = match (kind, &model.network, device) {
         (EngineKind::Auto, Ok(_), Device::Cpu) => EngineKind::Kernel,
         (EngineKind::Auto, Err(_), Device::Cpu) => {
-            if let Some(engine) = best_dense(model, workload)? {
-                return Ok(copies(&engine, workers));
+            let dense = dense_for(model, workload)?;
+            if let Some((engine, true)) = &dense {
+                return Ok(copies(engine, workers));
             }
-            EngineKind::Onnx
+            let opened = open_onnx(model, device, workers, workload);
+            return opened.or_else(|missing| match &dense {
+                Some((engine, _)) => {
+                    log::info!("{missing}; the dense engine does its work");
+                    Ok(copies(engine, workers))
+                }
+                None => Err(missing),
+            });
         }
         (EngineKind::Auto, ..) => EngineKind::Onnx,
         (kind, ..) => kind,
@@ -232,14 +240,17 @@ pub fn open(
     })
 }
 
-/// The dense engine, where it scores the windows of contigs with the least work.
+/// The dense engine for contigs, where it can run the model, and whether it scores the windows faster than ONNX Runtime.
 ///
 /// # Errors
 /// An instruction set that is forced and that there is not.
-fn best_dense(model: &Model, workload: Workload) -> Result<Option<dense::DenseEngine>> {
+fn dense_for(model: &Model, workload: Workload) -> Result<Option<(dense::DenseEngine, bool)>> {
     let Workload::Contigs(plan) = workload else { return Ok(None) };
     match dense::DenseEngine::new(model, &plan, kernel::Simd::from_environment()?) {
-        Ok(engine) => Ok(Some(engine).filter(|engine| engine.is_best_for(&plan))),
+        Ok(engine) => {
+            let is_best = engine.is_best_for(&plan);
+            Ok(Some((engine, is_best)))
+        }
         Err(reason) => {
             log::info!("{reason}");
             Ok(None)

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::engine::kernel::simd::Simd;
 use crate::engine::stretch::{not_a_number, oriented, other_length, past_ends};
 use crate::engine::{Engine, Sharing};
-use crate::model::onnx::dense::program::Program;
+use crate::model::onnx::dense::program::{Kind, Operation, Program};
 use crate::model::onnx::dense::rewrite;
 use crate::model::onnx::shared::share;
 use crate::model::onnx::unpad::{Unpadded, unpad};
@@ -42,6 +42,9 @@ const NOTHING: u8 = 5;
 /// Runtime twice as much.
 const CHEAPER: f64 = 0.25;
 
+/// Weights of a layer with more of which ONNX Runtime is faster: they come from memory again and again.
+const HEAVY: usize = 1 << 22;
+
 /// Scores windows of a convolutional network.
 #[derive(Debug)]
 pub struct DenseEngine {
@@ -67,6 +70,8 @@ struct Compiled {
     cost: f64,
     window_cost: f64,
     widest: usize,
+    /// Most weights of a layer.
+    heaviest: usize,
 }
 
 impl Compiled {
@@ -86,9 +91,15 @@ impl Compiled {
                 (rewrite(&graph, &input, output, length)?, left, right)
             }
         };
-        let packed = Packed::new(&Program::new(&rewritten)?);
+        let program = Program::new(&rewritten)?;
+        let weights = |operation: &Operation| match &operation.kind {
+            Kind::Convolution { weights, .. } => weights.len(),
+            _ => 0,
+        };
+        let heaviest = program.operations.iter().map(weights).max().unwrap_or(0);
+        let packed = Packed::new(&program);
         let (cost, window_cost, widest) = (rewritten.cost, rewritten.window_cost, rewritten.widest);
-        Ok(Compiled { window, context, left, right, packed, cost, window_cost, widest })
+        Ok(Compiled { window, context, left, right, packed, cost, window_cost, widest, heaviest })
     }
 
     fn is_for(&self, plan: &WindowPlan) -> bool {
@@ -119,10 +130,10 @@ impl DenseEngine {
         DenseEngine { model, simd, compiled, buffers, sharing, codes, reversed }
     }
 
-    /// True if no other engine is known to score the windows of `plan` with less work.
+    /// True if ONNX Runtime is not known to score the windows of `plan` faster.
     pub(super) fn is_best_for(&self, plan: &WindowPlan) -> bool {
-        let Compiled { cost, .. } = *self.compiled;
-        if !self.compiled.shares(plan) {
+        let Compiled { cost, heaviest, .. } = *self.compiled;
+        if !self.compiled.shares(plan) || heaviest > HEAVY {
             return false;
         }
         if plan.context == Context::Flank || plan.stride >= plan.window {

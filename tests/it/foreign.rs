@@ -831,7 +831,7 @@ fn dilated_convolutions_that_pad_the_same_are_read() {
     let same = |mode: &str| AttributeProto {
         name: Some("auto_pad".into()),
         r#type: Some(AttributeType::String as i32),
-        s: Some(mode.as_bytes().to_vec().into()),
+        s: Some(mode.as_bytes().to_vec()),
         ..AttributeProto::default()
     };
     // Four taps three apart reach over nine bases more.

@@ -55,7 +55,7 @@ fn profile(filter: usize, sites: usize) -> FilterProfile {
     let mut weight = |_| {
         [(); 4].map(|()| {
             x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (x >> 40) as f64 / (1 << 23) as f64 - 1.0
+            (x >> 40) as f64 / f64::from(1 << 23) - 1.0
         })
     };
     FilterProfile {
